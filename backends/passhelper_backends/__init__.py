@@ -1,0 +1,1 @@
+"""Places other than the pass store that can keep Docker's credentials."""

@@ -1,0 +1,52 @@
+"""Docker registry credentials in a ``pass`` store, served by the credential-helper protocol.
+
+The public names below are loaded when they are first used (PEP 562), so that importing the package
+costs nothing: ``docker-credential-pass`` is started once for every registry that Docker touches.
+"""
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Credentials": "credentials",
+    "CredentialsNotFoundError": "errors",
+    "Helper": "credentials",
+    "InvalidRequestError": "errors",
+    "PassHelper": "store.helper",
+    "PasshelperError": "errors",
+    "get_helper": "backends",
+    "serve": "protocol",
+}
+
+__all__ = [
+    "Credentials",
+    "CredentialsNotFoundError",
+    "Helper",
+    "InvalidRequestError",
+    "PassHelper",
+    "PasshelperError",
+    "__version__",
+    "get_helper",
+    "serve",
+]
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from passhelper.backends import get_helper
+    from passhelper.credentials import Credentials, Helper
+    from passhelper.errors import CredentialsNotFoundError, InvalidRequestError, PasshelperError
+    from passhelper.protocol import serve
+    from passhelper.store.helper import PassHelper
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415 - never on the verb path
+
+    value: object = getattr(import_module(f"passhelper.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

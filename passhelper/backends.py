@@ -1,0 +1,59 @@
+"""Backends by name: the shipped ones from a table, everybody else's from entry points.
+
+The table costs nothing to read; ``importlib.metadata`` costs as much as three interpreters, so it is asked
+only for names that are not in the table. A third party registers under ``passhelper.backends``::
+
+    [project.entry-points."passhelper.backends"]
+    vault = "docker_credential_vault:VaultHelper"
+"""
+
+from passhelper.errors import ConfigurationError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from passhelper.credentials import Helper
+
+GROUP = "passhelper.backends"
+
+# Strings, so that the core never imports a backend (and its platform's libraries) by itself.
+SHIPPED = {
+    "memory": "passhelper_backends.memory:MemoryHelper",
+    "pass": "passhelper.store.helper:PassHelper",
+}
+
+
+def get_helper(name: str) -> "Helper":
+    """Make the backend of a name.
+
+    Args:
+        name: ``pass``, another shipped name, or one that a distribution registered.
+
+    Raises:
+        ConfigurationError: there is no such backend, or it cannot be loaded.
+    """
+    from importlib import import_module  # noqa: PLC0415 - kept off the path of those who import the class
+
+    from passhelper.credentials import Helper  # noqa: PLC0415
+
+    if name in SHIPPED:
+        module, _, attribute = SHIPPED[name].partition(":")
+        factory = getattr(import_module(module), attribute)
+    else:
+        factory = _from_entry_points(name)
+    helper = factory()
+    if not isinstance(helper, Helper):
+        raise ConfigurationError(f"backend {name} is no passhelper.Helper but {type(helper).__name__}")
+    return helper
+
+
+def _from_entry_points(name: str) -> object:
+    from importlib.metadata import entry_points  # noqa: PLC0415 - see the module's docstring
+
+    found = entry_points(group=GROUP, name=name)
+    for entry_point in found:
+        try:
+            return entry_point.load()
+        except (ImportError, AttributeError) as error:
+            raise ConfigurationError(f"backend {name} ({entry_point.value}) cannot be loaded: {error}") from error
+    known = ", ".join(sorted({*SHIPPED, *(entry.name for entry in entry_points(group=GROUP))}))
+    raise ConfigurationError(f"no backend is called {name!r}", f"choose one of: {known}")

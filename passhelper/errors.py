@@ -1,0 +1,136 @@
+"""What can go wrong, as one tree; every error says what happened and what to type next.
+
+::
+
+    PasshelperError
+     +-- CredentialsNotFoundError       the server is not in the store (clients match its text)
+     +-- InvalidRequestError            the client sent something that cannot be served
+     |    +-- NoServerURLError          ... an empty server URL (clients match its text)
+     |    +-- NoUsernameError           ... an empty username (clients match its text)
+     +-- ConfigurationError             an environment variable or option makes no sense
+     +-- StoreError                     the files of the store
+     |    +-- StoreNotInitializedError  no .gpg-id
+     |    +-- StoreBusyError            another writer holds the lock
+     |    +-- EntryError                one entry cannot be trusted or read
+     +-- GpgError                       gpg said no
+     |    +-- GpgNotFoundError          there is no gpg program
+     |    +-- LockedKeyError            the key needs a passphrase that nobody can give
+     |    +-- NoSecretKeyError          this machine holds none of the keys
+     |    +-- RecipientsError           at least one recipient cannot be encrypted to
+     +-- TrustError                     something came from elsewhere and was not accepted here (exit 4)
+     +-- GitError                       git said no
+     +-- DockerError                    Docker's configuration or a registry
+
+Errors are printed in two places only: :mod:`passhelper.protocol` for the verbs and
+:mod:`passhelper.cli` for the commands. Grammar: lower case unless a name starts the sentence, no
+full stop, the remedy starts with an imperative (``run: ...``, ``set ...``, ``check ...``).
+"""
+
+# Docker's clients recognise these three by their exact text on stdout (docker-credential-helpers,
+# credentials/error.go; docker-py and oras-go compare the first one).
+NOT_FOUND = "credentials not found in native keychain"
+NO_SERVER_URL = "no credentials server URL"
+NO_USERNAME = "no credentials username"
+
+
+class PasshelperError(Exception):
+    """Any failure that passhelper reports.
+
+    Args:
+        cause: what happened, to which file, key or server; never a secret.
+        remedy: what the user can type or change next; empty where there is nothing to do.
+
+    Attributes:
+        exit_code: what the ``passhelper`` commands exit with (the verbs always exit 1).
+    """
+
+    exit_code = 1
+
+    def __init__(self, cause: str, remedy: str = "") -> None:
+        super().__init__(cause, remedy)
+        self.cause = cause
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        """Give the cause and the remedy as one line, as the verbs print it."""
+        text = f"{self.cause}; {self.remedy}" if self.remedy else self.cause
+        return " ".join(text.split())
+
+
+class CredentialsNotFoundError(PasshelperError):
+    """The helper holds nothing for the server. Clients go on without credentials."""
+
+    def __init__(self) -> None:
+        super().__init__(NOT_FOUND)
+
+
+class InvalidRequestError(PasshelperError):
+    """The client sent something that cannot be served; nothing was read or changed."""
+
+
+class NoServerURLError(InvalidRequestError):
+    """The request names no server."""
+
+    def __init__(self) -> None:
+        super().__init__(NO_SERVER_URL)
+
+
+class NoUsernameError(InvalidRequestError):
+    """The credentials to store name no user."""
+
+    def __init__(self) -> None:
+        super().__init__(NO_USERNAME)
+
+
+class ConfigurationError(PasshelperError):
+    """An environment variable, option or setting cannot be used as it is."""
+
+
+class StoreError(PasshelperError):
+    """The files of the store cannot be read or written."""
+
+
+class StoreNotInitializedError(StoreError):
+    """The store has no ``.gpg-id``, so nobody is named to encrypt for."""
+
+
+class StoreBusyError(StoreError):
+    """Another program held the store's lock for too long."""
+
+
+class EntryError(StoreError):
+    """One entry is corrupt, was moved here from another server, or is not what it should be."""
+
+
+class GpgError(PasshelperError):
+    """gpg failed."""
+
+
+class GpgNotFoundError(GpgError):
+    """There is no gpg program in an absolute directory of PATH."""
+
+
+class LockedKeyError(GpgError):
+    """The secret key needs a passphrase and nobody can be asked for it."""
+
+
+class NoSecretKeyError(GpgError):
+    """The entry is encrypted to keys of which this machine has none."""
+
+
+class RecipientsError(GpgError):
+    """One or more recipients cannot be encrypted to; nothing was written."""
+
+
+class TrustError(PasshelperError):
+    """Recipients, a signature or history differ from what this machine has accepted."""
+
+    exit_code = 4
+
+
+class GitError(PasshelperError):
+    """git failed, or its repository is not in a usable state."""
+
+
+class DockerError(PasshelperError):
+    """Docker's configuration cannot be edited, or a registry refused."""

@@ -1,0 +1,198 @@
+"""Docker's credential-helper protocol: one verb as argument, stdin in, stdout out.
+
+The reference is ``credentials/credentials.go`` of docker/docker-credential-helpers; what clients
+really send was recorded from them. What they rely on:
+
+* the verb comes first: ``list`` and ``version`` never touch stdin, which some clients leave open;
+* ``get``, ``store`` and ``erase`` read stdin to its end before they exit, failing or not, or a client
+  that still writes dies of EPIPE;
+* stdout carries the answer or one line that says what went wrong, and Go clients parse nothing
+  else; stderr goes straight to the user's terminal, so it repeats real failures and stays empty
+  on success and on "not found";
+* the three messages in :mod:`passhelper.errors` are compared byte for byte.
+"""
+
+import os
+import sys
+
+from passhelper.credentials import Credentials, Helper, encodable, validate_server, validate_username
+from passhelper.errors import CredentialsNotFoundError, InvalidRequestError, PasshelperError
+
+MAX_REQUEST = 2 << 20  # bytes that a client may send; far above any token, below any accident
+_CHUNK = 1 << 16  # bytes per read, the size of a Linux pipe
+
+_USAGE = "Usage: {program} <store|get|erase|list|version>"
+
+
+def serve(helper: Helper, argv: list[str] | None = None) -> int:
+    """Answer one request on the process's own stdin, stdout and stderr.
+
+    Args:
+        helper: the backend that answers. It is not touched for ``version`` and usage.
+        argv: program name and arguments; ``sys.argv`` by default.
+
+    Returns:
+        the exit status for ``sys.exit``: 0 or 1. Never raises, so that no traceback reaches a client
+        (``PASSHELPER_DEBUG=1`` adds it on stderr).
+    """
+    argv = sys.argv if argv is None else argv
+    program = os.path.basename(argv[0])
+    try:
+        answer = _answer(helper, program, argv[1:])
+    except CredentialsNotFoundError as error:
+        return _write(1, f"{error}\n", 1)
+    except PasshelperError as error:
+        return _fail(program, str(error), error)
+    except KeyboardInterrupt as error:
+        return _fail(program, "interrupted", error)
+    except Exception as error:  # noqa: BLE001 - the boundary: a backend may raise anything
+        return _fail(program, _unexpected(error), error)
+    return _write(1, *answer)
+
+
+def _answer(helper: Helper, program: str, arguments: list[str]) -> tuple[str, int]:
+    """Do what is asked; return what stdout gets and the exit status."""
+    verb = arguments[0] if len(arguments) == 1 else ""
+    if verb in ("version", "--version", "-v"):
+        from passhelper import __version__  # noqa: PLC0415 - only this verb needs it
+
+        return f"{program} (passhelper) {__version__}\n", 0
+    if verb == "list":
+        return _list(helper) + "\n", 0
+    if verb == "get":
+        return _get(helper, _server(read_request(program, "the server URL"))) + "\n", 0
+    if verb == "store":
+        helper.store(parse_credentials(read_request(program, "")))
+        return "", 0
+    if verb == "erase":
+        helper.erase(_server(read_request(program, "the server URL")))
+        return "", 0
+    usage = _USAGE.format(program=program)
+    if verb in ("--help", "-h"):
+        return f"{usage}\n", 0
+    if verb:
+        return f"{program}: unknown action: {printable(verb)}\n{usage}\n", 1
+    return f"{usage}\n", 1
+
+
+def _get(helper: Helper, server: str) -> str:
+    from passhelper.jsontext import quote  # noqa: PLC0415 - a miss needs no JSON
+
+    found = helper.get(server)
+    return (
+        f'{{"ServerURL":{quote(server)},"Username":{quote(found.username)},'
+        f'"Secret":{quote(found.secret)}}}'
+    )
+
+
+def _list(helper: Helper) -> str:
+    from passhelper.jsontext import quote  # noqa: PLC0415 - a miss needs no JSON
+
+    listed = helper.list()
+    return "{" + ",".join([f"{quote(server)}:{quote(listed[server])}" for server in sorted(listed)]) + "}"
+
+
+def read_request(program: str, wanted: str) -> bytes:
+    """Read stdin to its end, keeping at most :data:`MAX_REQUEST` bytes.
+
+    Args:
+        program: the name for the prompt.
+        wanted: what a person at a terminal is asked for, as one line; empty for a whole document.
+
+    Raises:
+        InvalidRequestError: the request is too large. The rest was read and dropped.
+    """
+    if wanted and os.isatty(0):
+        os.write(2, f"{program}: type {wanted}, then Enter\n".encode())
+        line = sys.stdin.buffer.readline(MAX_REQUEST)
+        return line
+    chunks = []
+    size = 0
+    while chunk := os.read(0, _CHUNK):
+        size += len(chunk)
+        if size <= MAX_REQUEST:
+            chunks.append(chunk)
+    if size > MAX_REQUEST:
+        raise InvalidRequestError(f"request larger than {MAX_REQUEST} bytes")
+    return b"".join(chunks)
+
+
+def parse_credentials(request: bytes) -> Credentials:
+    """Parse the JSON document that ``store`` receives, as liberally as Go's decoder does.
+
+    Keys match in any case, unknown keys are ignored, the last of equal keys counts, ``null`` is an
+    empty string. Unlike Go, text after the document and broken UTF-16 are refused.
+
+    Raises:
+        InvalidRequestError: with the reason; no message repeats what was sent.
+    """
+    from passhelper.jsontext import parse  # noqa: PLC0415 - only `store` parses JSON
+
+    try:
+        document = parse(_decode(request))
+    except ValueError as error:
+        raise InvalidRequestError(f"request is not valid JSON: {error}") from None
+    if not isinstance(document, dict):
+        raise InvalidRequestError("request is not a JSON object")
+    fields = {"serverurl": "", "username": "", "secret": ""}
+    for key, value in document.items():
+        name = key.lower()
+        if name not in fields:
+            continue
+        if not isinstance(value, str) and value is not None:
+            label = {"serverurl": "ServerURL", "username": "Username", "secret": "Secret"}[name]
+            raise InvalidRequestError(f"{label} in the request is not a string")
+        fields[name] = value or ""
+    server = validate_server(fields["serverurl"])
+    username = validate_username(fields["username"])
+    secret = fields["secret"]
+    if "\0" in secret:
+        raise InvalidRequestError("the secret holds a NUL character")
+    if not encodable(secret):
+        raise InvalidRequestError("the secret holds an unpaired surrogate")
+    return Credentials(server, username, secret)
+
+
+def _server(request: bytes) -> str:
+    return validate_server(_decode(request))
+
+
+def _decode(request: bytes) -> str:
+    try:
+        text = request.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidRequestError(f"request is not UTF-8: byte {error.start}") from None
+    return text.removeprefix("\ufeff")
+
+
+def printable(text: str) -> str:
+    """Make foreign text safe to show: control characters and surrogates become ``?``, length is bounded."""
+    limit = 200
+    shown = "".join(char if char.isprintable() else "?" for char in text[:limit])
+    return shown + ("..." if len(text) > limit else "")
+
+
+def _unexpected(error: Exception) -> str:
+    """Name an exception that no backend should raise, without its text, which may hold a secret."""
+    return f"internal error: {type(error).__name__}; set PASSHELPER_DEBUG=1 to see where"
+
+
+def _fail(program: str, message: str, error: BaseException) -> int:
+    message = " ".join(message.split()) or type(error).__name__
+    _write(2, f"{program}: {message}\n", 1)
+    if os.environ.get("PASSHELPER_DEBUG") == "1":
+        import traceback  # noqa: PLC0415 - only for debugging
+
+        _write(2, "".join(traceback.format_exception(error)), 1)
+    return _write(1, f"{message}\n", 1)
+
+
+def _write(descriptor: int, text: str, status: int) -> int:
+    """Write all of the text, whatever the locale; a reader that has gone changes the status only."""
+    data = memoryview(text.encode(errors="replace"))
+    try:
+        while data:
+            data = data[os.write(descriptor, data) :]
+    except OSError:
+        return 1
+    return status

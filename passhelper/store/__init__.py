@@ -1,0 +1,1 @@
+"""The pass layout in pure Python, with gpg and git as the only other programs."""

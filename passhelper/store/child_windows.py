@@ -1,0 +1,79 @@
+"""The same child processes on Windows, where there is no ``posix_spawn`` and no ``poll``.
+
+Unproven: no Windows with gpg was at hand (README, "What is unproven"). gpg's status lines share
+stderr here, since a C run-time's descriptor numbers are not inherited; gpg escapes line ends in
+everything else that it prints there.
+"""
+
+import subprocess
+import time
+
+from passhelper.errors import ConfigurationError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+STATUS = -1
+PASSPHRASE = -2
+MAX_OUTPUT = 4 << 20  # bytes kept of a child's stdout unless the caller says otherwise
+
+_STATUS_PREFIX = b"[GNUPG:] "
+
+
+class Child:
+    """One running program; see ``child_posix.Child`` for the arguments and attributes."""
+
+    def __init__(
+        self,
+        argv: "Sequence[str | int]",
+        environ: "Mapping[str, str]",
+        *,
+        stdin: "bytes | int" = b"",
+        passphrase: "bytes | None" = None,
+        limit: "int | None" = None,
+    ) -> None:
+        if passphrase is not None:
+            raise ConfigurationError("passphrases from a file or variable are not supported on Windows")
+        self.stdout = bytearray()
+        self.status = bytearray()
+        self.stderr = bytearray()
+        self.returncode: int | None = None
+        self.overflow = False
+        self.timed_out = False
+        self.limit = MAX_OUTPUT if limit is None else limit
+        self._input = stdin if isinstance(stdin, bytes) else None
+        self._process = subprocess.Popen(
+            ["2" if item == STATUS else str(item) for item in argv],
+            stdin=subprocess.PIPE if isinstance(stdin, bytes) else stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=dict(environ),
+        )
+
+    def collect(self, seconds: float) -> None:
+        """Serve it to its end."""
+        try:
+            out, err = self._process.communicate(self._input, timeout=max(seconds, 0))
+        except subprocess.TimeoutExpired:
+            self.timed_out = True
+            self.kill()
+            return
+        self.overflow = len(out) > self.limit
+        self.stdout += out[: self.limit]
+        for line in err.splitlines(keepends=True):
+            (self.status if line.startswith(_STATUS_PREFIX) else self.stderr).extend(line)
+        self.returncode = self._process.returncode
+
+    def kill(self) -> None:
+        """End it now. Harmless when it has ended."""
+        self._process.kill()
+        self.returncode = self._process.wait()
+
+
+def finish(children: "Sequence[Child]", seconds: float) -> None:
+    """Serve children, one after the other, until all have ended or the time is up."""
+    end = time.monotonic() + seconds
+    for child in children:
+        if child.returncode is None:
+            child.collect(end - time.monotonic())

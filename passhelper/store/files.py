@@ -1,0 +1,141 @@
+"""Files that are either the old one or the new one, never half of one.
+
+A write goes to a temporary file on the same file system, is forced to the disk, takes the place of
+the old file in one step (``os.replace``), and the directory is forced to the disk too. Modes come from
+``PASSWORD_STORE_UMASK`` (077 as in pass(1)), whatever the caller's umask says.
+"""
+
+import errno
+import os
+import sys
+
+from passhelper.errors import ConfigurationError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TEMPORARY = ".passhelper-"  # not ending in .gpg: other readers of the store skip such files
+
+
+class Files:
+    """Writes with the store's modes.
+
+    Args:
+        environ: where ``PASSWORD_STORE_UMASK`` comes from.
+    """
+
+    def __init__(self, environ: "Mapping[str, str]") -> None:
+        text = environ.get("PASSWORD_STORE_UMASK", "") or "077"
+        try:
+            self.umask = int(text, 8)
+        except ValueError:
+            self.umask = -1
+        if not 0 <= self.umask <= 0o777:
+            raise ConfigurationError(f"PASSWORD_STORE_UMASK is not an octal mode: {text!r}", "set it to 077")
+
+    def make_directory(self, path: str) -> "list[str]":
+        """Make a directory and its missing parents.
+
+        Returns:
+            the directories that were made, outermost first, for undoing.
+        """
+        missing = []
+        while not os.path.isdir(path):
+            missing.append(path)
+            path = os.path.dirname(path)
+        made: list[str] = []
+        try:
+            for folder in reversed(missing):
+                os.mkdir(folder)
+                made.append(folder)
+                os.chmod(folder, 0o777 & ~self.umask)
+        except BaseException:
+            self.remove_directories(made)
+            raise
+        return made
+
+    def remove_directories(self, paths: "list[str]") -> None:
+        """Remove directories that :meth:`make_directory` made, as far as they are empty."""
+        for path in reversed(paths):
+            try:
+                os.rmdir(path)
+            except OSError:
+                return
+
+    def replace(self, path: str, data: bytes, temporary_folder: str) -> None:
+        """Write a file in one step; the caller holds the store's lock.
+
+        Args:
+            path: where the file goes; its directory exists.
+            data: its content.
+            temporary_folder: where the temporary file goes first; on another file system than
+                ``path``, the file's own directory's parent is used.
+        """
+        temporary = os.path.join(temporary_folder, f"{TEMPORARY}{os.getpid()}")
+        try:
+            self._write(temporary, data)
+            os.replace(temporary, path)
+        except OSError as error:
+            _remove(temporary)
+            beside = os.path.dirname(os.path.dirname(path))
+            if error.errno != errno.EXDEV or beside == temporary_folder:
+                raise
+            self.replace(path, data, beside)
+            return
+        except BaseException:
+            _remove(temporary)
+            raise
+        sync_directory(os.path.dirname(path))
+
+    def _write(self, path: str, data: bytes) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
+        _remove(path)
+        descriptor = os.open(path, flags, 0o600)
+        try:
+            if sys.platform != "win32":
+                os.fchmod(descriptor, 0o666 & ~self.umask)
+            left = memoryview(data)
+            while left:
+                left = left[os.write(descriptor, left) :]
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def sweep(self, folder: str) -> bool:
+        """Remove what a killed writer left in a folder; the caller holds the store's lock.
+
+        Returns:
+            whether there was anything.
+        """
+        found = False
+        try:
+            names = os.listdir(folder)
+        except OSError:
+            return False
+        for name in names:
+            if name.startswith(TEMPORARY):
+                _remove(os.path.join(folder, name))
+                found = True
+        return found
+
+
+def sync_directory(path: str) -> None:
+    """Force a directory's names to the disk, where the system can."""
+    if sys.platform == "win32":
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass

@@ -1,0 +1,268 @@
+"""The only runner of gpg on the verb path: encrypt, decrypt, verify, each in one process.
+
+gpg is told to be silent on the network, not to guess keys, and to report through ``--status-fd``
+(gpg's doc/DETAILS), never through text that changes with the locale. What it reports decides:
+plaintext counts only when gpg exits 0 *and* said ``DECRYPTION_OKAY``, because gpg exits 0 on a message
+that was never encrypted.
+"""
+
+import os
+
+from passhelper.errors import ConfigurationError, EntryError, GpgNotFoundError, LockedKeyError
+from passhelper.store import passphrase
+from passhelper.store.child import PASSPHRASE, STATUS, Child, clean_environ, find_program, finish, start
+from passhelper.store.terminal import can_prompt, gpg_tty
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+MAX_PLAINTEXT = 2 << 20  # bytes; a 4 kB message can expand to 2 GiB
+TIMEOUT = 120.0  # seconds for one gpg, a person's typing included (PASSHELPER_TIMEOUT)
+QUICK = 2.0  # seconds for a gpg whose answer is only a hint
+
+_COMMON = ("--batch", "--quiet", "--yes", "--no-greeting", "--no-auto-key-locate", "--no-auto-key-retrieve",
+           "--disable-dirmngr", "--no-auto-check-trustdb")  # fmt: skip
+_ENCRYPT = ("--compress-algo=none", "--no-encrypt-to", "--no-armor", "--no-textmode")
+
+# libgpg-error: the codes (low 16 bits) with which gpg says that a key is locked.
+_NO_PINENTRY, _BAD_PASSPHRASE = 85, 11
+_LOCKED = frozenset((
+    _BAD_PASSPHRASE,
+    62,  # timeout: the prompt was not answered
+    _NO_PINENTRY,
+    99,  # cancelled
+    198,  # fully cancelled
+    32870,  # ENOTTY: a curses pinentry without a terminal
+    32774,  # ENXIO: the same, on a terminal that is gone
+))  # fmt: skip
+
+
+class Plaintext:
+    """What gpg found in an entry.
+
+    Attributes:
+        data: the decrypted bytes.
+        name: the file name kept inside the ciphertext, empty if none (``--set-filename``).
+    """
+
+    __slots__ = ("data", "name")
+
+    def __init__(self, data: bytes, name: str) -> None:
+        self.data = data
+        self.name = name
+
+
+class Gpg:
+    """gpg as this environment has it; looked up on first use, so that a miss needs no gpg at all.
+
+    Args:
+        environ: where ``PASSHELPER_GPG``, ``PASSWORD_STORE_GPG_OPTS``, passphrases and time limits come from.
+    """
+
+    def __init__(self, environ: "Mapping[str, str]") -> None:
+        self.environ = environ
+        self._program = ""
+        self._child_environ: dict[str, str] = {}
+
+    @property
+    def program(self) -> str:
+        """The absolute path of gpg.
+
+        Raises:
+            GpgNotFoundError: there is none.
+        """
+        if not self._program:
+            self._program = self._find()
+        return self._program
+
+    def _find(self) -> str:
+        chosen = self.environ.get("PASSHELPER_GPG", "")
+        if os.path.isabs(chosen):
+            if not os.access(chosen, os.X_OK):
+                raise GpgNotFoundError(f"PASSHELPER_GPG names {chosen}, which cannot be run")
+            return chosen
+        if "/" in chosen:
+            raise GpgNotFoundError(f"PASSHELPER_GPG must be an absolute path: {chosen}")
+        found = find_program((chosen,) if chosen else ("gpg", "gpg2"), self.environ)
+        if found is None:
+            name = chosen or "gpg"
+            raise GpgNotFoundError(
+                f"{name} not found in PATH",
+                "install GnuPG (Debian and Ubuntu: apt-get install gnupg) or set PASSHELPER_GPG",
+            )
+        return found
+
+    @property
+    def child_environ(self) -> "dict[str, str]":
+        """The environment of the child: no secrets, English messages, a terminal to prompt on."""
+        if not self._child_environ:
+            environ = clean_environ(self.environ)
+            terminal = gpg_tty(self.environ)
+            environ.pop("GPG_TTY", None)
+            if terminal:
+                environ["GPG_TTY"] = terminal
+            self._child_environ = environ
+        return self._child_environ
+
+    def options(self) -> "list[str]":
+        """The user's own options, split at white space as ``pass`` does; they come after ours and win."""
+        return self.environ.get("PASSWORD_STORE_GPG_OPTS", "").split()
+
+    def timeout(self) -> float:
+        """Seconds that one gpg may take.
+
+        Raises:
+            ConfigurationError: ``PASSHELPER_TIMEOUT`` is no positive number.
+        """
+        text = self.environ.get("PASSHELPER_TIMEOUT", "")
+        if not text:
+            return TIMEOUT
+        try:
+            seconds = float(text)
+        except ValueError:
+            seconds = 0.0
+        if not 0 < seconds < 86400:
+            raise ConfigurationError(f"PASSHELPER_TIMEOUT is not a number of seconds: {text!r}")
+        return seconds
+
+    # Decryption
+
+    def start_decrypt(self, source: "bytes | int", *, prompt: bool = True) -> Child:
+        """Start decrypting an open file or bytes; :meth:`plaintext` reads the result.
+
+        Args:
+            source: the message, already checked with ``packets.key_ids``.
+            prompt: whether a person may be asked. Without one the agent must already hold the key.
+        """
+        ask = prompt and not passphrase.source(self.environ) and can_prompt(self.environ)
+        mode = () if ask else ("--pinentry-mode", "error")
+        return self._decrypt(source, mode, None)
+
+    def _decrypt(self, source: "bytes | int", mode: "Sequence[str | int]", secret: "bytes | None") -> Child:
+        argv = [self.program, *_COMMON, "--status-fd", STATUS, *mode, *self.options(), "--decrypt"]
+        return start(argv, self.child_environ, stdin=source, passphrase=secret, limit=MAX_PLAINTEXT)
+
+    def decrypt(self, source: "bytes | int", label: str) -> Plaintext:
+        """Decrypt one message.
+
+        A configured passphrase is tried once, and only if the agent does not hold the key already;
+        never on a card, which three wrong PINs would block.
+
+        Args:
+            source: the message, already checked with ``packets.key_ids``.
+            label: the file's name for messages.
+
+        Raises:
+            LockedKeyError: nobody can give the passphrase, or it is wrong.
+            NoSecretKeyError: the message is for other keys.
+            EntryError: the message is corrupt or expands beyond :data:`MAX_PLAINTEXT`.
+            GpgError: anything else.
+        """
+        child = self.start_decrypt(source)
+        finish([child], self.timeout())
+        try:
+            return self.plaintext(child, label)
+        except LockedKeyError:
+            if not passphrase.source(self.environ):
+                raise
+        from passhelper.store import diagnose  # noqa: PLC0415 - only when a key is locked
+
+        diagnose.refuse_card(self, status_lines(child))
+        secret = passphrase.read(self.environ)
+        if isinstance(source, int):
+            os.lseek(source, 0, os.SEEK_SET)
+        child = self._decrypt(source, ("--pinentry-mode", "loopback", "--passphrase-fd", PASSPHRASE), secret)
+        finish([child], self.timeout())
+        return self.plaintext(child, label)
+
+    def plaintext(self, child: Child, label: str) -> Plaintext:
+        """Read the result of a decryption that has ended; raises as :meth:`decrypt` does."""
+        lines = status_lines(child)
+        if child.overflow:
+            raise EntryError(f"{label} expands to more than {MAX_PLAINTEXT} bytes", "erase it and store it again")
+        names = [line[3] if len(line) > 3 else "" for line in lines if line[0] == "PLAINTEXT"]
+        okay = any(line[0] == "DECRYPTION_OKAY" for line in lines)
+        if child.returncode == 0 and okay and len(names) == 1 and not child.timed_out:
+            return Plaintext(bytes(child.stdout), names[0])
+        from passhelper.store import diagnose  # noqa: PLC0415 - only on failure
+
+        raise diagnose.decryption_error(self, child, lines, label)
+
+    # Encryption
+
+    def start_encrypt(self, data: bytes, recipients: "Sequence[str]", name: str, *, trusted: bool) -> Child:
+        """Start encrypting to all recipients; :meth:`ciphertext` reads the result.
+
+        Args:
+            data: the plaintext; it goes through a pipe.
+            recipients: keys, each as gpg understands it.
+            name: the file name to keep inside the ciphertext.
+            trusted: whether every recipient is named by a full fingerprint, which is a statement
+                of trust of its own; gpg's ``--trust-model`` holds for the whole call.
+        """
+        argv: list[str | int] = [self.program, *_COMMON, *_ENCRYPT, "--status-fd", STATUS, "--set-filename", name]
+        if trusted:
+            argv += ["--trust-model", "always"]
+        argv += self.options()
+        for recipient in recipients:
+            argv += ["--recipient", recipient]
+        argv.append("--encrypt")
+        return start(argv, self.child_environ, stdin=data)
+
+    def ciphertext(self, child: Child, recipients: "Sequence[str]", where: str) -> bytes:
+        """Read the result of an encryption that has ended.
+
+        Args:
+            child: from :meth:`start_encrypt`.
+            recipients: the same as there, for messages.
+            where: the file that names them, for messages.
+
+        Raises:
+            RecipientsError: at least one cannot be encrypted to; all such are named.
+            GpgError: anything else.
+        """
+        done = any(line[0] == "END_ENCRYPTION" for line in status_lines(child))
+        if child.returncode == 0 and done and child.stdout and not child.timed_out:
+            return bytes(child.stdout)
+        from passhelper.store import diagnose  # noqa: PLC0415 - only on failure
+
+        raise diagnose.encryption_error(self, child, recipients, where)
+
+    # Questions
+
+    def ask(self, *arguments: str, stdin: bytes = b"", seconds: float = 10.0) -> Child:
+        """Run gpg for its ``--with-colons`` or status output; nobody is prompted."""
+        argv = [self.program, *_COMMON, "--pinentry-mode", "error", "--status-fd", STATUS, *arguments]
+        child = start(argv, self.child_environ, stdin=stdin)
+        finish([child], seconds)
+        return child
+
+
+def status_lines(child: Child) -> "list[list[str]]":
+    """Split gpg's status output into keyword and arguments (doc/DETAILS, "Format of the status output")."""
+    prefix = "[GNUPG:] "
+    return [
+        line[len(prefix) :].split(" ")
+        for line in child.status.decode(errors="replace").split("\n")
+        if line.startswith(prefix)
+    ]
+
+
+def locked_code(lines: "list[list[str]]") -> int:
+    """Read from status lines why a key is locked.
+
+    Returns:
+        the libgpg-error code, 0 when no key is locked.
+    """
+    for line in lines:
+        if line[0] == "ERROR" and line[1] == "pkdecrypt_failed" and line[2].isdigit():
+            code = int(line[2]) & 0xFFFF
+            if code in _LOCKED:
+                return code
+    return 0
+
+
+def is_bad_passphrase(code: int) -> bool:
+    """Tell a wrong passphrase from one that could not be asked for."""
+    return code == _BAD_PASSPHRASE

@@ -1,0 +1,147 @@
+"""PassHelper: the credential helper on top of the store, and the ``docker-credential-pass`` program."""
+
+import os
+import sys
+
+from passhelper.credentials import Credentials, Helper
+from passhelper.errors import CredentialsNotFoundError, EntryError, StoreError
+from passhelper.protocol import serve
+from passhelper.store.store import PassStore
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import NoReturn
+
+PROGRAM = "docker-credential-pass"
+
+
+def _warn_on_stderr(message: str) -> None:
+    os.write(2, f"{PROGRAM}: warning: {message}\n".encode(errors="replace"))
+
+
+class PassHelper(Helper):
+    """Docker credentials in a ``pass`` store.
+
+    Args:
+        environ: the settings; the process's environment by default.
+        warn: takes one line when something went half well; stderr by default.
+    """
+
+    def __init__(
+        self, environ: "Mapping[str, str] | None" = None, warn: "Callable[[str], None]" = _warn_on_stderr
+    ) -> None:
+        self._environ = os.environ if environ is None else environ
+        self._warn = warn
+
+    @property
+    def pass_store(self) -> PassStore:
+        """The store that the environment names."""
+        return PassStore(self._environ, self._warn)
+
+    def store(self, credentials: Credentials) -> None:
+        """Encrypt a credential into the store and commit it; see :class:`~passhelper.Helper`."""
+        if self._ignores_writes("stored"):
+            return
+        from passhelper.store.write import write  # noqa: PLC0415 - reading needs none of it
+
+        store = self.pass_store
+        try:
+            write(store, credentials.server, credentials.username, credentials.secret.encode())
+        except OSError as error:
+            raise _converted(error, "write", store) from error
+
+    def get(self, server: str) -> Credentials:
+        """Decrypt the credential of a server, or of an equivalent name; see :class:`~passhelper.Helper`."""
+        store = self.pass_store
+        try:
+            found = self._read(store, server)
+            if found is None:
+                # A writer replaced the file between our two looks: look once more between two writers.
+                with store.lock(store.repository(""), shared=True):
+                    found = self._read(store, server)
+        except OSError as error:
+            raise _converted(error, "read", store) from error
+        if found is None:
+            raise CredentialsNotFoundError
+        return found
+
+    def _read(self, store: PassStore, server: str) -> "Credentials | None":
+        """Read a credential; None if its file vanished while it was read.
+
+        Raises:
+            CredentialsNotFoundError: there is none.
+        """
+        entry = store.lookup(server)
+        if entry is None and not self._is_strict:
+            for other in store.equivalents(server):
+                entry = store.lookup(other)
+                if entry is not None:
+                    break
+        if entry is None:
+            raise CredentialsNotFoundError
+        try:
+            data = store.read(entry)
+        except FileNotFoundError:
+            return None
+        try:
+            secret = data.decode()
+        except UnicodeDecodeError:
+            raise EntryError(
+                f"the secret for {server} is not UTF-8 text, which Docker cannot take",
+                "erase it and store it again",
+            ) from None
+        return Credentials(server, entry.username, secret.rstrip("\r\n"))
+
+    def erase(self, server: str) -> None:
+        """Remove a server and its equivalent names; see :class:`~passhelper.Helper`."""
+        store = self.pass_store
+        try:
+            servers = [server] if self._is_strict else [server, *store.equivalents(server)]
+            present = [name for name in servers if store.lookup(name) is not None]
+            if not present or self._ignores_writes("erased"):
+                return
+            from passhelper.store.write import remove  # noqa: PLC0415 - reading needs none of it
+
+            remove(store, present)
+        except OSError as error:
+            raise _converted(error, "write", store) from error
+
+    def list(self) -> dict[str, str]:
+        """Name all servers from the store's directories alone; see :class:`~passhelper.Helper`."""
+        store = self.pass_store
+        try:
+            return {entry.server: entry.username for entry in store.walk()}
+        except OSError as error:
+            raise _converted(error, "read", store) from error
+
+    @property
+    def _is_strict(self) -> bool:
+        return self._environ.get("PASSHELPER_STRICT") == "1"
+
+    def _ignores_writes(self, verb: str) -> bool:
+        if self._environ.get("PASSHELPER_IGNORE_WRITES") != "1":
+            return False
+        self._warn(f"nothing was {verb}: PASSHELPER_IGNORE_WRITES is set")
+        return True
+
+
+def _converted(error: OSError, doing: str, store: PassStore) -> StoreError:
+    """Say which path the system refused, and as whom."""
+    path = error.filename if isinstance(error.filename, str) else store.root
+    remedy = ""
+    if isinstance(error, PermissionError):
+        user = f"uid {os.geteuid()}" if sys.platform != "win32" else "this user"
+        remedy = f"check the owner and mode; this is {user}"
+    return StoreError(f"cannot {doing} {path}: {error.strerror}", remedy)
+
+
+def main() -> "NoReturn":
+    """Run ``docker-credential-pass``."""
+    for number in (0, 1, 2):  # a closed standard stream would be the next pipe's number
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    # Nothing is left to flush or to clean up; ending here saves the interpreter's own tidying.
+    os._exit(serve(PassHelper(), [PROGRAM, *sys.argv[1:]]))

@@ -1,0 +1,186 @@
+"""Names to paths and back. The only code that builds a path inside a store.
+
+::
+
+    <store>/docker-credential-helpers/<base64url of the server URL>/<username>.gpg
+
+is what Docker's own ``docker-credential-pass`` writes (pass/pass.go), with padding, from the raw
+bytes of the URL. Usernames are file names there, so ``/`` makes folders and ``..`` leaves the store;
+here both are percent-escaped, and everything else keeps the bytes that the Go helper would use:
+
+* written: ``/``, a leading ``.`` and ``%`` before two hex digits become ``%XX``; on Windows also
+  ``<>:"|?*\\``;
+* read: only what one of the two writers (POSIX, Windows) would have written is decoded, so
+  ``decode(encode(u)) == u`` for every ``u`` and a Go-written ``a%2fb`` or ``%41`` stays literal.
+
+Paths are ``str`` in the interpreter's own file-system encoding; names go through UTF-8, so that a
+Latin-1 locale writes the same bytes as any other.
+"""
+
+import binascii
+import os
+import sys
+
+from passhelper.credentials import has_control
+from passhelper.errors import InvalidRequestError
+
+FOLDER = "docker-credential-helpers"  # docker-credential-helpers, pass/pass.go: PASS_FOLDER
+SUFFIX = ".gpg"
+MAX_NAME = 255  # bytes in one file name: NAME_MAX of every file system in use
+MAX_SERVER = MAX_NAME // 4 * 3  # bytes of a URL whose base64 still fits a file name
+
+_WINDOWS = '<>:"|?*\\'
+_HEX = frozenset("0123456789abcdefABCDEF")
+_TO_STANDARD = str.maketrans("-_", "+/")
+_TO_URLSAFE = str.maketrans("+/", "-_")
+
+
+def encode_server(server: str) -> str:
+    """Name the directory of a server: base64url with padding.
+
+    Raises:
+        InvalidRequestError: the URL is too long for a file name.
+    """
+    data = server.encode()
+    if len(data) > MAX_SERVER:
+        raise InvalidRequestError(
+            f"server URL too long to store: {len(data)} bytes, at most {MAX_SERVER}",
+        )
+    return binascii.b2a_base64(data, newline=False).decode().translate(_TO_URLSAFE)
+
+
+def spellings(server: str) -> "list[str]":
+    """List the directory names that decode to a server, the canonical one first.
+
+    Hand-made stores hold the standard alphabet, lost padding, and URLs that ``echo`` gave a line end
+    (pain M3). The list is short enough to look each one up, so no lookup reads the whole folder.
+    """
+    names: list[str] = []
+    for url in (server, server + "\n"):
+        if len(url.encode()) > MAX_SERVER:
+            continue
+        name = encode_server(url)
+        standard = name.translate(_TO_STANDARD)
+        for spelling in (name, name.rstrip("="), standard, standard.rstrip("=")):
+            if "/" not in spelling and spelling not in names:
+                names.append(spelling)
+    return names
+
+
+def decode_server(name: str) -> "str | None":
+    """Read a directory name as a server URL.
+
+    Returns:
+        the URL, or None when the name is not base64 or the protocol would refuse what it says.
+    """
+    try:
+        data = binascii.a2b_base64(name.translate(_TO_STANDARD) + "=" * (-len(name) % 4))
+        server = data.decode()
+    except ValueError:  # UnicodeError and binascii.Error among them
+        return None
+    canonical = binascii.b2a_base64(data, newline=False).decode().translate(_TO_URLSAFE) == name
+    if server.isprintable() and canonical and server == server.strip() and server:
+        return server  # nearly every name; the rest is for hand-made stores
+    server = server.removesuffix("\n")
+    if not server or server != server.strip() or has_control(server):
+        return None
+    # Lenient decoders skip foreign characters; only names that a lookup would try may be listed.
+    return server if name in spellings(server) else None
+
+
+def encode_username(username: str) -> str:
+    """Name the file of a user.
+
+    Raises:
+        InvalidRequestError: the name is too long for a file name.
+    """
+    name = _escape(username, windows=sys.platform == "win32") + SUFFIX
+    size = len(name.encode())
+    if size > MAX_NAME:
+        raise InvalidRequestError(
+            f"username too long to store: {size - len(SUFFIX)} bytes as a file name, "
+            f"at most {MAX_NAME - len(SUFFIX)}",
+        )
+    return name
+
+
+def decode_username(name: str) -> "str | None":
+    """Read a file's path below its server directory as a username.
+
+    Args:
+        name: ``user.gpg``, or ``org/bot.gpg`` as the Go helper writes a username with a slash.
+
+    Returns:
+        the username, or None when the file is no entry: another suffix, a ``.gpg-id``, a copy that
+        a file synchroniser left, or a name that the protocol would refuse.
+    """
+    last = name[name.rfind("/") + 1 :]
+    if not last.endswith(SUFFIX) or last == SUFFIX or last.startswith("._") or _is_conflict_copy(last):
+        return None
+    stem = name[: -len(SUFFIX)]
+    try:
+        stem.encode()
+    except UnicodeEncodeError:
+        return None
+    if has_control(stem):
+        return None
+    if "%" not in stem:
+        return stem
+    decoded = _unescape(stem)
+    if has_control(decoded):
+        return stem
+    for windows in (False, True):
+        if _escape(decoded, windows=windows) == stem:
+            return decoded
+    return stem
+
+
+def native(name: str) -> str:
+    """Turn a name into the ``str`` that the interpreter writes as the name's UTF-8 bytes."""
+    return os.fsdecode(name.encode())
+
+
+def foreign(name: str) -> "str | None":
+    """Turn what a directory listing gave into the name itself; None if its bytes are not UTF-8."""
+    try:
+        return os.fsencode(name).decode()
+    except UnicodeError:
+        return None
+
+
+def _escape(username: str, *, windows: bool) -> str:
+    parts = []
+    for index, char in enumerate(username):
+        if (
+            char == "/"
+            or (char == "." and index == 0)
+            or (char == "%" and len(username) > index + 2 and {*username[index + 1 : index + 3]} <= _HEX)
+            or (windows and char in _WINDOWS)
+        ):
+            char = f"%{ord(char):02X}"  # noqa: PLW2901 - the escaped form replaces it
+        parts.append(char)
+    name = "".join(parts)
+    if _is_conflict_copy(name + SUFFIX):
+        # A real user of this name must not be taken for a synchroniser's left-over.
+        name = name.replace(".sync-conflict-", "%2Esync-conflict-").replace(" (", " %28")
+    return name
+
+
+def _unescape(name: str) -> str:
+    pieces = name.split("%")
+    decoded = [pieces[0]]
+    for piece in pieces[1:]:
+        if len(piece) >= 2 and {*piece[:2]} <= _HEX:
+            decoded.append(chr(int(piece[:2], 16)) + piece[2:])
+        else:
+            decoded.append("%" + piece)
+    return "".join(decoded)
+
+
+def _is_conflict_copy(name: str) -> bool:
+    """Recognise what Syncthing and Dropbox-like programs leave beside a file."""
+    if ".sync-conflict-" in name:
+        return True
+    opening = name.find(" (")
+    return opening >= 0 and "conflicted copy" in name[opening:] and name.endswith(")" + SUFFIX)
+

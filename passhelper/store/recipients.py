@@ -1,0 +1,160 @@
+"""Who can read an entry: the nearest ``.gpg-id`` upwards, as pass(1) finds it.
+
+Read as ``pass`` reads it (one key per line, ``#`` starts a comment), and where ``pass`` trips, as its
+users meant it: a last line without a line end counts, CRLF is no part of a key. ``PASSWORD_STORE_KEY``
+overrides the files; ``PASSWORD_STORE_SIGNING_KEY`` demands a good signature beside them.
+"""
+
+import os
+import stat
+
+from passhelper.errors import StoreError, StoreNotInitializedError, TrustError
+from passhelper.store.layout import FOLDER
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from passhelper.store.gpg import Gpg
+
+FILE = ".gpg-id"
+MAX_FILE = 1 << 20  # bytes; some 20,000 recipients
+_HEX = frozenset("0123456789ABCDEF")
+
+
+class Recipients:
+    """The keys that one entry is encrypted to.
+
+    Attributes:
+        keys: as written, without comments, duplicates removed, in the file's order.
+        path: the file that names them, relative to the store; empty for ``PASSWORD_STORE_KEY``.
+        text: the file's content, which a signature covers.
+    """
+
+    __slots__ = ("keys", "path", "text")
+
+    def __init__(self, keys: "list[str]", path: str, text: bytes) -> None:
+        self.keys = keys
+        self.path = path
+        self.text = text
+
+    @property
+    def label(self) -> str:
+        """What to call their source in messages."""
+        return self.path or "PASSWORD_STORE_KEY"
+
+    @property
+    def all_fingerprints(self) -> bool:
+        """Whether each is a full fingerprint, so that naming it is a statement of trust (pain G9)."""
+        return all(is_fingerprint(key) for key in self.keys)
+
+
+def is_fingerprint(key: str) -> bool:
+    """Tell a full version 4 or 6 fingerprint from a short id, an e-mail or a group."""
+    return len(normalize(key)) in (40, 64) and _HEX.issuperset(normalize(key))
+
+
+def normalize(key: str) -> str:
+    """Write a key id in one way, so that two spellings of a fingerprint compare equal."""
+    bare = key.removesuffix("!").upper().removeprefix("0X")
+    return bare if _HEX.issuperset(bare) else key
+
+
+def parse(text: bytes, label: str) -> "list[str]":
+    """Read the lines of a ``.gpg-id``.
+
+    Raises:
+        StoreError: it is not UTF-8, or a line cannot be a key.
+    """
+    try:
+        lines = text.decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise StoreError(f"{label} is not UTF-8", "write one key fingerprint per line") from None
+    keys: list[str] = []
+    for line in lines:
+        key = line.partition("#")[0].strip()
+        if key.startswith("-") or not key.isprintable():
+            raise StoreError(f"{label} has a line that is no key: {key!r}", "write one key fingerprint per line")
+        if key and key not in keys:
+            keys.append(key)
+    return keys
+
+
+def read_file(root: str, path: str) -> "bytes | None":
+    """Read one ``.gpg-id``; None if it is not there.
+
+    Raises:
+        StoreError: it is a symbolic link, no regular file, or cannot be read.
+    """
+    full = os.path.join(root, path)
+    try:
+        facts = os.lstat(full)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    if not stat.S_ISREG(facts.st_mode):
+        raise StoreError(f"{full} is not a regular file", "links inside a store are not followed: replace it")
+    if facts.st_size > MAX_FILE:
+        raise StoreError(f"{full} is larger than {MAX_FILE} bytes")
+    with open(full, "rb") as file:
+        return file.read(MAX_FILE)
+
+
+def candidates(directory: str) -> "list[str]":
+    """List the paths of the ``.gpg-id`` files that can count for a server directory, nearest first.
+
+    Args:
+        directory: the directory's name below ``docker-credential-helpers/``; empty for that folder itself.
+    """
+    nearest = [os.path.join(FOLDER, directory, FILE)] if directory else []
+    return [*nearest, os.path.join(FOLDER, FILE), FILE]
+
+
+def find(root: str, directory: str, environ: "Mapping[str, str]") -> Recipients:
+    """Find the recipients for a server directory.
+
+    Raises:
+        StoreNotInitializedError: there are none.
+        StoreError: the file that counts cannot be used.
+    """
+    override = environ.get("PASSWORD_STORE_KEY", "").split()
+    if override and os.path.isdir(root):
+        return Recipients(override, "", b"")
+    for path in candidates(directory):
+        text = read_file(root, path)
+        if text is None:
+            continue
+        keys = parse(text, os.path.join(root, path))
+        if not keys:
+            raise StoreError(f"{os.path.join(root, path)} names no key", "write one key fingerprint per line")
+        return Recipients(keys, path, text)
+    if os.path.lexists(os.path.join(root, ".age-recipients")):
+        raise StoreError(f"{root} is an age store, which is not supported", "set PASSWORD_STORE_DIR to a GPG store")
+    raise StoreNotInitializedError(f"password store not initialised at {root}", "run: passhelper setup")
+
+
+def verify_signature(root: str, recipients: Recipients, gpg: "Gpg") -> None:
+    """Demand a good signature of the file by a key in ``PASSWORD_STORE_SIGNING_KEY``, if that is set.
+
+    As in pass(1), the signing key or its primary key must be one of the full fingerprints there.
+
+    Raises:
+        TrustError: the signature is missing, bad, or by somebody else.
+    """
+    allowed = {normalize(key) for key in gpg.environ.get("PASSWORD_STORE_SIGNING_KEY", "").split()}
+    if not allowed or not recipients.path:
+        return
+    path = os.path.join(root, recipients.path)
+    if read_file(root, recipients.path + ".sig") is None:
+        raise TrustError(
+            f"{path} has no signature", f"run: gpg --detach-sign {path}, or unset PASSWORD_STORE_SIGNING_KEY"
+        )
+    child = gpg.ask("--verify", "--", f"{path}.sig", "-", stdin=recipients.text)
+    from passhelper.store.gpg import status_lines  # noqa: PLC0415 - loaded with the caller's gpg
+
+    for line in status_lines(child):
+        if line[0] == "VALIDSIG" and allowed & {line[1], line[-1]}:
+            return
+    raise TrustError(
+        f"the signature of {path} is not by a key in PASSWORD_STORE_SIGNING_KEY",
+        "find out who changed it, then sign it again",
+    )

@@ -1,0 +1,145 @@
+"""Where a store's git repository is, and how git is run in it. No git is started to find out.
+
+What comes out of a clone is data, not configuration: hooks, file-system monitors, filters and
+attributes that a repository or a user's global settings bring along could run code or change
+ciphertext, so every git child runs with them switched off.
+"""
+
+import os
+
+from passhelper.errors import GitError, StoreError
+from passhelper.store.child import clean_environ, find_program
+from passhelper.store.files import Files
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ATTRIBUTES = "* -text -filter -ident -working-tree-encoding merge=binary"
+
+_SAFE = (
+    "core.fsmonitor=false",
+    "core.symlinks=false",
+    "core.autocrlf=false",
+    "submodule.recurse=false",
+    "gc.auto=0",
+    "maintenance.auto=false",
+)
+
+# git rev-parse --local-env-vars, and GIT_NAMESPACE: variables that aim git at another repository.
+# GIT_CONFIG_COUNT and its pairs stay, CI systems pass credentials for the remote in them.
+_AIMED_ELSEWHERE = (
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_COMMON_DIR", "GIT_CONFIG", "GIT_CONFIG_PARAMETERS", "GIT_DIR",
+    "GIT_GRAFT_FILE", "GIT_IMPLICIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_INTERNAL_SUPER_PREFIX", "GIT_NAMESPACE",
+    "GIT_NO_REPLACE_OBJECTS", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX", "GIT_REPLACE_REF_BASE", "GIT_SHALLOW_FILE",
+    "GIT_WORK_TREE",
+)  # fmt: skip
+
+
+class Repository:
+    """A git repository inside a store.
+
+    Attributes:
+        root: its work tree, as an absolute path.
+        git_dir: its ``.git`` directory.
+        state: where passhelper keeps what is not to be committed: ``<git dir>/passhelper``.
+    """
+
+    def __init__(self, root: str, git_dir: str) -> None:
+        self.root = root
+        self.git_dir = git_dir
+        self.state = os.path.join(git_dir, "passhelper")
+
+    def prepare(self, files: Files) -> None:
+        """Make sure that no attribute of the tree has a say over what git stores; under the lock."""
+        path = os.path.join(_common_dir(self.git_dir), "info", "attributes")
+        try:
+            with open(path, encoding="utf-8", errors="surrogateescape") as file:
+                text = file.read()
+        except FileNotFoundError:
+            text = ""
+        if text.rstrip("\n").rpartition("\n")[2] == ATTRIBUTES:
+            return
+        if text and not text.endswith("\n"):
+            text += "\n"
+        text += ATTRIBUTES + "\n"
+        files.make_directory(os.path.dirname(path))
+        files.make_directory(self.state)
+        files.replace(path, text.encode(errors="surrogateescape"), self.state)
+
+
+def find(root: str, directory: str) -> "Repository | None":
+    """Find the innermost repository for a directory, never one that begins above the store.
+
+    Args:
+        root: the store.
+        directory: a path relative to it; it need not exist.
+
+    Raises:
+        StoreError: the ``.git`` there is not one that git would use.
+    """
+    path = os.path.join(root, directory)
+    while True:
+        git_dir = _git_dir(path)
+        if git_dir:
+            return Repository(path, git_dir)
+        if path == root:
+            return None
+        path = os.path.dirname(path)
+
+
+def _git_dir(folder: str) -> str:
+    path = os.path.join(folder, ".git")
+    if os.path.isdir(path):
+        return path
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            text = file.read(4096)
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    if not text.startswith("gitdir: "):
+        raise StoreError(f"{path} is neither a git directory nor a pointer to one")
+    return os.path.normpath(os.path.join(folder, text.removeprefix("gitdir: ").rstrip("\r\n")))
+
+
+def _common_dir(git_dir: str) -> str:
+    """Follow gitrepository-layout(5): a linked work tree shares ``info/`` with its main repository."""
+    try:
+        with open(os.path.join(git_dir, "commondir"), encoding="utf-8", errors="surrogateescape") as file:
+            return os.path.normpath(os.path.join(git_dir, file.read().rstrip("\n")))
+    except FileNotFoundError:
+        return git_dir
+
+
+def program(environ: "Mapping[str, str]") -> str:
+    """Find git.
+
+    Raises:
+        GitError: it is not installed.
+    """
+    found = find_program(("git",), environ)
+    if found is None:
+        raise GitError("git not found in PATH", "install git")
+    return found
+
+
+def environment(repository: Repository, environ: "Mapping[str, str]") -> "dict[str, str]":
+    """Prepare the environment of a git child: this repository, no prompts."""
+    cleaned = clean_environ(environ)
+    for name in _AIMED_ELSEWHERE:
+        cleaned.pop(name, None)
+    cleaned["GIT_CEILING_DIRECTORIES"] = os.path.dirname(repository.root)
+    cleaned["GIT_TERMINAL_PROMPT"] = "0"
+    cleaned["GIT_LITERAL_PATHSPECS"] = "1"
+    cleaned["GIT_OPTIONAL_LOCKS"] = "0"
+    return cleaned
+
+
+def command(repository: Repository, git: str, *, hooks: bool = False) -> "list[str]":
+    """Begin an argv: git, in the repository, with everything off that a clone could bring along."""
+    argv = [git, "-C", repository.root]
+    for setting in (*_SAFE, *(() if hooks else ("core.hooksPath=/dev/null",))):
+        argv += ["-c", setting]
+    return argv
+
+

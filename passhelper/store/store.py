@@ -1,0 +1,303 @@
+"""PassStore: read, write, remove and walk the credentials of a pass-layout store.
+
+Reading takes no lock and never waits for a writer: a file is always whole. Writing encrypts first, into
+memory, then locks, replaces and commits; a write that fails leaves the tree as it was.
+"""
+
+import os
+import stat
+import sys
+
+from passhelper.errors import ConfigurationError, EntryError, StoreError
+from passhelper.store import layout
+from passhelper.store.files import Files
+from passhelper.store.gpg import Gpg
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from passhelper.store.gpg import Plaintext
+    from passhelper.store.lock import StoreLock
+    from passhelper.store.repository import Repository
+
+MAX_ENTRY = 4 << 20  # bytes of one .gpg file; a secret of 2 MiB and its recipients fit
+MAX_NESTING = 32  # levels of folders that a username with slashes may have
+BINDING = "passhelper1:"
+
+
+class Entry:
+    """One credential in the store.
+
+    Attributes:
+        server: what the directory's name decodes to.
+        username: what the file's name decodes to.
+        path: the file, as an absolute path.
+    """
+
+    __slots__ = ("path", "server", "username")
+
+    def __init__(self, server: str, username: str, path: str) -> None:
+        self.server = server
+        self.username = username
+        self.path = path
+
+
+class PassStore:
+    """The credentials below one password store.
+
+    Args:
+        environ: where ``PASSWORD_STORE_DIR`` and the other settings come from.
+        warn: takes one line for the user when something went half well.
+
+    Raises:
+        ConfigurationError: ``PASSWORD_STORE_DIR`` is relative.
+    """
+
+    def __init__(self, environ: "Mapping[str, str]", warn: "Callable[[str], None]") -> None:
+        self.environ = environ
+        self.warn = warn
+        self.root = store_path(environ)
+        self.folder = os.path.join(self.root, layout.FOLDER)
+        self.gpg = Gpg(environ)
+
+    # Reading
+
+    def lookup(self, server: str) -> "Entry | None":
+        """Find the entry of a server by its exact name.
+
+        Raises:
+            StoreError: the store or the server's directory cannot be read, or is a link.
+        """
+        for name in layout.spellings(server):
+            for entry in self.entries(server, name):
+                return entry
+        return None
+
+    def equivalents(self, server: str) -> "list[str]":
+        """List the other servers in the store that mean the same registry, in byte order."""
+        from passhelper.registry import normalize  # noqa: PLC0415 - a hit needs no equivalence
+
+        wanted = normalize(server)
+        if wanted is None:
+            return []
+        host = wanted[1]
+        found = {
+            other
+            for name in self._directories()
+            if (other := layout.decode_server(name)) is not None
+            and host in other.lower()
+            and other != server
+            and normalize(other) == wanted
+        }
+        return sorted(found, key=str.encode)
+
+    def walk(self) -> "Iterator[Entry]":
+        """Give the entry of each server, the one that :meth:`lookup` would find."""
+        several: dict[str, int] = {}
+        for name in self._directories():
+            server = layout.decode_server(name)
+            if server is None:
+                continue
+            entry = next(iter(self.entries(server, name)), None)
+            if entry is None:
+                continue
+            if layout.encode_server(server) == name:
+                yield entry
+            else:
+                several[server] = 1
+        for server in several:  # hand-made spellings: only where the canonical one has no entry
+            found = self.lookup(server)
+            if found is not None and os.path.basename(os.path.dirname(found.path)) != layout.encode_server(server):
+                yield found
+
+    def entries(self, server: str, name: str) -> "list[Entry]":
+        """List the entries of one server directory, in byte order of their file names.
+
+        Args:
+            server: what the directory's name means.
+            name: the directory's name.
+        """
+        path = os.path.join(self.folder, name)
+        files = self._files_below(path, "", 0)
+        if len(files) > 1:
+            files.sort(key=lambda file: os.fsencode(file[0]))
+        return [Entry(server, username, os.path.join(path, file)) for file, username in files]
+
+    def _files_below(self, path: str, prefix: str, level: int) -> "list[tuple[str, str]]":
+        found: list[tuple[str, str]] = []
+        try:
+            if not level and stat.S_ISLNK(os.lstat(path).st_mode):
+                raise StoreError(f"{path} is a symbolic link; links inside a store are not followed", "remove it")
+            with os.scandir(path) as listing:
+                for item in listing:
+                    if item.is_file(follow_symlinks=False):
+                        relative = layout.foreign(prefix + item.name)
+                        username = layout.decode_username(relative) if relative is not None else None
+                        if username is not None:
+                            found.append((prefix + item.name, username))
+                    elif level < MAX_NESTING and item.name != ".git" and item.is_dir(follow_symlinks=False):
+                        found += self._files_below(item.path, f"{prefix}{item.name}/", level + 1)
+        except (FileNotFoundError, NotADirectoryError):
+            self.check_folder()
+        return found
+
+    def _directories(self) -> "list[str]":
+        """List the names below the folder; sorting and decoding is the caller's."""
+        self.check_folder()
+        try:
+            with os.scandir(self.folder) as listing:
+                return [item.name for item in listing if item.is_dir(follow_symlinks=False)]
+        except FileNotFoundError:
+            return []
+
+    def check_folder(self) -> None:
+        """Refuse a store that is a file and a folder that is a link; both may be missing."""
+        try:
+            if not stat.S_ISDIR(os.stat(self.root).st_mode):
+                raise StoreError(f"password store {self.root} is not a directory", "set PASSWORD_STORE_DIR")
+            facts = os.lstat(self.folder)
+        except FileNotFoundError:
+            return
+        if stat.S_ISLNK(facts.st_mode):
+            raise StoreError(f"{self.folder} is a symbolic link; links inside a store are not followed", "remove it")
+        if not stat.S_ISDIR(facts.st_mode):
+            raise StoreError(f"{self.folder} is not a directory", "remove it")
+
+    def read(self, entry: Entry) -> bytes:
+        """Decrypt an entry and check that it belongs where it lies.
+
+        Returns:
+            the plaintext, exactly.
+
+        Raises:
+            FileNotFoundError: a writer removed the file meanwhile.
+            EntryError: it is no entry that may be handed to gpg, is corrupt, or was moved here.
+            GpgError: it cannot be decrypted here.
+        """
+        descriptor = self.open(entry)
+        try:
+            plaintext = self.gpg.decrypt(descriptor, self._label(entry))
+        finally:
+            os.close(descriptor)
+        self._check_binding(entry, plaintext)
+        return plaintext.data
+
+    def open(self, entry: Entry) -> int:
+        """Open an entry's file, refusing all that gpg must not see."""
+        from passhelper.store import packets  # noqa: PLC0415 - list and a miss open nothing
+
+        flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+        descriptor = os.open(entry.path, flags)
+        try:
+            facts = os.fstat(descriptor)
+            if not stat.S_ISREG(facts.st_mode):
+                raise EntryError(f"{self._label(entry)} is not a regular file", "remove it")
+            if facts.st_size > MAX_ENTRY:
+                raise EntryError(f"{self._label(entry)} is larger than {MAX_ENTRY} bytes", "remove it")
+            try:
+                packets.key_ids(os.read(descriptor, packets.MAX_HEADERS))
+            except packets.PacketError as error:
+                raise EntryError(
+                    f"{self._label(entry)} is no entry: {error}",
+                    "restore it from git, or erase it and store it again",
+                ) from None
+            os.lseek(descriptor, 0, os.SEEK_SET)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return descriptor
+
+    def _check_binding(self, entry: Entry, plaintext: "Plaintext") -> None:
+        if plaintext.name.startswith(BINDING):
+            if plaintext.name != binding(entry.server, entry.username):
+                raise EntryError(
+                    f"entry was moved here from another server: {self._label(entry)}",
+                    "do not use it; find out who moved it, then erase it and store it again",
+                )
+        elif self.environ.get("PASSHELPER_REQUIRE_BOUND") == "1":
+            raise EntryError(
+                f"entry is not bound to its server, as PASSHELPER_REQUIRE_BOUND demands: {self._label(entry)}",
+                "check it, then store it again with passhelper",
+            )
+
+    def _label(self, entry: Entry) -> str:
+        """Name an entry in messages: its path in the store."""
+        from passhelper.protocol import printable  # noqa: PLC0415 - only for messages
+
+        return printable(os.path.relpath(entry.path, self.root))
+
+    # Writing: see write.py
+
+    def lock(self, repository: "Repository | None", *, shared: bool = False) -> "StoreLock":
+        """Prepare the store's lock."""
+        from passhelper.store.lock import StoreLock  # noqa: PLC0415 - readers take none
+
+        if repository is not None:
+            fallback = os.path.join(repository.state, "lock")
+        else:
+            home = home_directory(self.environ)
+            fallback = os.path.join(home, ".cache", "passhelper", f"{digest(os.fsencode(self.root))[:32]}.lock")
+        return StoreLock(self.root, fallback, shared=shared)
+
+    def files(self) -> Files:
+        """Prepare writes with the store's modes."""
+        return Files(self.environ)
+
+    def repository(self, directory: str) -> "Repository | None":
+        """Find the repository that a server directory (or the whole folder: "") belongs to."""
+        from passhelper.store import repository  # noqa: PLC0415 - readers need none
+
+        return repository.find(self.root, os.path.join(layout.FOLDER, directory) if directory else layout.FOLDER)
+
+
+def store_path(environ: "Mapping[str, str]") -> str:
+    """Find the store: ``PASSWORD_STORE_DIR``, else ``~/.password-store``, always absolute.
+
+    Raises:
+        ConfigurationError: ``PASSWORD_STORE_DIR`` is relative.
+    """
+    path = environ.get("PASSWORD_STORE_DIR", "")
+    if not path:
+        return os.path.join(home_directory(environ), ".password-store")
+    if not os.path.isabs(path):
+        raise ConfigurationError(
+            f"PASSWORD_STORE_DIR is relative: {path}", f"set it to an absolute path such as {os.path.abspath(path)}"
+        )
+    return os.path.normpath(path)
+
+
+def home_directory(environ: "Mapping[str, str]") -> str:
+    """Find the home directory: ``HOME``, else what the password database says; never a relative path."""
+    home = environ.get("HOME", "")
+    if os.path.isabs(home):
+        return home
+    if sys.platform == "win32":
+        return os.path.expanduser("~")
+    import pwd  # noqa: PLC0415 - only where HOME is unset
+
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_dir
+    except KeyError:
+        raise ConfigurationError(f"HOME is not set and uid {os.geteuid()} has no home", "set HOME") from None
+
+
+def binding(server: str, username: str) -> str:
+    """Name the place that an entry belongs to, for gpg to keep inside the ciphertext.
+
+    Without it, whoever can push to the shared store copies one server's ciphertext under another and
+    the next ``docker pull`` hands the password to a host of his own.
+    """
+    return BINDING + digest(f"{server}\0{username}".encode())
+
+
+def digest(data: bytes) -> str:
+    """Give the SHA-256 of some bytes in hex, without loading OpenSSL, which ``hashlib`` does."""
+    if sys.version_info >= (3, 12):
+        from _sha2 import sha256  # noqa: PLC0415 - costs 3 ms less than hashlib
+    else:
+        from _sha256 import sha256  # noqa: PLC0415 - costs 3 ms less than hashlib
+    value: str = sha256(data).hexdigest()
+    return value
+
+

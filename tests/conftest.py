@@ -1,0 +1,146 @@
+"""Real gpg, real git and the installed program for every test; nothing of the caller's own environment.
+
+Keys are made once per run, in a directory whose path is short enough for the agent's socket. Tests that
+only read them share it (``keys``); tests that lock, unlock or change keys take a copy
+(``own_keys``), whose agent ends with the test.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from support import Helper, KeyRing, Program, require
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+REPOSITORY = Path(__file__).parent.parent
+_FOREIGN = ("PASSHELPER_", "PASSWORD_STORE_", "GIT_", "DOCKER_", "GPG_", "PYTHON", "XDG_")
+
+
+@pytest.fixture(autouse=True)
+def clean_environ(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Start every test from an environment in which nothing of the caller's is set."""
+    for name in list(os.environ):
+        if name.startswith(_FOREIGN) or name in ("CI", "DISPLAY", "WAYLAND_DISPLAY", "GNUPGHOME", "LANGUAGE"):
+            monkeypatch.delenv(name)
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("PASSHELPER_NONINTERACTIVE", "1")
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+
+
+@pytest.fixture(scope="session")
+def short_tmp() -> Iterator[Path]:
+    """A directory with a short path: unix sockets have 107 bytes."""
+    path = Path(tempfile.mkdtemp(prefix="ph-", dir="/tmp"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def keys(short_tmp: Path) -> Iterator[KeyRing]:
+    """The run's keys, made once; see ``support.KeyRing`` for their names."""
+    require("gpg")
+    ring = KeyRing.generate(short_tmp / "g")
+    yield ring
+    ring.stop_agent()
+
+
+@pytest.fixture
+def own_keys(keys: KeyRing, short_tmp: Path) -> Iterator[KeyRing]:
+    """A copy of the keys with an agent of its own, which holds no passphrase yet."""
+    home = Path(tempfile.mkdtemp(prefix="o", dir=short_tmp))
+    ring = keys.copy(home)
+    yield ring
+    ring.stop_agent()
+    shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture
+def environ(keys: KeyRing, tmp_path: Path, clean_environ: None) -> dict[str, str]:
+    """An environment with the shared keys and a store of its own that is not initialised yet."""
+    return {
+        "HOME": os.environ["HOME"],
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "LC_ALL": "C.UTF-8",
+        "GNUPGHOME": str(keys.home),
+        "PASSWORD_STORE_DIR": str(tmp_path / "store"),
+        "PASSHELPER_NONINTERACTIVE": "1",
+    }
+
+
+@pytest.fixture
+def store(environ: dict[str, str], keys: KeyRing) -> Path:
+    """An initialised store without git, readable by ``alice``."""
+    path = Path(environ["PASSWORD_STORE_DIR"])
+    path.mkdir(mode=0o700)
+    (path / ".gpg-id").write_text(keys["alice"] + "\n")
+    return path
+
+
+@pytest.fixture
+def git_store(store: Path, environ: dict[str, str]) -> Path:
+    """The same store as a git repository with its first commit."""
+    require("git")
+    git = ["git", "-C", str(store), "-c", "user.name=t", "-c", "user.email=t@example.test"]
+    subprocess.run(["git", "init", "-q", "-b", "main", str(store)], check=True, env=environ)
+    subprocess.run([*git, "add", "."], check=True, env=environ)
+    subprocess.run([*git, "commit", "-q", "-m", "Begin"], check=True, env=environ)
+    return store
+
+
+@pytest.fixture(scope="session")
+def wheel(short_tmp: Path) -> Path:
+    """The project's wheel, built once per run."""
+    folder = short_tmp / "dist"
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(REPOSITORY)],
+        check=True,
+        capture_output=True,
+    )
+    return next(folder.glob("*.whl"))
+
+
+@pytest.fixture(scope="session")
+def installed(wheel: Path, short_tmp: Path) -> Program:
+    """The programs as this interpreter's pip installs the wheel, in a virtual environment of their own."""
+    return Program.install(wheel, short_tmp / "venv", libraries=Path(sysconfig.get_path("purelib")))
+
+
+@pytest.fixture
+def helper(installed: Program, environ: dict[str, str]) -> Helper:
+    """The installed ``docker-credential-pass`` in this test's environment."""
+    return Helper(installed.helper, environ)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Run in a random order where ``PASSHELPER_TEST_SEED`` is set, to prove that no test needs another."""
+    seed = os.environ.get("PASSHELPER_TEST_SEED")
+    if seed:
+        import random
+
+        random.Random(seed).shuffle(items)
+
+
+@pytest.hookimpl(tryfirst=True, hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Turn a skip into a failure where ``PASSHELPER_REQUIRE_ALL=1`` says that every real part is here."""
+    outcome = yield
+    report = outcome.get_result()  # type: ignore[attr-defined]
+    if report.skipped and not hasattr(report, "wasxfail") and _REQUIRE_ALL:
+        report.outcome = "failed"
+        report.longrepr = f"skipped, which PASSHELPER_REQUIRE_ALL forbids: {report.longrepr}"
+
+
+_REQUIRE_ALL = os.environ.get("PASSHELPER_REQUIRE_ALL") == "1"
