@@ -37,6 +37,9 @@ class Credentials:
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"Credentials are immutable: {name}")
 
+    def __reduce__(self) -> "tuple[type[Credentials], tuple[str, str, str]]":
+        return Credentials, (self.server, self.username, self.secret)  # for copies, since nothing can be set
+
     def __repr__(self) -> str:
         return f"Credentials(server={self.server!r}, username={self.username!r}, secret=<hidden>)"
 

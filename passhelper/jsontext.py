@@ -30,7 +30,7 @@ try:
     from _json import encode_basestring_ascii as quote
     from _json import make_scanner
 
-    _scan = make_scanner(_Context())
+    _scan = make_scanner(_Context())  # type: ignore[arg-type] # any object with these attributes will do
 except ImportError:  # pragma: no cover - CPython always has the accelerator
     import json
 

@@ -45,7 +45,7 @@ def serve(helper: Helper, argv: list[str] | None = None) -> int:
         return _fail(program, str(error), error)
     except KeyboardInterrupt as error:
         return _fail(program, "interrupted", error)
-    except Exception as error:  # noqa: BLE001 - the boundary: a backend may raise anything
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the boundary: a backend may raise anything
         return _fail(program, _unexpected(error), error)
     return _write(1, *answer)
 
@@ -76,13 +76,10 @@ def _answer(helper: Helper, program: str, arguments: list[str]) -> tuple[str, in
 
 
 def _get(helper: Helper, server: str) -> str:
+    found = helper.get(server)
     from passhelper.jsontext import quote  # noqa: PLC0415 - a miss needs no JSON
 
-    found = helper.get(server)
-    return (
-        f'{{"ServerURL":{quote(server)},"Username":{quote(found.username)},'
-        f'"Secret":{quote(found.secret)}}}'
-    )
+    return f'{{"ServerURL":{quote(server)},"Username":{quote(found.username)},"Secret":{quote(found.secret)}}}'
 
 
 def _list(helper: Helper) -> str:
@@ -104,8 +101,7 @@ def read_request(program: str, wanted: str) -> bytes:
     """
     if wanted and os.isatty(0):
         os.write(2, f"{program}: type {wanted}, then Enter\n".encode())
-        line = sys.stdin.buffer.readline(MAX_REQUEST)
-        return line
+        return sys.stdin.buffer.readline(MAX_REQUEST)
     chunks = []
     size = 0
     while chunk := os.read(0, _CHUNK):
@@ -172,7 +168,7 @@ def printable(text: str) -> str:
     return shown + ("..." if len(text) > limit else "")
 
 
-def _unexpected(error: Exception) -> str:
+def _unexpected(error: BaseException) -> str:
     """Name an exception that no backend should raise, without its text, which may hold a secret."""
     return f"internal error: {type(error).__name__}; set PASSHELPER_DEBUG=1 to see where"
 

@@ -9,20 +9,17 @@ import subprocess
 import time
 
 from passhelper.errors import ConfigurationError
+from passhelper.store.child import MAX_OUTPUT, STATUS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-STATUS = -1
-PASSPHRASE = -2
-MAX_OUTPUT = 4 << 20  # bytes kept of a child's stdout unless the caller says otherwise
-
 _STATUS_PREFIX = b"[GNUPG:] "
 
 
 class Child:
-    """One running program; see ``child_posix.Child`` for the arguments and attributes."""
+    """One running program; see ``child.Child`` for the arguments and attributes."""
 
     def __init__(
         self,

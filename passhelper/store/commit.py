@@ -1,8 +1,9 @@
 """The git commit after a change: two git children, bounded in time, and nothing lost when they fail.
 
 The credential is on disk before git is asked. Whatever keeps git from committing it (no git, a
-hung signing key, somebody's ``index.lock``) is one warning; the paths are written down in
-``<git dir>/passhelper/pending`` and go into the next commit that works (pain T1).
+hung signing key, somebody's ``index.lock``, a kill) costs nothing but a warning: the paths were written
+down in ``<git dir>/passhelper/pending`` before they changed and go into the next commit that works
+(pain T1).
 """
 
 import os
@@ -26,6 +27,7 @@ _WATCH = 1.0  # seconds for which such a lock must not change while we hold the 
 _PENDING = "pending"
 _SIGNER = "gpg-without-prompt"
 _IDENTITY = ("-c", "user.name=passhelper", "-c", "user.email=passhelper@localhost")
+_OWN_IDENTITY = ("-c", "user.useConfigOnly=true")
 _TRUE = ("true", "yes", "on", "1")
 
 
@@ -53,6 +55,8 @@ class Committer:
         self._child_environ = git.environment(repository, environ)
         self._settings: Child | None = None
         self._program = ""
+        self._before: list[str] = []
+        self._paths: list[str] = []
         self._trouble: PasshelperError | None = None
         try:
             self._program = git.program(environ)
@@ -62,31 +66,48 @@ class Committer:
         except PasshelperError as error:
             self._trouble = error
 
-    def commit(self, paths: "list[str]", subject: str) -> None:
-        """Commit what happened to some paths; the caller holds the store's lock.
+    def plan(self, paths: "list[str]") -> None:
+        """Write down what is about to change; the caller holds the store's lock.
+
+        A writer that is killed between its change and the commit so leaves a note for the next one,
+        and a disk too full for the note stops the change before it begins.
+
+        Args:
+            paths: absolute; each will be written or removed.
+        """
+        self._before = self._load_pending()
+        inside = [os.path.relpath(path, self._repository.root) for path in paths]
+        self._paths = list(dict.fromkeys([*self._before, *inside]))
+        self._files.make_directory(self._repository.state)
+        self._save_pending(self._paths)
+
+    def cancel(self) -> None:
+        """Take back the plan: the change did not happen."""
+        if self._before:
+            self._save_pending(self._before)
+        else:
+            os.unlink(self._pending_path())
+
+    def commit(self, subject: str) -> None:
+        """Commit what was planned and has happened; the caller still holds the store's lock.
 
         Never raises for a commit that fails: the credential is stored, so the verb has succeeded.
 
         Args:
-            paths: absolute; each was written or removed.
             subject: the commit's first line.
         """
-        pending = self._load_pending()
-        inside = [os.path.relpath(path, self._repository.root) for path in paths]
-        everything = list(dict.fromkeys([*pending, *inside]))
         umask = os.umask(self._files.umask)
         try:
-            self._commit(everything, subject)
+            self._commit(self._paths, subject)
+            os.unlink(self._pending_path())
         except (PasshelperError, OSError) as error:
-            self._files.make_directory(self._repository.state)
-            data = "".join(f"{path}\0" for path in everything).encode(errors="surrogateescape")
-            self._files.replace(self._pending_path(), data, self._repository.state)
             self._warn(f"stored but not committed, the next change will commit it: {error}")
-        else:
-            if pending:
-                os.unlink(self._pending_path())
         finally:
             os.umask(umask)
+
+    def has_pending(self) -> bool:
+        """Tell whether an earlier change waits for its commit."""
+        return bool(self._load_pending())
 
     def _commit(self, paths: "list[str]", subject: str) -> None:
         if self._trouble is not None:
@@ -103,10 +124,33 @@ class Committer:
         commit = ["commit", "--quiet", "--no-status", "--only", "--message", subject]
         commit += ["--pathspec-from-file=-", "--pathspec-file-nul"]
         begin += self._signing(settings, commit)
-        try:
-            self._run([*begin, "-c", "user.useConfigOnly=true", *commit], names, end)
-        except _NoIdentityError:
-            self._run([*begin, *_IDENTITY, *commit], names, end)
+        identity = _OWN_IDENTITY
+        while True:
+            try:
+                return self._run([*begin, *identity, *commit], names, end)
+            except _NoIdentityError:
+                if identity is _IDENTITY:
+                    raise
+                identity = _IDENTITY
+            except _NothingToCommitError:
+                # A path that git never knew and that is gone again, or one that was committed meanwhile.
+                changed = self._changed(begin, paths, end)
+                if not changed:
+                    return None
+                if len(changed) == len(paths):
+                    raise
+                paths = changed
+                names = "".join(f"{path}\0" for path in paths).encode(errors="surrogateescape")
+
+    def _changed(self, begin: "list[str]", paths: "list[str]", end: float) -> "list[str]":
+        """Ask git which of some paths differ from the last commit."""
+        child = start([*begin, "status", "--porcelain", "-z", "--no-renames", "--untracked-files=no", "--", *paths],
+                      self._child_environ)  # fmt: skip
+        finish([child], max(end - time.monotonic(), 0.001))
+        if child.returncode != 0:
+            raise self._failure(child)
+        lines = child.stdout.decode(errors="surrogateescape").split("\0")
+        return [line[3:] for line in lines if line]
 
     def _read_settings(self) -> "dict[str, str]":
         """Collect the answer of ``git config --list``: names in lower case, the last value of each."""
@@ -167,6 +211,8 @@ class Committer:
             )
         if "tell me who you are" in text or "auto-detection is disabled" in text or "empty ident" in text:
             return _NoIdentityError("git knows no user.name and user.email")
+        if "did not match any file" in text or (child.returncode == 1 and not text.strip()):
+            return _NothingToCommitError(f"git found nothing to commit in {root}")
         if "index.lock" in text:
             path = os.path.join(self._repository.git_dir, "index.lock")
             return GitError(f"another git is at work in {root}", f"if not, remove {path}")
@@ -195,6 +241,10 @@ class Committer:
     def _pending_path(self) -> str:
         return os.path.join(self._repository.state, _PENDING)
 
+    def _save_pending(self, paths: "list[str]") -> None:
+        data = "".join(f"{path}\0" for path in paths).encode(errors="surrogateescape")
+        self._files.replace(self._pending_path(), data, self._repository.state, durable=False)
+
     def _load_pending(self) -> "list[str]":
         try:
             with open(self._pending_path(), "rb") as file:
@@ -204,6 +254,10 @@ class Committer:
         # Only paths below the repository: the file is ours, but what is damaged must not aim elsewhere.
         paths = [path for path in text.split("\0") if path]
         return [path for path in paths if not os.path.isabs(path) and ".." not in path.split("/")]
+
+
+class _NothingToCommitError(GitError):
+    """At least one path is not known to git, or nothing differs from the last commit."""
 
 
 class _NoIdentityError(GitError):

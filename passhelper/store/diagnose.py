@@ -17,7 +17,7 @@ from passhelper.errors import (
     RecipientsError,
 )
 from passhelper.store import passphrase
-from passhelper.store.gpg import MAX_PLAINTEXT, Gpg, is_bad_passphrase, locked_code, status_lines
+from passhelper.store.gpg import Gpg, is_bad_passphrase, locked_code, status_lines
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -139,7 +139,6 @@ def _unescape(text: str) -> str:
 def decryption_error(gpg: Gpg, child: "Child", lines: "list[list[str]]", label: str) -> PasshelperError:
     """Tell why an entry could not be decrypted."""
     wanted = [line[1] for line in lines if line[0] == "ENC_TO"]
-    missing = [line[1] for line in lines if line[0] == "NO_SECKEY"]
     if child.timed_out:
         return GpgError(
             f"gpg did not answer within {gpg.timeout():g} s for {label}",
@@ -147,26 +146,30 @@ def decryption_error(gpg: Gpg, child: "Child", lines: "list[list[str]]", label: 
         )
     code = locked_code(lines)
     if code:
-        return _locked_error(gpg, [key for key in wanted if key not in missing], code)
+        return _locked_error(gpg, wanted, code)
     trouble = agent_error(gpg, child)
     if trouble is not None:
         return trouble
-    failed = any(line[0] in ("DECRYPTION_FAILED", "NODATA", "BADMDC") for line in lines)
-    if missing and not [key for key in wanted if key not in missing]:
-        keys = " ".join(dict.fromkeys(missing))
+    seen = {line[0] for line in lines}
+    # With --quiet gpg does not say NO_SECKEY; that it never got at the session key says the same.
+    opened = not seen.isdisjoint({"DECRYPTION_KEY", "DECRYPTION_INFO"})
+    if wanted and not opened and "DECRYPTION_FAILED" in seen and "ERROR" not in seen:
+        keys = " ".join(dict.fromkeys(wanted))
         return NoSecretKeyError(
             f"no secret key for {label}: it is encrypted to {keys}",
             "ask a team member to run: passhelper recipients add",
         )
-    if any(line[0] == "PLAINTEXT" for line in lines) and not any(line[0] == "ENC_TO" for line in lines):
+    if "PLAINTEXT" in seen and not wanted:
         return EntryError(f"{label} is not encrypted", "erase it and store the credential again")
-    if failed:
+    if not seen.isdisjoint({"DECRYPTION_FAILED", "NODATA", "BADMDC", "UNEXPECTED"}):
         return EntryError(f"{label} is corrupt", "restore it from git, or erase it and store it again")
     return GpgError(f"gpg failed on {label}: {last_line(child)}")
 
 
-def _locked_error(gpg: Gpg, keys: "list[str]", code: int) -> LockedKeyError:
-    name = " ".join(keys) or "(hidden)"
+def _locked_error(gpg: Gpg, wanted: "list[str]", code: int) -> LockedKeyError:
+    listing = gpg.ask("--with-colons", "--list-secret-keys").stdout.decode(errors="replace")
+    ours = {line.split(":")[4] for line in listing.splitlines() if line.startswith(("sec:", "ssb:"))}
+    name = " ".join(key for key in wanted if key in ours) or "(hidden)"
     variable = passphrase.source(gpg.environ)
     if variable and is_bad_passphrase(code):
         return LockedKeyError(f"the passphrase in {variable} does not unlock GPG key {name}")
@@ -251,9 +254,7 @@ def complaint(gpg: Gpg, name: str) -> str:
     return f"key {key.fingerprint} {key.uid} {key.problem}{remedy}".replace("  ", " ")
 
 
-def usable_recipients(
-    gpg: Gpg, recipients: "Sequence[str]", where: str, warn: "Callable[[str], None]"
-) -> "list[str]":
+def usable_recipients(gpg: Gpg, recipients: "Sequence[str]", where: str, warn: "Callable[[str], None]") -> "list[str]":
     """Leave out the recipients that cannot be encrypted to (``PASSHELPER_SKIP_UNUSABLE=1``).
 
     Raises:

@@ -63,7 +63,7 @@ class Files:
             except OSError:
                 return
 
-    def replace(self, path: str, data: bytes, temporary_folder: str) -> None:
+    def replace(self, path: str, data: bytes, temporary_folder: str, *, durable: bool = True) -> None:
         """Write a file in one step; the caller holds the store's lock.
 
         Args:
@@ -71,24 +71,26 @@ class Files:
             data: its content.
             temporary_folder: where the temporary file goes first; on another file system than
                 ``path``, the file's own directory's parent is used.
+            durable: whether the file must survive a power failure, not only the end of this process.
         """
         temporary = os.path.join(temporary_folder, f"{TEMPORARY}{os.getpid()}")
         try:
-            self._write(temporary, data)
+            self._write(temporary, data, durable=durable)
             os.replace(temporary, path)
         except OSError as error:
             _remove(temporary)
             beside = os.path.dirname(os.path.dirname(path))
             if error.errno != errno.EXDEV or beside == temporary_folder:
                 raise
-            self.replace(path, data, beside)
+            self.replace(path, data, beside, durable=durable)
             return
         except BaseException:
             _remove(temporary)
             raise
-        sync_directory(os.path.dirname(path))
+        if durable:
+            sync_directory(os.path.dirname(path))
 
-    def _write(self, path: str, data: bytes) -> None:
+    def _write(self, path: str, data: bytes, *, durable: bool) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
         _remove(path)
         descriptor = os.open(path, flags, 0o600)
@@ -98,7 +100,8 @@ class Files:
             left = memoryview(data)
             while left:
                 left = left[os.write(descriptor, left) :]
-            os.fsync(descriptor)
+            if durable:
+                os.fsync(descriptor)
         finally:
             os.close(descriptor)
 
@@ -115,9 +118,22 @@ class Files:
             return False
         for name in names:
             if name.startswith(TEMPORARY):
-                _remove(os.path.join(folder, name))
+                try:
+                    os.unlink(os.path.join(folder, name))
+                except OSError:
+                    continue  # a directory, which no writer of ours makes: somebody's own
                 found = True
         return found
+
+    def mark(self, folder: str) -> str:
+        """Leave a sign that a change of several steps has begun; :meth:`sweep` finds it after a kill.
+
+        Returns:
+            the file to remove when the change is complete.
+        """
+        path = os.path.join(folder, f"{TEMPORARY}{os.getpid()}-begun")
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600))
+        return path
 
 
 def sync_directory(path: str) -> None:

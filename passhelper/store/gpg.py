@@ -9,9 +9,7 @@ that was never encrypted.
 import os
 
 from passhelper.errors import ConfigurationError, EntryError, GpgNotFoundError, LockedKeyError
-from passhelper.store import passphrase
 from passhelper.store.child import PASSPHRASE, STATUS, Child, clean_environ, find_program, finish, start
-from passhelper.store.terminal import can_prompt, gpg_tty
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,6 +18,9 @@ if TYPE_CHECKING:
 MAX_PLAINTEXT = 2 << 20  # bytes; a 4 kB message can expand to 2 GiB
 TIMEOUT = 120.0  # seconds for one gpg, a person's typing included (PASSHELPER_TIMEOUT)
 QUICK = 2.0  # seconds for a gpg whose answer is only a hint
+
+# Where a passphrase can come from, in the order in which they are looked at.
+PASSPHRASE_VARIABLES = ("PASSHELPER_PASSPHRASE_FILE", "PASSHELPER_PASSPHRASE_FD", "PASSHELPER_PASSPHRASE")
 
 _COMMON = ("--batch", "--quiet", "--yes", "--no-greeting", "--no-auto-key-locate", "--no-auto-key-retrieve",
            "--disable-dirmngr", "--no-auto-check-trustdb")  # fmt: skip
@@ -98,12 +99,26 @@ class Gpg:
         """The environment of the child: no secrets, English messages, a terminal to prompt on."""
         if not self._child_environ:
             environ = clean_environ(self.environ)
-            terminal = gpg_tty(self.environ)
-            environ.pop("GPG_TTY", None)
-            if terminal:
-                environ["GPG_TTY"] = terminal
+            if self.can_prompt:
+                from passhelper.store.terminal import gpg_tty  # noqa: PLC0415 - not where nobody is there
+
+                environ.pop("GPG_TTY", None)
+                terminal = gpg_tty(self.environ)
+                if terminal:
+                    environ["GPG_TTY"] = terminal
             self._child_environ = environ
         return self._child_environ
+
+    @property
+    def can_prompt(self) -> bool:
+        """Whether a person could answer a prompt, and no passphrase is configured in their place."""
+        if any(self.environ.get(name) for name in PASSPHRASE_VARIABLES):
+            return False
+        if self.environ.get("PASSHELPER_NONINTERACTIVE") == "1":
+            return False
+        from passhelper.store.terminal import can_prompt  # noqa: PLC0415 - not where nobody is there
+
+        return can_prompt(self.environ)
 
     def options(self) -> "list[str]":
         """The user's own options, split at white space as ``pass`` does; they come after ours and win."""
@@ -135,22 +150,26 @@ class Gpg:
             source: the message, already checked with ``packets.key_ids``.
             prompt: whether a person may be asked. Without one the agent must already hold the key.
         """
-        ask = prompt and not passphrase.source(self.environ) and can_prompt(self.environ)
-        mode = () if ask else ("--pinentry-mode", "error")
+        mode = () if prompt and self.can_prompt else ("--pinentry-mode", "error")
         return self._decrypt(source, mode, None)
 
     def _decrypt(self, source: "bytes | int", mode: "Sequence[str | int]", secret: "bytes | None") -> Child:
-        argv = [self.program, *_COMMON, "--status-fd", STATUS, *mode, *self.options(), "--decrypt"]
+        argv: list[str | int] = [self.program, *_COMMON, "--status-fd", STATUS, *mode, *self.options(), "--decrypt"]
         return start(argv, self.child_environ, stdin=source, passphrase=secret, limit=MAX_PLAINTEXT)
 
     def decrypt(self, source: "bytes | int", label: str) -> Plaintext:
-        """Decrypt one message.
+        """Decrypt one message; :meth:`start_decrypt` and :meth:`finish_decrypt` in one."""
+        return self.finish_decrypt(self.start_decrypt(source), source, label)
+
+    def finish_decrypt(self, child: Child, source: "bytes | int", label: str) -> Plaintext:
+        """Wait for a decryption and read its result.
 
         A configured passphrase is tried once, and only if the agent does not hold the key already;
         never on a card, which three wrong PINs would block.
 
         Args:
-            source: the message, already checked with ``packets.key_ids``.
+            child: from :meth:`start_decrypt`.
+            source: the message that it was given, already checked with ``packets.key_ids``.
             label: the file's name for messages.
 
         Raises:
@@ -159,14 +178,13 @@ class Gpg:
             EntryError: the message is corrupt or expands beyond :data:`MAX_PLAINTEXT`.
             GpgError: anything else.
         """
-        child = self.start_decrypt(source)
         finish([child], self.timeout())
         try:
             return self.plaintext(child, label)
         except LockedKeyError:
-            if not passphrase.source(self.environ):
+            if not any(self.environ.get(name) for name in PASSPHRASE_VARIABLES):
                 raise
-        from passhelper.store import diagnose  # noqa: PLC0415 - only when a key is locked
+        from passhelper.store import diagnose, passphrase  # noqa: PLC0415 - only when a key is locked
 
         diagnose.refuse_card(self, status_lines(child))
         secret = passphrase.read(self.environ)
@@ -233,7 +251,8 @@ class Gpg:
 
     def ask(self, *arguments: str, stdin: bytes = b"", seconds: float = 10.0) -> Child:
         """Run gpg for its ``--with-colons`` or status output; nobody is prompted."""
-        argv = [self.program, *_COMMON, "--pinentry-mode", "error", "--status-fd", STATUS, *arguments]
+        mode = ("--pinentry-mode", "error", "--status-fd", STATUS)
+        argv: list[str | int] = [self.program, *_COMMON, *mode, *arguments]
         child = start(argv, self.child_environ, stdin=stdin)
         finish([child], seconds)
         return child

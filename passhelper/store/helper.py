@@ -1,5 +1,6 @@
 """PassHelper: the credential helper on top of the store, and the ``docker-credential-pass`` program."""
 
+import gc
 import os
 import sys
 
@@ -131,13 +132,15 @@ def _converted(error: OSError, doing: str, store: PassStore) -> StoreError:
     path = error.filename if isinstance(error.filename, str) else store.root
     remedy = ""
     if isinstance(error, PermissionError):
-        user = f"uid {os.geteuid()}" if sys.platform != "win32" else "this user"
-        remedy = f"check the owner and mode; this is {user}"
+        remedy = "check its owner and mode"
+        if sys.platform != "win32":
+            remedy += f"; this is uid {os.geteuid()}"
     return StoreError(f"cannot {doing} {path}: {error.strerror}", remedy)
 
 
 def main() -> "NoReturn":
     """Run ``docker-credential-pass``."""
+    gc.disable()  # the process ends with its answer; collecting meanwhile costs a tenth of a long list
     for number in (0, 1, 2):  # a closed standard stream would be the next pipe's number
         try:
             os.fstat(number)

@@ -1,4 +1,4 @@
-"""Names to paths and back. The only code that builds a path inside a store.
+r"""Names to paths and back. The only code that builds a path inside a store.
 
 ::
 
@@ -9,7 +9,7 @@ bytes of the URL. Usernames are file names there, so ``/`` makes folders and ``.
 here both are percent-escaped, and everything else keeps the bytes that the Go helper would use:
 
 * written: ``/``, a leading ``.`` and ``%`` before two hex digits become ``%XX``; on Windows also
-  ``<>:"|?*\\``;
+  ``<>:"|?*\``;
 * read: only what one of the two writers (POSIX, Windows) would have written is decoded, so
   ``decode(encode(u)) == u`` for every ``u`` and a Go-written ``a%2fb`` or ``%41`` stays literal.
 
@@ -31,8 +31,6 @@ MAX_SERVER = MAX_NAME // 4 * 3  # bytes of a URL whose base64 still fits a file 
 
 _WINDOWS = '<>:"|?*\\'
 _HEX = frozenset("0123456789abcdefABCDEF")
-_TO_STANDARD = str.maketrans("-_", "+/")
-_TO_URLSAFE = str.maketrans("+/", "-_")
 
 
 def encode_server(server: str) -> str:
@@ -46,7 +44,7 @@ def encode_server(server: str) -> str:
         raise InvalidRequestError(
             f"server URL too long to store: {len(data)} bytes, at most {MAX_SERVER}",
         )
-    return binascii.b2a_base64(data, newline=False).decode().translate(_TO_URLSAFE)
+    return binascii.b2a_base64(data, newline=False).decode().replace("+", "-").replace("/", "_")
 
 
 def spellings(server: str) -> "list[str]":
@@ -60,7 +58,7 @@ def spellings(server: str) -> "list[str]":
         if len(url.encode()) > MAX_SERVER:
             continue
         name = encode_server(url)
-        standard = name.translate(_TO_STANDARD)
+        standard = _standard(name)
         for spelling in (name, name.rstrip("="), standard, standard.rstrip("=")):
             if "/" not in spelling and spelling not in names:
                 names.append(spelling)
@@ -73,19 +71,33 @@ def decode_server(name: str) -> "str | None":
     Returns:
         the URL, or None when the name is not base64 or the protocol would refuse what it says.
     """
+    standard = _standard(name)
     try:
-        data = binascii.a2b_base64(name.translate(_TO_STANDARD) + "=" * (-len(name) % 4))
+        data = binascii.a2b_base64(standard + "=" * (-len(name) % 4))
         server = data.decode()
     except ValueError:  # UnicodeError and binascii.Error among them
         return None
-    canonical = binascii.b2a_base64(data, newline=False).decode().translate(_TO_URLSAFE) == name
-    if server.isprintable() and canonical and server == server.strip() and server:
+    canonical = "+" not in name and binascii.b2a_base64(data, newline=False).decode() == standard
+    if canonical and server.isprintable() and server == server.strip() and server:
         return server  # nearly every name; the rest is for hand-made stores
     server = server.removesuffix("\n")
     if not server or server != server.strip() or has_control(server):
         return None
     # Lenient decoders skip foreign characters; only names that a lookup would try may be listed.
     return server if name in spellings(server) else None
+
+
+def may_contain(name: str, host: str) -> bool:
+    """Tell, cheaply and never wrongly saying no, whether a directory's name could be for a host.
+
+    Args:
+        name: the directory's name.
+        host: in lower case.
+    """
+    try:
+        return host.encode() in binascii.a2b_base64(_standard(name)).lower()
+    except ValueError:
+        return True  # padding lost, or no base64 at all: decode_server will tell
 
 
 def encode_username(username: str) -> str:
@@ -98,8 +110,7 @@ def encode_username(username: str) -> str:
     size = len(name.encode())
     if size > MAX_NAME:
         raise InvalidRequestError(
-            f"username too long to store: {size - len(SUFFIX)} bytes as a file name, "
-            f"at most {MAX_NAME - len(SUFFIX)}",
+            f"username too long to store: {size - len(SUFFIX)} bytes as a file name, at most {MAX_NAME - len(SUFFIX)}",
         )
     return name
 
@@ -133,6 +144,11 @@ def decode_username(name: str) -> "str | None":
         if _escape(decoded, windows=windows) == stem:
             return decoded
     return stem
+
+
+def _standard(name: str) -> str:
+    """Write base64url in the standard alphabet; ``replace`` is ten times as fast as ``translate``."""
+    return name.replace("-", "+").replace("_", "/")
 
 
 def native(name: str) -> str:
@@ -183,4 +199,3 @@ def _is_conflict_copy(name: str) -> bool:
         return True
     opening = name.find(" (")
     return opening >= 0 and "conflicted copy" in name[opening:] and name.endswith(")" + SUFFIX)
-

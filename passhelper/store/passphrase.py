@@ -9,18 +9,18 @@ import stat
 import sys
 
 from passhelper.errors import ConfigurationError
+from passhelper.store.gpg import PASSPHRASE_VARIABLES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MAX_PASSPHRASE = 4096  # bytes; gpg itself stops at 255 characters for some key formats
-_VARIABLES = ("PASSHELPER_PASSPHRASE_FILE", "PASSHELPER_PASSPHRASE_FD", "PASSHELPER_PASSPHRASE")
 
 
 def source(environ: "Mapping[str, str]") -> str:
     """Name the variable that gives the passphrase; empty when none does."""
-    for name in _VARIABLES:
+    for name in PASSPHRASE_VARIABLES:
         if environ.get(name):
             return name
     return ""

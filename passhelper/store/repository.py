@@ -141,5 +141,3 @@ def command(repository: Repository, git: str, *, hooks: bool = False) -> "list[s
     for setting in (*_SAFE, *(() if hooks else ("core.hooksPath=/dev/null",))):
         argv += ["-c", setting]
     return argv
-
-

@@ -10,13 +10,13 @@ import sys
 
 from passhelper.errors import ConfigurationError, EntryError, StoreError
 from passhelper.store import layout
-from passhelper.store.files import Files
 from passhelper.store.gpg import Gpg
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
+    from passhelper.store.files import Files
     from passhelper.store.gpg import Plaintext
     from passhelper.store.lock import StoreLock
     from passhelper.store.repository import Repository
@@ -69,10 +69,15 @@ class PassStore:
         Raises:
             StoreError: the store or the server's directory cannot be read, or is a link.
         """
+        self.check_folder()
         for name in layout.spellings(server):
             for entry in self.entries(server, name):
                 return entry
         return None
+
+    def all_entries(self, server: str) -> "list[Entry]":
+        """List everything that is stored for a server, in whatever spelling; more than one is a left-over."""
+        return [entry for name in layout.spellings(server) for entry in self.entries(server, name)]
 
     def equivalents(self, server: str) -> "list[str]":
         """List the other servers in the store that mean the same registry, in byte order."""
@@ -81,35 +86,37 @@ class PassStore:
         wanted = normalize(server)
         if wanted is None:
             return []
-        host = wanted[1]
         found = {
             other
             for name in self._directories()
-            if (other := layout.decode_server(name)) is not None
-            and host in other.lower()
+            if layout.may_contain(name, wanted[1])
+            and (other := layout.decode_server(name)) is not None
             and other != server
             and normalize(other) == wanted
         }
         return sorted(found, key=str.encode)
 
-    def walk(self) -> "Iterator[Entry]":
-        """Give the entry of each server, the one that :meth:`lookup` would find."""
-        several: dict[str, int] = {}
+    def walk(self) -> "list[Entry]":
+        """List the entry of each server, the one that :meth:`lookup` would find."""
+        found: dict[str, Entry] = {}
+        several: list[str] = []
         for name in self._directories():
             server = layout.decode_server(name)
             if server is None:
                 continue
-            entry = next(iter(self.entries(server, name)), None)
-            if entry is None:
+            path = f"{self.folder}{os.sep}{name}"
+            files = self._files_below(path, "", 0)
+            if not files:
                 continue
-            if layout.encode_server(server) == name:
-                yield entry
-            else:
-                several[server] = 1
-        for server in several:  # hand-made spellings: only where the canonical one has no entry
-            found = self.lookup(server)
-            if found is not None and os.path.basename(os.path.dirname(found.path)) != layout.encode_server(server):
-                yield found
+            if server in found:
+                several.append(server)
+            file, username = files[0] if len(files) == 1 else min(files, key=_byte_order)
+            found[server] = Entry(server, username, f"{path}{os.sep}{file}")
+        for server in several:  # two spellings of one name
+            entry = self.lookup(server)
+            if entry is not None:
+                found[server] = entry
+        return list(found.values())
 
     def entries(self, server: str, name: str) -> "list[Entry]":
         """List the entries of one server directory, in byte order of their file names.
@@ -117,29 +124,37 @@ class PassStore:
         Args:
             server: what the directory's name means.
             name: the directory's name.
+
+        Raises:
+            StoreError: the directory is a symbolic link.
         """
         path = os.path.join(self.folder, name)
+        try:
+            if stat.S_ISLNK(os.lstat(path).st_mode):
+                raise StoreError(f"{path} is a symbolic link; links inside a store are not followed", "remove it")
+        except (FileNotFoundError, NotADirectoryError):
+            return []
         files = self._files_below(path, "", 0)
         if len(files) > 1:
-            files.sort(key=lambda file: os.fsencode(file[0]))
+            files.sort(key=_byte_order)
         return [Entry(server, username, os.path.join(path, file)) for file, username in files]
 
     def _files_below(self, path: str, prefix: str, level: int) -> "list[tuple[str, str]]":
+        """List the files below a server directory that are entries, with their usernames."""
         found: list[tuple[str, str]] = []
         try:
-            if not level and stat.S_ISLNK(os.lstat(path).st_mode):
-                raise StoreError(f"{path} is a symbolic link; links inside a store are not followed", "remove it")
             with os.scandir(path) as listing:
                 for item in listing:
                     if item.is_file(follow_symlinks=False):
-                        relative = layout.foreign(prefix + item.name)
+                        file = prefix + item.name
+                        relative = file if file.isascii() else layout.foreign(file)
                         username = layout.decode_username(relative) if relative is not None else None
                         if username is not None:
-                            found.append((prefix + item.name, username))
+                            found.append((file, username))
                     elif level < MAX_NESTING and item.name != ".git" and item.is_dir(follow_symlinks=False):
                         found += self._files_below(item.path, f"{prefix}{item.name}/", level + 1)
         except (FileNotFoundError, NotADirectoryError):
-            self.check_folder()
+            return []  # erased since its name was read
         return found
 
     def _directories(self) -> "list[str]":
@@ -177,10 +192,15 @@ class PassStore:
         """
         descriptor = self.open(entry)
         try:
-            plaintext = self.gpg.decrypt(descriptor, self._label(entry))
+            child = self.gpg.start_decrypt(descriptor)
+            # Work that does not need the plaintext is done while gpg looks for it.
+            place = binding(entry.server, entry.username)
+            from passhelper import jsontext  # noqa: F401, PLC0415 - the answer will need it
+
+            plaintext = self.gpg.finish_decrypt(child, descriptor, self._label(entry))
         finally:
             os.close(descriptor)
-        self._check_binding(entry, plaintext)
+        self._check_binding(entry, plaintext, place)
         return plaintext.data
 
     def open(self, entry: Entry) -> int:
@@ -208,9 +228,9 @@ class PassStore:
             raise
         return descriptor
 
-    def _check_binding(self, entry: Entry, plaintext: "Plaintext") -> None:
+    def _check_binding(self, entry: Entry, plaintext: "Plaintext", place: str) -> None:
         if plaintext.name.startswith(BINDING):
-            if plaintext.name != binding(entry.server, entry.username):
+            if plaintext.name != place:
                 raise EntryError(
                     f"entry was moved here from another server: {self._label(entry)}",
                     "do not use it; find out who moved it, then erase it and store it again",
@@ -240,8 +260,10 @@ class PassStore:
             fallback = os.path.join(home, ".cache", "passhelper", f"{digest(os.fsencode(self.root))[:32]}.lock")
         return StoreLock(self.root, fallback, shared=shared)
 
-    def files(self) -> Files:
+    def files(self) -> "Files":
         """Prepare writes with the store's modes."""
+        from passhelper.store.files import Files  # noqa: PLC0415 - readers write none
+
         return Files(self.environ)
 
     def repository(self, directory: str) -> "Repository | None":
@@ -249,6 +271,11 @@ class PassStore:
         from passhelper.store import repository  # noqa: PLC0415 - readers need none
 
         return repository.find(self.root, os.path.join(layout.FOLDER, directory) if directory else layout.FOLDER)
+
+
+def _byte_order(file: "tuple[str, str]") -> bytes:
+    """Sort as the Go helper's ReadDir does: the file's name with its suffix, as bytes."""
+    return os.fsencode(file[0])
 
 
 def store_path(environ: "Mapping[str, str]") -> str:
@@ -293,11 +320,13 @@ def binding(server: str, username: str) -> str:
 
 def digest(data: bytes) -> str:
     """Give the SHA-256 of some bytes in hex, without loading OpenSSL, which ``hashlib`` does."""
-    if sys.version_info >= (3, 12):
-        from _sha2 import sha256  # noqa: PLC0415 - costs 3 ms less than hashlib
-    else:
-        from _sha256 import sha256  # noqa: PLC0415 - costs 3 ms less than hashlib
+    # CPython's own implementation: _sha2 since 3.12, _sha256 before; either costs 3 ms less than hashlib.
+    try:
+        from _sha2 import sha256  # noqa: PLC0415
+    except ImportError:
+        try:
+            from _sha256 import sha256  # noqa: PLC0415
+        except ImportError:  # pragma: no cover - a build without them
+            from hashlib import sha256  # noqa: PLC0415
     value: str = sha256(data).hexdigest()
     return value
-
-

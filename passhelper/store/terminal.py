@@ -56,10 +56,12 @@ def gpg_tty(environ: "Mapping[str, str]") -> "str | None":
 
 
 def _controlling_terminal() -> "str | None":
+    if sys.platform == "win32":
+        return None
     try:
-        with open("/proc/self/stat", encoding="ascii", errors="replace") as file:
+        with open("/proc/self/stat", "rb") as file:
             # proc(5): the fields after the command's closing parenthesis; tty_nr is the fifth.
-            number = int(file.read().rpartition(")")[2].split()[4])
+            number = int(file.read().rpartition(b")")[2].split()[4])
     except (OSError, ValueError, IndexError):
         return _ask_ps()
     if number == 0:

@@ -8,7 +8,7 @@ new file is in place before an older username is removed.
 import os
 import time
 
-from passhelper.errors import StoreError, TrustError
+from passhelper.errors import PasshelperError, StoreError, TrustError
 from passhelper.store import layout, recipients
 from passhelper.store.child import finish
 from passhelper.store.gpg import QUICK
@@ -16,8 +16,11 @@ from passhelper.store.store import Entry, PassStore, binding
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from passhelper.store.child import Child
     from passhelper.store.commit import Committer
+    from passhelper.store.files import Files
     from passhelper.store.recipients import Recipients
     from passhelper.store.repository import Repository
     from passhelper.store.trust import Pins
@@ -34,159 +37,191 @@ def write(store: PassStore, server: str, username: str, secret: bytes) -> None:
         RecipientsError: one of them cannot be encrypted to.
         StoreError, GpgError, OSError: anything else; the store is as it was.
     """
-    name = layout.encode_server(server)
-    target = Entry(server, username, os.path.join(store.folder, layout.native(name),
-                                                  layout.native(layout.encode_username(username))))  # fmt: skip
     store.check_folder()
-    _refuse_shadowed_recipients(store, server, name)
-    repository = store.repository(name)
-    committer = _committer(store, repository)
-    for _ in range(_TRIES):
-        found, pins = _accepted(store, name, repository)
-        ciphertext = _encrypt(store, target, secret, found, repository)
-        if ciphertext is None:
-            return  # in a git store: what is there says the same to the same keys
-        with store.lock(repository):
-            if recipients.find(store.root, name, store.environ).keys != found.keys:
-                continue
-            _replace(store, target, ciphertext, repository, committer, pins)
-            return
-    raise TrustError("the recipients keep changing while a credential is stored", "try again")
+    _Writer(store, server, username, secret).write()
 
 
-def _refuse_shadowed_recipients(store: PassStore, server: str, name: str) -> None:
-    """Refuse to widen the readers of a server whose own ``.gpg-id`` lies in a hand-made spelling."""
-    for other in layout.spellings(server)[1:]:
-        path = os.path.join(layout.FOLDER, other, recipients.FILE)
-        if os.path.lexists(os.path.join(store.root, path)):
-            raise StoreError(
-                f"{path} limits who reads this server, but its directory is not spelled as it is written",
-                f"move it to {os.path.join(layout.FOLDER, name)}",
-            )
+class _Writer:
+    """One credential on its way into the store."""
+
+    def __init__(self, store: PassStore, server: str, username: str, secret: bytes) -> None:
+        self.store = store
+        self.secret = secret
+        self.directory = layout.encode_server(server)
+        file = layout.native(layout.encode_username(username))
+        self.target = Entry(server, username, os.path.join(store.folder, self.directory, file))
+        self.place = binding(server, username)
+        self.repository = store.repository(self.directory)
+        self.committer = committer_for(store, self.repository)
+        self.pins: Pins | None = None  # what to pin together with the write, if anything changed
+
+    def write(self) -> None:
+        store = self.store
+        self._refuse_shadowed_recipients()
+        for _ in range(_TRIES):
+            found = self._accepted_recipients()
+            ciphertext = self._encrypt(found)
+            if ciphertext is None:  # in a git store: what is there says the same to the same keys
+                self._commit_pending()
+                return
+            with store.lock(self.repository):
+                if recipients.find(store.root, self.directory, store.environ).keys == found.keys:
+                    self._replace(ciphertext)
+                    return
+        raise TrustError("the recipients keep changing while a credential is stored", "try again")
+
+    def _refuse_shadowed_recipients(self) -> None:
+        """Refuse to widen the readers of a server whose own ``.gpg-id`` lies in a hand-made spelling."""
+        for other in layout.spellings(self.target.server)[1:]:
+            path = os.path.join(layout.FOLDER, other, recipients.FILE)
+            if os.path.lexists(os.path.join(self.store.root, path)):
+                raise StoreError(
+                    f"{path} limits who reads this server, but its directory is not spelled as it is written",
+                    f"move it to {os.path.join(layout.FOLDER, self.directory)}",
+                )
+
+    def _accepted_recipients(self) -> "Recipients":
+        """Find the recipients and make sure that this machine has accepted them."""
+        store = self.store
+        found = recipients.find(store.root, self.directory, store.environ)
+        recipients.verify_signature(store.root, found, store.gpg)
+        if self.repository is not None and found.path:
+            from passhelper.store import trust  # noqa: PLC0415 - only in a git store
+
+            pins = trust.load(self.repository.state)
+            if pins is None:
+                self.pins = trust.current(store.root)
+            else:
+                self.pins = trust.check(store.root, self.directory, found, pins, store.gpg)
+        return found
+
+    def _encrypt(self, found: "Recipients") -> "bytes | None":
+        """Encrypt; None when the store already says the same to the same keys."""
+        gpg = self.store.gpg
+        keys = list(found.keys)
+        started = time.monotonic()
+        encrypting = gpg.start_encrypt(self.secret, keys, self.place, trusted=found.all_fingerprints)
+        current = self._start_comparison() if self.repository is not None else None
+        finish([encrypting], gpg.timeout())
+        if encrypting.returncode != 0 and self.store.environ.get("PASSHELPER_SKIP_UNUSABLE") == "1":
+            from passhelper.store import diagnose  # noqa: PLC0415 - only on failure
+
+            keys = diagnose.usable_recipients(gpg, keys, found.label, self.store.warn)
+            trusted = all(map(recipients.is_fingerprint, keys))
+            encrypting = gpg.start_encrypt(self.secret, keys, self.place, trusted=trusted)
+            finish([encrypting], gpg.timeout())
+        ciphertext = gpg.ciphertext(encrypting, keys, found.label)
+        if current is not None:
+            decrypting, existing = current
+            finish([decrypting], max(QUICK - (time.monotonic() - started), 0.0))
+            if self._is_same(decrypting, existing, ciphertext):
+                return None
+        return ciphertext
+
+    def _start_comparison(self) -> "tuple[Child, bytes] | None":
+        """Start decrypting what is there now, beside the encryption; only if it could be the same."""
+        store, target = self.store, self.target
+        if store.environ.get("PASSHELPER_ALWAYS_WRITE") == "1":
+            return None
+        if [entry.path for entry in store.all_entries(target.server)] != [target.path]:
+            return None
+        try:
+            descriptor = store.open(target)
+        except (StoreError, OSError):
+            return None
+        with open(descriptor, "rb") as file:
+            existing = file.read()
+        return store.gpg.start_decrypt(existing, prompt=False), existing
+
+    def _is_same(self, decrypting: "Child", existing: bytes, ciphertext: bytes) -> bool:
+        """Compare what is there with what would be written. Any doubt means "write"."""
+        from passhelper.store import packets  # noqa: PLC0415 - only in a git store
+
+        try:
+            plaintext = self.store.gpg.plaintext(decrypting, "")
+        except PasshelperError:
+            return False
+        if plaintext.data != self.secret or plaintext.name != self.place:
+            return False
+        before, after = sorted(packets.key_ids(existing)), sorted(packets.key_ids(ciphertext))
+        return before == after and packets.HIDDEN not in before
+
+    def _replace(self, ciphertext: bytes) -> None:
+        """Put the new file in place, remove older usernames, commit; under the lock."""
+        store, target, repository = self.store, self.target, self.repository
+        files = store.files()
+        _sweep(store, repository)
+        older = [entry.path for entry in store.all_entries(target.server) if entry.path != target.path]
+        made = files.make_directory(store.folder)
+        temporary = store.folder
+        try:
+            if repository is not None:
+                temporary = repository.state
+                files.make_directory(temporary)
+                if self.pins is not None:
+                    from passhelper.store import trust  # noqa: PLC0415 - only in a git store
+
+                    trust.save(temporary, self.pins, files)
+            with _Change(files, temporary, self.committer, [target.path, *older]):
+                below = files.make_directory(os.path.dirname(target.path))
+                try:
+                    files.replace(target.path, ciphertext, temporary)
+                except BaseException:
+                    files.remove_directories(below)
+                    raise
+                _remove_files(store, older)
+        except BaseException:
+            files.remove_directories(made)
+            raise
+        if self.committer is not None:
+            self.committer.commit(f"Store credential for {target.server} ({target.username})")
+
+    def _commit_pending(self) -> None:
+        """Commit what an earlier writer could not; this one changes nothing."""
+        if self.committer is not None and self.committer.has_pending():
+            with self.store.lock(self.repository):
+                self.committer.plan([])
+                self.committer.commit(f"Store credential for {self.target.server} ({self.target.username})")
 
 
-def _committer(store: PassStore, repository: "Repository | None") -> "Committer | None":
+class _Change:
+    """A change of several steps, for use in a ``with`` statement, under the lock.
+
+    While it lasts, a mark lies among the temporary files and the paths stand in git's list of pending
+    ones: should this process be killed, the next writer tidies up and commits.
+    """
+
+    def __init__(self, files: "Files", temporary: str, committer: "Committer | None", paths: "list[str]") -> None:
+        self._files = files
+        self._temporary = temporary
+        self._committer = committer
+        self._paths = paths
+        self._mark = ""
+
+    def __enter__(self) -> None:
+        self._mark = self._files.mark(self._temporary)
+        try:
+            if self._committer is not None:
+                self._committer.plan(self._paths)
+        except BaseException:
+            os.unlink(self._mark)
+            raise
+
+    def __exit__(
+        self, kind: "type[BaseException] | None", error: "BaseException | None", traceback: "TracebackType | None"
+    ) -> None:
+        os.unlink(self._mark)
+        if error is not None and self._committer is not None:
+            self._committer.cancel()
+
+
+def committer_for(store: PassStore, repository: "Repository | None") -> "Committer | None":
+    """Prepare commits to the repository of a store, if it has one."""
     if repository is None:
         return None
     from passhelper.store.commit import Committer  # noqa: PLC0415 - only in a git store
 
     return Committer(repository, store.environ, store.files(), store.warn)
-
-
-def _accepted(
-    store: PassStore, name: str, repository: "Repository | None"
-) -> "tuple[Recipients, Pins | None]":
-    """Find the recipients and make sure that this machine has accepted them.
-
-    Returns:
-        the recipients, and the pins to write after the lock is taken if they are new.
-    """
-    found = recipients.find(store.root, name, store.environ)
-    recipients.verify_signature(store.root, found, store.gpg)
-    if repository is None or not found.path:
-        return found, None
-    from passhelper.store import trust  # noqa: PLC0415 - only in a git store
-
-    pins = trust.load(repository.state)
-    if pins is None:
-        return found, trust.current(store.root)
-    return found, trust.check(store.root, name, found, pins, store.gpg)
-
-
-def _encrypt(
-    store: PassStore, target: Entry, secret: bytes, found: "Recipients", repository: "Repository | None"
-) -> "bytes | None":
-    """Encrypt; None when the store already says the same to the same keys."""
-    gpg = store.gpg
-    keys = list(found.keys)
-    name = binding(target.server, target.username)
-    started = time.monotonic()
-    encrypting = gpg.start_encrypt(secret, keys, name, trusted=found.all_fingerprints)
-    current = _start_comparison(store, target) if repository is not None else None
-    finish([encrypting], gpg.timeout())
-    if store.environ.get("PASSHELPER_SKIP_UNUSABLE") == "1" and encrypting.returncode != 0:
-        from passhelper.store import diagnose  # noqa: PLC0415 - only on failure
-
-        keys = diagnose.usable_recipients(gpg, keys, found.label, store.warn)
-        encrypting = gpg.start_encrypt(secret, keys, name, trusted=all(map(recipients.is_fingerprint, keys)))
-        finish([encrypting], gpg.timeout())
-    ciphertext = gpg.ciphertext(encrypting, keys, found.label)
-    if current is not None:
-        decrypting, existing = current
-        finish([decrypting], max(QUICK - (time.monotonic() - started), 0.0))
-        if _same(store, decrypting, existing, secret, name, ciphertext):
-            return None
-    return ciphertext
-
-
-def _start_comparison(store: PassStore, target: Entry) -> "tuple[Child, bytes] | None":
-    """Start decrypting what is there now, beside the encryption; only if it could be the same credential."""
-    if store.environ.get("PASSHELPER_ALWAYS_WRITE") == "1":
-        return None
-    present = [entry for name in layout.spellings(target.server) for entry in store.entries(target.server, name)]
-    if [entry.path for entry in present] != [target.path]:
-        return None
-    try:
-        descriptor = store.open(target)
-    except (StoreError, OSError):
-        return None
-    with open(descriptor, "rb") as file:
-        existing = file.read()
-    return store.gpg.start_decrypt(existing, prompt=False), existing
-
-
-def _same(
-    store: PassStore, decrypting: "Child", existing: bytes, secret: bytes, name: str, ciphertext: bytes
-) -> bool:
-    """Compare what is there with what would be written. Any doubt means "write"."""
-    from passhelper.errors import PasshelperError  # noqa: PLC0415
-    from passhelper.store import packets  # noqa: PLC0415
-
-    try:
-        plaintext = store.gpg.plaintext(decrypting, "")
-    except PasshelperError:
-        return False
-    if plaintext.data != secret or plaintext.name != name:
-        return False
-    before, after = sorted(packets.key_ids(existing)), sorted(packets.key_ids(ciphertext))
-    return before == after and packets.HIDDEN not in before
-
-
-def _replace(
-    store: PassStore,
-    target: Entry,
-    ciphertext: bytes,
-    repository: "Repository | None",
-    committer: "Committer | None",
-    pins: "Pins | None",
-) -> None:
-    """Put the new file in place, remove older usernames, commit; under the lock."""
-    files = store.files()
-    _sweep(store, repository)
-    folder = os.path.dirname(target.path)
-    temporary = repository.state if repository is not None else store.folder
-    made = files.make_directory(store.folder)
-    try:
-        if repository is not None:
-            files.make_directory(repository.state)
-        made += files.make_directory(folder)
-        files.replace(target.path, ciphertext, temporary)
-    except BaseException:
-        files.remove_directories(made)
-        raise
-    removed = [
-        entry.path
-        for name in layout.spellings(target.server)
-        for entry in store.entries(target.server, name)
-        if entry.path != target.path
-    ]
-    _remove_files(store, removed)
-    if repository is not None and pins is not None:
-        from passhelper.store import trust  # noqa: PLC0415 - only in a git store
-
-        trust.save(repository.state, pins, files)
-    if committer is not None:
-        committer.commit([target.path, *removed], f"Store credential for {target.server} ({target.username})")
 
 
 def remove(store: PassStore, servers: "list[str]") -> None:
@@ -196,28 +231,35 @@ def remove(store: PassStore, servers: "list[str]") -> None:
         store: where.
         servers: exact names; those without entries are no error.
     """
-    names = [(server, name) for server in servers for name in layout.spellings(server)]
-    touched = [(server, name) for server, name in names if store.entries(server, name)]
-    if not touched:
-        return
-    repositories = {name: store.repository(name) for _, name in touched}
-    groups: dict[str, list[tuple[str, str]]] = {}
-    for server, name in touched:
-        repository = repositories[name]
-        groups.setdefault(repository.root if repository else "", []).append((server, name))
-    for group in groups.values():
-        _remove_group(store, group, repositories[group[0][1]])
+    for repository, group in _by_repository(store, servers):
+        committer = committer_for(store, repository)
+        with store.lock(repository):
+            _sweep(store, repository)
+            paths = [entry.path for server, name in group for entry in store.entries(server, name)]
+            if not paths:
+                continue
+            files = store.files()
+            temporary = store.folder
+            if repository is not None:
+                temporary = repository.state
+                files.make_directory(temporary)
+            with _Change(files, temporary, committer, paths):
+                _remove_files(store, paths)
+            if committer is not None:
+                names = ", ".join(dict.fromkeys(server for server, _ in group))
+                committer.commit(f"Erase credential for {names}")
 
 
-def _remove_group(store: PassStore, group: "list[tuple[str, str]]", repository: "Repository | None") -> None:
-    committer = _committer(store, repository)
-    with store.lock(repository):
-        _sweep(store, repository)
-        paths = [entry.path for server, name in group for entry in store.entries(server, name)]
-        _remove_files(store, paths)
-        if committer is not None and paths:
-            names = ", ".join(dict.fromkeys(server for server, _ in group))
-            committer.commit(paths, f"Erase credential for {names}")
+def _by_repository(store: PassStore, servers: "list[str]") -> "list[tuple[Repository | None, list[tuple[str, str]]]]":
+    """Group the directories of some servers that have entries by the repository that they are in."""
+    groups: dict[str, tuple[Repository | None, list[tuple[str, str]]]] = {}
+    for server in servers:
+        for name in layout.spellings(server):
+            if store.entries(server, name):
+                repository = store.repository(name)
+                _, group = groups.setdefault(repository.root if repository else "", (repository, []))
+                group.append((server, name))
+    return list(groups.values())
 
 
 def _remove_files(store: PassStore, paths: "list[str]") -> None:
@@ -230,25 +272,36 @@ def _remove_files(store: PassStore, paths: "list[str]") -> None:
         folders.add(os.path.dirname(path))
     for folder in sorted(folders, key=len, reverse=True):
         place = folder
-        try:
-            while place.startswith(store.folder + os.sep):
+        while place.startswith(store.folder + os.sep):
+            try:
                 os.rmdir(place)
-                place = os.path.dirname(place)
-        except OSError:
-            pass  # not empty: a .gpg-id, a file that is not ours
+            except FileNotFoundError:
+                pass  # it went with a folder inside it
+            except OSError:
+                break  # not empty: a .gpg-id, a file that is not ours
+            place = os.path.dirname(place)
         sync_directory(place)
 
 
 def _sweep(store: PassStore, repository: "Repository | None") -> None:
-    """Remove what a killed writer left: its temporary file and the directory it had just made."""
+    """Remove what a killed writer left: its temporary files, and directories it made or had emptied."""
     files = store.files()
     left = files.sweep(store.folder)
     if repository is not None:
         left = files.sweep(repository.state) or left
-    if not left:
-        return
-    for name in os.listdir(store.folder):
-        try:
-            os.rmdir(os.path.join(store.folder, name))
-        except OSError:
-            continue
+    if left:
+        for name in os.listdir(store.folder):
+            _prune(os.path.join(store.folder, name))
+
+
+def _prune(path: str) -> None:
+    """Remove a directory that holds nothing but empty directories."""
+    try:
+        with os.scandir(path) as listing:
+            items = list(listing)
+        if all(item.is_dir(follow_symlinks=False) for item in items):
+            for item in items:
+                _prune(item.path)
+            os.rmdir(path)
+    except OSError:
+        return  # a file, a link, or one below it is not empty
