@@ -164,6 +164,14 @@ else:
                 os.close(number)
                 del self.writers[number]
 
+        def awaited(self) -> "list[int]":
+            """Choose the pipes to wait for: stdout, and the notes only when that is closed.
+
+            gpg writes some twenty status lines; waking up for each would cost both sides a switch.
+            """
+            speaking = [number for number, buffer in self.readers.items() if buffer is self.stdout]
+            return speaking or list(self.readers)
+
         def close(self) -> None:
             """Close our ends of its pipes."""
             for number in (*self.readers, *self.writers):
@@ -217,11 +225,12 @@ else:
         poll = select.poll()
         owners: dict[int, Child] = {}
         for child in children:
-            for number in child.readers:
+            for number in child.awaited():
                 poll.register(number, select.POLLIN)
+                owners[number] = child
             for number in child.writers:
                 poll.register(number, select.POLLOUT)
-            owners.update(dict.fromkeys((*child.readers, *child.writers), child))
+                owners[number] = child
         ready = poll.poll(seconds * 1000) if owners else []
         for number, _ in ready:
             child = owners[number]
@@ -237,11 +246,12 @@ else:
             child.kill()
         elif not child.readers:  # it has closed its ends, so it is about to end
             _await_end(child)
-        elif idle and child.ended():
-            # It ended, and something that it started holds a pipe: take what is there and go.
-            for number in list(child.readers):
+        elif idle:
+            ended = child.ended()
+            for number in list(child.readers):  # it may wait for us to take its notes
                 child.read(number)
-            child.close()
+            if ended:  # and something that it started still holds a pipe
+                child.close()
 
     def _await_end(child: Child) -> None:
         for pause in (0, 0.0002, 0.0005, 0.001, 0.004):

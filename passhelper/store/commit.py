@@ -58,10 +58,14 @@ class Committer:
         self._before: list[str] = []
         self._paths: list[str] = []
         self._trouble: PasshelperError | None = None
+
+    def begin(self) -> None:
+        """Ask git for its settings, which it tells while files are written; :meth:`commit` does so at the latest."""
+        if self._settings is not None:
+            return
         try:
-            self._program = git.program(environ)
-            # Asked for now and read later: git answers while gpg encrypts.
-            self._settings = start([self._program, "-C", repository.root, "config", "--null", "--list"],
+            self._program = git.program(self._environ)
+            self._settings = start([self._program, "-C", self._repository.root, "config", "--null", "--list"],
                                    self._child_environ)  # fmt: skip
         except PasshelperError as error:
             self._trouble = error
@@ -105,11 +109,17 @@ class Committer:
         finally:
             os.umask(umask)
 
+    def close(self) -> None:
+        """Collect the question to git, if nothing was committed."""
+        if self._settings is not None:
+            self._settings.kill()
+
     def has_pending(self) -> bool:
         """Tell whether an earlier change waits for its commit."""
         return bool(self._load_pending())
 
     def _commit(self, paths: "list[str]", subject: str) -> None:
+        self.begin()
         if self._trouble is not None:
             raise self._trouble
         self._repository.prepare(self._files)
@@ -124,12 +134,12 @@ class Committer:
         commit = ["commit", "--quiet", "--no-status", "--only", "--message", subject]
         commit += ["--pathspec-from-file=-", "--pathspec-file-nul"]
         begin += self._signing(settings, commit)
-        identity = _OWN_IDENTITY
+        identity: tuple[str, ...] = _OWN_IDENTITY
         while True:
             try:
                 return self._run([*begin, *identity, *commit], names, end)
             except _NoIdentityError:
-                if identity is _IDENTITY:
+                if identity == _IDENTITY:
                     raise
                 identity = _IDENTITY
             except _NothingToCommitError:
@@ -154,12 +164,13 @@ class Committer:
 
     def _read_settings(self) -> "dict[str, str]":
         """Collect the answer of ``git config --list``: names in lower case, the last value of each."""
-        if self._settings is None:
+        child = self._settings
+        if child is None:
             return {}
-        finish([self._settings], TIMEOUT)
-        if self._settings.returncode != 0:
-            raise self._failure(self._settings)
-        pairs = self._settings.stdout.decode(errors="replace").split("\0")
+        finish([child], TIMEOUT)
+        if child.returncode != 0:
+            raise self._failure(child)
+        pairs = child.stdout.decode(errors="replace").split("\0")
         found = {}
         for pair in pairs:
             name, separator, value = pair.partition("\n")
@@ -193,7 +204,7 @@ class Committer:
             finish([child], max(end - time.monotonic(), 0.001))
             if child.returncode == 0:
                 return
-            locked = b"index.lock" in child.stderr and not child.timed_out
+            locked = not child.timed_out and b"index.lock': File exists" in child.stderr
             if not locked or time.monotonic() + pause >= end:
                 raise self._failure(child)
             time.sleep(pause)
@@ -213,7 +224,7 @@ class Committer:
             return _NoIdentityError("git knows no user.name and user.email")
         if "did not match any file" in text or (child.returncode == 1 and not text.strip()):
             return _NothingToCommitError(f"git found nothing to commit in {root}")
-        if "index.lock" in text:
+        if "index.lock': File exists" in text:
             path = os.path.join(self._repository.git_dir, "index.lock")
             return GitError(f"another git is at work in {root}", f"if not, remove {path}")
         if "failed to sign" in text or "gpg failed" in text:

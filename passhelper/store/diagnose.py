@@ -42,7 +42,7 @@ class Key:
 
     Attributes:
         fingerprint: of the primary key.
-        uid: the first user id.
+        uid: the first user id that is not revoked, if there is one.
         problem: why one cannot encrypt to it; empty if one can.
         remedy: what to do about the problem.
         encryption: long ids of the subkeys that one can encrypt to.
@@ -51,6 +51,7 @@ class Key:
     def __init__(self) -> None:
         self.fingerprint = ""
         self.uid = ""
+        self.uid_revoked = False
         self.validity = ""
         self.expires = ""
         self.encryption: list[str] = []
@@ -116,8 +117,10 @@ def parse_keys(listing: str) -> "list[Key]":
         key = keys[-1]
         if field[0] == "fpr" and not key.fingerprint:
             key.fingerprint = field[9]
-        elif field[0] == "uid" and not key.uid and field[1] not in ("r", "e"):
-            key.uid = _unescape(field[9])
+        elif field[0] == "uid" and (not key.uid or key.uid_revoked) and field[1] != "r":
+            key.uid, key.uid_revoked = _unescape(field[9]), False
+        elif field[0] == "uid" and not key.uid:  # of a revoked key, all are
+            key.uid, key.uid_revoked = _unescape(field[9]), True
         elif field[0] in ("pub", "sec", "sub", "ssb") and "e" in field[11]:
             if field[1] == "e" and field[6]:
                 key.expired_subkeys.append(field[6])
@@ -150,8 +153,10 @@ def decryption_error(gpg: Gpg, child: "Child", lines: "list[list[str]]", label: 
     trouble = agent_error(gpg, child)
     if trouble is not None:
         return trouble
+    if ["ERROR", "add_keyblock_resource"] in [line[:2] for line in lines]:
+        return GpgError(f"gpg has no keyring in {_home(gpg)}", "check GNUPGHOME")
     seen = {line[0] for line in lines}
-    # With --quiet gpg does not say NO_SECKEY; that it never got at the session key says the same.
+    # Older versions do not say NO_SECKEY; that gpg never got at the session key says the same.
     opened = not seen.isdisjoint({"DECRYPTION_KEY", "DECRYPTION_INFO"})
     if wanted and not opened and "DECRYPTION_FAILED" in seen and "ERROR" not in seen:
         keys = " ".join(dict.fromkeys(wanted))
@@ -161,7 +166,8 @@ def decryption_error(gpg: Gpg, child: "Child", lines: "list[list[str]]", label: 
         )
     if "PLAINTEXT" in seen and not wanted:
         return EntryError(f"{label} is not encrypted", "erase it and store the credential again")
-    if not seen.isdisjoint({"DECRYPTION_FAILED", "NODATA", "BADMDC", "UNEXPECTED"}):
+    if not seen.isdisjoint({"DECRYPTION_FAILED", "DECRYPTION_INFO", "NODATA", "BADMDC", "UNEXPECTED"}):
+        # DECRYPTION_INFO alone: a broken compressed stream ends gpg at once.
         return EntryError(f"{label} is corrupt", "restore it from git, or erase it and store it again")
     return GpgError(f"gpg failed on {label}: {last_line(child)}")
 
@@ -183,7 +189,7 @@ def agent_error(gpg: Gpg, child: "Child") -> "GpgError | None":
     """Tell whether gpg failed because it has no agent, and why."""
     if not any(sign in child.stderr for sign in _AGENT_TROUBLE):
         return None
-    home = gpg.environ.get("GNUPGHOME") or os.path.join(os.path.expanduser("~"), ".gnupg")
+    home = _home(gpg)
     size = len(os.fsencode(os.path.join(home, "S.gpg-agent")))
     if size > MAX_SOCKET_PATH:
         return GpgError(
@@ -191,6 +197,12 @@ def agent_error(gpg: Gpg, child: "Child") -> "GpgError | None":
             f"use a shorter GNUPGHOME than {home}",
         )
     return GpgError(f"no gpg-agent for {home}: {last_line(child)}", "run: gpg-connect-agent /bye")
+
+
+def _home(gpg: Gpg) -> str:
+    from passhelper.store.store import home_directory  # noqa: PLC0415 - it imports gpg
+
+    return gpg.environ.get("GNUPGHOME") or os.path.join(home_directory(gpg.environ), ".gnupg")
 
 
 def refuse_card(gpg: Gpg, lines: "list[list[str]]") -> None:
@@ -229,7 +241,7 @@ def encryption_error(gpg: Gpg, child: "Child", recipients: "Sequence[str]", wher
     if child.timed_out:
         return GpgError(f"gpg did not encrypt within {gpg.timeout():g} s", "set PASSHELPER_TIMEOUT")
     complaints = {name: why for name in recipients if (why := complaint(gpg, name))}
-    refused = {line[2]: line[1] for line in status_lines(child) if line[0] == "INV_RECP" and len(line) > 2}
+    refused = {" ".join(line[2:]): line[1] for line in status_lines(child) if line[0] == "INV_RECP"}
     for name, reason in refused.items():
         if name not in complaints and name in recipients:
             complaints[name] = _untrusted(gpg, name, where) if reason in ("0", "10") else f"{name}: refused by gpg"

@@ -1,6 +1,5 @@
 """PassHelper: the credential helper on top of the store, and the ``docker-credential-pass`` program."""
 
-import gc
 import os
 import sys
 
@@ -140,7 +139,6 @@ def _converted(error: OSError, doing: str, store: PassStore) -> StoreError:
 
 def main() -> "NoReturn":
     """Run ``docker-credential-pass``."""
-    gc.disable()  # the process ends with its answer; collecting meanwhile costs a tenth of a long list
     for number in (0, 1, 2):  # a closed standard stream would be the next pipe's number
         try:
             os.fstat(number)

@@ -114,10 +114,10 @@ def _header(message: bytes, position: int) -> "tuple[int, int, int | None]":
 def _unarmor(message: bytes) -> bytes:
     """Decode as much of an ASCII-armored message as the headers need (RFC 9580, section 6)."""
     text = message[: MAX_HEADERS * 2].lstrip()
-    if not text.startswith(_ARMOR):
+    lines = text.split(b"\n")  # the line ends that gpg knows, or it would see another message than we
+    if lines.pop(0).rstrip(b" \t\r") != _ARMOR:
         raise PacketError("it is no OpenPGP message")
-    lines = text.splitlines()[1:]
-    while lines and lines[0].strip():  # armor headers such as "Comment: ..." end at an empty line
+    while lines and lines[0].strip(b" \t\r"):  # armor headers such as "Comment: ..." end at an empty line
         del lines[0]
     encoded = []
     for line in lines[1:]:

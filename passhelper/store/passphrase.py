@@ -51,7 +51,7 @@ def read(environ: "Mapping[str, str]") -> bytes:
 
 
 def _read_descriptor(name: str, value: str) -> bytes:
-    if not (value.isascii() and value.isdigit()):
+    if not (value.isascii() and value.isdigit() and len(value) < 10):
         raise ConfigurationError(f"{name} is not the number of an open descriptor: {value!r}")
     try:
         with open(int(value), "rb", closefd=False) as file:

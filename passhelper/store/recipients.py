@@ -67,7 +67,7 @@ def parse(text: bytes, label: str) -> "list[str]":
         StoreError: it is not UTF-8, or a line cannot be a key.
     """
     try:
-        lines = text.decode("utf-8-sig").splitlines()
+        lines = text.decode("utf-8-sig").split("\n")
     except UnicodeDecodeError:
         raise StoreError(f"{label} is not UTF-8", "write one key fingerprint per line") from None
     keys: list[str] = []

@@ -105,7 +105,10 @@ class PassStore:
             if server is None:
                 continue
             path = f"{self.folder}{os.sep}{name}"
-            files = self._files_below(path, "", 0)
+            try:
+                files = self._files_below(path, "", 0)
+            except PermissionError:
+                continue  # nor can it be got; it must not hide all the others (pain U5)
             if not files:
                 continue
             if server in found:

@@ -52,10 +52,20 @@ class _Writer:
         self.target = Entry(server, username, os.path.join(store.folder, self.directory, file))
         self.place = binding(server, username)
         self.repository = store.repository(self.directory)
-        self.committer = committer_for(store, self.repository)
+        self.committer: Committer | None = None
         self.pins: Pins | None = None  # what to pin together with the write, if anything changed
+        self.children: list[Child] = []
 
     def write(self) -> None:
+        try:
+            self._write()
+        finally:
+            for child in self.children:  # what a failure or an early answer left running
+                child.kill()
+            if self.committer is not None:
+                self.committer.close()
+
+    def _write(self) -> None:
         store = self.store
         self._refuse_shadowed_recipients()
         for _ in range(_TRIES):
@@ -64,6 +74,8 @@ class _Writer:
             if ciphertext is None:  # in a git store: what is there says the same to the same keys
                 self._commit_pending()
                 return
+            if self.committer is not None:
+                self.committer.begin()
             with store.lock(self.repository):
                 if recipients.find(store.root, self.directory, store.environ).keys == found.keys:
                     self._replace(ciphertext)
@@ -101,7 +113,9 @@ class _Writer:
         keys = list(found.keys)
         started = time.monotonic()
         encrypting = gpg.start_encrypt(self.secret, keys, self.place, trusted=found.all_fingerprints)
+        self.children.append(encrypting)
         current = self._start_comparison() if self.repository is not None else None
+        self._load_the_rest()
         finish([encrypting], gpg.timeout())
         if encrypting.returncode != 0 and self.store.environ.get("PASSHELPER_SKIP_UNUSABLE") == "1":
             from passhelper.store import diagnose  # noqa: PLC0415 - only on failure
@@ -118,6 +132,13 @@ class _Writer:
                 return None
         return ciphertext
 
+    def _load_the_rest(self) -> None:
+        """Import what comes after the encryption while gpg is busy with it."""
+        from passhelper.store import files, lock  # noqa: F401, PLC0415
+
+        if self.committer is None:
+            self.committer = committer_for(self.store, self.repository)
+
     def _start_comparison(self) -> "tuple[Child, bytes] | None":
         """Start decrypting what is there now, beside the encryption; only if it could be the same."""
         store, target = self.store, self.target
@@ -131,7 +152,9 @@ class _Writer:
             return None
         with open(descriptor, "rb") as file:
             existing = file.read()
-        return store.gpg.start_decrypt(existing, prompt=False), existing
+        decrypting = store.gpg.start_decrypt(existing, prompt=False)
+        self.children.append(decrypting)
+        return decrypting, existing
 
     def _is_same(self, decrypting: "Child", existing: bytes, ciphertext: bytes) -> bool:
         """Compare what is there with what would be written. Any doubt means "write"."""
@@ -179,6 +202,7 @@ class _Writer:
     def _commit_pending(self) -> None:
         """Commit what an earlier writer could not; this one changes nothing."""
         if self.committer is not None and self.committer.has_pending():
+            self.committer.begin()
             with self.store.lock(self.repository):
                 self.committer.plan([])
                 self.committer.commit(f"Store credential for {self.target.server} ({self.target.username})")
@@ -233,10 +257,14 @@ def remove(store: PassStore, servers: "list[str]") -> None:
     """
     for repository, group in _by_repository(store, servers):
         committer = committer_for(store, repository)
+        if committer is not None:
+            committer.begin()
         with store.lock(repository):
             _sweep(store, repository)
             paths = [entry.path for server, name in group for entry in store.entries(server, name)]
             if not paths:
+                if committer is not None:
+                    committer.close()
                 continue
             files = store.files()
             temporary = store.folder
@@ -289,9 +317,11 @@ def _sweep(store: PassStore, repository: "Repository | None") -> None:
     left = files.sweep(store.folder)
     if repository is not None:
         left = files.sweep(repository.state) or left
-    if left:
-        for name in os.listdir(store.folder):
-            _prune(os.path.join(store.folder, name))
+    if left and os.path.isdir(store.folder):
+        with os.scandir(store.folder) as listing:
+            folders = [item.path for item in listing if item.is_dir(follow_symlinks=False)]
+        for folder in folders:
+            _prune(folder)
 
 
 def _prune(path: str) -> None:
@@ -304,4 +334,4 @@ def _prune(path: str) -> None:
                 _prune(item.path)
             os.rmdir(path)
     except OSError:
-        return  # a file, a link, or one below it is not empty
+        return  # one below it is not empty

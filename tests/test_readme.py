@@ -1,0 +1,92 @@
+"""What the README shows is run as it stands, and what it lists is what the code knows."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from support import NOT_FOUND, Helper, Program, require, run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def block(name: str) -> str:
+    """The text between two markers, without its code fence."""
+    found = re.search(rf"<!-- begin: {name} -->\n```\w*\n(.*?)```\n<!-- end: {name} -->", README, re.DOTALL)
+    assert found, name
+    return found[1]
+
+
+@pytest.fixture
+def shelf(installed: Program, tmp_path: Path, environ: dict[str, str]) -> Iterator[Helper]:
+    """The README's helper, saved as the README says."""
+    program = tmp_path / "bin" / "docker-credential-shelf"
+    program.parent.mkdir()
+    program.write_text(block("helper"))
+    program.chmod(0o755)
+    path = f"{installed.folder}/bin:{environ['PATH']}"
+    yield Helper(str(program), {**environ, "PATH": path})
+
+
+def test_the_helper_of_the_readme_is_one(shelf: Helper) -> None:
+    assert shelf.get("https://a.example").out == NOT_FOUND
+    assert shelf.list().out == b"{}\n"
+    assert shelf.store("https://a.example", "bob", "s3cret\n").code == 0
+    assert shelf.store("https://a.example", "eve", "s3cret\n").code == 0
+    assert shelf.store("b.example", "<token>", "t").code == 0
+    assert shelf.get("https://a.example").json["Secret"] == "s3cret"
+    assert shelf.list().json == {"https://a.example": "eve", "b.example": "<token>"}
+    assert shelf.erase("https://a.example").code == 0
+    assert shelf.erase("https://a.example").out == b""
+    assert shelf.list().json == {"b.example": "<token>"}
+    answer = shelf("get", "")
+    assert (answer.code, answer.out) == (1, b"no credentials server URL\n")
+    assert shelf("version").out.startswith(b"docker-credential-shelf (passhelper) ")
+
+
+def test_the_helper_of_the_readme_is_short() -> None:
+    code = [line for line in block("helper").splitlines() if line.strip()]
+    assert len(code) <= 24
+
+
+def test_the_helper_works_with_docker_itself(shelf: Helper, tmp_path: Path) -> None:
+    """Docker finds it by its name alone: ``docker logout`` runs ``erase`` through it."""
+    require("docker")
+    config = tmp_path / "docker"
+    config.mkdir()
+    (config / "config.json").write_text('{"credsStore": "shelf"}')
+    shelf.store("registry.example", "bob", "s")
+    folder = str(Path(shelf.program).parent)
+    environ = {**shelf.environ, "PATH": f"{folder}:{shelf.environ['PATH']}", "DOCKER_CONFIG": str(config)}
+    assert run(["docker", "logout", "registry.example"], environ).code == 0
+    assert shelf.list().json == {}
+
+
+def variables_in_code() -> set[str]:
+    """Every setting that the packages name."""
+    sources = [*(ROOT / "passhelper").rglob("*.py"), *(ROOT / "backends").rglob("*.py")]
+    text = "\n".join(path.read_text() for path in sources)
+    return set(re.findall(r'"((?:PASSHELPER|PASSWORD_STORE)_[A-Z_]+)"', text))
+
+
+def test_the_settings_table_is_complete() -> None:
+    table = README.partition("## Settings")[2].partition("\n## ")[0]
+    listed = set(re.findall(r"`((?:PASSHELPER|PASSWORD_STORE)_[A-Z_]+)`", table))
+    listed |= {"PASSHELPER_PASSPHRASE_FD"}  # written as `_FD` in the row of its family
+    later = {"PASSHELPER_GPG_KEY", "PASSHELPER_GPG_KEY_FILE"}  # kept from children already, read by nothing yet
+    assert listed - later == variables_in_code() - later
+
+
+def test_the_bench_table_is_there() -> None:
+    """Figures are checked by eye; that the table is the bench's own shows in its rows."""
+    table = README.partition("<!-- begin: bench -->")[2].partition("<!-- end: bench -->")[0]
+    bench = (ROOT / "contrib" / "bench" / "bench.py").read_text()
+    rows = re.findall(r'Row\("([^"]+)"', bench)
+    assert rows
+    assert re.findall(r"^\| (`[^|]+?) \|", table, re.MULTILINE) == rows
