@@ -1,2 +1,89 @@
-"""The ``passhelper`` command."""
-def main() -> None: ...
+"""The ``passhelper`` command: the only place that prints, apart from the protocol.
+
+Results go to stdout; errors, warnings and hints to stderr (see :mod:`passhelper.cli.output`); questions to the
+terminal itself (see :mod:`passhelper.cli.terminal`). Exit codes: 0 done, 1 failed, 2 wrong usage, 4
+recipients that nobody has accepted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import NoReturn
+
+import click
+
+from passhelper import __version__
+from passhelper.cli import output
+from passhelper.cli.lazy import Lazy, LazyGroup
+from passhelper.errors import PasshelperError
+
+__all__ = ["main"]
+
+_COMMANDS = {
+    "setup": Lazy("passhelper.cli.setup:setup", "Set this machine up, from nothing to a working docker login."),
+    "login": Lazy("passhelper.cli.credentials:login", "Store the credential of a registry."),
+    "logout": Lazy("passhelper.cli.credentials:logout", "Erase the credential of a registry."),
+    "get": Lazy("passhelper.cli.credentials:get", "Print the credential of a registry."),
+    "list": Lazy("passhelper.cli.listing:list_", "List the credentials and who can read them."),
+    "recipients": Lazy("passhelper.cli.recipients:recipients", "Show and accept the keys that can read the store."),
+    "unlock": Lazy("passhelper.cli.agent:unlock", "Enter the key's passphrase once, so that Docker need not ask."),
+    "lock": Lazy("passhelper.cli.agent:lock", "Make gpg-agent forget the passphrase of the store's keys."),
+    "completion": Lazy("passhelper.cli.completion:completion", "Print a completion script for a shell."),
+}
+
+
+@click.group(cls=LazyGroup, table=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, "--version", "-V", message="passhelper %(version)s")
+def _passhelper() -> None:
+    """Keep Docker registry credentials in a pass store: encrypted with GPG, shared through git.
+
+    \b
+    Begin with:  passhelper setup --generate-key
+    Then:        docker login registry.example
+    """  # noqa: D301 - click marks a verbatim paragraph so
+
+
+def main() -> NoReturn:
+    """Run ``passhelper``."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a server's name may not exist in the terminal's encoding
+    sys.exit(_run())
+
+
+def _run() -> int:
+    try:
+        result = _passhelper.main(prog_name="passhelper", standalone_mode=False)
+    except PasshelperError as error:
+        return _fail(error, error)
+    except click.UsageError as error:
+        return _usage(error)
+    except click.ClickException as error:
+        return _fail(PasshelperError(error.format_message()), error)
+    except (click.Abort, KeyboardInterrupt) as error:
+        return _fail(PasshelperError("interrupted"), error)
+    except OSError as error:
+        place = f"{error.filename}: " if isinstance(error.filename, str) else ""
+        return _fail(PasshelperError(f"{place}{error.strerror or type(error).__name__}"), error)
+    except Exception as error:  # noqa: BLE001 - the boundary; its text may hold a secret and stays hidden
+        cause = PasshelperError(f"internal error: {type(error).__name__}", "set PASSHELPER_DEBUG=1 to see where")
+        return _fail(cause, error)
+    return result if isinstance(result, int) else 0
+
+
+def _fail(shown: PasshelperError, error: BaseException) -> int:
+    output.error(shown)
+    if os.environ.get("PASSHELPER_DEBUG") == "1":
+        import traceback  # noqa: PLC0415 - only for debugging
+
+        output.note("".join(traceback.format_exception(error)))
+    return shown.exit_code
+
+
+def _usage(error: click.UsageError) -> int:
+    """Say in our own grammar what click says in sentences."""
+    message = error.format_message().rstrip(".")
+    path = error.ctx.command_path if error.ctx is not None else "passhelper"
+    output.error(PasshelperError(message[:1].lower() + message[1:], f"run: {path} --help"))
+    return error.exit_code

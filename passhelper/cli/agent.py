@@ -1,0 +1,88 @@
+"""``passhelper unlock`` and ``lock``: the passphrase cache of gpg-agent for the store's keys."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from passhelper.cli import output, terminal
+from passhelper.errors import NoSecretKeyError
+from passhelper.machine import agent
+from passhelper.store import recipients, trust
+from passhelper.store.store import PassStore
+from passhelper.team.keys import Key, KeyRing
+
+
+def _own_keys(store: PassStore) -> list[Key]:
+    """List this machine's keys among the recipients of the store, those of single servers too."""
+    lines = dict.fromkeys(recipients.find(store.root, "", store.environ).keys)
+    for pinned in trust.current(store.root).values():
+        lines |= dict.fromkeys(pinned)
+    ring = KeyRing(store.gpg)
+    ring.own()  # says so if the agent cannot be reached at all
+    found = {key.fingerprint: key for line in lines for key in ring.find(line) if key.is_own and key.can_encrypt}
+    if not found:
+        raise NoSecretKeyError(
+            f"this machine has no secret key for any recipient of {store.root}",
+            "ask a member to run: passhelper recipients add",
+        )
+    return list(found.values())
+
+
+@click.command()
+def unlock() -> None:
+    """Enter the key's passphrase once, so that Docker need not ask.
+
+    gpg-agent keeps it for its own cache times, which are printed. Without a terminal the passphrase
+    comes from PASSHELPER_PASSPHRASE_FILE, PASSHELPER_PASSPHRASE_FD or PASSHELPER_PASSPHRASE.
+
+    \b
+    Example:
+      passhelper unlock && docker pull registry.example/app
+    """  # noqa: D301 - click marks a verbatim paragraph so
+    store = PassStore(dict(os.environ), output.warn)
+    keys = _own_keys(store)
+    configured = agent.passphrase_from_environment(store.environ)
+    for key in keys:
+        if agent.is_unlocked(store.gpg, key):
+            output.say(f"already unlocked: {key}")
+            continue
+        agent.unlock(store.gpg, key, configured if configured is not None else _ask(key))
+        output.say(f"unlocked: {key}")
+    times = agent.cache_times(store.gpg)
+    if len(times) > 1:
+        idle, most = _duration(times["default-cache-ttl"]), _duration(times["max-cache-ttl"])
+        output.say(f"gpg-agent forgets it {idle} after its last use, {most} from now at the latest")
+
+
+def _ask(key: Key) -> bytes | None:
+    if key.is_on_card:
+        return None  # gpg asks for the PIN itself: a wrong one counts
+    return terminal.ask_secret(f"Passphrase for {key}", instead="set PASSHELPER_PASSPHRASE_FILE").encode(
+        errors="surrogateescape"
+    )
+
+
+@click.command()
+def lock() -> None:
+    """Make gpg-agent forget the passphrase of the store's keys.
+
+    The user's other keys stay as they are.
+
+    \b
+    Example:
+      passhelper lock
+    """  # noqa: D301 - click marks a verbatim paragraph so
+    store = PassStore(dict(os.environ), output.warn)
+    for key in _own_keys(store):
+        agent.lock(store.gpg, key)
+        output.say(f"locked: {key}")
+
+
+def _duration(seconds: int) -> str:
+    for size, unit in ((86400, "day"), (3600, "hour"), (60, "minute")):
+        if seconds >= size and seconds % size == 0:
+            count = seconds // size
+            return f"{count} {unit}{'s' * (count > 1)}"
+    return f"{seconds} seconds"

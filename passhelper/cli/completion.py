@@ -1,0 +1,25 @@
+"""``passhelper completion``: what click knows about completing our commands."""
+
+from __future__ import annotations
+
+import click
+from click.shell_completion import get_completion_class
+
+from passhelper.cli import output
+from passhelper.errors import ConfigurationError
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_context
+def completion(ctx: click.Context, shell: str) -> None:
+    """Print a completion script for a shell.
+
+    \b
+    Example, for bash:
+      passhelper completion bash > ~/.local/share/bash-completion/completions/passhelper
+    """  # noqa: D301 - click marks a verbatim paragraph so
+    kind = get_completion_class(shell)
+    if kind is None:
+        raise ConfigurationError(f"no completion for {shell}", "use bash, zsh or fish")
+    output.say(kind(ctx.find_root().command, {}, "passhelper", "_PASSHELPER_COMPLETE").source())

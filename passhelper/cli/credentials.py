@@ -1,0 +1,132 @@
+"""``passhelper login``, ``logout`` and ``get``: one credential, without the docker program."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import click
+
+from passhelper.cli import output, terminal
+from passhelper.credentials import Credentials, encodable, validate_server, validate_username
+from passhelper.errors import CredentialsNotFoundError, DockerError, InvalidRequestError, StoreError
+from passhelper.machine.dockerconfig import server_name
+from passhelper.protocol import read_request
+from passhelper.store.helper import PassHelper
+
+
+def _helper() -> PassHelper:
+    return PassHelper(dict(os.environ), output.warn)
+
+
+@click.command()
+@click.argument("server")
+@click.option("-u", "--username", required=True, metavar="USER", help="The user, or the name of a robot account.")
+@click.option("--password-stdin", is_flag=True, help="Read the password from stdin instead of asking for it.")
+@click.option("--check", is_flag=True, help="Try it against the registry first; a refused one is not stored.")
+def login(*, server: str, username: str, password_stdin: bool, check: bool) -> None:
+    """Store the credential of a registry.
+
+    The password is asked for on the terminal, or read from stdin. It is stored under the name that
+    docker login would use.
+
+    \b
+    Examples:
+      passhelper login registry.example:5000 -u alice
+      passhelper login ghcr.io -u bot --password-stdin --check < token.txt
+    """  # noqa: D301 - click marks a verbatim paragraph so
+    name = server_name(server)
+    validate_username(username)
+    secret = _read_password() if password_stdin else _ask_password()
+    credentials = Credentials(name, username, secret)
+    if check:
+        _check(credentials, server)
+    _helper().store(credentials)
+    if os.environ.get("PASSHELPER_IGNORE_WRITES") != "1":
+        output.say(f"stored the credential of {username} for {name}")
+
+
+def _ask_password() -> str:
+    return _checked(terminal.ask_secret("Password", instead="use --password-stdin"))
+
+
+def _read_password() -> str:
+    try:
+        text = read_request("passhelper", "the password").decode()
+    except UnicodeDecodeError:
+        raise InvalidRequestError("the password on stdin is not UTF-8 text") from None
+    text = text.removesuffix("\n").removesuffix("\r")
+    if not text:
+        raise InvalidRequestError("the password on stdin is empty", "pipe it in: passhelper login ... < FILE")
+    return _checked(text)
+
+
+def _checked(secret: str) -> str:
+    if "\0" in secret or not encodable(secret):
+        raise InvalidRequestError("the password holds a character that no client could send")
+    return secret
+
+
+def _check(credentials: Credentials, typed: str) -> None:
+    from passhelper.machine.registrycheck import Verdict, check  # noqa: PLC0415 - only --check needs httpx
+
+    # As it was typed, so that a scheme is kept: http:// to another machine is refused.
+    verdict = check(Credentials(validate_server(typed), credentials.username, credentials.secret))
+    if verdict is Verdict.REFUSED:
+        raise DockerError(
+            f"{credentials.server} refuses the credential of {credentials.username}, so it was not stored",
+            "check the user name and the password",
+        )
+    if verdict is Verdict.OPEN:
+        output.warn(f"{credentials.server} asks for no login, so the credential was not tried")
+
+
+@click.command()
+@click.argument("server")
+def logout(*, server: str) -> None:
+    """Erase the credential of a registry.
+
+    \b
+    Example:
+      passhelper logout registry.example:5000
+    """  # noqa: D301 - click marks a verbatim paragraph so
+    helper = _helper()
+    exact, name = validate_server(server), server_name(server)
+    before = helper.list()
+    for one in dict.fromkeys((exact, name)):
+        helper.erase(one)
+    erased = sorted(before.keys() - helper.list().keys())
+    for one in erased:
+        output.say(f"erased the credential for {one}")
+    if not erased and os.environ.get("PASSHELPER_IGNORE_WRITES") != "1":
+        output.say(f"there is no credential for {name}")
+
+
+@click.command()
+@click.argument("server")
+@click.option("--password", is_flag=True, help="Print the secret alone.")
+def get(*, server: str, password: bool) -> None:
+    """Print the credential of a registry.
+
+    As JSON, in the form that Docker's credential helpers use.
+
+    \b
+    Example:
+      passhelper get registry.example:5000 --password | crane auth login registry.example:5000 -u bot --password-stdin
+    """  # noqa: D301 - click marks a verbatim paragraph so
+    helper = _helper()
+    found = None
+    for name in dict.fromkeys((validate_server(server), server_name(server))):
+        try:
+            found = helper.get(name)
+            break
+        except CredentialsNotFoundError:
+            continue
+    if found is None:
+        name = server_name(server)
+        raise StoreError(f"there is no credential for {name}", f"run: passhelper login {name} -u USER")
+    if password:
+        output.say(found.secret)
+    else:
+        document = {"ServerURL": found.server, "Username": found.username, "Secret": found.secret}
+        output.say(json.dumps(document, ensure_ascii=False))

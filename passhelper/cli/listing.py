@@ -1,0 +1,89 @@
+"""``passhelper list``."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import click
+
+from passhelper.cli import output
+from passhelper.errors import DockerError
+from passhelper.machine import inventory
+from passhelper.store.store import PassStore
+
+_UNITS = ((365 * 86400, "year"), (30 * 86400, "month"), (86400, "day"), (3600, "hour"), (60, "minute"))
+_BAD = ("refused", "failed")
+
+
+@click.command("list")
+@click.option("--check", is_flag=True, help="Ask each registry whether the credential still works.")
+@click.option("--readable-by", default="", metavar="KEY", help="Only what this key can read.")
+@click.option("--json", "as_json", is_flag=True, help="Report for programs.")
+def list_(*, check: bool, readable_by: str, as_json: bool) -> None:
+    """List the credentials and who can read them.
+
+    Nothing is decrypted, unless --check is given. The age comes from the store's git history.
+
+    \b
+    Examples:
+      passhelper list
+      passhelper list --readable-by alice@example.org --json
+    """  # noqa: D301 - click marks a verbatim paragraph so
+    store = PassStore(dict(os.environ), output.warn)
+    found = inventory.items(store, readable_by)
+    results = [inventory.check(store, item.entry) if check else None for item in found]
+    if as_json:
+        output.envelope("list", [_document(item, result) for item, result in zip(found, results, strict=True)])
+    elif found:
+        _print_table(found, results)
+    else:
+        output.note(f"no credentials in {store.root}")
+    bad = sum(1 for result in results if result is not None and result[0] in _BAD)
+    if bad:
+        raise DockerError(
+            f"{bad} of {len(found)} credentials did not pass", "store a refused one again: passhelper login"
+        )
+
+
+def _document(item: inventory.Item, result: tuple[str, str] | None) -> dict[str, object]:
+    document: dict[str, object] = {
+        "server": item.entry.server,
+        "username": item.entry.username,
+        "changed": _stamp(item.changed) if item.changed is not None else None,
+        "readers": [{"key_id": one.key_id, "fingerprint": one.fingerprint, "uid": one.uid} for one in item.readers],
+        "trouble": item.trouble,
+    }
+    if result is not None:
+        document["check"] = {"result": result[0], "reason": result[1]}
+    return document
+
+
+def _print_table(found: list[inventory.Item], results: list[tuple[str, str] | None]) -> None:
+    columns = ["SERVER", "USER", "CHANGED", "READERS"]
+    rows = [
+        [item.entry.server, item.entry.username, _age(item.changed), ", ".join(map(str, item.readers)) or item.trouble]
+        for item in found
+    ]
+    if any(results):
+        columns.append("CHECK")
+        for row, result in zip(rows, results, strict=True):
+            word, reason = result or ("", "")
+            row.append(f"{word}: {reason}" if reason else word)
+    output.table(columns, rows)
+
+
+def _stamp(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
+def _age(changed: int | None) -> str:
+    """Say how long ago something was, in its largest unit."""
+    if changed is None:
+        return "-"
+    passed = time.time() - changed
+    for seconds, unit in _UNITS:
+        count = int(passed // seconds)
+        if count >= 1:
+            return f"{count} {unit}{'s' * (count > 1)} ago"
+    return "just now"

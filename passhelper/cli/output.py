@@ -1,0 +1,76 @@
+"""How ``passhelper`` speaks.
+
+Results on stdout; ``error:``, ``hint:`` and ``warning:`` on stderr, lower case, without a full stop; colours only
+on a terminal and never with ``NO_COLOR``. ``--json`` prints one envelope, ``{"version":1,"command":...,"data":...}``,
+whose version changes when a field changes its meaning or goes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from passhelper.protocol import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from passhelper.errors import PasshelperError
+
+ENVELOPE_VERSION = 1
+_WIDE = 100_000  # columns of a "terminal" that is a file: no line is ever wrapped there
+
+
+def say(text: str) -> None:
+    """Print one line of a result."""
+    click.echo(text)
+
+
+def note(text: str) -> None:
+    """Print one line that is no result."""
+    click.echo(text, err=True)
+
+
+def warn(text: str) -> None:
+    """Print a warning."""
+    _marked("warning", "yellow", text)
+
+
+def error(shown: PasshelperError) -> None:
+    """Print what went wrong and what to do about it."""
+    _marked("error", "red", shown.cause)
+    if shown.remedy:
+        _marked("hint", "cyan", shown.remedy)
+
+
+def _marked(mark: str, colour: str, text: str) -> None:
+    styled = mark if os.environ.get("NO_COLOR") else click.style(mark, fg=colour)
+    click.echo(f"{styled}: {' '.join(text.split())}", err=True)
+
+
+def envelope(command: str, data: Any) -> None:
+    """Print a result for programs."""
+    click.echo(json.dumps({"version": ENVELOPE_VERSION, "command": command, "data": data}, ensure_ascii=False))
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table: as wide as the terminal, or as wide as it needs where there is none."""
+    from rich.console import Console  # noqa: PLC0415 - only commands that report need it
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=_WIDE, color_system=None)
+    grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for column in columns:
+        grid.add_column(column, overflow="fold")
+    for row in rows:
+        # Text, not markup: server names come from elsewhere.
+        grid.add_row(*(Text(printable(cell)) for cell in row))
+    with console.capture() as capture:
+        console.print(grid)
+    click.echo("\n".join(line.rstrip() for line in capture.get().splitlines()))

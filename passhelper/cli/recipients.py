@@ -1,0 +1,183 @@
+"""``passhelper recipients``: who can read the store, and whom this machine has accepted."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from passhelper.cli import output, terminal
+from passhelper.errors import StoreError, StoreNotInitializedError, TrustError
+from passhelper.protocol import printable
+from passhelper.store import trust
+from passhelper.store.recipients import find, normalize
+from passhelper.store.store import PassStore
+from passhelper.team.keys import KeyRing
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from passhelper.store.trust import Pins
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def recipients(ctx: click.Context) -> None:
+    """Show and accept the keys that can read the store.
+
+    \b
+    Examples:
+      passhelper recipients
+      passhelper recipients accept
+    """  # noqa: D301 - click marks a verbatim paragraph so
+    if ctx.invoked_subcommand is None:
+        _list(as_json=False)
+
+
+@recipients.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Report for programs.")
+def list_(*, as_json: bool) -> None:
+    """Show the keys in every .gpg-id: fingerprint, owner, expiry.
+
+    \b
+    Example:
+      passhelper recipients list --json
+    """  # noqa: D301 - click marks a verbatim paragraph so
+    _list(as_json=as_json)
+
+
+def _list(*, as_json: bool) -> None:
+    store = _store()
+    pins = _pins(store)
+    rows = _rows(store, trust.current(store.root), pins)
+    if as_json:
+        output.envelope("recipients list", rows)
+        return
+    columns = ["FILE", "FINGERPRINT", "OWNER", "EXPIRES"] + (["ACCEPTED"] if pins is not None else [])
+    table = [[row["file"], row["fingerprint"] or row["key"], _owner(row), _expiry(row["expires"])] for row in rows]
+    if pins is not None:
+        for line, row in zip(table, rows, strict=True):
+            line.append("yes" if row["accepted"] else "no")
+    output.table(columns, [[str(cell) for cell in line] for line in table])
+
+
+@recipients.command()
+@click.argument("fingerprints", nargs=-1, metavar="[FINGERPRINT]...")
+@click.option("--yes", is_flag=True, help="Accept what is there without a question.")
+def accept(*, fingerprints: tuple[str, ...], yes: bool) -> None:
+    """Accept the keys that the store names now.
+
+    Whoever can push to a shared store can add a key to it; this machine encrypts to no key that it has
+    not accepted. Compare the fingerprints with their owners before you accept them. Without a terminal,
+    name all of them, or give --yes.
+
+    \b
+    Examples:
+      passhelper recipients accept
+      passhelper recipients accept 0123456789ABCDEF0123456789ABCDEF01234567
+    """  # noqa: D301 - click marks a verbatim paragraph so
+    store = _store()
+    place = store.repository("")
+    if place is None:
+        output.say(f"{store.root} is no git repository: only its owner can change the recipients, nothing to accept")
+        return
+    there = trust.current(store.root)
+    pins = _pins(store)
+    if pins == there:
+        output.say("these recipients are accepted already")
+        return
+    _show(store, there, pins)
+    _decide(there, fingerprints, yes=yes)
+    with store.lock(place):
+        if trust.current(store.root) != there:
+            raise TrustError("the recipients changed while you were asked", "run: passhelper recipients accept")
+        trust.save(place.state, there, store.files())
+    output.say("accepted")
+
+
+def _decide(there: Pins, fingerprints: Sequence[str], *, yes: bool) -> None:
+    """Find out whether the user accepts; the answer must cover every key."""
+    if fingerprints:
+        named = {normalize("".join(one.split())) for one in fingerprints}
+        missing = sorted({key for keys in there.values() for key in keys} - named)
+        if missing:
+            raise TrustError(
+                f"the store also names {', '.join(missing)}, so nothing was accepted",
+                "name every fingerprint that you accept",
+            )
+    elif not yes:
+        if not terminal.is_present():
+            raise TrustError(
+                "no terminal to ask whether you accept these recipients",
+                "name their fingerprints: passhelper recipients accept FINGERPRINT...",
+            )
+        if not terminal.confirm("Accept these recipients?"):
+            raise TrustError("not accepted, so nothing will be encrypted to them")
+
+
+def _store() -> PassStore:
+    store = PassStore(dict(os.environ), output.warn)
+    store.check_folder()
+    if not trust.current(store.root):
+        find(store.root, "", {})  # says that the store is not initialised
+        raise StoreNotInitializedError(f"password store not initialised at {store.root}", "run: passhelper setup")
+    return store
+
+
+def _pins(store: PassStore) -> Pins | None:
+    """Read the pins; damaged ones accept nothing, which `accept` repairs."""
+    place = store.repository("")
+    if place is None:
+        return None
+    try:
+        return trust.load(place.state)
+    except StoreError as error:
+        output.warn(str(error))
+        return {}
+
+
+def _show(store: PassStore, there: Pins, pins: Pins | None) -> None:
+    for row in _rows(store, there, pins or {}):
+        mark = " " if row["accepted"] else "+"
+        output.say(f"{mark} {row['key']} {_owner(row)} ({row['file']})")
+    for path, keys in (pins or {}).items():
+        for key in keys:
+            if key not in there.get(path, []):
+                output.say(f"- {key} ({printable(path)})")
+
+
+def _rows(store: PassStore, there: Pins, pins: Pins | None) -> list[dict[str, object]]:
+    """Describe every line of every file."""
+    ring = KeyRing(store.gpg)
+    rows: list[dict[str, object]] = []
+    for path, keys in there.items():
+        for line in keys:
+            known = ring.find(line)
+            key = known[0] if known else None
+            rows.append({
+                "file": printable(path),
+                "key": line,
+                "fingerprint": key.fingerprint if key else "",
+                "uid": key.uid if key else "",
+                "expires": _day(key.expires) if key and key.expires else None,
+                "usable": bool(key and key.can_encrypt),
+                "own": bool(key and key.is_own),
+                "accepted": pins is None or line in pins.get(path, []),
+            })  # fmt: skip
+    return rows
+
+
+def _owner(row: dict[str, object]) -> str:
+    if not row["fingerprint"]:
+        return "(not in this keyring)"
+    return f"{row['uid']}{'' if row['usable'] else ' (unusable)'}"
+
+
+def _expiry(day: object) -> str:
+    return str(day) if day else "never"
+
+
+def _day(seconds: int) -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime(seconds))

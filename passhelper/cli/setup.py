@@ -1,0 +1,100 @@
+"""``passhelper setup``."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from passhelper.cli import output, terminal
+from passhelper.errors import ConfigurationError
+from passhelper.machine.setup import Step, Wishes, run
+from passhelper.store.store import PassStore
+
+_HERE = "\0here"  # --git without a value: the store itself becomes a repository
+
+
+_KEY = "Who reads the store: a fingerprint, an e-mail address or a key file. Repeatable."
+_BIN_DIR = "Where docker-credential-pass goes; ~/.local/bin by default."
+
+
+@click.command()
+@click.option("--key", "keys", multiple=True, metavar="KEY", help=_KEY)
+@click.option("--generate-key", is_flag=True, help="Make a key, unless the store has one of this machine's.")
+@click.option("--name", default="", metavar="NAME", help="The new key's owner; git's user.name by default.")
+@click.option("--email", default="", metavar="EMAIL", help="The new key's address; git's user.email by default.")
+@click.option("--expire", default="", metavar="DATE", help="When the new key expires, such as 2y; never by default.")
+@click.option("--no-passphrase", is_flag=True, help="Protect the new key by nothing but this machine.")
+@click.option("--git", is_flag=False, flag_value=_HERE, metavar="", help="Make the store a git repository.")
+@click.option("--bin-dir", default="", metavar="DIR", help=_BIN_DIR)
+@click.option("--registry", "registries", multiple=True, metavar="HOST", help="Only for this registry. Repeatable.")
+@click.option("--no-docker", is_flag=True, help="Leave Docker's config.json alone.")
+@click.option("--containers", is_flag=True, help="Set up podman, buildah and skopeo too.")
+@click.option("--json", "as_json", is_flag=True, help="Report for programs.")
+def setup(  # noqa: PLR0913 - one argument per option
+    *,
+    keys: tuple[str, ...],
+    generate_key: bool,
+    name: str,
+    email: str,
+    expire: str,
+    no_passphrase: bool,
+    git: str | None,
+    bin_dir: str,
+    registries: tuple[str, ...],
+    no_docker: bool,
+    containers: bool,
+    as_json: bool,
+) -> None:
+    """Set this machine up, from nothing to a working docker login.
+
+    Looks first and changes only what is missing, so it can be run again at any time. Ends with a
+    proof: a credential is stored, read and erased through the helper that Docker would run, in a
+    throw-away store.
+
+    \b
+    Examples:
+      passhelper setup --generate-key
+      passhelper setup --key alice@example.org --git
+      passhelper setup --registry registry.example:5000
+    """  # noqa: D301 - click marks a verbatim paragraph so
+    _check(keys, git, registries, generate=generate_key, no_docker=no_docker)
+    wishes = Wishes(
+        keys=keys, generate=generate_key, name=name, email=email, expire=expire, protect=not no_passphrase,
+        git=git is not None, bin_dir=bin_dir, docker=not no_docker, registries=registries, containers=containers,
+    )  # fmt: skip
+    store = PassStore(dict(os.environ), output.warn)
+    steps: list[Step] = []
+    proved = False
+    try:
+        for step in run(store, wishes, _ask_passphrase):
+            steps.append(step)
+            if not as_json:
+                output.say(step.text)
+        proved = True
+    finally:
+        changed = any(step.changed for step in steps)
+        if as_json:
+            data = [{"step": step.name, "changed": step.changed, "text": step.text} for step in steps]
+            output.envelope("setup", {"steps": data, "changed": changed, "proved": proved})
+        elif proved and not changed:
+            output.say("nothing had to be changed")
+
+
+def _check(
+    keys: tuple[str, ...], git: str | None, registries: tuple[str, ...], *, generate: bool, no_docker: bool
+) -> None:
+    if keys and generate:
+        raise click.UsageError("--key and --generate-key exclude each other")
+    if registries and no_docker:
+        raise click.UsageError("--registry and --no-docker exclude each other")
+    if git not in (None, _HERE):
+        raise click.UsageError("--git takes no value: joining a store by its URL is not possible yet")
+
+
+def _ask_passphrase() -> bytes:
+    instead = "set PASSHELPER_PASSPHRASE_FILE, or give --no-passphrase"
+    try:
+        return terminal.ask_new_secret("Passphrase for the new key", instead=instead).encode()
+    except UnicodeEncodeError:
+        raise ConfigurationError("the passphrase is not valid text", "choose another one") from None

@@ -1,0 +1,132 @@
+"""What the store holds: server, user, when it was changed, who can read it, and whether it still works."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from passhelper.credentials import Credentials
+from passhelper.errors import DockerError, GpgNotFoundError, PasshelperError
+from passhelper.store import packets
+from passhelper.store.store import BINDING, Entry, PassStore, binding
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from passhelper.team.keys import Key
+
+
+@dataclass(frozen=True)
+class Reader:
+    """One key that an entry is encrypted to.
+
+    Attributes:
+        key_id: as the entry names it; sixteen zeros for a hidden one.
+        fingerprint: of the key, empty if it is not in this keyring.
+        uid: its owner, empty likewise.
+    """
+
+    key_id: str
+    fingerprint: str = ""
+    uid: str = ""
+
+    def __str__(self) -> str:
+        """Name the reader in a table."""
+        return self.uid or ("(hidden)" if self.key_id == packets.HIDDEN else self.key_id)
+
+
+@dataclass(frozen=True)
+class Item:
+    """One credential.
+
+    Attributes:
+        entry: where it is.
+        changed: when it was last committed, in seconds since 1970; None if nobody knows.
+        readers: who can decrypt it.
+        trouble: why the file is no entry, empty if it is one.
+    """
+
+    entry: Entry
+    changed: int | None
+    readers: tuple[Reader, ...]
+    trouble: str = ""
+
+
+def items(store: PassStore, readable_by: str = "") -> list[Item]:
+    """List all credentials, by server.
+
+    Args:
+        store: which.
+        readable_by: only those that this key can read: a fingerprint or an e-mail address.
+
+    Raises:
+        ConfigurationError: ``readable_by`` means no key, or several.
+    """
+    from passhelper.machine.history import last_changes  # noqa: PLC0415 - may need GitPython
+
+    entries = sorted(store.walk(), key=lambda entry: entry.server.encode())
+    wanted: set[str] = set()
+    keys: Sequence[Key] = ()
+    try:
+        if entries or readable_by:
+            from passhelper.team.keys import KeyRing  # noqa: PLC0415 - an empty store needs no gpg
+
+            ring = KeyRing(store.gpg)
+            keys = ring.all()
+            if readable_by:
+                wanted = set(ring.resolve(readable_by).key_ids)
+    except GpgNotFoundError:
+        if readable_by:
+            raise
+    owners = {key_id: key for key in keys for key_id in key.key_ids}
+    changes = (last_changes(store) or {}) if entries else {}
+    found = [_item(store, entry, owners, changes) for entry in entries]
+    if readable_by:
+        found = [item for item in found if any(reader.key_id in wanted for reader in item.readers)]
+    return found
+
+
+def _item(store: PassStore, entry: Entry, owners: dict[str, Key], changes: dict[str, int]) -> Item:
+    changed = changes.get(entry.path)
+    try:
+        descriptor = store.open(entry)
+        with open(descriptor, "rb") as file:
+            ids = packets.key_ids(file.read(packets.MAX_HEADERS))
+    except PasshelperError as error:
+        return Item(entry, changed, (), error.cause)
+    except OSError as error:
+        return Item(entry, changed, (), f"cannot be read: {error.strerror}")
+    readers = [Reader(key_id, owners[key_id].fingerprint, owners[key_id].uid) if key_id in owners else Reader(key_id)
+               for key_id in ids]  # fmt: skip
+    return Item(entry, changed, tuple(readers))
+
+
+def check(store: PassStore, entry: Entry) -> tuple[str, str]:
+    """Ask the registry whether a credential still works, if it is bound to its server.
+
+    An entry that is not bound may have been copied from another server; sending it out would hand the
+    password to whoever copied it.
+
+    Returns:
+        a stable word (``works``, ``refused``, ``open``, ``unbound``, ``failed``) and the reason, if there is one.
+    """
+    from passhelper.machine import registrycheck  # noqa: PLC0415 - needs httpx
+
+    try:
+        with open(store.open(entry), "rb") as file:
+            plaintext = store.gpg.decrypt(file.read(), os.path.relpath(entry.path, store.root))
+        if plaintext.name != binding(entry.server, entry.username):
+            if plaintext.name.startswith(BINDING):
+                return "failed", "moved here from another server"
+            return "unbound", "not bound to its server, so not sent: store it again with passhelper"
+        secret = plaintext.data.decode().rstrip("\r\n")
+        return registrycheck.check(Credentials(entry.server, entry.username, secret)).value, ""
+    except UnicodeDecodeError:
+        return "failed", "the secret is not UTF-8 text"
+    except DockerError as error:
+        return "failed", error.cause
+    except PasshelperError as error:
+        return "failed", str(error)
+    except OSError as error:
+        return "failed", f"cannot be read: {error.strerror}"

@@ -1,0 +1,152 @@
+"""Change one member of a JSON object and no other byte of the text.
+
+Parsing and writing again would keep the order of keys but not the indentation, the spelling of
+numbers, or what a newer program's file looks like. So the text is scanned for the place of a member
+and only that is replaced. Names match in any case and the last one counts, as in Go's decoder.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+
+_SPACE = re.compile(r"[ \t\r\n]*")
+_DECODER = json.JSONDecoder()
+
+
+@dataclass(frozen=True)
+class Member:
+    """Where a member's value stands.
+
+    Attributes:
+        key: the name as it is spelled.
+        value: what it means.
+        start: where its text begins.
+        end: where its text ends.
+    """
+
+    key: str
+    value: object
+    start: int
+    end: int
+
+
+def members(text: str) -> list[Member]:
+    """List the members of the document.
+
+    Raises:
+        ValueError: it is no JSON object.
+    """
+    found, _ = _scan(text, 0)
+    return found
+
+
+def check(text: str) -> None:
+    """Make sure that a text is one JSON object and nothing else.
+
+    Raises:
+        ValueError: it is not; the message never quotes the text, which may hold secrets.
+    """
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{error.msg}: line {error.lineno} column {error.colno}") from None
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if not isinstance(value, dict):
+        raise ValueError("it is not a JSON object")  # noqa: TRY004 - of the text, not of an argument
+
+
+def find(text: str, key: str) -> Member | None:
+    """Find a member of the document; its name matches in any case."""
+    found = [member for member in members(text) if member.key.lower() == key.lower()]
+    return found[-1] if found else None
+
+
+def put(text: str, key: str, value: str) -> str:
+    """Set a member of the document; its name matches in any case.
+
+    Args:
+        text: a checked document.
+        key: the member's name.
+        value: its new value, as JSON.
+
+    Returns:
+        the new document.
+    """
+    found, closing = _scan(text, 0)
+    same = [member for member in found if member.key.lower() == key.lower()]
+    return _put(text, key, value, (found, closing, same, 1))
+
+
+def put_inside(text: str, outer: Member, key: str, value: str) -> str:
+    """Set a member of an object that is itself a member of the document; its name matches exactly.
+
+    Args:
+        text: a checked document.
+        outer: the object.
+        key: the member's name.
+        value: its new value, as JSON.
+
+    Returns:
+        the new document.
+    """
+    found, closing = _scan(text, outer.start)
+    same = [member for member in found if member.key == key]
+    return _put(text, key, value, (found, closing, same, 2))
+
+
+def _put(text: str, key: str, value: str, place: tuple[list[Member], int, list[Member], int]) -> str:
+    found, closing, same, depth = place
+    if same:
+        return text[: same[-1].start] + value + text[same[-1].end :]
+    unit = indentation(text)
+    name = json.dumps(key, ensure_ascii=False)
+    if found:
+        end = found[-1].end
+        before = f"\n{unit * depth}" if "\n" in text[end:closing] else " "
+        return f"{text[:end]},{before}{name}: {value}{text[end:]}"
+    opening = text[:closing].rstrip()
+    if not unit:
+        return f"{opening}{name}: {value}{text[closing:]}"
+    return f"{opening}\n{unit * depth}{name}: {value}\n{unit * (depth - 1)}{text[closing:]}"
+
+
+def indentation(text: str) -> str:
+    """Tell what one level of indentation is; empty for a document on one line, a tab for an empty one."""
+    match = re.search(r"\n([ \t]+)[\"}]", text)
+    if match:
+        return match.group(1)
+    return "" if members(text) else "\t"
+
+
+def _scan(text: str, start: int) -> tuple[list[Member], int]:
+    """Walk one object; return its members and the place of its closing brace."""
+    place = _skip(text, start)
+    _expect(text, place, "{")
+    place = _skip(text, place + 1)
+    found: list[Member] = []
+    while text[place : place + 1] != "}":
+        if found:
+            _expect(text, place, ",")
+            place = _skip(text, place + 1)
+        _expect(text, place, '"')
+        key, place = _DECODER.raw_decode(text, place)
+        place = _skip(text, place)
+        _expect(text, place, ":")
+        begin = _skip(text, place + 1)
+        value, end = _DECODER.raw_decode(text, begin)
+        found.append(Member(key, value, begin, end))
+        place = _skip(text, end)
+    return found, place
+
+
+def _skip(text: str, place: int) -> int:
+    match = _SPACE.match(text, place)
+    return match.end() if match else place
+
+
+def _expect(text: str, place: int, char: str) -> None:
+    if text[place : place + 1] != char:
+        raise ValueError(f"{char} expected: character {place}")

@@ -1,0 +1,168 @@
+"""Put ``docker-credential-pass`` where Docker finds it: on PATH, outside virtual environments.
+
+Docker starts a helper with whatever environment its caller has, so the launcher's first line starts
+Python with ``-I`` (nothing from ``PYTHONPATH`` or the current directory) and ``-S`` (no ``site``, which
+costs a third of the start-up time); it then adds the one directory that holds this package.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import passhelper
+from passhelper.errors import ConfigurationError, PasshelperError
+from passhelper.machine import userfile
+from passhelper.store.child import clean_environ, find_program, finish, start
+from passhelper.store.helper import PROGRAM
+from passhelper.store.store import home_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MAX_SHEBANG = 127  # bytes: BINPRM_BUF_SIZE of Linux before 5.1, without its NUL
+_OPTIONS = "-ISXutf8"  # one word: the kernel passes all that follows the program as one argument
+_MARK = "# docker-credential-pass, started by passhelper"
+# As in passhelper/launch/docker-credential-pass, which says why.
+_PROGRAM = """\
+import gc
+import sys
+
+gc.disable()
+sys.path.insert(0, {packages!r})
+import passhelper
+
+sys.path.append(sys.path.pop(0))
+from passhelper.store.helper import main
+
+main()
+"""
+_SECONDS = 20.0  # for a program that is asked for its version
+
+
+@dataclass(frozen=True)
+class Launcher:
+    """Where ``docker-credential-pass`` is.
+
+    Attributes:
+        path: the program.
+        changed: whether it was written now.
+        note: what the user should know about it, empty for nothing.
+    """
+
+    path: str
+    changed: bool
+    note: str = ""
+
+
+def find(environ: Mapping[str, str]) -> str | None:
+    """Find the ``docker-credential-pass`` that Docker would run."""
+    return find_program((PROGRAM,), environ)
+
+
+def is_ours(program: str, environ: Mapping[str, str]) -> bool:
+    """Tell whether a program is passhelper's helper, and works."""
+    try:
+        child = start([program, "version"], clean_environ(environ))
+    except PasshelperError:
+        return False  # its interpreter is gone
+    finish([child], _SECONDS)
+    return child.returncode == 0 and child.stdout.startswith(f"{PROGRAM} (passhelper) ".encode())
+
+
+def content(python: str, packages: str) -> str:
+    """Write the launcher.
+
+    Args:
+        python: the interpreter's path.
+        packages: the directory that holds the package ``passhelper``.
+    """
+    program = _PROGRAM.format(packages=packages)
+    first = f"#!{python} {_OPTIONS}"
+    if not any(char.isspace() for char in python) and len(os.fsencode(first)) <= MAX_SHEBANG:
+        return f"{first}\n{_MARK}\n{program}"
+    # The kernel splits the first line at white space and cuts it when it is long; sh does neither.
+    return f'#!/bin/sh\n{_MARK}\nexec {_quoted(python)} {_OPTIONS} -c {_quoted(program)} "$@"\n'
+
+
+def install(environ: Mapping[str, str], folder: str = "") -> Launcher:
+    """Make sure that there is a working launcher.
+
+    Args:
+        environ: where ``PATH`` and ``HOME`` come from.
+        folder: where the user wants it; chosen when empty.
+
+    Raises:
+        ConfigurationError: the place is taken by another program, or cannot be written.
+    """
+    text = content(_interpreter(), os.path.dirname(os.path.dirname(os.path.abspath(passhelper.__file__))))
+    found = find(environ)
+    if found is not None and not folder and is_ours(found, environ) and not _is_stale(found, text):
+        return Launcher(found, changed=False, note=_volatile(found, environ))
+    target = os.path.join(os.path.abspath(os.path.expanduser(folder)) if folder else _choose(environ), PROGRAM)
+    if os.path.lexists(target):
+        if is_ours(target, environ) and not _is_stale(target, text):
+            return Launcher(target, changed=False, note=_volatile(target, environ))
+        if not _is_launcher(target):
+            raise ConfigurationError(
+                f"{target} is another program, so it is left as it is",
+                "remove it, or name a directory that comes before it on PATH: passhelper setup --bin-dir DIR",
+            )
+    userfile.replace(target, text.encode(errors="surrogateescape"), 0o755)
+    os.chmod(target, 0o755)  # noqa: S103 - a program, and an older launcher may have lost its mode
+    return Launcher(target, changed=True)
+
+
+def _interpreter() -> str:
+    if not sys.executable:
+        raise ConfigurationError("Python does not know where its own program is", "start passhelper by its full path")
+    return sys.executable
+
+
+def _choose(environ: Mapping[str, str]) -> str:
+    """Choose a directory: ``~/.local/bin``, unless PATH has only others below the home directory."""
+    home = home_directory(environ)
+    local = os.path.join(home, ".local", "bin")
+    folders = [folder for folder in environ.get("PATH", "").split(os.pathsep) if os.path.isabs(folder)]
+    folders = [os.path.normpath(folder) for folder in folders]
+    if local in folders:
+        return local
+    for folder in folders:
+        below = folder.startswith(home + os.sep) and not _is_inside(folder, environ.get("VIRTUAL_ENV", ""))
+        if below and os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK):
+            return folder
+    return local
+
+
+def _is_inside(path: str, folder: str) -> bool:
+    return bool(folder) and path.startswith(os.path.normpath(folder) + os.sep)
+
+
+def _volatile(program: str, environ: Mapping[str, str]) -> str:
+    if not _is_inside(program, environ.get("VIRTUAL_ENV", "")):
+        return ""
+    return "on PATH only while its virtual environment is active, unless you run setup with --bin-dir ~/.local/bin"
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            return file.read(1 << 16)
+    except OSError:
+        return ""
+
+
+def _is_launcher(path: str) -> bool:
+    return _MARK in _read(path).splitlines()[:2]
+
+
+def _is_stale(path: str, text: str) -> bool:
+    """Tell whether a launcher starts another installation than this one."""
+    return _is_launcher(path) and _read(path) != text
+
+
+def _quoted(word: str) -> str:
+    """Quote a word for sh."""
+    return "'" + word.replace("'", "'\\''") + "'"

@@ -1,0 +1,147 @@
+"""Make a store: the ``.gpg-id`` that names its recipients, and the git repository around it.
+
+A store that also holds other entries belongs to ``pass`` as a whole: there only
+``docker-credential-helpers/`` is written to, never the root's ``.gpg-id``.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from passhelper.errors import GitError, StoreError
+from passhelper.store import diagnose, layout, recipients, repository, trust
+from passhelper.store.child import finish, start
+from passhelper.store.commit import Committer
+from passhelper.store.repository import Repository
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from passhelper.store.recipients import Recipients
+    from passhelper.store.store import PassStore
+    from passhelper.team.keys import Key
+
+_SECONDS = 30.0  # for one git
+
+
+def current(store: PassStore) -> Recipients | None:
+    """Find who can read the store by its files, whatever ``PASSWORD_STORE_KEY`` says; None if nobody.
+
+    Raises:
+        StoreError: the file that counts cannot be used.
+    """
+    for path in recipients.candidates(""):
+        if recipients.read_file(store.root, path) is not None:
+            return recipients.find(store.root, "", {})
+    return None
+
+
+def other_entries(store: PassStore) -> int:
+    """Count the entries of the store that are no Docker credentials."""
+    count = 0
+    for folder, folders, files in os.walk(store.root):
+        if folder == store.root:
+            folders[:] = [name for name in folders if name != layout.FOLDER]
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        count += sum(1 for name in files if name.endswith(layout.SUFFIX))
+    return count
+
+
+def write_recipients(store: PassStore, keys: Sequence[Key]) -> str:
+    """Write the ``.gpg-id`` for new credentials: full fingerprints, each below a comment with its owner.
+
+    Returns:
+        the file's path.
+    """
+    store.check_folder()
+    files = store.files()
+    files.make_directory(store.folder)
+    path = os.path.join(store.folder if other_entries(store) else store.root, recipients.FILE)
+    text = "".join(f"# {key.uid}\n{key.fingerprint}\n" for key in keys)
+    place = store.repository("")
+    with store.lock(place):
+        if os.path.lexists(path):
+            raise StoreError(f"{path} was written meanwhile", "run: passhelper setup")
+        temporary = store.folder if place is None else place.state
+        files.make_directory(temporary)
+        files.sweep(temporary)
+        files.replace(path, text.encode(), temporary)
+        pins = trust.load(place.state) if place is not None else None
+        if place is not None and pins is not None:  # the user has just named these keys: that is acceptance
+            relative = os.path.relpath(path, store.root)
+            trust.save(place.state, {**pins, relative: sorted(key.fingerprint for key in keys)}, files)
+    return path
+
+
+def make_repository(store: PassStore) -> list[str]:
+    """Make the store a git repository, with what it holds in its first commit and its recipients pinned.
+
+    Returns:
+        what was done, one phrase each; empty if everything was there.
+
+    Raises:
+        StoreError: the store also holds other entries.
+        GitError: git is missing or failed.
+    """
+    done = []
+    place = store.repository("")
+    if place is None:
+        place = _init(store)
+        done.append(f"made {place.root} a git repository")
+    git = repository.program(store.environ)
+    files = store.files()
+    with store.lock(place):
+        files.make_directory(place.state)
+        place.prepare(files)
+        if trust.load(place.state) is None:
+            trust.save(place.state, trust.current(store.root), files)
+            done.append("pinned its recipients")
+        paths = _uncommitted(store, place, git)
+        if paths:
+            committer = Committer(place, store.environ, files, store.warn)
+            committer.plan(paths)
+            committer.commit("Set up the store for Docker credentials")
+            done.append(f"committed {len(paths)} file{'s' * (len(paths) > 1)}")
+    return done
+
+
+def _init(store: PassStore) -> Repository:
+    others = other_entries(store)
+    if others:
+        raise StoreError(
+            f"{store.root} also holds {others} other entries, which git would keep too",
+            "set PASSWORD_STORE_DIR to a store of its own, or run: pass git init",
+        )
+    place = Repository(store.root, os.path.join(store.root, ".git"))
+    git = repository.program(store.environ)
+    # No template: the user's own could bring hooks along.
+    argv = [git, "-c", "init.defaultBranch=main", "init", "--quiet", "--template=", store.root]
+    umask = os.umask(store.files().umask)
+    try:
+        child = start(argv, repository.environment(place, store.environ))
+        finish([child], _SECONDS)
+    finally:
+        os.umask(umask)
+    if child.returncode != 0:
+        raise GitError(f"git could not make a repository of {store.root}: {diagnose.last_line(child)}")
+    return place
+
+
+def _uncommitted(store: PassStore, place: Repository, git: str) -> list[str]:
+    """List our files that git has not committed as they are."""
+    inside = [store.folder]
+    if not other_entries(store):
+        inside.append(os.path.join(store.root, recipients.FILE))
+    pathspecs = [os.path.relpath(path, place.root) for path in inside if os.path.lexists(path)]
+    pathspecs = [path for path in pathspecs if not path.startswith(os.pardir)]
+    if not pathspecs:
+        return []
+    argv = [*repository.command(place, git), "status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=all"]
+    child = start([*argv, "--", *pathspecs], repository.environment(place, store.environ))
+    finish([child], _SECONDS)
+    if child.returncode != 0:
+        raise GitError(f"git cannot read {place.root}: {diagnose.last_line(child)}")
+    names = [os.fsdecode(line[3:]) for line in bytes(child.stdout).split(b"\0") if line]
+    ours = (recipients.FILE, layout.SUFFIX)
+    return [os.path.join(place.root, name) for name in names if name.endswith(ours)]

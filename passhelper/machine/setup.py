@@ -1,0 +1,239 @@
+"""``passhelper setup``: from nothing to a working ``docker login``, one step after the other.
+
+Every step looks first and changes only what is missing, so a second run changes nothing and a run
+that was interrupted is finished by the next one.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from passhelper.errors import ConfigurationError
+from passhelper.machine import agent, dockerconfig, launcher, newstore, proof
+from passhelper.store.child import clean_environ, find_program, finish, start
+from passhelper.store.recipients import normalize
+from passhelper.team.keys import Key, KeyRing, NewKey, names
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator, Mapping
+
+    from passhelper.store.recipients import Recipients
+    from passhelper.store.store import PassStore
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the user asked for.
+
+    Attributes:
+        keys: recipients, each a fingerprint, an address or a key file.
+        generate: whether to make a key where the store has none of this machine's.
+        name, email, expire: for a new key; empty for the defaults.
+        protect: whether a new key gets a passphrase.
+        git: whether the store is to be a git repository.
+        bin_dir: where the launcher goes; chosen when empty.
+        docker: whether to point Docker at ``pass``.
+        registries: only for these servers; none of them means all.
+        containers: whether to point podman and skopeo at ``pass`` too.
+    """
+
+    keys: tuple[str, ...] = ()
+    generate: bool = False
+    name: str = ""
+    email: str = ""
+    expire: str = ""
+    protect: bool = True
+    git: bool = False
+    bin_dir: str = ""
+    docker: bool = True
+    registries: tuple[str, ...] = ()
+    containers: bool = False
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing that was looked at.
+
+    Attributes:
+        name: a stable word for programs.
+        changed: whether something was changed.
+        text: what a person reads.
+    """
+
+    name: str
+    changed: bool
+    text: str
+
+
+def run(store: PassStore, wishes: Wishes, ask: Callable[[], bytes]) -> Iterator[Step]:
+    """Set the machine up.
+
+    Args:
+        store: where credentials go.
+        wishes: what the user asked for.
+        ask: asks a person for a new passphrase; raises where nobody is there.
+
+    Yields:
+        each step when it is done.
+
+    Raises:
+        PasshelperError: what went wrong; the steps before it are done.
+    """
+    store.check_folder()
+    secret = agent.passphrase_from_environment(store.environ)
+    is_new = False
+    for step in _Keys(store, wishes, ask, secret).settle():
+        is_new = is_new or (step.name == "recipients" and step.changed)
+        yield step
+    if wishes.git or (is_new and store.repository("") is not None):
+        done = newstore.make_repository(store)
+        yield Step("git", bool(done), f"git: {', '.join(done)}" if done else f"git: {store.root} is a repository")
+    placed = launcher.install(store.environ, wishes.bin_dir)
+    verb = "wrote" if placed.changed else "found"
+    note = f" ({placed.note})" if placed.note else ""
+    yield Step("launcher", placed.changed, f"launcher: {verb} {placed.path}{note}")
+    yield from _point(store.environ, wishes)
+    program = proof.prove(store, placed.path, secret)
+    yield Step("proof", changed=False, text=f"proved: {program} stores, gets and erases with the keys of this store")
+
+
+def _point(environ: Mapping[str, str], wishes: Wishes) -> Iterator[Step]:
+    if wishes.docker:
+        changes = dockerconfig.use_pass(environ, wishes.registries)
+        file = dockerconfig.path(environ)
+        text = f"set {', '.join(changes)} to pass in {file}" if changes else f"{file} names pass"
+        yield Step("docker", bool(changes), f"docker: {text}")
+    if wishes.containers:
+        file, changed = dockerconfig.use_pass_for_containers(environ)
+        yield Step("containers", changed, f"containers: {'wrote' if changed else 'found'} {file}")
+
+
+class _Keys:
+    """Who will be able to read the store."""
+
+    def __init__(self, store: PassStore, wishes: Wishes, ask: Callable[[], bytes], secret: bytes | None) -> None:
+        self._store = store
+        self._wishes = wishes
+        self._ask = ask
+        self._secret = secret
+        self._ring = KeyRing(store.gpg)
+
+    def settle(self) -> Iterator[Step]:
+        """Find or make the keys and write them down."""
+        asked = [self._ring.resolve(name) for name in self._wishes.keys]
+        found = newstore.current(self._store)
+        if found is not None and not self._may_add(found, asked):
+            yield self._keep(found, asked)
+            return
+        if asked:
+            chosen = asked
+        elif self._wishes.generate:
+            chosen = [(yield from self._generate())]
+        else:
+            chosen = [self._only_own()]
+        self._check(chosen)
+        path = newstore.write_recipients(self._store, chosen)
+        yield Step("recipients", changed=True, text=f"recipients: wrote {path} for {names(chosen)}")
+
+    def _may_add(self, found: Recipients, asked: list[Key]) -> bool:
+        """Tell whether keys other than the store's may be written beside its own ``.gpg-id``.
+
+        A store of ``pass`` keeps its root's file; Docker credentials get one of their own as long as
+        there are none that are encrypted to somebody else.
+        """
+        if {key.fingerprint for key in asked} <= {normalize(key) for key in found.keys}:
+            return False
+        foreign = found.path == os.path.basename(found.path) and newstore.other_entries(self._store) > 0
+        return foreign and not self._store.walk()
+
+    def _keep(self, found: Recipients, asked: list[Key]) -> Step:
+        path = os.path.join(self._store.root, found.path)
+        known = [key for line in found.keys for key in self._ring.find(line)]
+        missing = [key for key in asked if key.fingerprint not in {key.fingerprint for key in known}]
+        if missing:
+            raise ConfigurationError(
+                f"the store is set up already, and {path} does not name {names(missing)}",
+                f"run: passhelper recipients add {missing[0].fingerprint}",
+            )
+        own = [key for key in known if key.is_own]
+        if not own:
+            raise ConfigurationError(
+                f"this machine has no secret key for any recipient in {path}",
+                "ask a member to run: passhelper recipients add, or set PASSWORD_STORE_DIR to a store of your own",
+            )
+        self._check(own)
+        return Step("recipients", changed=False, text=f"recipients: kept {path}, this machine reads with {names(own)}")
+
+    def _check(self, keys: list[Key]) -> None:
+        """Refuse keys that nobody can encrypt to, and a set that this machine cannot read."""
+        problems = [problem for key in keys if (problem := self._ring.problem(key))]
+        if problems:
+            raise ConfigurationError(f"cannot encrypt for every key: {'; '.join(problems)}", "name another with --key")
+        if not any(key.is_own for key in keys):
+            raise ConfigurationError(
+                f"this machine has the secret key of none of: {names(keys)}", "name one of its own with --key too"
+            )
+
+    def _only_own(self) -> Key:
+        own = self._ring.own()
+        usable = [key for key in own if key.is_own and key.can_encrypt]
+        if len(usable) == 1:
+            return usable[0]
+        if usable:
+            raise ConfigurationError(
+                f"this keyring has {len(usable)} usable secret keys: {names(usable)}",
+                f"choose: passhelper setup --key {usable[0].fingerprint}",
+            )
+        reasons = "; ".join(filter(None, (self._ring.problem(key) for key in own)))
+        raise ConfigurationError(
+            "this keyring has no secret key to use" + (f": {reasons}" if reasons else ""),
+            "run: passhelper setup --generate-key, or import yours: gpg --import FILE",
+        )
+
+    def _generate(self) -> Generator[Step, None, Key]:
+        name, email = self._wishes.name, self._wishes.email
+        if not (name and email):
+            name, email = name or self._git_setting("user.name") or _user(), email or self._default_email()
+        wanted = NewKey(name, email, self._wishes.expire or "0")
+        again = [key for key in self._ring.own() if key.uid == wanted.uid and key.is_own and key.can_encrypt]
+        if again:  # a run that was interrupted after it had made the key
+            yield Step("key", changed=False, text=f"key: found {again[0]}")
+            return again[0]
+        passphrase = None
+        if self._wishes.protect:
+            passphrase = self._secret if self._secret is not None else self._ask()
+        key = self._ring.generate(wanted, passphrase)
+        if passphrase is not None:
+            agent.unlock(self._store.gpg, key, passphrase)  # the proof must not ask for it again
+        yield Step("key", changed=True, text=f"key: made {key}")
+        yield Step("backup", changed=False, text=_backup(key))
+        return key
+
+    def _git_setting(self, name: str) -> str:
+        git = find_program(("git",), self._store.environ)
+        if git is None:
+            return ""
+        child = start([git, "config", "--global", "--get", name], clean_environ(self._store.environ))
+        finish([child], 5.0)
+        return child.stdout.decode(errors="replace").strip()
+
+    def _default_email(self) -> str:
+        return self._git_setting("user.email") or f"{_user()}@{socket.gethostname()}"
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "passhelper"
+
+
+def _backup(key: Key) -> str:
+    return (
+        f"backup: without this key nobody reads the store; keep a copy elsewhere: "
+        f"gpg --export-secret-keys --armor {key.fingerprint} > passhelper-key.asc"
+    )

@@ -1,0 +1,296 @@
+"""Questions about the keyring, through python-gnupg: which keys are there, whose, good for what.
+
+Never on the verb path. A key is named by its full fingerprint, by an e-mail address that only one key
+has, or by a file that holds it; short key ids are refused because anybody can make a key with the
+same one.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import gnupg
+
+from passhelper.errors import ConfigurationError, GpgError, PasshelperError
+from passhelper.protocol import printable
+from passhelper.store import diagnose
+from passhelper.store.recipients import is_fingerprint, normalize
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from passhelper.store.gpg import Gpg
+
+MAX_KEY_FILE = 1 << 20  # bytes of a key file; a key with a thousand signatures fits
+_QUIET = ("--no-auto-key-locate", "--no-auto-key-retrieve", "--disable-dirmngr", "--no-auto-check-trustdb")
+_GONE = ("r", "e", "i", "d")  # trust letters of what cannot be used: doc/DETAILS, "Field 2 - Validity"
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key of the keyring.
+
+    Attributes:
+        fingerprint: of the primary key, in full.
+        uid: the first user id, safe to show.
+        emails: the addresses of all user ids, in lower case.
+        expires: seconds since 1970, 0 for never.
+        can_encrypt: whether gpg would encrypt to it today.
+        key_ids: of the subkeys that encrypt, as a message names them; expired ones too.
+        is_own: whether this machine can decrypt with it.
+        is_on_card: whether the secret part that decrypts is on a card.
+        keygrips: how the agent calls its secret parts.
+    """
+
+    fingerprint: str
+    uid: str
+    emails: tuple[str, ...]
+    expires: int
+    can_encrypt: bool
+    key_ids: tuple[str, ...]
+    is_own: bool
+    is_on_card: bool
+    keygrips: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """Name the key in messages."""
+        return f"{self.fingerprint} {self.uid}".rstrip()
+
+
+@dataclass(frozen=True)
+class NewKey:
+    """What to generate.
+
+    Attributes:
+        name: the owner's name.
+        email: the owner's address.
+        expire: as gpg takes it (``2y``, ``2030-01-01``); ``0`` for never.
+    """
+
+    name: str
+    email: str
+    expire: str = "0"
+
+    @property
+    def uid(self) -> str:
+        """The user id as gpg writes it."""
+        return f"{self.name} <{self.email}>"
+
+
+class KeyRing:
+    """The user's keyring.
+
+    Args:
+        gpg: which program and environment to use.
+    """
+
+    def __init__(self, gpg: Gpg) -> None:
+        self._gpg = gpg
+        try:
+            self._driver = gnupg.GPG(gpgbinary=gpg.program, env=gpg.child_environ, options=list(_QUIET))
+        except (OSError, ValueError) as error:
+            raise GpgError(f"gpg cannot be used: {printable(str(error))}", "run: gpg --version") from error
+        self._driver.encoding = "utf-8"
+        self._listed: list[Key] | None = None
+        # python-gnupg logs what it imports at DEBUG level, secret keys among it.
+        gnupg.logger.setLevel("WARNING")
+
+    def own(self) -> list[Key]:
+        """List the keys that this machine holds a secret part of, usable or not.
+
+        Raises:
+            GpgError: the agent, which knows them, cannot be reached.
+        """
+        keys = self._list(secret=True)
+        if not keys:
+            child = self._gpg.ask("--list-secret-keys", "--with-colons")
+            trouble = diagnose.agent_error(self._gpg, child)
+            if trouble is not None:
+                raise trouble
+        return keys
+
+    def all(self) -> list[Key]:
+        """List every key, the machine's own ones with what is known of their secret parts."""
+        if self._listed is None:
+            own = {key.fingerprint: key for key in self._list(secret=True)}
+            self._listed = [own.get(key.fingerprint, key) for key in self._list(secret=False)]
+        return self._listed
+
+    def _list(self, *, secret: bool) -> list[Key]:
+        listing = self._driver.list_keys(secret)
+        return [_key(found, secret=secret) for found in listing]
+
+    def find(self, name: str) -> list[Key]:
+        """List the keys that a line of a ``.gpg-id`` may mean: a fingerprint, a key id or an address."""
+        wanted = normalize(name)
+        if is_fingerprint(name):
+            return [key for key in self.all() if key.fingerprint == wanted]
+        listed = {key.fingerprint for key in diagnose.find_keys(self._gpg, name.removesuffix("!"))}
+        return [key for key in self.all() if key.fingerprint in listed]
+
+    def resolve(self, name: str) -> Key:
+        """Find the one key that a person means.
+
+        Args:
+            name: a fingerprint, an e-mail address, or the path of a key file, which is imported.
+
+        Raises:
+            ConfigurationError: it means no key, several, or is no name of a key.
+            GpgError: the file cannot be imported.
+        """
+        bare = "".join(name.split())
+        if is_fingerprint(bare):
+            found = [key for key in self.all() if key.fingerprint == normalize(bare)]
+        elif os.path.isfile(name):
+            return self.import_file(name)
+        elif "@" in name and os.sep not in name:
+            address = name.rpartition("<")[2].rstrip(">").strip().lower()
+            found = [key for key in self.all() if address in key.emails]
+            # An expired key of the same owner is no reason to ask: nobody means that one.
+            found = [key for key in found if key.can_encrypt] or found
+        else:
+            raise ConfigurationError(
+                f"not the name of a key: {printable(name)}",
+                "give a full fingerprint, an e-mail address or a key file",
+            )
+        if not found:
+            raise ConfigurationError(f"no key for {printable(name)} in this keyring", "run: gpg --import KEYFILE")
+        if len(found) > 1:
+            raise ConfigurationError(
+                f"{len(found)} keys for {printable(name)}: {names(found)}", "name one by its fingerprint"
+            )
+        return found[0]
+
+    def import_file(self, path: str) -> Key:
+        """Import the one key that a file holds.
+
+        Raises:
+            ConfigurationError: the file cannot be read, or does not hold exactly one key.
+            GpgError: gpg does not take it.
+        """
+        try:
+            with open(path, "rb") as file:
+                data = file.read(MAX_KEY_FILE + 1)
+        except OSError as error:
+            raise ConfigurationError(f"cannot read the key file {printable(path)}: {error.strerror}") from error
+        if len(data) > MAX_KEY_FILE:
+            raise ConfigurationError(f"{printable(path)} is larger than {MAX_KEY_FILE} bytes, which is no key")
+        inside = list(dict.fromkeys(found["fingerprint"] for found in self._driver.scan_keys_mem(data)))
+        if len(inside) != 1:
+            raise ConfigurationError(
+                f"{printable(path)} holds {len(inside) or 'no'} keys, not one",
+                "export one key: gpg --export --armor FINGERPRINT > FILE",
+            )
+        self._make_home()
+        result = self._driver.import_keys(data)
+        self._listed = None
+        found = [key for key in self.all() if key.fingerprint == inside[0]]
+        if not found:
+            raise self._failure(f"gpg could not import {printable(path)}", result)
+        return found[0]
+
+    def generate(self, wanted: NewKey, passphrase: bytes | None) -> Key:
+        """Make an ed25519 key with a cv25519 subkey that encrypts.
+
+        Args:
+            wanted: whose, and for how long.
+            passphrase: what protects it, None for nothing. It goes to gpg through a pipe.
+
+        Raises:
+            ConfigurationError: the name, address, date or passphrase cannot be given to gpg.
+            GpgError: gpg could not make it.
+        """
+        _check_user(wanted)
+        protection: dict[str, Any] = {"no_protection": True}
+        if passphrase is not None:
+            protection = {"passphrase": _parameter(passphrase)}
+        self._make_home()
+        result = self._driver.gen_key(
+            self._driver.gen_key_input(
+                key_type="EDDSA", key_curve="ed25519", key_usage="sign",
+                subkey_type="ECDH", subkey_curve="cv25519", subkey_usage="encrypt",
+                name_real=wanted.name, name_email=wanted.email, expire_date=wanted.expire, **protection,
+            )
+        )  # fmt: skip
+        self._listed = None
+        found = [key for key in self.own() if key.fingerprint == result.fingerprint]
+        if not found:
+            raise self._failure("gpg could not make a key", result)
+        return found[0]
+
+    def problem(self, key: Key) -> str:
+        """Say why one cannot encrypt to a key and what to do; empty if one can."""
+        return "" if key.can_encrypt else diagnose.complaint(self._gpg, key.fingerprint)
+
+    def _make_home(self) -> None:
+        """Make the directory that ``GNUPGHOME`` names; gpg makes only its default one."""
+        home = self._gpg.environ.get("GNUPGHOME", "")
+        if home and not os.path.isdir(home):
+            try:
+                os.makedirs(home, mode=0o700)
+            except OSError as error:
+                raise GpgError(f"cannot make GNUPGHOME {home}: {error.strerror}") from error
+
+    def _failure(self, what: str, result: Any) -> PasshelperError:
+        text = str(getattr(result, "stderr", ""))
+        lines = [line for line in text.splitlines() if line.startswith("gpg:")]
+        home = self._gpg.environ.get("GNUPGHOME", "")
+        if len(os.fsencode(os.path.join(home, "S.gpg-agent"))) > diagnose.MAX_SOCKET_PATH:
+            return GpgError(
+                f"GNUPGHOME path too long for its agent's socket, at most {diagnose.MAX_SOCKET_PATH} bytes fit",
+                f"use a shorter GNUPGHOME than {home}",
+            )
+        return GpgError(f"{what}: {printable(lines[-1]) if lines else 'it gave no reason'}")
+
+
+def names(keys: Iterable[Key]) -> str:
+    """Name several keys in a message."""
+    return ", ".join(str(key) for key in keys)
+
+
+def _key(found: dict[str, Any], *, secret: bool) -> Key:
+    """Read one entry of python-gnupg's listing (the fields are doc/DETAILS, "colon listings")."""
+    parts = [found, *found.get("subkey_info", {}).values()]
+    encrypting = [part for part in parts if "e" in part["cap"]]
+    usable = [part for part in encrypting if part["trust"][:1] not in _GONE]
+    # "+" is a secret part on this machine, "#" none, anything else the serial number of a card.
+    held = [part["token"] for part in usable or encrypting if part["token"] not in ("", "#")] if secret else []
+    return Key(
+        fingerprint=found["fingerprint"],
+        uid=printable(found["uids"][0]) if found["uids"] else "",
+        emails=tuple(filter(None, map(_address, found["uids"]))),
+        expires=int(found["expires"] or 0),
+        can_encrypt="E" in found["cap"] and "D" not in found["cap"],  # capitals: the key as a whole, today
+        key_ids=tuple(part["keyid"] for part in encrypting),
+        is_own=bool(held),
+        is_on_card=bool(held) and "+" not in held,
+        keygrips=tuple(part["keygrip"] for part in parts if part["keygrip"]) if secret else (),
+    )
+
+
+def _address(uid: str) -> str:
+    inside = uid.rpartition("<")[2].rstrip(">") if "<" in uid else uid
+    return inside.strip().lower() if "@" in inside else ""
+
+
+def _check_user(wanted: NewKey) -> None:
+    for text, option in ((wanted.name, "--name"), (wanted.email, "--email"), (wanted.expire, "--expire")):
+        if not text.strip() or not text.isprintable() or any(char in "<>%" for char in text):
+            raise ConfigurationError(f"{option} cannot be used in a key: {printable(text)!r}", f"give another {option}")
+    if "@" not in wanted.email or " " in wanted.email:
+        raise ConfigurationError(f"--email is no address: {printable(wanted.email)!r}", "give one with an @")
+
+
+def _parameter(passphrase: bytes) -> str:
+    """Check that gpg's parameter lines, which lose outer white space, carry the passphrase exactly."""
+    try:
+        text = passphrase.decode()
+    except UnicodeDecodeError:
+        raise ConfigurationError("the passphrase is not UTF-8 text", "choose another one") from None
+    if text != text.strip() or not text:
+        raise ConfigurationError("the passphrase is empty or begins or ends with a space", "choose another one")
+    if any(char < " " for char in text):
+        raise ConfigurationError("the passphrase has a control character", "choose another one")
+    return text

@@ -1,0 +1,283 @@
+"""``login --check`` and ``list --check``: a real registry for Basic, a small token server for Bearer."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from machines import Command
+from registries import USERS
+from support import FOLDER, Helper, KeyRing
+
+
+class TokenRegistry:
+    """A registry that asks for a token, its token server, and what both were sent.
+
+    Attributes:
+        address: ``host:port`` of both.
+        realm: where clients are sent for a token.
+        redirect: where ``/v2/`` redirects to, if anywhere.
+        document: what the token server answers, None for a good token.
+        status: what the token server answers to a good login.
+        seen: path and Authorization header of every request.
+    """
+
+    def __init__(self) -> None:
+        registry = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                registry.answer(self)
+
+            def log_message(self, *arguments: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.address = f"127.0.0.1:{self.server.server_port}"
+        self.realm = f"http://{self.address}/token?fixed=1"
+        self.redirect = ""
+        self.document: object = None
+        self.status = 200
+        self.seen: list[tuple[str, str]] = []
+
+    def answer(self, request: BaseHTTPRequestHandler) -> None:
+        authorization = request.headers.get("Authorization", "")
+        self.seen.append((request.path, authorization))
+        path = urlsplit(request.path).path
+        if path == "/token":
+            self._token(request, authorization)
+        elif self.redirect and path == "/v2/":
+            self._send(request, 307, {"Location": self.redirect})
+        elif path in ("/v2/", "/elsewhere/") and authorization == "Bearer good":
+            self._send(request, 200, {})
+        elif path in ("/v2/", "/elsewhere/"):
+            challenge = f'Bearer realm="{self.realm}",service="a, b",scope="x"'
+            self._send(request, 401, {"WWW-Authenticate": challenge})
+        else:
+            self._send(request, 404, {})
+
+    def _token(self, request: BaseHTTPRequestHandler, authorization: str) -> None:
+        wanted = "Basic " + base64.b64encode(f"alice:{USERS['alice']}".encode()).decode()
+        if authorization != wanted:
+            self._send(request, 401, {})
+            return
+        document = {"token": "good"} if self.document is None else self.document
+        self._send(request, self.status, {"Content-Type": "application/json"}, json.dumps(document).encode())
+
+    def _send(self, request: BaseHTTPRequestHandler, code: int, headers: dict[str, str], body: bytes = b"") -> None:
+        request.send_response(code)
+        for name, value in {**headers, "Content-Length": str(len(body))}.items():
+            request.send_header(name, value)
+        request.end_headers()
+        request.wfile.write(body)
+
+    @property
+    def secrets_sent(self) -> list[str]:
+        return [path for path, authorization in self.seen if authorization.startswith("Basic")]
+
+
+@pytest.fixture
+def token_registry() -> Iterator[TokenRegistry]:
+    registry = TokenRegistry()
+    thread = threading.Thread(target=registry.server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    yield registry
+    registry.server.shutdown()
+    registry.server.server_close()
+    thread.join()
+
+
+def login(passhelper: Command, server: str, user: str, secret: str, **environ: str) -> tuple[int, str, str]:
+    answer = passhelper("login", server, "-u", user, "--password-stdin", "--check", stdin=secret, **environ)
+    return answer.code, answer.text, answer.err.decode()
+
+
+# Basic, at a real registry
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_basic(passhelper: Command, store: Path, registry: str, user: str) -> None:
+    stored = f"stored the credential of {user} for {registry}\n"
+    assert login(passhelper, registry, user, USERS[user]) == (0, stored, "")
+
+
+def test_basic_refused_is_not_stored(passhelper: Command, store: Path, helper: Helper, registry: str) -> None:
+    assert login(passhelper, f"http://{registry}/", "alice", "wrong") == (
+        1,
+        "",
+        (
+            f"error: {registry} refuses the credential of alice, so it was not stored\n"
+            "hint: check the user name and the password\n"
+        ),
+    )
+    assert helper.list().json == {}
+
+
+def test_open_registry(passhelper: Command, store: Path, open_registry: str) -> None:
+    code, out, err = login(passhelper, open_registry, "alice", "any")
+    assert (code, out) == (0, f"stored the credential of alice for {open_registry}\n")
+    assert err == f"warning: {open_registry} asks for no login, so the credential was not tried\n"
+
+
+def test_a_proxy_is_not_used_for_loopback(passhelper: Command, store: Path, registry: str) -> None:
+    proxy = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
+    assert login(passhelper, registry, "alice", USERS["alice"], **proxy)[0] == 0
+
+
+def test_unreachable(passhelper: Command, store: Path) -> None:
+    code, _, err = login(passhelper, "127.0.0.1:9", "alice", "x")
+    assert code == 1
+    assert err.startswith("error: cannot reach 127.0.0.1:9: ")
+    assert "hint: check the name, the network and the certificate\n" in err
+
+
+def test_without_tls_only_to_loopback(passhelper: Command, store: Path) -> None:
+    assert login(passhelper, "http://registry.example", "alice", "x") == (
+        1,
+        "",
+        (
+            "error: http://registry.example is reached without TLS, so its credential is not sent\n"
+            "hint: use the https registry\n"
+        ),
+    )
+
+
+def test_identity_token(passhelper: Command, store: Path) -> None:
+    code, _, err = login(passhelper, "127.0.0.1:9", "<token>", "x")
+    assert (code, err.splitlines()[0]) == (1, "error: an identity token is no password and cannot be tried")
+
+
+# Bearer, at a token server
+
+
+def test_bearer(passhelper: Command, store: Path, token_registry: TokenRegistry) -> None:
+    code, _, err = login(passhelper, token_registry.address, "alice", USERS["alice"])
+    assert (code, err) == (0, "")
+    (token_request,) = token_registry.secrets_sent
+    assert parse_qs(urlsplit(token_request).query) == {
+        "fixed": ["1"], "service": ["a, b"], "account": ["alice"], "client_id": ["passhelper"],
+    }  # fmt: skip
+    assert token_registry.seen[-1] == ("/v2/", "Bearer good")
+
+
+def test_bearer_refused(passhelper: Command, store: Path, token_registry: TokenRegistry) -> None:
+    code, _, err = login(passhelper, token_registry.address, "alice", "wrong")
+    assert (code, err.splitlines()[0]) == (
+        1, f"error: {token_registry.address} refuses the credential of alice, so it was not stored",
+    )  # fmt: skip
+
+
+def test_bearer_token_that_the_registry_refuses(
+    passhelper: Command, store: Path, token_registry: TokenRegistry
+) -> None:
+    token_registry.document = {"access_token": "bad"}
+    assert "refuses the credential" in login(passhelper, token_registry.address, "alice", USERS["alice"])[2]
+
+
+@pytest.mark.parametrize("document", [{}, [], "x", {"token": 7}, {"token": "a\nb"}, {"token": "ü"}])
+def test_no_token(passhelper: Command, store: Path, token_registry: TokenRegistry, document: object) -> None:
+    token_registry.document = document
+    code, _, err = login(passhelper, token_registry.address, "alice", USERS["alice"])
+    assert (code, err.splitlines()[0]) == (
+        1, f"error: the token server of http://{token_registry.address} gave no token",
+    )  # fmt: skip
+
+
+def test_token_server_in_trouble(passhelper: Command, store: Path, token_registry: TokenRegistry) -> None:
+    token_registry.status = 503
+    err = login(passhelper, token_registry.address, "alice", USERS["alice"])[2]
+    assert err.startswith(f"error: the token server of http://{token_registry.address} answers 503\n")
+
+
+def test_answer_without_end(passhelper: Command, store: Path, token_registry: TokenRegistry) -> None:
+    token_registry.document = {"token": "x" * (1 << 20)}
+    err = login(passhelper, token_registry.address, "alice", USERS["alice"])[2]
+    assert err.startswith(f"error: {token_registry.address} answers more than 1048576 bytes\n")
+
+
+@pytest.mark.parametrize("realm", ["http://tokens.example/", "", "ftp://127.0.0.1/", "//127.0.0.1/token"])
+def test_realm_that_gets_no_secret(passhelper: Command, store: Path, token_registry: TokenRegistry, realm: str) -> None:
+    token_registry.realm = realm
+    code, _, err = login(passhelper, token_registry.address, "alice", USERS["alice"])
+    assert code == 1
+    where = f"http://{token_registry.address} sends logins to {realm or 'nowhere'}"
+    assert err.startswith(f"error: {where} without TLS, so none was sent\n")
+    assert token_registry.secrets_sent == []
+
+
+def test_redirect_to_another_host(passhelper: Command, store: Path, token_registry: TokenRegistry) -> None:
+    token_registry.redirect = "https://elsewhere.example/v2/"
+    err = login(passhelper, token_registry.address, "alice", USERS["alice"])[2]
+    assert err.startswith(
+        f"error: {token_registry.address} redirects to https://elsewhere.example/v2/, which is not followed\n"
+    )
+    assert token_registry.secrets_sent == []
+
+
+def test_redirect_on_the_same_host(passhelper: Command, store: Path, token_registry: TokenRegistry) -> None:
+    token_registry.redirect = "/elsewhere/"
+    assert login(passhelper, token_registry.address, "alice", USERS["alice"])[0] == 0
+
+
+def test_redirect_without_end(passhelper: Command, store: Path, token_registry: TokenRegistry) -> None:
+    token_registry.redirect = "/v2/"
+    err = login(passhelper, token_registry.address, "alice", USERS["alice"])[2]
+    assert err.startswith(f"error: {token_registry.address} redirects for ever\n")
+
+
+def test_no_registry(passhelper: Command, store: Path, token_registry: TokenRegistry) -> None:
+    token_registry.redirect = "/404"
+    err = login(passhelper, token_registry.address, "alice", USERS["alice"])[2]
+    assert err.startswith(f"error: http://{token_registry.address} is no registry: /v2/ answers 404\n")
+
+
+# list --check
+
+
+def test_list_check(passhelper: Command, store: Path, helper: Helper, keys: KeyRing, registry: str) -> None:
+    helper.store(registry, "alice", USERS["alice"])
+    answer = passhelper("list", "--check")
+    assert (answer.code, answer.err) == (0, b"")
+    assert answer.text.splitlines()[1].split()[-1] == "works"
+    helper.store(registry, "alice", "wrong")
+    answer = passhelper("list", "--check", "--json")
+    assert answer.code == 1
+    assert answer.json["data"][0]["check"] == {"result": "refused", "reason": ""}
+    assert answer.err == b"error: 1 of 1 credentials did not pass\nhint: store a refused one again: passhelper login\n"
+
+
+def test_list_check_sends_no_unbound_entry(
+    passhelper: Command, store: Path, helper: Helper, keys: KeyRing, token_registry: TokenRegistry
+) -> None:
+    helper.store(token_registry.address, "alice", USERS["alice"])
+    (file,) = (store / FOLDER).glob("*/alice.gpg")
+    file.write_bytes(keys.encrypt(USERS["alice"].encode(), "alice"))
+    answer = passhelper("list", "--check", "--json")
+    assert answer.code == 0
+    assert answer.json["data"][0]["check"] == {
+        "result": "unbound",
+        "reason": "not bound to its server, so not sent: store it again with passhelper",
+    }
+    assert token_registry.seen == []
+
+
+def test_list_check_sends_no_moved_entry(
+    passhelper: Command, store: Path, helper: Helper, token_registry: TokenRegistry
+) -> None:
+    helper.store("prod.example", "alice", USERS["alice"])
+    (prod,) = (store / FOLDER).glob("*/alice.gpg")
+    helper.store(token_registry.address, "alice", "x")
+    for file in (store / FOLDER).glob("*/alice.gpg"):
+        file.write_bytes(prod.read_bytes())
+    (store / FOLDER / prod.parent.name / "alice.gpg").unlink()
+    answer = passhelper("list", "--check", "--json")
+    assert answer.code == 1
+    assert answer.json["data"][0]["check"] == {"result": "failed", "reason": "moved here from another server"}
+    assert token_registry.seen == []

@@ -1,0 +1,159 @@
+"""``passhelper login``, ``logout`` and ``get`` on a real store."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from machines import Command
+from support import Helper, Program, require, run, tree
+from terminals import Person
+
+HUB = "https://index.docker.io/v1/"
+
+
+@pytest.mark.parametrize(
+    ("typed", "stored"),
+    [
+        ("registry.example:5000", "registry.example:5000"),
+        ("https://registry.example/v2/", "registry.example"),
+        ("http://registry.example", "registry.example"),
+        (" registry.example/team/app ", "registry.example"),
+        ("docker.io", HUB),
+        ("index.docker.io", HUB),
+        (HUB, HUB),
+    ],
+)
+def test_login_stores_under_dockers_name(
+    passhelper: Command, store: Path, helper: Helper, typed: str, stored: str
+) -> None:
+    answer = passhelper("login", typed, "-u", "alice", "--password-stdin", stdin="s3cret\n")
+    assert (answer.code, answer.text, answer.err) == (0, f"stored the credential of alice for {stored}\n", b"")
+    assert helper.list().json == {stored: "alice"}
+    assert passhelper("get", typed, "--password").text == "s3cret\n"
+
+
+def test_same_name_as_docker_login(passhelper: Command, helper: Helper, store: Path, registry: str) -> None:
+    require("docker")
+    config = Path(helper.environ["HOME"]) / ".docker"
+    config.mkdir()
+    (config / "config.json").write_text('{"credsStore": "pass"}')
+    environ = {**helper.environ, "PATH": f"{Path(helper.program).parent}:{helper.environ['PATH']}"}
+    docker = ["/usr/bin/env", "docker", "login", f"http://{registry}", "-u", "alice", "--password-stdin"]
+    assert run(docker, environ, b"s3cret-Pw!").code == 0
+    by_docker = helper.list().json
+    passhelper("logout", registry)
+    passhelper("login", f"http://{registry}", "-u", "alice", "--password-stdin", stdin="s3cret-Pw!")
+    assert helper.list().json == by_docker == {registry: "alice"}
+
+
+@pytest.mark.parametrize("secret", ["in\nside", " spaced ", "ünïcode", '{"json": "key\\n"}', "x" * 5000])
+def test_secrets_are_kept_exactly(passhelper: Command, store: Path, secret: str) -> None:
+    passhelper("login", "a.example", "-u", "u", "--password-stdin", stdin=secret + "\r\n")
+    assert passhelper("get", "a.example").json == {"ServerURL": "a.example", "Username": "u", "Secret": secret}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "message"),
+    [
+        (("a.example", "-u", "u"), b"", "the password on stdin is empty"),
+        (("a.example", "-u", "u"), b"\n", "the password on stdin is empty"),
+        (("a.example", "-u", "u"), b"\xff", "the password on stdin is not UTF-8 text"),
+        (("a.example", "-u", "u"), b"a\0b", "the password holds a character that no client could send"),
+        (("a.example", "-u", "u"), b"x" * ((2 << 20) + 1), "request larger than 2097152 bytes"),
+        (("a.example", "-u", ""), b"x", "no credentials username"),
+        (("a.example", "-u", "a\nb"), b"x", "invalid character in username: control characters are refused"),
+        (("", "-u", "u"), b"x", "no credentials server URL"),
+        (("https://", "-u", "u"), b"x", "no credentials server URL"),
+        (("a\nb", "-u", "u"), b"x", "invalid character in server URL: control characters are refused"),
+    ],
+)
+def test_login_refuses(
+    passhelper: Command, store: Path, arguments: tuple[str, ...], stdin: bytes, message: str
+) -> None:
+    before = tree(store)
+    answer = passhelper("login", *arguments, "--password-stdin", stdin=stdin)
+    assert (answer.code, answer.out) == (1, b"")
+    assert answer.err.decode().splitlines()[0] == f"error: {message}"
+    assert tree(store) == before
+
+
+def test_login_needs_a_user(passhelper: Command, store: Path) -> None:
+    answer = passhelper("login", "a.example")
+    assert answer.code == 2
+    assert answer.err.decode() == "error: missing option '-u' / '--username'\nhint: run: passhelper login --help\n"
+
+
+def test_login_asks_on_the_terminal(installed: Program, store: Path, environ: dict[str, str], helper: Helper) -> None:
+    person = Person((b"Password: ", b"typed secret\n"))
+    command = [installed.passhelper, "login", "a.example", "-u", "alice"]
+    answer = person.run(command, {**environ, "PASSHELPER_NONINTERACTIVE": "0"}, b"not the password")
+    assert (answer.code, answer.out) == (0, b"stored the credential of alice for a.example\n")
+    assert b"typed" not in person.screen
+    assert helper.get("a.example").json["Secret"] == "typed secret"
+
+
+def test_login_takes_no_empty_answer(installed: Program, store: Path, environ: dict[str, str]) -> None:
+    person = Person((b"Password: ", b"\n"))
+    command = [installed.passhelper, "login", "a.example", "-u", "alice"]
+    answer = person.run(command, {**environ, "PASSHELPER_NONINTERACTIVE": "0", "NO_COLOR": "1"}, b"")
+    assert answer.code == 1
+    assert b"error: the password is empty" in person.screen
+
+
+def test_login_without_a_terminal(passhelper: Command, store: Path) -> None:
+    answer = passhelper("login", "a.example", "-u", "alice", stdin="not asked for")
+    assert answer.code == 1
+    assert answer.err == b"error: no terminal to ask for the password\nhint: use --password-stdin\n"
+
+
+def test_login_without_a_store(passhelper: Command, environ: dict[str, str]) -> None:
+    answer = passhelper("login", "a.example", "-u", "alice", "--password-stdin", stdin="x")
+    store = environ["PASSWORD_STORE_DIR"]
+    assert answer.err.decode() == f"error: password store not initialised at {store}\nhint: run: passhelper setup\n"
+
+
+def test_ignored_writes_are_not_reported_as_done(passhelper: Command, store: Path, helper: Helper) -> None:
+    helper.store("b.example", "u", "s")
+    answer = passhelper("login", "a.example", "-u", "u", "--password-stdin", stdin="x", PASSHELPER_IGNORE_WRITES="1")
+    assert (answer.code, answer.out) == (0, b"")
+    assert answer.err == b"warning: nothing was stored: PASSHELPER_IGNORE_WRITES is set\n"
+    answer = passhelper("logout", "b.example", PASSHELPER_IGNORE_WRITES="1")
+    assert (answer.code, answer.out) == (0, b"")
+    assert helper.list().json == {"b.example": "u"}
+
+
+def test_logout_twice(passhelper: Command, store: Path, helper: Helper) -> None:
+    helper.store("a.example", "u", "s")
+    helper.store("b.example", "u", "s")
+    answer = passhelper("logout", "https://a.example/v2/")
+    assert (answer.code, answer.text) == (0, "erased the credential for a.example\n")
+    answer = passhelper("logout", "a.example")
+    assert (answer.code, answer.text) == (0, "there is no credential for a.example\n")
+    assert helper.list().json == {"b.example": "u"}
+
+
+def test_logout_of_a_name_that_equals_only_itself(passhelper: Command, store: Path, helper: Helper) -> None:
+    helper.store("a.example/team", "u", "s")
+    assert passhelper("logout", "a.example/team").text == "erased the credential for a.example/team\n"
+
+
+def test_get_prefers_the_exact_name(passhelper: Command, store: Path, helper: Helper) -> None:
+    helper.store("a.example/team", "team", "s")
+    helper.store("a.example", "all", "s")
+    assert passhelper("get", "a.example/team").json["Username"] == "team"
+    assert passhelper("get", "a.example/other").json["Username"] == "all"
+
+
+def test_get_of_nothing(passhelper: Command, store: Path) -> None:
+    answer = passhelper("get", "https://a.example")
+    assert (answer.code, answer.out) == (1, b"")
+    assert answer.err.decode() == (
+        "error: there is no credential for a.example\nhint: run: passhelper login a.example -u USER\n"
+    )
+
+
+def test_get_answers_what_a_client_reads(passhelper: Command, store: Path, helper: Helper) -> None:
+    helper.store("a.example", "ü", "s\nt")
+    assert json.loads(passhelper("get", "a.example").out) == helper.get("a.example").json

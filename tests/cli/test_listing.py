@@ -1,0 +1,137 @@
+"""``passhelper list`` on real stores and their real history."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from pathlib import Path
+
+from machines import Command
+from support import FOLDER, Helper, KeyRing
+
+
+def test_table(passhelper: Command, store: Path, helper: Helper) -> None:
+    helper.store("b.example", "[bold]bob", "s")
+    helper.store("a.example" + "x" * 150, "alice", "s")
+    answer = passhelper("list")
+    assert (answer.code, answer.err) == (0, b"")
+    header, first, second = answer.text.splitlines()
+    assert header.split() == ["SERVER", "USER", "CHANGED", "READERS"]
+    assert first.split() == ["a.example" + "x" * 150, "alice", "-", "alice", "<alice@example.test>"]
+    assert second.split() == ["b.example", "[bold]bob", "-", "alice", "<alice@example.test>"]
+    assert "\x1b" not in answer.text
+
+
+def test_json_envelope(passhelper: Command, git_store: Path, helper: Helper, keys: KeyRing) -> None:
+    (git_store / ".gpg-id").write_text(f"{keys['alice']}\n{keys['stranger']}\n")
+    helper.store("a.example", "alice", "s")
+    document = passhelper("list", "--json").json
+    assert list(document) == ["version", "command", "data"]
+    assert (document["version"], document["command"]) == (1, "list")
+    (entry,) = document["data"]
+    assert list(entry) == ["server", "username", "changed", "readers", "trouble"]
+    assert (entry["server"], entry["username"], entry["trouble"]) == ("a.example", "alice", "")
+    assert entry["changed"].startswith(time.strftime("%Y-", time.gmtime()))
+    assert [(reader["fingerprint"], reader["uid"]) for reader in entry["readers"]] == [
+        (keys["alice"], "alice <alice@example.test>"),
+        (keys["stranger"], "stranger <stranger@example.test>"),
+    ]
+
+
+def test_age_from_the_last_commit(passhelper: Command, git_store: Path, helper: Helper) -> None:
+    for server, days in (("a.example", 400), ("b.example", 3), ("c.example", 0)):
+        stamp = f"@{int(time.time()) - days * 86400} +0000"
+        helper.store(server, "u", "s", GIT_COMMITTER_DATE=stamp, GIT_AUTHOR_DATE=stamp)
+    lines = passhelper("list").text.splitlines()[1:]
+    assert [" ".join(line.split()[2:-2]) for line in lines] == ["1 year ago", "3 days ago", "just now"]
+
+
+def test_a_shallow_clone_has_no_ages(
+    passhelper: Command, git_store: Path, helper: Helper, tmp_path: Path, environ: dict[str, str]
+) -> None:
+    helper.store("a.example", "u", "s")
+    clone = tmp_path / "clone"
+    command = ["git", "clone", "-q", "--depth", "1", f"file://{git_store}", str(clone)]
+    subprocess.run(command, check=True, env=environ)
+    assert passhelper("list", "--json", PASSWORD_STORE_DIR=str(clone)).json["data"][0]["changed"] is None
+
+
+def test_the_history_is_read_without_running_anything(
+    passhelper: Command, git_store: Path, helper: Helper, tmp_path: Path
+) -> None:
+    helper.store("a.example", "u", "s")
+    program = tmp_path / "evil"
+    program.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
+    program.chmod(0o755)
+    for name in ("core.fsmonitor", "diff.external", "diff.x.textconv", "core.pager"):
+        subprocess.run(["git", "-C", str(git_store), "config", name, str(program)], check=True)
+    (git_store / ".gitattributes").write_text("* diff=x\n")
+    other = {
+        "GIT_DIR": str(tmp_path / "none"),
+        "GIT_OBJECT_DIRECTORY": str(tmp_path / "none"),
+        "GIT_EXTERNAL_DIFF": str(program),
+        "PASSHELPER_PASSPHRASE": "canary",
+    }
+    assert passhelper("list", "--json", **other).json["data"][0]["changed"] is not None
+    assert not (tmp_path / "ran").exists()
+
+
+def test_readable_by(passhelper: Command, store: Path, helper: Helper, keys: KeyRing) -> None:
+    helper.store("a.example", "u", "s")
+    (store / ".gpg-id").write_text(f"{keys['bob']}\n")
+    helper.store("b.example", "u", "s")
+    for key in ("bob@example.test", keys["bob"]):
+        assert [entry["server"] for entry in passhelper("list", "--readable-by", key, "--json").json["data"]] == [
+            "b.example"
+        ]
+    answer = passhelper("list", "--readable-by", "nobody@example.test")
+    assert (answer.code, answer.err.splitlines()[0]) == (
+        1, b"error: no key for nobody@example.test in this keyring",
+    )  # fmt: skip
+
+
+def test_unknown_and_hidden_readers(passhelper: Command, store: Path, helper: Helper, keys: KeyRing) -> None:
+    helper.store("a.example", "u", "s")
+    (file,) = (store / FOLDER).glob("*/u.gpg")
+    file.write_bytes(keys.encrypt(b"s", "alice", "bob", options=("--throw-keyids",)))
+    assert "(hidden)" in passhelper("list").text
+    empty = file.parent.parent.parent / "empty"
+    empty.mkdir(mode=0o700)
+    readers = passhelper("list", "--json", GNUPGHOME=str(empty)).json["data"][0]["readers"]
+    assert [(reader["uid"], len(reader["key_id"])) for reader in readers] == [("", 16)] * 2
+
+
+def test_a_damaged_entry_does_not_hide_the_others(passhelper: Command, store: Path, helper: Helper) -> None:
+    helper.store("a.example", "u", "s")
+    helper.store("b.example", "u", "s")
+    first = min((store / FOLDER).glob("*/u.gpg"))
+    first.write_bytes(b"")
+    answer = passhelper("list", "--json")
+    assert answer.code == 0
+    assert sorted(bool(entry["trouble"]) for entry in answer.json["data"]) == [False, True]
+    assert "is no entry: it is empty" in passhelper("list").text
+
+
+def test_nothing(passhelper: Command, environ: dict[str, str]) -> None:
+    answer = passhelper("list")
+    assert (answer.code, answer.out) == (0, b"")
+    assert answer.err.decode() == f"no credentials in {environ['PASSWORD_STORE_DIR']}\n"
+    assert passhelper("list", "--json").json == {"version": 1, "command": "list", "data": []}
+
+
+def test_without_gpg_and_git(passhelper: Command, git_store: Path, helper: Helper) -> None:
+    helper.store("a.example", "u", "s")
+    answer = passhelper("list", "--json", PATH="/nowhere")
+    assert answer.code == 0
+    assert answer.json["data"][0]["changed"] is None
+    assert len(answer.json["data"][0]["readers"][0]["key_id"]) == 16
+    assert passhelper("list", "--readable-by", "a@b", PATH="/nowhere").err.startswith(b"error: gpg not found in PATH")
+
+
+def test_a_repository_of_somebody_else(passhelper: Command, git_store: Path, helper: Helper) -> None:
+    helper.store("a.example", "u", "s")
+    os.chown(git_store, 12345, -1)
+    answer = passhelper("list", GIT_TEST_ASSUME_DIFFERENT_OWNER="1")
+    assert answer.code == 1
+    assert answer.err.decode().startswith(f"error: git cannot read the history of {git_store}: ")

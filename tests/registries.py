@@ -1,0 +1,67 @@
+"""A real registry on a free loopback port."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from typing import TYPE_CHECKING
+
+import pytest
+from support import require
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+USERS = {"alice": "s3cret-Pw!", "bob": "b0b's p%ss: wörd"}
+
+_CONFIG = """\
+version: 0.1
+log: {{level: error, accesslog: {{disabled: true}}}}
+storage: {{filesystem: {{rootdirectory: {folder}/data}}}}
+http: {{addr: "{address}"}}
+"""
+_HTPASSWD = "auth: {{htpasswd: {{realm: test, path: {folder}/htpasswd}}}}\n"
+
+
+def serve_registry(folder: Path, *, password: bool) -> Iterator[str]:
+    """Start a registry, with passwords for :data:`USERS` or for everybody; give its ``host:port``."""
+    require("docker-registry", "htpasswd")
+    lines = [
+        subprocess.run(["htpasswd", "-Bbn", user, secret], check=True, capture_output=True, text=True).stdout.strip()
+        for user, secret in USERS.items()
+    ]
+    (folder / "htpasswd").write_text("\n".join(lines) + "\n")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    text = _CONFIG + (_HTPASSWD if password else "")
+    (folder / "config.yml").write_text(text.format(folder=folder, address=address))
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen(
+            ["docker-registry", "serve", str(folder / "config.yml")],
+            env={"PATH": "/usr/bin:/bin", "OTEL_TRACES_EXPORTER": "none"}, stdout=log, stderr=log,
+        )  # fmt: skip
+    try:
+        _wait_for(f"http://{address}/v2/", server, folder / "log")
+        yield address
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+def _wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    end = time.monotonic() + 20
+    while time.monotonic() < end and server.poll() is None:
+        try:
+            urllib.request.urlopen(url, timeout=5).close()
+            return
+        except urllib.error.HTTPError as error:
+            with error:
+                return
+        except OSError:
+            time.sleep(0.05)
+    pytest.fail(f"the registry did not start: {log.read_text()}")
