@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from support import NOT_FOUND, Helper, Program, require, run
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -24,14 +20,14 @@ def block(name: str) -> str:
 
 
 @pytest.fixture
-def shelf(installed: Program, tmp_path: Path, environ: dict[str, str]) -> Iterator[Helper]:
+def shelf(installed: Program, tmp_path: Path, environ: dict[str, str]) -> Helper:
     """The README's helper, saved as the README says."""
     program = tmp_path / "bin" / "docker-credential-shelf"
     program.parent.mkdir()
     program.write_text(block("helper"))
     program.chmod(0o755)
     path = f"{installed.folder}/bin:{environ['PATH']}"
-    yield Helper(str(program), {**environ, "PATH": path})
+    return Helper(str(program), {**environ, "PATH": path})
 
 
 def test_the_helper_of_the_readme_is_one(shelf: Helper) -> None:

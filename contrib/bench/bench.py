@@ -83,7 +83,7 @@ def medians(cases: dict[str, Case], runs: int) -> dict[str, float]:
 class Lab:
     """Keys, stores and an installation of the wheel, all in one directory that is removed at the end."""
 
-    def __init__(self, folder: Path, python: str) -> None:
+    def __init__(self, folder: Path, python: str, pip: str) -> None:
         self.folder = folder
         self.environ = {
             "HOME": str(folder),
@@ -91,7 +91,7 @@ class Lab:
             "PATH": "/usr/local/bin:/usr/bin:/bin",
             "PASSHELPER_NONINTERACTIVE": "1",
         }
-        self.install(python)
+        self.install(python, pip)
         (folder / "g").mkdir(mode=0o700)
         subprocess.run(["gpg", "--batch", "--quiet", "--gen-key"], input=_KEY.encode(), env=self.environ, check=True)
         listing = subprocess.run(
@@ -99,19 +99,19 @@ class Lab:
         ).stdout.decode()
         self.key = next(line.split(":")[9] for line in listing.splitlines() if line.startswith("fpr"))
 
-    def install(self, python: str) -> None:
+    def install(self, python: str, pip: str) -> None:
         """Build the wheel and install it as pip does, without its libraries: the verbs need none."""
         root = Path(__file__).parent.parent.parent
-        quiet = {"check": True, "capture_output": True}
         dist, venv = self.folder / "dist", self.folder / "venv"
-        subprocess.run([sys.executable, "-m", "build", "--wheel", "-o", str(dist), str(root)], **quiet)  # type: ignore[call-overload]
-        subprocess.run([python, "-m", "venv", "--without-pip", str(venv)], **quiet)  # type: ignore[call-overload]
-        pip = [sys.executable, "-m", "pip", "--python", str(venv / "bin" / "python"), "install", "--no-deps", "--no-index"]
-        wheel = str(next(dist.glob("*.whl")))
-        environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-        subprocess.run([*pip, wheel], env=environ, **quiet)  # type: ignore[call-overload]
         self.ours = str(venv / "bin" / "docker-credential-pass")
         self.python = str(venv / "bin" / "python")
+        quietly([sys.executable, "-m", "build", "--wheel", "--outdir", str(dist), str(root)])
+        quietly([python, "-m", "venv", "--without-pip", str(venv)])
+        ours = [sys.executable, "-m", "pip", "--python", self.python]
+        if pip:
+            quietly([*ours, "install", pip])
+            ours = [self.python, "-m", "pip"]
+        quietly([*ours, "install", "--no-deps", "--no-index", str(next(dist.glob("*.whl")))])
 
     def store(self, name: str, *, git: bool = False) -> dict[str, str]:
         """Make a store with one entry; return the environment that names it."""
@@ -139,6 +139,12 @@ class Lab:
     def ciphertext(self, environ: dict[str, str]) -> str:
         """Find the one entry's file."""
         return str(next(Path(environ["PASSWORD_STORE_DIR"]).glob(f"{FOLDER}/*/robot.gpg")))
+
+
+def quietly(command: list[str]) -> None:
+    """Run an installer; modules are compiled, as for any user."""
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    subprocess.run(command, env=environ, check=True, capture_output=True)
 
 
 def request(secret: str) -> str:
@@ -240,9 +246,10 @@ def measure_many(lab: Lab, runs: int) -> list[Row]:
 
 def main() -> int:
     """Parse arguments, measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(description="Measure the verbs against their peers.")
     parser.add_argument("--runs", type=int, default=25, help="runs of each program that count (at least 25 to publish)")
     parser.add_argument("--python", default=sys.executable, help="the interpreter to install for")
+    parser.add_argument("--pip", default="", help="install with this pip, such as pip==23.0.1, instead of our own")
     options = parser.parse_args()
     missing = [name for name in ("gpg", "git", "pass") if shutil.which(name) is None]
     if missing or not Path(GO).exists():
@@ -250,14 +257,15 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="phb", dir="/tmp"))
     lab = None
     try:
-        lab = Lab(folder, options.python)
+        lab = Lab(folder, options.python, options.pip)
         version = subprocess.run([lab.python, "-V"], check=True, capture_output=True).stdout.decode().strip()
         rows = measure(lab, options.runs)
     finally:
         if lab is not None:
             subprocess.run(["gpgconf", "--kill", "all"], env=lab.environ, check=False)
         shutil.rmtree(folder)
-    print(f"{version}, {platform.system()} {platform.machine()}, {os.cpu_count()} cores, medians of {options.runs} runs in turn")
+    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+    print(f"{version}, {machine}, medians of {options.runs} runs in turn")
     print()
     print("| what | ms | against | ms | ratio | budget |")
     print("|---|---|---|---|---|---|")

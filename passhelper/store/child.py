@@ -76,6 +76,7 @@ else:
             returncode: its exit status (negative: the signal that ended it), None while it runs.
             overflow: it said more than ``limit``.
             timed_out: it was ended because its time was up.
+            forbidden: what it may not say on its status descriptor; it is ended if it does. Set by the caller.
             readers, writers: our open ends of its pipes, for :func:`finish`.
         """
 
@@ -95,6 +96,7 @@ else:
             self.overflow = False
             self.timed_out = False
             self.limit = MAX_OUTPUT if limit is None else limit
+            self.forbidden = b""
             self.readers: dict[int, bytearray] = {}
             self.writers: dict[int, memoryview] = {}
             theirs: list[int] = []
@@ -242,16 +244,16 @@ else:
             _look_after(child, idle=not ready)
 
     def _look_after(child: Child, *, idle: bool) -> None:
-        if child.overflow:
+        ended = idle and child.ended()
+        if idle:
+            for number in list(child.readers):  # it may wait for us to take its notes
+                child.read(number)
+        if child.overflow or (child.forbidden and child.forbidden in child.status):
             child.kill()
         elif not child.readers:  # it has closed its ends, so it is about to end
             _await_end(child)
-        elif idle:
-            ended = child.ended()
-            for number in list(child.readers):  # it may wait for us to take its notes
-                child.read(number)
-            if ended:  # and something that it started still holds a pipe
-                child.close()
+        elif ended:  # and something that it started still holds a pipe
+            child.close()
 
     def _await_end(child: Child) -> None:
         for pause in (0, 0.0002, 0.0005, 0.001, 0.004):

@@ -27,7 +27,7 @@ _WATCH = 1.0  # seconds for which such a lock must not change while we hold the 
 _PENDING = "pending"
 _SIGNER = "gpg-without-prompt"
 _IDENTITY = ("-c", "user.name=passhelper", "-c", "user.email=passhelper@localhost")
-_OWN_IDENTITY = ("-c", "user.useConfigOnly=true")
+_OWN_IDENTITY: "tuple[str, ...]" = ("-c", "user.useConfigOnly=true")
 _TRUE = ("true", "yes", "on", "1")
 
 
@@ -105,7 +105,7 @@ class Committer:
             self._commit(self._paths, subject)
             os.unlink(self._pending_path())
         except (PasshelperError, OSError) as error:
-            self._warn(f"stored but not committed, the next change will commit it: {error}")
+            self._warn(f"changed but not committed, the next change will commit it: {error}")
         finally:
             os.umask(umask)
 
@@ -128,13 +128,12 @@ class Committer:
             subject = "Update credential"
         begin = git.command(self._repository, self._program, hooks=_is_on(settings, "passhelper.hooks"))
         names = "".join(f"{path}\0" for path in paths).encode(errors="surrogateescape")
-        self._clear_stale_lock()
         end = time.monotonic() + TIMEOUT
         self._run([*begin, "update-index", "--add", "--remove", "--replace", "-z", "--stdin"], names, end)
         commit = ["commit", "--quiet", "--no-status", "--only", "--message", subject]
         commit += ["--pathspec-from-file=-", "--pathspec-file-nul"]
         begin += self._signing(settings, commit)
-        identity: tuple[str, ...] = _OWN_IDENTITY
+        identity = _OWN_IDENTITY if self._may_have_identity(settings) else _IDENTITY
         while True:
             try:
                 return self._run([*begin, *identity, *commit], names, end)
@@ -151,6 +150,12 @@ class Committer:
                     raise
                 paths = changed
                 names = "".join(f"{path}\0" for path in paths).encode(errors="surrogateescape")
+
+    def _may_have_identity(self, settings: "Mapping[str, str]") -> bool:
+        """Tell whether git could know a name to commit with; where nothing says so, asking it costs a process."""
+        return any(name.startswith(("user.", "author.", "committer.")) for name in settings) or any(
+            name.startswith(("GIT_AUTHOR_", "GIT_COMMITTER_")) or name == "EMAIL" for name in self._child_environ
+        )
 
     def _changed(self, begin: "list[str]", paths: "list[str]", end: float) -> "list[str]":
         """Ask git which of some paths differ from the last commit."""
@@ -197,16 +202,18 @@ class Committer:
         return ["-c", f"gpg.program={path}", "-c", f"gpg.openpgp.program={path}"]
 
     def _run(self, argv: "list[str]", stdin: bytes, end: float) -> None:
-        """Run git once; wait while somebody else holds the index."""
+        """Run git; again and again while somebody else holds the index or a ref."""
         pause = 0.02
         while True:
             child = start(argv, self._child_environ, stdin=stdin)
             finish([child], max(end - time.monotonic(), 0.001))
             if child.returncode == 0:
                 return
-            locked = not child.timed_out and b"index.lock': File exists" in child.stderr
-            if not locked or time.monotonic() + pause >= end:
+            lock = "" if child.timed_out else self._lock_in_the_way(child)
+            if not lock or time.monotonic() + pause >= end:
                 raise self._failure(child)
+            if self._removes_stale(lock):
+                continue
             time.sleep(pause)
             pause = min(pause * 2, 0.5)
 
@@ -224,30 +231,37 @@ class Committer:
             return _NoIdentityError("git knows no user.name and user.email")
         if "did not match any file" in text or (child.returncode == 1 and not text.strip()):
             return _NothingToCommitError(f"git found nothing to commit in {root}")
-        if "index.lock': File exists" in text:
-            path = os.path.join(self._repository.git_dir, "index.lock")
+        path = self._lock_in_the_way(child)
+        if path:
             return GitError(f"another git is at work in {root}", f"if not, remove {path}")
         if "failed to sign" in text or "gpg failed" in text:
             return GitError(f"git could not sign the commit in {root}", "run: passhelper unlock")
         lines = [line for line in text.splitlines() if line.strip()]
         return GitError(f"git failed in {root}: {lines[-1] if lines else f'exit status {child.returncode}'}")
 
-    def _clear_stale_lock(self) -> None:
-        path = os.path.join(self._repository.git_dir, "index.lock")
+    def _lock_in_the_way(self, child: Child) -> str:
+        """Read from git's complaint which lock file is held by another git; empty if it is about something else."""
+        text = child.stderr.decode(errors="surrogateescape")
+        name, found, _ = text.partition("Unable to create '")[2].partition("': File exists")
+        path = os.path.normpath(os.path.join(self._repository.root, name))
+        ours = (self._repository.git_dir + os.sep, git.common_dir(self._repository.git_dir) + os.sep)
+        return path if found and path.endswith(".lock") and path.startswith(ours) else ""
+
+    def _removes_stale(self, path: str) -> bool:
+        """Remove a lock file that a git which no longer runs has left; nothing changes it while we hold ours."""
         try:
             before = os.stat(path)
-        except FileNotFoundError:
-            return
-        if time.time() - before.st_mtime < STALE_LOCK:
-            return
-        time.sleep(_WATCH)
-        try:
+            if time.time() - before.st_mtime < STALE_LOCK:
+                return False
+            time.sleep(_WATCH)
             after = os.stat(path)
-            if (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns):
-                os.unlink(path)
-                self._warn(f"removed {path}, which a git that no longer runs left behind")
+            if (after.st_ino, after.st_mtime_ns) != (before.st_ino, before.st_mtime_ns):
+                return False
+            os.unlink(path)
         except FileNotFoundError:
-            return
+            return True
+        self._warn(f"removed {path}, which a git that no longer runs left behind")
+        return True
 
     def _pending_path(self) -> str:
         return os.path.join(self._repository.state, _PENDING)

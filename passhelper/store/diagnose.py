@@ -18,6 +18,7 @@ from passhelper.errors import (
 )
 from passhelper.store import passphrase
 from passhelper.store.gpg import Gpg, is_bad_passphrase, locked_code, status_lines
+from passhelper.store.packets import HIDDEN
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -142,6 +143,8 @@ def _unescape(text: str) -> str:
 def decryption_error(gpg: Gpg, child: "Child", lines: "list[list[str]]", label: str) -> PasshelperError:
     """Tell why an entry could not be decrypted."""
     wanted = [line[1] for line in lines if line[0] == "ENC_TO"]
+    if ["NEED_PASSPHRASE_SYM"] in [line[:1] for line in lines]:  # behind or inside what packets.py has seen
+        return EntryError(f"{label} asks for a password of its own", "type none; erase it and store it again")
     if child.timed_out:
         return GpgError(
             f"gpg did not answer within {gpg.timeout():g} s for {label}",
@@ -159,6 +162,11 @@ def decryption_error(gpg: Gpg, child: "Child", lines: "list[list[str]]", label: 
     # Older versions do not say NO_SECKEY; that gpg never got at the session key says the same.
     opened = not seen.isdisjoint({"DECRYPTION_KEY", "DECRYPTION_INFO"})
     if wanted and not opened and "DECRYPTION_FAILED" in seen and "ERROR" not in seen:
+        if HIDDEN in wanted:  # gpg tries its keys in silence: that one of them is locked is not said
+            return LockedKeyError(
+                f"no unlocked GPG key opens {label}, whose recipients are hidden",
+                "run: passhelper unlock, or set PASSHELPER_PASSPHRASE_FILE",
+            )
         keys = " ".join(dict.fromkeys(wanted))
         return NoSecretKeyError(
             f"no secret key for {label}: it is encrypted to {keys}",
@@ -166,8 +174,9 @@ def decryption_error(gpg: Gpg, child: "Child", lines: "list[list[str]]", label: 
         )
     if "PLAINTEXT" in seen and not wanted:
         return EntryError(f"{label} is not encrypted", "erase it and store the credential again")
-    if not seen.isdisjoint({"DECRYPTION_FAILED", "DECRYPTION_INFO", "NODATA", "BADMDC", "UNEXPECTED"}):
-        # DECRYPTION_INFO alone: a broken compressed stream ends gpg at once.
+    # Begun and never ended: a broken compressed stream stops gpg at once.
+    broken_off = "DECRYPTION_INFO" in seen and "END_DECRYPTION" not in seen
+    if broken_off or not seen.isdisjoint({"DECRYPTION_FAILED", "NODATA", "BADMDC", "UNEXPECTED"}):
         return EntryError(f"{label} is corrupt", "restore it from git, or erase it and store it again")
     return GpgError(f"gpg failed on {label}: {last_line(child)}")
 
@@ -217,7 +226,7 @@ def refuse_card(gpg: Gpg, lines: "list[list[str]]") -> None:
         field = line.split(":")
         # Field 15: "+" a secret key here, "#" a stub without one, else a card's serial number.
         on_card = field[0] in ("sec", "ssb") and len(field) > 14 and field[14] not in ("", "+", "#")
-        if on_card and (field[4] in wanted or not wanted.isdisjoint({"0" * 16})):
+        if on_card and (field[4] in wanted or HIDDEN in wanted):
             name = passphrase.source(gpg.environ)
             raise ConfigurationError(
                 f"GPG key {field[4]} is on a card, so {name} is not tried as its PIN",

@@ -161,7 +161,10 @@ class Gpg:
 
     def _decrypt(self, source: "bytes | int", mode: "Sequence[str | int]", secret: "bytes | None" = None) -> Child:
         argv: list[str | int] = [self.program, *_COMMON, "--status-fd", STATUS, *mode, *self.options(), "--decrypt"]
-        return start(argv, self.child_environ, stdin=source, passphrase=secret, limit=MAX_PLAINTEXT)
+        child = start(argv, self.child_environ, stdin=source, passphrase=secret, limit=MAX_PLAINTEXT)
+        # A message inside or behind the one that packets.py has seen may want a password of its own.
+        child.forbidden = b"NEED_PASSPHRASE_SYM"
+        return child
 
     def _decrypt_again(
         self, source: "bytes | int", mode: "Sequence[str | int]", secret: "bytes | None" = None

@@ -52,7 +52,7 @@ class Repository:
 
     def prepare(self, files: Files) -> None:
         """Make sure that no attribute of the tree has a say over what git stores; under the lock."""
-        path = os.path.join(_common_dir(self.git_dir), "info", "attributes")
+        path = os.path.join(common_dir(self.git_dir), "info", "attributes")
         try:
             with open(path, encoding="utf-8", errors="surrogateescape") as file:
                 text = file.read()
@@ -102,7 +102,7 @@ def _git_dir(folder: str) -> str:
     return os.path.normpath(os.path.join(folder, text.removeprefix("gitdir: ").rstrip("\r\n")))
 
 
-def _common_dir(git_dir: str) -> str:
+def common_dir(git_dir: str) -> str:
     """Follow gitrepository-layout(5): a linked work tree shares ``info/`` with its main repository."""
     try:
         with open(os.path.join(git_dir, "commondir"), encoding="utf-8", errors="surrogateescape") as file:

@@ -204,6 +204,7 @@ class _Writer:
         if self.committer is not None and self.committer.has_pending():
             self.committer.begin()
             with self.store.lock(self.repository):
+                _sweep(self.store, self.repository)
                 self.committer.plan([])
                 self.committer.commit(f"Store credential for {self.target.server} ({self.target.username})")
 
@@ -257,25 +258,34 @@ def remove(store: PassStore, servers: "list[str]") -> None:
     """
     for repository, group in _by_repository(store, servers):
         committer = committer_for(store, repository)
-        if committer is not None:
-            committer.begin()
-        with store.lock(repository):
-            _sweep(store, repository)
-            paths = [entry.path for server, name in group for entry in store.entries(server, name)]
-            if not paths:
-                if committer is not None:
-                    committer.close()
-                continue
-            files = store.files()
-            temporary = store.folder
-            if repository is not None:
-                temporary = repository.state
-                files.make_directory(temporary)
-            with _Change(files, temporary, committer, paths):
-                _remove_files(store, paths)
+        try:
             if committer is not None:
-                names = ", ".join(dict.fromkeys(server for server, _ in group))
-                committer.commit(f"Erase credential for {names}")
+                committer.begin()
+            with store.lock(repository):
+                _remove_group(store, group, repository, committer)
+        finally:
+            if committer is not None:
+                committer.close()
+
+
+def _remove_group(
+    store: PassStore, group: "list[tuple[str, str]]", repository: "Repository | None", committer: "Committer | None"
+) -> None:
+    """Remove what is in some directories of one repository; under the lock."""
+    _sweep(store, repository)
+    paths = [entry.path for server, name in group for entry in store.entries(server, name)]
+    if not paths:
+        return
+    files = store.files()
+    temporary = store.folder
+    if repository is not None:
+        temporary = repository.state
+        files.make_directory(temporary)
+    with _Change(files, temporary, committer, paths):
+        _remove_files(store, paths)
+    if committer is not None:
+        names = ", ".join(dict.fromkeys(server for server, _ in group))
+        committer.commit(f"Erase credential for {names}")
 
 
 def _by_repository(store: PassStore, servers: "list[str]") -> "list[tuple[Repository | None, list[tuple[str, str]]]]":

@@ -1,0 +1,285 @@
+"""Who can read an entry: ``.gpg-id`` files as pass(1) reads them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support import FOLDER, KeyRing
+from vault import Vault
+
+from passhelper.errors import StoreError, StoreNotInitializedError, TrustError
+from passhelper.store.gpg import Gpg
+from passhelper.store.packets import key_ids
+from passhelper.store.recipients import candidates, find, is_fingerprint, normalize, parse, verify_signature
+
+A, B, C = "A" * 40, "B" * 40, "C" * 40
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (f"{A}\n{B}\n", [A, B]),
+        (f"{A}\n{B}", [A, B]),
+        (f"{A}\r\n{B}\r\n", [A, B]),
+        (f"\ufeff{A}\n", [A]),
+        (f"# team\n{A} # alice\n\n  {B}\t\n#{C}\n", [A, B]),
+        (f"{A}\n{A}\n", [A]),
+        ("alice@example.test\n", ["alice@example.test"]),
+        ("Alice Example <alice@example.test> # boss\n", ["Alice Example <alice@example.test>"]),
+        (f"0x{A}\n{B}!\n", [f"0x{A}", f"{B}!"]),
+        (f"# a comment\u2028{C}\n{A}\n", [A]),  # one line to pass, so one line here
+        (f"# a comment\x0c{C}\n{A}\n", [A]),
+        ("", []),
+        ("# nobody\n\n", []),
+    ],
+)
+def test_lines(text: str, expected: list[str]) -> None:
+    assert parse(text.encode(), ".gpg-id") == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"\xff\xfe", "L is not UTF-8; write one key fingerprint per line"),
+        (b"--output=x\n", "L has a line that is no key: '--output=x'; write one key fingerprint per line"),
+        (b"a\x1bb\n", "L has a line that is no key: 'a\\x1bb'; write one key fingerprint per line"),
+        (b"AAAA\rBBBB\n", "L has a line that is no key: 'AAAA\\rBBBB'; write one key fingerprint per line"),
+        (b"a\0b\n", "L has a line that is no key: 'a\\x00b'; write one key fingerprint per line"),
+    ],
+)
+def test_lines_that_are_no_keys(text: bytes, message: str) -> None:
+    with pytest.raises(StoreError) as caught:
+        parse(text, "L")
+    assert str(caught.value) == message
+
+
+@given(st.binary(max_size=60))
+def test_any_file_has_an_answer(text: bytes) -> None:
+    try:
+        keys = parse(text, "L")
+    except StoreError:
+        return
+    assert all(key and key.isprintable() and not key.startswith("-") and "#" not in key for key in keys)
+    assert len(set(keys)) == len(keys)
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [(A, True), (A.lower(), True), (f"0x{A}", True), (f"{A}!", True), ("D" * 64, True), ("A" * 16, False),
+     ("A" * 39, False), ("G" * 40, False), ("a@b.example", False), ("", False), ("D" * 32, False)],
+)  # fmt: skip
+def test_only_full_fingerprints_are_a_statement_of_trust(key: str, expected: bool) -> None:
+    assert is_fingerprint(key) == expected
+
+
+def test_two_spellings_of_a_fingerprint_compare_equal() -> None:
+    assert normalize("0x" + A.lower()) == normalize(A + "!") == A
+    assert normalize("Alice <a@b>") == "Alice <a@b>"
+
+
+# Which file counts
+
+
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def test_the_nearest_file_counts(tmp_path: Path) -> None:
+    assert candidates("YQ==") == [f"{FOLDER}/YQ==/.gpg-id", f"{FOLDER}/.gpg-id", ".gpg-id"]
+    write(tmp_path / ".gpg-id", A)
+    assert (find(str(tmp_path), "YQ==", {}).keys, find(str(tmp_path), "YQ==", {}).path) == ([A], ".gpg-id")
+    write(tmp_path / FOLDER / ".gpg-id", B)
+    assert find(str(tmp_path), "YQ==", {}).keys == [B]
+    write(tmp_path / FOLDER / "YQ==" / ".gpg-id", C)
+    assert find(str(tmp_path), "YQ==", {}).keys == [C]
+    assert find(str(tmp_path), "Yg==", {}).keys == [B]
+    assert find(str(tmp_path), "", {}).keys == [B]
+
+
+def test_password_store_key_overrides_the_files(tmp_path: Path) -> None:
+    write(tmp_path / ".gpg-id", A)
+    found = find(str(tmp_path), "YQ==", {"PASSWORD_STORE_KEY": f" {B}  {C}\n"})
+    assert (found.keys, found.path, found.label) == ([B, C], "", "PASSWORD_STORE_KEY")
+    assert found.all_fingerprints
+    assert find(str(tmp_path), "YQ==", {"PASSWORD_STORE_KEY": " "}).keys == [A]
+
+
+def test_a_store_without_recipients_is_not_initialised(tmp_path: Path) -> None:
+    for root in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(StoreNotInitializedError) as caught:
+            find(str(root), "YQ==", {})
+        assert str(caught.value) == f"password store not initialised at {root}; run: passhelper setup"
+    with pytest.raises(StoreNotInitializedError):
+        find(str(tmp_path / "nowhere"), "YQ==", {"PASSWORD_STORE_KEY": A})
+
+
+def test_a_file_that_names_nobody_is_no_reason_to_look_further(tmp_path: Path) -> None:
+    write(tmp_path / ".gpg-id", A)
+    path = tmp_path / FOLDER / ".gpg-id"
+    write(path, "# nobody\n")
+    with pytest.raises(StoreError) as caught:
+        find(str(tmp_path), "YQ==", {})
+    assert str(caught.value) == f"{path} names no key; write one key fingerprint per line"
+
+
+def test_a_link_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "other").write_text(A)
+    (tmp_path / ".gpg-id").symlink_to("other")
+    with pytest.raises(StoreError) as caught:
+        find(str(tmp_path), "", {})
+    message = f"{tmp_path}/.gpg-id is not a regular file; links inside a store are not followed: replace it"
+    assert str(caught.value) == message
+
+
+def test_a_directory_and_a_huge_file_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / ".gpg-id"
+    path.mkdir()
+    with pytest.raises(StoreError, match="is not a regular file"):
+        find(str(tmp_path), "", {})
+    path.rmdir()
+    with open(path, "wb") as file:
+        file.truncate((1 << 20) + 1)
+    with pytest.raises(StoreError, match=r"^.*/.gpg-id is larger than 1048576 bytes$"):
+        find(str(tmp_path), "", {})
+
+
+def test_an_age_store_is_named(tmp_path: Path) -> None:
+    (tmp_path / ".age-recipients").write_text("age1...")
+    with pytest.raises(StoreError) as caught:
+        find(str(tmp_path), "", {})
+    assert (
+        str(caught.value)
+        == f"{tmp_path} is an age store, which is not supported; set PASSWORD_STORE_DIR to a GPG store"
+    )
+
+
+def subkey(ring: KeyRing, name: str) -> str:
+    listing = ring.gpg("--with-colons", "--list-keys", ring[name]).stdout.decode()
+    return next(line.split(":")[4] for line in listing.splitlines() if line.startswith("sub"))
+
+
+@pytest.mark.parametrize("ending", ["\n", "", "\r\n"])
+@pytest.mark.parametrize("template", ["{0}{1}{0}", "{0} # one{1}#{2}{1}{1}"], ids=["twice", "comments"])
+def test_an_entry_is_encrypted_to_the_files_keys(vault: Vault, keys: KeyRing, ending: str, template: str) -> None:
+    lines = template.format(keys["alice"], ending or "\n", keys["missing"]) + ending
+    (vault.path / ".gpg-id").write_bytes(lines.encode())
+    vault.store()
+    assert key_ids(vault.entry().read_bytes()) == [subkey(keys, "alice")]
+    assert vault.get() == ("bob", "s3cret")
+
+
+def test_each_server_has_the_recipients_of_its_nearest_file(vault: Vault, keys: KeyRing) -> None:
+    write(vault.path / FOLDER / ".gpg-id", keys["alice"] + "\n" + keys["bob"])
+    write(vault.directory("b.example") / ".gpg-id", keys["bob"])
+    vault.store("a.example")
+    vault.store("b.example")
+    assert key_ids(vault.entry("a.example").read_bytes()) == [subkey(keys, "alice"), subkey(keys, "bob")]
+    assert key_ids(vault.entry("b.example").read_bytes()) == [subkey(keys, "bob")]
+    assert vault.list() == {"a.example": "bob", "b.example": "bob"}
+    vault.erase("b.example")
+    assert (vault.directory("b.example") / ".gpg-id").read_text() == keys["bob"]
+    assert vault.list() == {"a.example": "bob"}
+
+
+def test_password_store_key_is_what_the_entry_is_encrypted_to(vault: Vault, keys: KeyRing) -> None:
+    vault.environ["PASSWORD_STORE_KEY"] = f"{keys['bob']} {keys['stranger']}"
+    vault.store()
+    assert key_ids(vault.entry().read_bytes()) == [subkey(keys, "bob"), subkey(keys, "stranger")]
+
+
+def test_a_recipient_file_in_a_hand_made_spelling_is_not_bypassed(vault: Vault, keys: KeyRing) -> None:
+    write(vault.path / FOLDER / "YQ" / ".gpg-id", keys["bob"])
+    with pytest.raises(StoreError) as caught:
+        vault.store("a")
+    assert str(caught.value) == (
+        f"{FOLDER}/YQ/.gpg-id limits who reads this server, but its directory is not spelled as it is written; "
+        f"move it to {FOLDER}/YQ=="
+    )
+    assert not (vault.path / FOLDER / "YQ==").exists()
+
+
+# Signatures
+
+
+def sign(ring: KeyRing, name: str, path: Path) -> Path:
+    signature = Path(f"{path}.sig")
+    signature.write_bytes(ring.gpg("-u", ring[name], "--detach-sign", "-o", "-", str(path)).stdout)
+    return signature
+
+
+@pytest.fixture
+def signed(vault: Vault, keys: KeyRing) -> Vault:
+    sign(keys, "signer", vault.path / ".gpg-id")
+    vault.environ["PASSWORD_STORE_SIGNING_KEY"] = keys["signer"]
+    return vault
+
+
+def test_a_good_signature_is_accepted(signed: Vault, keys: KeyRing) -> None:
+    signed.store()
+    signed.environ["PASSWORD_STORE_SIGNING_KEY"] = f"{keys['alice']} 0x{keys['signer'].lower()}"
+    signed.store(secret="other")
+    assert signed.get() == ("bob", "other")
+
+
+def test_a_missing_signature_refuses_writes_and_no_reads(signed: Vault) -> None:
+    signed.store()
+    (signed.path / ".gpg-id.sig").unlink()
+    before = signed.tree
+    with pytest.raises(TrustError) as caught:
+        signed.store(secret="other")
+    path = signed.path / ".gpg-id"
+    assert str(caught.value) == (
+        f"{path} has no signature; run: gpg --detach-sign {path}, or unset PASSWORD_STORE_SIGNING_KEY"
+    )
+    assert signed.tree == before
+    assert signed.get() == ("bob", "s3cret")
+
+
+@pytest.mark.parametrize("how", ["changed", "other-key", "other-file", "garbage", "empty", "short-id"])
+def test_a_bad_signature_refuses_writes(signed: Vault, keys: KeyRing, how: str) -> None:
+    path = signed.path / ".gpg-id"
+    if how == "changed":
+        path.write_text(keys["alice"] + "\n" + keys["bob"] + "\n")
+    elif how == "other-key":
+        sign(keys, "bob", path)
+    elif how == "other-file":
+        (signed.path / "x").write_text(keys["bob"])
+        sign(keys, "signer", signed.path / "x").rename(signed.path / ".gpg-id.sig")
+        (signed.path / "x").unlink()
+    elif how == "short-id":  # as in pass(1), only full fingerprints count
+        signed.environ["PASSWORD_STORE_SIGNING_KEY"] = keys["signer"][-16:]
+    else:
+        (signed.path / ".gpg-id.sig").write_bytes(b"garbage" if how == "garbage" else b"")
+    before = signed.tree
+    with pytest.raises(TrustError) as caught:
+        signed.store()
+    assert str(caught.value) == (
+        f"the signature of {path} is not by a key in PASSWORD_STORE_SIGNING_KEY; "
+        "find out who changed it, then sign it again"
+    )
+    assert signed.tree == before
+
+
+def test_password_store_key_needs_no_signature(signed: Vault, keys: KeyRing) -> None:
+    (signed.path / ".gpg-id.sig").unlink()
+    signed.environ["PASSWORD_STORE_KEY"] = keys["alice"]
+    signed.store()
+    assert signed.get() == ("bob", "s3cret")
+
+
+def test_a_per_server_file_needs_a_signature_of_its_own(signed: Vault, keys: KeyRing) -> None:
+    path = signed.directory() / ".gpg-id"
+    write(path, keys["alice"])
+    with pytest.raises(TrustError, match=r"YQ|\.gpg-id has no signature"):
+        signed.store()
+    sign(keys, "signer", path)
+    signed.store()
+
+
+def test_without_a_signing_key_nothing_is_asked(vault: Vault, environ: dict[str, str]) -> None:
+    found = find(str(vault.path), "", environ)
+    verify_signature(str(vault.path), found, Gpg({**environ, "PASSHELPER_GPG": "/nonexistent"}))

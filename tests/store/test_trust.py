@@ -1,0 +1,203 @@
+"""Pins: which recipients this machine has accepted."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from support import FOLDER, KeyRing, tree
+from vault import SERVER, Vault
+
+from passhelper.errors import StoreError, TrustError
+from passhelper.store import trust
+from passhelper.store.files import Files
+from passhelper.store.packets import key_ids
+
+ACCEPT = "run: passhelper recipients accept"
+
+
+def pins(vault: Vault) -> dict[str, list[str]]:
+    document = json.loads((vault.path / ".git" / "passhelper" / "trust.json").read_text())
+    assert document["version"] == 1
+    found: dict[str, list[str]] = document["recipients"]
+    return found
+
+
+def refusal(vault: Vault, server: str = SERVER) -> str:
+    """What a refused store says; nothing may have changed, pins and pending paths included."""
+    before = (vault.tree, vault.git("rev-parse", "HEAD"), tree(vault.path / ".git" / "passhelper"))
+    with pytest.raises(TrustError) as caught:
+        vault.store(server, secret="new")
+    assert (vault.tree, vault.git("rev-parse", "HEAD"), tree(vault.path / ".git" / "passhelper")) == before
+    assert caught.value.exit_code == 4
+    return str(caught.value)
+
+
+@pytest.fixture
+def pinned(git_vault: Vault) -> Vault:
+    """A git store after its first write."""
+    git_vault.store()
+    return git_vault
+
+
+def recipients(vault: Vault, *lines: str, path: str = ".gpg-id") -> None:
+    file = vault.path / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("".join(f"{line}\n" for line in lines))
+
+
+def test_the_first_write_pins_every_recipient_file(git_vault: Vault, keys: KeyRing) -> None:
+    per_server = f"{FOLDER}/Yi5leGFtcGxl/.gpg-id"
+    recipients(git_vault, keys["alice"], "# note", keys["bob"].lower(), path=per_server)
+    git_vault.store()
+    assert pins(git_vault) == {".gpg-id": [keys["alice"]], per_server: sorted([keys["alice"], keys["bob"]])}
+    assert "trust.json" not in git_vault.status
+    assert git_vault.warnings == []
+
+
+def test_reading_and_erasing_pin_and_ask_nothing(pinned: Vault, keys: KeyRing) -> None:
+    recipients(pinned, keys["bob"])
+    assert pinned.get() == ("bob", "s3cret")
+    assert pinned.list() == {SERVER: "bob"}
+    pinned.erase()
+    assert pins(pinned) == {".gpg-id": [keys["alice"]]}
+
+
+def test_an_added_recipient_is_refused_by_name(pinned: Vault, keys: KeyRing) -> None:
+    recipients(pinned, keys["alice"], keys["bob"])
+    assert refusal(pinned) == f"recipients changed: +{keys['bob']} bob <bob@example.test> (.gpg-id); {ACCEPT}"
+
+
+def test_a_removed_recipient_is_refused_by_name(git_vault: Vault, keys: KeyRing) -> None:
+    recipients(git_vault, keys["alice"], keys["bob"])
+    git_vault.store()
+    recipients(git_vault, keys["alice"])
+    assert refusal(git_vault) == f"recipients changed: -{keys['bob']} bob <bob@example.test> (.gpg-id); {ACCEPT}"
+
+
+def test_a_replaced_recipient_names_both(pinned: Vault, keys: KeyRing) -> None:
+    recipients(pinned, keys["missing"])
+    assert refusal(pinned) == (
+        f"recipients changed: +{keys['missing']} (not in this keyring) -{keys['alice']} alice <alice@example.test> "
+        f"(.gpg-id); {ACCEPT}"
+    )
+
+
+def test_a_nearer_file_is_a_change(pinned: Vault, keys: KeyRing) -> None:
+    recipients(pinned, keys["alice"], path=f"{FOLDER}/.gpg-id")
+    assert refusal(pinned) == (
+        f"recipients changed: +{keys['alice']} alice <alice@example.test> ({FOLDER}/.gpg-id); {ACCEPT}"
+    )
+
+
+def test_a_file_for_one_server_concerns_no_other(pinned: Vault, keys: KeyRing) -> None:
+    path = f"{FOLDER}/aHR0cHM6Ly9hLmV4YW1wbGU=/.gpg-id"
+    recipients(pinned, keys["bob"], path=path)
+    assert refusal(pinned) == f"recipients changed: +{keys['bob']} bob <bob@example.test> ({path}); {ACCEPT}"
+    pinned.store("https://other.example")
+
+
+def test_a_removed_nearer_file_is_a_change(git_vault: Vault, keys: KeyRing) -> None:
+    path = f"{FOLDER}/aHR0cHM6Ly9hLmV4YW1wbGU=/.gpg-id"
+    recipients(git_vault, keys["bob"], path=path)
+    git_vault.store()
+    (git_vault.path / path).unlink()
+    assert refusal(git_vault) == f"recipients changed: -{keys['bob']} bob <bob@example.test> ({path}); {ACCEPT}"
+
+
+def test_a_file_that_became_a_link_is_refused(pinned: Vault, keys: KeyRing) -> None:
+    (pinned.path / "other").write_text(keys["alice"])
+    (pinned.path / ".gpg-id").unlink()
+    (pinned.path / ".gpg-id").symlink_to("other")
+    with pytest.raises(StoreError, match="is not a regular file"):
+        pinned.store(secret="new")
+
+
+@pytest.mark.parametrize("text", ["{0}\r\n", "# team\n{0} # alice\n\n", "0x{0}", "{0}\n{0}\n"])
+def test_other_ways_to_write_the_same_keys_are_no_change(pinned: Vault, keys: KeyRing, text: str) -> None:
+    (pinned.path / ".gpg-id").write_bytes(text.format(keys["alice"]).encode())
+    pinned.store(secret="new")
+    assert pinned.get() == ("bob", "new")
+
+
+@pytest.mark.parametrize("separator", [" ", ",", ", ", "\n"])
+def test_the_environment_accepts_a_complete_set(pinned: Vault, keys: KeyRing, separator: str) -> None:
+    recipients(pinned, keys["alice"], keys["bob"])
+    names = [keys["bob"], "0x" + keys["alice"].lower()]
+    pinned.environ["PASSHELPER_ACCEPT_RECIPIENTS"] = separator.join(names)
+    pinned.store(secret="new")
+    assert len(key_ids(pinned.entry().read_bytes())) == 2
+    assert pins(pinned) == {".gpg-id": sorted([keys["alice"], keys["bob"]])}
+    del pinned.environ["PASSHELPER_ACCEPT_RECIPIENTS"]
+    pinned.store(secret="newer")
+
+
+@pytest.mark.parametrize("names", ["", "alice", "bob", "alice,{missing}", "bob@example.test"])
+def test_a_set_that_is_not_complete_accepts_nothing(pinned: Vault, keys: KeyRing, names: str) -> None:
+    recipients(pinned, keys["alice"], keys["bob"])
+    words = [keys.fingerprints.get(word, word).format(**keys.fingerprints) for word in names.split(",")]
+    pinned.environ["PASSHELPER_ACCEPT_RECIPIENTS"] = ",".join(words)
+    assert refusal(pinned).startswith(f"recipients changed: +{keys['bob']}")
+
+
+def test_the_environment_accepts_a_removed_file(git_vault: Vault, keys: KeyRing) -> None:
+    path = f"{FOLDER}/aHR0cHM6Ly9hLmV4YW1wbGU=/.gpg-id"
+    recipients(git_vault, keys["bob"], path=path)
+    git_vault.store()
+    (git_vault.path / path).unlink()
+    git_vault.environ["PASSHELPER_ACCEPT_RECIPIENTS"] = keys["alice"]
+    git_vault.store(secret="new")
+    assert pins(git_vault) == {".gpg-id": [keys["alice"]]}
+
+
+def test_password_store_key_is_the_users_own_word(pinned: Vault, keys: KeyRing) -> None:
+    recipients(pinned, keys["bob"])
+    pinned.environ["PASSWORD_STORE_KEY"] = keys["alice"]
+    pinned.store(secret="new")
+    assert pins(pinned) == {".gpg-id": [keys["alice"]]}
+
+
+def test_a_store_without_git_has_no_pins(vault: Vault, keys: KeyRing) -> None:
+    vault.store()
+    recipients(vault, keys["bob"])
+    vault.store(secret="new")
+    assert vault.get() == ("bob", "new")
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "Expecting value: character 0"),
+        ("[]", "unknown format"),
+        ("{}", "unknown format"),
+        ('{"version":2,"recipients":{}}', "unknown format"),
+        ('{"version":1,"recipients":[]}', "unknown format"),
+        ('{"version":1,"recipients":{"a":"b"}}', "unknown format"),
+        ('{"version":1,"recipients":{"a":[1]}}', "unknown format"),
+    ],
+)
+def test_damaged_pins_accept_nothing(pinned: Vault, text: str, why: str) -> None:
+    path = pinned.path / ".git" / "passhelper" / "trust.json"
+    path.write_text(text)
+    before = pinned.tree
+    with pytest.raises(StoreError) as caught:
+        pinned.store(secret="new")
+    assert str(caught.value) == f"{path} is damaged: {why}; {ACCEPT}"
+    assert pinned.tree == before
+    assert pinned.get() == ("bob", "s3cret")
+
+
+def test_pins_that_are_not_utf_8_are_damaged(tmp_path: Path) -> None:
+    (tmp_path / "trust.json").write_bytes(b"\xff")
+    with pytest.raises(StoreError, match="is damaged"):
+        trust.load(str(tmp_path))
+
+
+def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    assert trust.load(str(state)) is None
+    wanted = {".gpg-id": ["A", "B"], "x/é/.gpg-id": []}
+    trust.save(str(state), wanted, Files({}))
+    assert trust.load(str(state)) == wanted
+    assert (state / "trust.json").stat().st_mode & 0o777 == 0o600
