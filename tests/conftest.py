@@ -8,6 +8,7 @@ only read them share it (``keys``); tests that lock, unlock or change keys take 
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -118,6 +119,13 @@ def installed(wheel: Path, short_tmp: Path) -> Program:
     return Program.install(wheel, short_tmp / "venv", libraries=Path(sysconfig.get_path("purelib")))
 
 
+@pytest.fixture(scope="session", params=["pip==23.0.1", "pip"], ids=["pip 23", "newest pip"])
+def any_installed(request: pytest.FixtureRequest, wheel: Path, short_tmp: Path) -> Program:
+    """The programs as an old and as the newest pip install them, for tests of the installation itself."""
+    folder = short_tmp / f"venv-{request.param}"
+    return Program.install(wheel, folder, libraries=Path(sysconfig.get_path("purelib")), pip=request.param)
+
+
 @pytest.fixture
 def helper(installed: Program, environ: dict[str, str]) -> Helper:
     """The installed ``docker-credential-pass`` in this test's environment."""
@@ -128,8 +136,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Run in a random order where ``PASSHELPER_TEST_SEED`` is set, to prove that no test needs another."""
     seed = os.environ.get("PASSHELPER_TEST_SEED")
     if seed:
-        import random
-
         random.Random(seed).shuffle(items)
 
 

@@ -68,7 +68,12 @@ class KeyRing:
 
     @property
     def environ(self) -> dict[str, str]:
-        return {"PATH": "/usr/local/bin:/usr/bin:/bin", "GNUPGHOME": str(self.home), "HOME": str(self.home), "LC_ALL": "C"}
+        return {
+            "PATH": "/usr/local/bin:/usr/bin:/bin",
+            "GNUPGHOME": str(self.home),
+            "HOME": str(self.home),
+            "LC_ALL": "C",
+        }
 
     def gpg(self, *arguments: str, stdin: bytes = b"", check: bool = True) -> subprocess.CompletedProcess[bytes]:
         command = ["gpg", "--batch", "--quiet", "--yes", "--no-auto-key-locate", *arguments]
@@ -143,11 +148,13 @@ class Program:
             libraries: site-packages that hold click, GitPython and the rest.
             pip: a requirement such as ``pip==23.0.1``, where the interpreter's own pip is not wanted.
         """
-        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True, capture_output=True)
+        bare = ["--without-pip"] if pip else []
+        subprocess.run([sys.executable, "-m", "venv", *bare, str(folder)], check=True, capture_output=True)
         program = cls(folder)
         environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         if pip:
-            subprocess.run([program.python, "-m", "pip", "install", "-q", pip], check=True, env=environ, capture_output=True)
+            into = [sys.executable, "-m", "pip", "--python", program.python, "install", "-q", pip]
+            subprocess.run(into, check=True, env=environ, capture_output=True)
         command = [program.python, "-m", "pip", "install", "-q", "--no-deps", "--no-index", str(wheel)]
         subprocess.run(command, check=True, env=environ, capture_output=True)
         site = next((folder / "lib").glob("python*/site-packages"))
@@ -174,7 +181,9 @@ class Answer:
         return self.out.decode()
 
 
-def run(command: list[str], environ: Mapping[str, str], stdin: bytes = b"", timeout: float = 60, **options: Any) -> Answer:
+def run(
+    command: list[str], environ: Mapping[str, str], stdin: bytes = b"", timeout: float = 60, **options: Any
+) -> Answer:
     """Run a program without a terminal and collect what it says."""
     begin = time.monotonic()
     done = subprocess.run(
