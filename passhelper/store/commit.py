@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 TIMEOUT = 10.0  # seconds for one commit, waiting for somebody's index.lock included
 STALE_LOCK = 60.0  # seconds after which an index.lock has no living owner
 _WATCH = 1.0  # seconds for which such a lock must not change while we hold the store's lock
-_PENDING = "pending"
 _SIGNER = "gpg-without-prompt"
 _IDENTITY = ("-c", "user.name=passhelper", "-c", "user.email=passhelper@localhost")
 _OWN_IDENTITY: "tuple[str, ...]" = ("-c", "user.useConfigOnly=true")
@@ -57,6 +56,7 @@ class Committer:
         self._program = ""
         self._before: list[str] = []
         self._paths: list[str] = []
+        self._has_new = True
         self._trouble: PasshelperError | None = None
 
     def begin(self) -> None:
@@ -80,6 +80,7 @@ class Committer:
             paths: absolute; each will be written or removed.
         """
         self._before = self._load_pending()
+        self._has_new = bool(self._before) or not all(map(os.path.exists, paths))
         inside = [os.path.relpath(path, self._repository.root) for path in paths]
         self._paths = list(dict.fromkeys([*self._before, *inside]))
         self._files.make_directory(self._repository.state)
@@ -90,7 +91,7 @@ class Committer:
         if self._before:
             self._save_pending(self._before)
         else:
-            os.unlink(self._pending_path())
+            os.unlink(self._repository.pending)
 
     def commit(self, subject: str) -> None:
         """Commit what was planned and has happened; the caller still holds the store's lock.
@@ -103,7 +104,7 @@ class Committer:
         umask = os.umask(self._files.umask)
         try:
             self._commit(self._paths, subject)
-            os.unlink(self._pending_path())
+            os.unlink(self._repository.pending)
         except (PasshelperError, OSError) as error:
             self._warn(f"changed but not committed, the next change will commit it: {error}")
         finally:
@@ -127,21 +128,31 @@ class Committer:
         if _is_on(settings, "passhelper.neutralcommits"):
             subject = "Update credential"
         begin = git.command(self._repository, self._program, hooks=_is_on(settings, "passhelper.hooks"))
-        names = "".join(f"{path}\0" for path in paths).encode(errors="surrogateescape")
         end = time.monotonic() + TIMEOUT
-        self._run([*begin, "update-index", "--add", "--remove", "--replace", "-z", "--stdin"], names, end)
+        if self._has_new:  # commit --only takes what git knows, changed or gone, without this
+            self._add(begin, paths, end)
         commit = ["commit", "--quiet", "--no-status", "--only", "--message", subject]
         commit += ["--pathspec-from-file=-", "--pathspec-file-nul"]
         begin += self._signing(settings, commit)
         identity = _OWN_IDENTITY if self._may_have_identity(settings) else _IDENTITY
+        self._commit_until_done(begin, identity, commit, paths, end)
+
+    def _commit_until_done(
+        self, begin: "list[str]", identity: "tuple[str, ...]", commit: "list[str]", paths: "list[str]", end: float
+    ) -> None:
+        """Commit; where git has a reason not to that can be removed, remove it and try again."""
         while True:
             try:
-                return self._run([*begin, *identity, *commit], names, end)
+                return self._run([*begin, *identity, *commit], _lines(paths), end)
             except _NoIdentityError:
                 if identity == _IDENTITY:
                     raise
                 identity = _IDENTITY
             except _NothingToCommitError:
+                if not self._has_new:  # what was there had never been added
+                    self._has_new = True
+                    self._add(begin, paths, end)
+                    continue
                 # A path that git never knew and that is gone again, or one that was committed meanwhile.
                 changed = self._changed(begin, paths, end)
                 if not changed:
@@ -149,7 +160,10 @@ class Committer:
                 if len(changed) == len(paths):
                     raise
                 paths = changed
-                names = "".join(f"{path}\0" for path in paths).encode(errors="surrogateescape")
+
+    def _add(self, begin: "list[str]", paths: "list[str]", end: float) -> None:
+        """Tell git's index of new files, and of those that are gone."""
+        self._run([*begin, "update-index", "--add", "--remove", "--replace", "-z", "--stdin"], _lines(paths), end)
 
     def _may_have_identity(self, settings: "Mapping[str, str]") -> bool:
         """Tell whether git could know a name to commit with; where nothing says so, asking it costs a process."""
@@ -263,16 +277,12 @@ class Committer:
         self._warn(f"removed {path}, which a git that no longer runs left behind")
         return True
 
-    def _pending_path(self) -> str:
-        return os.path.join(self._repository.state, _PENDING)
-
     def _save_pending(self, paths: "list[str]") -> None:
-        data = "".join(f"{path}\0" for path in paths).encode(errors="surrogateescape")
-        self._files.replace(self._pending_path(), data, self._repository.state, durable=False)
+        self._files.replace(self._repository.pending, _lines(paths), self._repository.state, durable=False)
 
     def _load_pending(self) -> "list[str]":
         try:
-            with open(self._pending_path(), "rb") as file:
+            with open(self._repository.pending, "rb") as file:
                 text = file.read().decode(errors="surrogateescape")
         except FileNotFoundError:
             return []
@@ -287,6 +297,11 @@ class _NothingToCommitError(GitError):
 
 class _NoIdentityError(GitError):
     """git has no name to commit with; passhelper then commits under its own."""
+
+
+def _lines(paths: "list[str]") -> bytes:
+    """Write paths for git's ``-z``, and for ours."""
+    return "".join(f"{path}\0" for path in paths).encode(errors="surrogateescape")
 
 
 def _is_on(settings: "Mapping[str, str]", name: str) -> bool:

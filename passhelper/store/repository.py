@@ -43,12 +43,14 @@ class Repository:
         root: its work tree, as an absolute path.
         git_dir: its ``.git`` directory.
         state: where passhelper keeps what is not to be committed: ``<git dir>/passhelper``.
+        pending: the file there that lists what is still to be committed.
     """
 
     def __init__(self, root: str, git_dir: str) -> None:
         self.root = root
         self.git_dir = git_dir
         self.state = os.path.join(git_dir, "passhelper")
+        self.pending = os.path.join(self.state, "pending")
 
     def prepare(self, files: Files) -> None:
         """Make sure that no attribute of the tree has a say over what git stores; under the lock."""

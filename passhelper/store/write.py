@@ -74,6 +74,7 @@ class _Writer:
             if ciphertext is None:  # in a git store: what is there says the same to the same keys
                 self._commit_pending()
                 return
+            self._load_the_rest()
             if self.committer is not None:
                 self.committer.begin()
             with store.lock(self.repository):
@@ -112,10 +113,12 @@ class _Writer:
         gpg = self.store.gpg
         keys = list(found.keys)
         started = time.monotonic()
+        # First what takes longer.
+        current = self._start_comparison() if self.repository is not None else None
         encrypting = gpg.start_encrypt(self.secret, keys, self.place, trusted=found.all_fingerprints)
         self.children.append(encrypting)
-        current = self._start_comparison() if self.repository is not None else None
-        self._load_the_rest()
+        if current is None:
+            self._load_the_rest()
         finish([encrypting], gpg.timeout())
         if encrypting.returncode != 0 and self.store.environ.get("PASSHELPER_SKIP_UNUSABLE") == "1":
             from passhelper.store import diagnose  # noqa: PLC0415 - only on failure
@@ -133,7 +136,7 @@ class _Writer:
         return ciphertext
 
     def _load_the_rest(self) -> None:
-        """Import what comes after the encryption while gpg is busy with it."""
+        """Import what comes after the encryption, while gpg is busy where it is known to be needed."""
         from passhelper.store import files, lock  # noqa: F401, PLC0415
 
         if self.committer is None:
@@ -201,6 +204,9 @@ class _Writer:
 
     def _commit_pending(self) -> None:
         """Commit what an earlier writer could not; this one changes nothing."""
+        if self.repository is None or not os.path.exists(self.repository.pending):
+            return
+        self._load_the_rest()
         if self.committer is not None and self.committer.has_pending():
             self.committer.begin()
             with self.store.lock(self.repository):
