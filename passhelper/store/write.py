@@ -188,13 +188,14 @@ class _Writer:
                     from passhelper.store import trust  # noqa: PLC0415 - only in a git store
 
                     trust.save(temporary, self.pins, files)
-            with _Change(files, temporary, self.committer, [target.path, *older]):
+            with _Change(files, temporary, self.committer, [target.path, *older]) as change:
                 below = files.make_directory(os.path.dirname(target.path))
                 try:
                     files.replace(target.path, ciphertext, temporary)
                 except BaseException:
                     files.remove_directories(below)
                     raise
+                change.has_begun = True
                 _remove_files(store, older)
         except BaseException:
             files.remove_directories(made)
@@ -220,6 +221,9 @@ class _Change:
 
     While it lasts, a mark lies among the temporary files and the paths stand in git's list of pending
     ones: should this process be killed, the next writer tidies up and commits.
+
+    Attributes:
+        has_begun: whether a file has changed; a failure after that leaves the paths on the list.
     """
 
     def __init__(self, files: "Files", temporary: str, committer: "Committer | None", paths: "list[str]") -> None:
@@ -228,8 +232,9 @@ class _Change:
         self._committer = committer
         self._paths = paths
         self._mark = ""
+        self.has_begun = False
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> "_Change":
         self._mark = self._files.mark(self._temporary)
         try:
             if self._committer is not None:
@@ -237,12 +242,13 @@ class _Change:
         except BaseException:
             os.unlink(self._mark)
             raise
+        return self
 
     def __exit__(
         self, kind: "type[BaseException] | None", error: "BaseException | None", traceback: "TracebackType | None"
     ) -> None:
         os.unlink(self._mark)
-        if error is not None and self._committer is not None:
+        if error is not None and self._committer is not None and not self.has_begun:
             self._committer.cancel()
 
 
@@ -287,7 +293,8 @@ def _remove_group(
     if repository is not None:
         temporary = repository.state
         files.make_directory(temporary)
-    with _Change(files, temporary, committer, paths):
+    with _Change(files, temporary, committer, paths) as change:
+        change.has_begun = True
         _remove_files(store, paths)
     if committer is not None:
         names = ", ".join(dict.fromkeys(server for server, _ in group))

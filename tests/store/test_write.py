@@ -361,6 +361,29 @@ def test_recipients_that_never_settle(vault: Vault, keys: KeyRing, tmp_path: Pat
     assert not (vault.path / FOLDER).exists()
 
 
+def test_an_older_username_that_cannot_be_removed_stays_on_the_list(
+    git_vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The new file is in place by then: it must not be forgotten because the change failed half way."""
+    git_vault.store(username="adam")
+    unlink = os.unlink
+
+    def refuses(path: str) -> None:
+        if path.endswith("adam.gpg"):
+            raise PermissionError(errno.EPERM, "Operation not permitted", path)
+        unlink(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", refuses)
+        with pytest.raises(StoreError, match=r"^cannot write .*adam\.gpg: Operation not permitted; check its owner"):
+            git_vault.store(username="zoe")
+    assert sorted(path.rpartition("/")[2] for path in git_vault.pending) == ["adam.gpg", "zoe.gpg"]
+    git_vault.store(username="zoe")
+    assert git_vault.get() == ("zoe", "s3cret")
+    assert git_vault.status == ""
+    assert git_vault.pending == []
+
+
 def test_many_writes_leave_no_descriptor_and_no_process(git_vault: Vault) -> None:
     git_vault.store()
     counts = (children(), descriptors())
