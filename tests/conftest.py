@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from support import Helper, KeyRing, Program, require
+from support import OLD_PIP, Helper, KeyRing, Program, require
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -119,7 +119,7 @@ def installed(wheel: Path, short_tmp: Path) -> Program:
     return Program.install(wheel, short_tmp / "venv", libraries=Path(sysconfig.get_path("purelib")))
 
 
-@pytest.fixture(scope="session", params=["pip==23.0.1", "pip"], ids=["pip 23", "newest pip"])
+@pytest.fixture(scope="session", params=[OLD_PIP, "pip"], ids=["pip 23", "newest pip"])
 def any_installed(request: pytest.FixtureRequest, wheel: Path, short_tmp: Path) -> Program:
     """The programs as an old and as the newest pip install them, for tests of the installation itself."""
     folder = short_tmp / f"venv-{request.param}"

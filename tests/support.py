@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 FOLDER = "docker-credential-helpers"
 GO_HELPER = "/usr/bin/docker-credential-pass"
+# Debian 12 has pip 23.0.1, which does not run on a Python that came after it.
+OLD_PIP = "pip==23.0.1" if sys.version_info < (3, 12) else "pip==23.3.2"
 PASSPHRASE = "correct horse battery"
 NOT_FOUND = b"credentials not found in native keychain\n"
 

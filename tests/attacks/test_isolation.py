@@ -11,7 +11,7 @@ import sysconfig
 from pathlib import Path
 
 import pytest
-from support import Helper, Program, run
+from support import OLD_PIP, Helper, Program, run
 
 SERVER = "https://registry.example"
 REQUEST = json.dumps({"ServerURL": SERVER, "Username": "alice", "Secret": "s"})
@@ -123,7 +123,7 @@ def test_directory_with_spaces(
 ) -> None:
     """pip writes another kind of first line where the interpreter's path has spaces."""
     program = Program.install(wheel, tmp_path / "a venv; $(x) 'here'", libraries=Path(sysconfig.get_path("purelib")),
-                              pip="pip==23.0.1")  # fmt: skip
+                              pip=OLD_PIP)  # fmt: skip
     check(program.helper, environ, hostile, hostile_settings(hostile)["all of them"])
 
 
