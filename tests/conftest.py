@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -130,6 +131,11 @@ def any_installed(request: pytest.FixtureRequest, wheel: Path, short_tmp: Path) 
 def helper(installed: Program, environ: dict[str, str]) -> Helper:
     """The installed ``docker-credential-pass`` in this test's environment."""
     return Helper(installed.helper, environ)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let Ctrl-C interrupt: a shell that started us in the background has told us, and our children, to ignore it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
