@@ -19,7 +19,7 @@
      |    +-- RecipientsError           at least one recipient cannot be encrypted to
      +-- TrustError                     something came from elsewhere and was not accepted here (exit 4)
      +-- GitError                       git said no
-     +-- DockerError                    Docker's configuration or a registry
+     +-- DockerError                    Docker's configuration, another helper or a registry
 
 Errors are printed in two places only: :mod:`passhelper.protocol` for the verbs and
 :mod:`passhelper.cli` for the commands. Grammar: lower case unless a name starts the sentence, no
@@ -133,4 +133,4 @@ class GitError(PasshelperError):
 
 
 class DockerError(PasshelperError):
-    """Docker's configuration cannot be edited, or a registry refused."""
+    """Docker's configuration cannot be edited, another helper failed, or a registry refused."""

@@ -22,6 +22,9 @@ __all__ = ["main"]
 
 _COMMANDS = {
     "setup": Lazy("passhelper.cli.setup:setup", "Set this machine up, from nothing to a working docker login."),
+    "teardown": Lazy(
+        "passhelper.cli.teardown:teardown", "Remove what setup --ci made: its keys, its gpg-agent, its files."
+    ),
     "login": Lazy("passhelper.cli.credentials:login", "Store the credential of a registry."),
     "logout": Lazy("passhelper.cli.credentials:logout", "Erase the credential of a registry."),
     "get": Lazy("passhelper.cli.credentials:get", "Print the credential of a registry."),
@@ -29,6 +32,18 @@ _COMMANDS = {
     "recipients": Lazy("passhelper.cli.recipients:recipients", "Show and accept the keys that can read the store."),
     "unlock": Lazy("passhelper.cli.agent:unlock", "Enter the key's passphrase once, so that Docker need not ask."),
     "lock": Lazy("passhelper.cli.agent:lock", "Make gpg-agent forget the passphrase of the store's keys."),
+    "import": Lazy(
+        "passhelper.cli.transfer:import_", "Bring in credentials from Docker's configuration or from another helper."
+    ),
+    "export": Lazy(
+        "passhelper.cli.transfer:export", "Write credentials for tools that cannot run a credential helper."
+    ),
+    "docker": Lazy(
+        "passhelper.cli.docker:docker", "Show which helper Docker uses for which registry, and switch pass on and off."
+    ),
+    "link": Lazy("passhelper.cli.link:link", "Put docker-credential-NAME on PATH."),
+    "unlink": Lazy("passhelper.cli.link:unlink", "Remove what link has put on PATH."),
+    "doctor": Lazy("passhelper.cli.doctor:doctor", "Find out why something does not work, and what to do."),
     "completion": Lazy("passhelper.cli.completion:completion", "Print a completion script for a shell."),
 }
 

@@ -3,22 +3,43 @@
 from __future__ import annotations
 
 import os
+import signal
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from passhelper.cli import output, terminal
 from passhelper.errors import ConfigurationError
+from passhelper.machine import ci as ci_runner
+from passhelper.machine import ciexport
 from passhelper.machine.setup import Step, Wishes, run
 from passhelper.store.store import PassStore
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 _HERE = "\0here"  # --git without a value: the store itself becomes a repository
 
 
 _KEY = "Who reads the store: a fingerprint, an e-mail address or a key file. Repeatable."
+_CI = "Set up a throw-away runner with the key in PASSHELPER_GPG_KEY or PASSHELPER_GPG_KEY_FILE."
 _BIN_DIR = "Where docker-credential-pass goes; ~/.local/bin by default."
 
 
-@click.command()
+class _SetupCommand(click.Command):
+    """Says ``false`` to the shell that evaluates ``setup --ci``, also where an option is wrong."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        has_ci = "--ci" in args
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError:
+            if has_ci:
+                output.say("false")
+            raise
+
+
+@click.command(cls=_SetupCommand)
 @click.option("--key", "keys", multiple=True, metavar="KEY", help=_KEY)
 @click.option("--generate-key", is_flag=True, help="Make a key, unless the store has one of this machine's.")
 @click.option("--name", default="", metavar="NAME", help="The new key's owner; git's user.name by default.")
@@ -30,8 +51,12 @@ _BIN_DIR = "Where docker-credential-pass goes; ~/.local/bin by default."
 @click.option("--registry", "registries", multiple=True, metavar="HOST", help="Only for this registry. Repeatable.")
 @click.option("--no-docker", is_flag=True, help="Leave Docker's config.json alone.")
 @click.option("--containers", is_flag=True, help="Set up podman, buildah and skopeo too.")
+@click.option("--ci", is_flag=True, help=_CI)
+@click.option("--env-file", default="", metavar="FILE", help="With --ci: append the settings here too, as NAME=value.")
 @click.option("--json", "as_json", is_flag=True, help="Report for programs.")
+@click.pass_context
 def setup(  # noqa: PLR0913 - one argument per option
+    ctx: click.Context,
     *,
     keys: tuple[str, ...],
     generate_key: bool,
@@ -44,6 +69,8 @@ def setup(  # noqa: PLR0913 - one argument per option
     registries: tuple[str, ...],
     no_docker: bool,
     containers: bool,
+    ci: bool,
+    env_file: str,
     as_json: bool,
 ) -> None:
     """Set this machine up, from nothing to a working docker login.
@@ -57,7 +84,13 @@ def setup(  # noqa: PLR0913 - one argument per option
       passhelper setup --generate-key
       passhelper setup --key alice@example.org --git
       passhelper setup --registry registry.example:5000
+      eval "$(passhelper setup --ci)"
     """  # noqa: D301 - click marks a verbatim paragraph so
+    if ci:
+        _set_up_runner(ctx, registries, env_file)
+        return
+    if env_file:
+        raise click.UsageError("--env-file needs --ci")
     _check(keys, git, registries, generate=generate_key, no_docker=no_docker)
     wishes = Wishes(
         keys=keys, generate=generate_key, name=name, email=email, expire=expire, protect=not no_passphrase,
@@ -79,6 +112,32 @@ def setup(  # noqa: PLR0913 - one argument per option
             output.envelope("setup", {"steps": data, "changed": changed, "proved": proved})
         elif proved and not changed:
             output.say("nothing had to be changed")
+
+
+def _set_up_runner(ctx: click.Context, registries: tuple[str, ...], env_file: str) -> None:
+    """Set a runner up; stdout is for the shell's ``eval``, so steps go to stderr."""
+    try:
+        for name in ctx.params:
+            given = ctx.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE
+            if given and name not in ("ci", "env_file", "registries"):
+                option = next(option.opts[0] for option in ctx.command.params if option.name == name)
+                raise click.UsageError(f"--ci and {option} exclude each other")
+        signal.signal(signal.SIGTERM, _interrupt)  # a cancelled job must not leave its key behind
+        environ = dict(os.environ)
+        with ci_runner.set_up(environ, registries, output.warn, output.note) as runner:
+            ciexport.check(runner.settings)
+            for file in ciexport.append(environ, runner.settings, runner.home.bin, env_file):
+                output.note(f"settings: appended to {file}")
+            output.say("\n".join(ciexport.shell_lines(runner.settings)))
+    except BaseException:
+        output.say("false")  # eval "" would succeed
+        raise
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    del frame
+    signal.signal(number, signal.SIG_IGN)  # a second one would interrupt the tidying up
+    raise KeyboardInterrupt
 
 
 def _check(

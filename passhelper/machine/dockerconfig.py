@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 HELPER = "pass"
 DOCKER_HUB = "https://index.docker.io/v1/"  # docker/cli, registry.IndexServer
+_IN_SETUP = "repair it, or run setup with --no-docker"
 _DROP_IN = os.path.join("registries.conf.d", "50-passhelper.conf")
 _DROP_IN_TEXT = """\
 # Written by: passhelper setup --containers
@@ -54,12 +55,13 @@ def path(environ: Mapping[str, str]) -> str:
     return os.path.join(os.path.abspath(folder), "config.json")
 
 
-def use_pass(environ: Mapping[str, str], registries: Sequence[str]) -> list[str]:
+def use_pass(environ: Mapping[str, str], registries: Sequence[str], remedy: str = _IN_SETUP) -> list[str]:
     """Point Docker at ``pass``.
 
     Args:
         environ: where ``DOCKER_CONFIG`` and ``HOME`` come from.
         registries: only these servers (``credHelpers``); none of them means all (``credsStore``).
+        remedy: what to do about a damaged file.
 
     Returns:
         what was changed, one phrase each; empty if nothing was.
@@ -69,9 +71,7 @@ def use_pass(environ: Mapping[str, str], registries: Sequence[str]) -> list[str]
         ConfigurationError: it cannot be read or written.
     """
     file = path(environ)
-    data = userfile.read(file)
-    text = "{\n}\n" if data is None or not data.strip() else _decode(file, data)
-    new, changes = text, []
+    new, changes = read(file, remedy), []
     if registries:
         for registry in registries:
             new, change = _serve_one(file, new, server_name(registry))
@@ -87,7 +87,76 @@ def use_pass(environ: Mapping[str, str], registries: Sequence[str]) -> list[str]
     return changes
 
 
-def _decode(file: str, data: bytes) -> str:
+def stop_using_pass(environ: Mapping[str, str], registries: Sequence[str]) -> list[str]:
+    """Stop pointing Docker at ``pass``; a setting that names another helper stays.
+
+    Args:
+        environ: where ``DOCKER_CONFIG`` and ``HOME`` come from.
+        registries: only these servers; none of them means ``credsStore`` and every server.
+
+    Returns:
+        what was removed, one phrase each; empty if nothing was.
+
+    Raises:
+        DockerError, ConfigurationError: as :func:`use_pass`.
+    """
+    file = path(environ)
+    text = read(file)
+    changes = []
+    wanted = {server_name(registry) for registry in registries}
+    helpers, names = _helpers(file, text)
+    gone = [server for server, helper in names.items() if helper == HELPER and (server in wanted or not wanted)]
+    if helpers is not None and gone:
+        if len(gone) == len(names):
+            text = jsonedit.drop(text, "credHelpers")
+        else:
+            inner = jsonedit.without(text, helpers.start, lambda name: name in gone)
+            text = jsonedit.splice(text, [(helpers.start, helpers.end, inner)])
+        changes = [f"credHelpers for {server}" for server in gone]
+    store = jsonedit.find(text, "credsStore")
+    if not wanted and store is not None and store.value == HELPER:
+        text = jsonedit.drop(text, "credsStore")
+        changes.insert(0, "credsStore")
+    if changes:
+        userfile.replace(file, text.encode(), 0o600)
+    return changes
+
+
+def read(file: str, remedy: str = "repair it") -> str:
+    """Read a configuration file as text that can be edited; an empty document if there is none.
+
+    Args:
+        file: the file.
+        remedy: what to do about a damaged one.
+
+    Raises:
+        DockerError: it is not what Docker would read.
+        ConfigurationError: it cannot be read.
+    """
+    data = userfile.read(file)
+    return "{\n}\n" if data is None or not data.strip() else _decode(file, data, remedy)
+
+
+def helper_for(text: str, server: str) -> str:
+    """Tell which helper a checked document names for a server; empty for none."""
+    helpers = jsonedit.find(text, "credHelpers")
+    if helpers is not None and isinstance(helpers.value, dict) and isinstance(helpers.value.get(server), str):
+        return str(helpers.value[server])
+    store = jsonedit.find(text, "credsStore")
+    return store.value if store is not None and isinstance(store.value, str) else ""
+
+
+def _helpers(file: str, text: str) -> tuple[jsonedit.Member | None, dict[str, object]]:
+    """Find ``credHelpers`` and what it says; None if there is none, or null."""
+    found = jsonedit.find(text, "credHelpers")
+    if found is None or found.value is None:
+        return None, {}
+    if not isinstance(found.value, dict):
+        raise DockerError(f"{file}: credHelpers is not an object, so it is left as it is", "repair it")
+    return found, found.value
+
+
+def _decode(file: str, data: bytes, remedy: str) -> str:
     try:
         text = data.decode()
         jsonedit.check(text)
@@ -97,19 +166,17 @@ def _decode(file: str, data: bytes) -> str:
         why = str(error)
     else:
         return text
-    raise DockerError(f"{file} is damaged, so it is left as it is: {why}", "repair it, or run setup with --no-docker")
+    raise DockerError(f"{file} is damaged, so it is left as it is: {why}", remedy)
 
 
 def _serve_one(file: str, text: str, server: str) -> tuple[str, list[str]]:
-    helpers = jsonedit.find(text, "credHelpers")
-    if helpers is None or helpers.value is None:
+    helpers, names = _helpers(file, text)
+    if helpers is None:
         unit = jsonedit.indentation(text)
         entry = f"{json.dumps(server)}: {json.dumps(HELPER)}"
         value = f"{{\n{unit * 2}{entry}\n{unit}}}" if unit else f"{{{entry}}}"
         return jsonedit.put(text, "credHelpers", value), [f"credHelpers for {server}"]
-    if not isinstance(helpers.value, dict):
-        raise DockerError(f"{file}: credHelpers is not an object, so it is left as it is", "repair it")
-    current = helpers.value.get(server)
+    current = names.get(server)
     if current == HELPER:
         return text, []
     before = f" (was {json.dumps(current)})" if current else ""

@@ -10,6 +10,10 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 _DECODER = json.JSONDecoder()
@@ -24,21 +28,23 @@ class Member:
         value: what it means.
         start: where its text begins.
         end: where its text ends.
+        name: where the text of the name begins.
     """
 
     key: str
     value: object
     start: int
     end: int
+    name: int
 
 
-def members(text: str) -> list[Member]:
-    """List the members of the document.
+def members(text: str, start: int = 0) -> list[Member]:
+    """List the members of the document, or of the object that begins at a place in it.
 
     Raises:
         ValueError: it is no JSON object.
     """
-    found, _ = _scan(text, 0)
+    found, _ = _scan(text, start)
     return found
 
 
@@ -97,6 +103,44 @@ def put_inside(text: str, outer: Member, key: str, value: str) -> str:
     return _put(text, key, value, (found, closing, same, 2))
 
 
+def without(text: str, start: int, is_dropped: Callable[[str], bool]) -> str:
+    """Take members out of an object; what stays keeps its spelling and the space around it.
+
+    Args:
+        text: a checked document.
+        start: where the object begins.
+        is_dropped: tells by its name whether a member goes.
+
+    Returns:
+        the object's new text; ``{}`` when nothing stays.
+    """
+    start = _skip(text, start)
+    found, closing = _scan(text, start)
+    kept = [index for index, member in enumerate(found) if not is_dropped(member.key)]
+    if not kept:
+        return "{}"
+    new = text[start : found[0].name]
+    for index in kept:
+        if index != kept[0]:
+            new += text[found[index - 1].end : found[index].name]
+        new += text[found[index].name : found[index].end]
+    return new + text[found[-1].end : closing + 1]
+
+
+def drop(text: str, key: str) -> str:
+    """Take a member, and all of its namesakes, out of the document; its name matches in any case."""
+    begin, (_, closing) = _skip(text, 0), _scan(text, 0)
+    new = without(text, begin, lambda name: name.lower() == key.lower())
+    return text[:begin] + new + text[closing + 1 :]
+
+
+def splice(text: str, changes: Iterable[tuple[int, int, str]]) -> str:
+    """Replace pieces of a text, each given by its begin, its end and its new text; none may overlap."""
+    for begin, end, new in sorted(changes, reverse=True):
+        text = text[:begin] + new + text[end:]
+    return text
+
+
 def _put(text: str, key: str, value: str, place: tuple[list[Member], int, list[Member], int]) -> str:
     found, closing, same, depth = place
     if same:
@@ -132,12 +176,13 @@ def _scan(text: str, start: int) -> tuple[list[Member], int]:
             _expect(text, place, ",")
             place = _skip(text, place + 1)
         _expect(text, place, '"')
+        name = place
         key, place = _DECODER.raw_decode(text, place)
         place = _skip(text, place)
         _expect(text, place, ":")
         begin = _skip(text, place + 1)
         value, end = _DECODER.raw_decode(text, begin)
-        found.append(Member(key, value, begin, end))
+        found.append(Member(key, value, begin, end, name))
         place = _skip(text, end)
     return found, place
 

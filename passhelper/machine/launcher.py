@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 MAX_SHEBANG = 127  # bytes: BINPRM_BUF_SIZE of Linux before 5.1, without its NUL
 _OPTIONS = "-ISXutf8"  # one word: the kernel passes all that follows the program as one argument
-_MARK = "# docker-credential-pass, started by passhelper"
 # As in passhelper/launch/docker-credential-pass, which says why.
 _PROGRAM = """\
 import gc
@@ -62,14 +61,14 @@ def find(environ: Mapping[str, str]) -> str | None:
     return find_program((PROGRAM,), environ)
 
 
-def is_ours(program: str, environ: Mapping[str, str]) -> bool:
-    """Tell whether a program is passhelper's helper, and works."""
+def is_ours(program: str, environ: Mapping[str, str], seconds: float = _SECONDS) -> bool:
+    """Tell whether a program is a helper of passhelper's, and works."""
     try:
         child = start([program, "version"], clean_environ(environ))
     except PasshelperError:
         return False  # its interpreter is gone
-    finish([child], _SECONDS)
-    return child.returncode == 0 and child.stdout.startswith(f"{PROGRAM} (passhelper) ".encode())
+    finish([child], seconds)
+    return child.returncode == 0 and child.stdout.startswith(os.fsencode(f"{os.path.basename(program)} (passhelper) "))
 
 
 def content(python: str, packages: str) -> str:
@@ -79,12 +78,28 @@ def content(python: str, packages: str) -> str:
         python: the interpreter's path.
         packages: the directory that holds the package ``passhelper``.
     """
-    program = _PROGRAM.format(packages=packages)
-    first = f"#!{python} {_OPTIONS}"
+    return script(python, _OPTIONS, mark(PROGRAM), _PROGRAM.format(packages=packages))
+
+
+def script(python: str, options: str, marked: str, program: str) -> str:
+    """Write a program for Python that starts from any place.
+
+    Args:
+        python: the interpreter's path.
+        options: its options, as one word.
+        marked: the line by which it is known as ours.
+        program: what Python runs.
+    """
+    first = f"#!{python} {options}"
     if not any(char.isspace() for char in python) and len(os.fsencode(first)) <= MAX_SHEBANG:
-        return f"{first}\n{_MARK}\n{program}"
+        return f"{first}\n{marked}\n{program}"
     # The kernel splits the first line at white space and cuts it when it is long; sh does neither.
-    return f'#!/bin/sh\n{_MARK}\nexec {_quoted(python)} {_OPTIONS} -c {_quoted(program)} "$@"\n'
+    return f'#!/bin/sh\n{marked}\nexec {_quoted(python)} {options} -c {_quoted(program)} "$@"\n'
+
+
+def mark(program: str) -> str:
+    """Give the line by which a launcher is known as ours."""
+    return f"# {program}, started by passhelper"
 
 
 def install(environ: Mapping[str, str], folder: str = "") -> Launcher:
@@ -97,15 +112,15 @@ def install(environ: Mapping[str, str], folder: str = "") -> Launcher:
     Raises:
         ConfigurationError: the place is taken by another program, or cannot be written.
     """
-    text = content(_interpreter(), os.path.dirname(os.path.dirname(os.path.abspath(passhelper.__file__))))
+    text = content(interpreter(), packages())
     found = find(environ)
     if found is not None and not folder and is_ours(found, environ) and not _is_stale(found, text):
         return Launcher(found, changed=False, note=_volatile(found, environ))
-    target = os.path.join(os.path.abspath(os.path.expanduser(folder)) if folder else _choose(environ), PROGRAM)
+    target = os.path.join(os.path.abspath(os.path.expanduser(folder)) if folder else choose_folder(environ), PROGRAM)
     if os.path.lexists(target):
         if is_ours(target, environ) and not _is_stale(target, text):
             return Launcher(target, changed=False, note=_volatile(target, environ))
-        if not _is_launcher(target):
+        if not is_launcher(target):
             raise ConfigurationError(
                 f"{target} is another program, so it is left as it is",
                 "remove it, or name a directory that comes before it on PATH: passhelper setup --bin-dir DIR",
@@ -115,13 +130,23 @@ def install(environ: Mapping[str, str], folder: str = "") -> Launcher:
     return Launcher(target, changed=True)
 
 
-def _interpreter() -> str:
+def packages() -> str:
+    """Find the directory that holds this package."""
+    return os.path.dirname(os.path.dirname(os.path.abspath(passhelper.__file__)))
+
+
+def interpreter() -> str:
+    """Find the running interpreter.
+
+    Raises:
+        ConfigurationError: it does not know its own path.
+    """
     if not sys.executable:
         raise ConfigurationError("Python does not know where its own program is", "start passhelper by its full path")
     return sys.executable
 
 
-def _choose(environ: Mapping[str, str]) -> str:
+def choose_folder(environ: Mapping[str, str]) -> str:
     """Choose a directory: ``~/.local/bin``, unless PATH has only others below the home directory."""
     home = home_directory(environ)
     local = os.path.join(home, ".local", "bin")
@@ -146,7 +171,8 @@ def _volatile(program: str, environ: Mapping[str, str]) -> str:
     return "on PATH only while its virtual environment is active, unless you run setup with --bin-dir ~/.local/bin"
 
 
-def _read(path: str) -> str:
+def text_of(path: str) -> str:
+    """Read a launcher; empty if it cannot be read."""
     try:
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
             return file.read(1 << 16)
@@ -154,13 +180,14 @@ def _read(path: str) -> str:
         return ""
 
 
-def _is_launcher(path: str) -> bool:
-    return _MARK in _read(path).splitlines()[:2]
+def is_launcher(path: str, program: str = PROGRAM) -> bool:
+    """Tell whether a file is a launcher that passhelper wrote for a program."""
+    return mark(program) in text_of(path).splitlines()[:2]
 
 
 def _is_stale(path: str, text: str) -> bool:
     """Tell whether a launcher starts another installation than this one."""
-    return _is_launcher(path) and _read(path) != text
+    return is_launcher(path) and text_of(path) != text
 
 
 def _quoted(word: str) -> str:

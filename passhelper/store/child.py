@@ -25,9 +25,10 @@ _CHUNK = 1 << 16  # bytes per read, the size of a Linux pipe
 _TICK = 0.05  # seconds between looks at a child that says nothing
 _PIPE, _TERM, _KILL = 13, 15, 9  # signal numbers of POSIX; the signal module costs an enum
 
-# What children must never inherit: passphrases and secret keys that only passhelper reads.
+# What children must never inherit: passphrases, secret keys and a URL that may hold a password; only passhelper
+# reads them.
 _PRIVATE = ("PASSHELPER_PASSPHRASE", "PASSHELPER_PASSPHRASE_FILE", "PASSHELPER_PASSPHRASE_FD",
-            "PASSHELPER_GPG_KEY", "PASSHELPER_GPG_KEY_FILE")  # fmt: skip
+            "PASSHELPER_GPG_KEY", "PASSHELPER_GPG_KEY_FILE", "PASSHELPER_STORE_URL")  # fmt: skip
 
 
 def clean_environ(environ: "Mapping[str, str]") -> "dict[str, str]":

@@ -153,7 +153,7 @@ def decryption_error(gpg: Gpg, child: "Child", lines: "list[list[str]]", label: 
     code = locked_code(lines)
     if code:
         return _locked_error(gpg, wanted, code)
-    trouble = agent_error(gpg, child)
+    trouble = home_error(gpg) or agent_error(gpg, child)
     if trouble is not None:
         return trouble
     if ["ERROR", "add_keyblock_resource"] in [line[:2] for line in lines]:
@@ -208,6 +208,17 @@ def agent_error(gpg: Gpg, child: "Child") -> "GpgError | None":
     return GpgError(f"no gpg-agent for {home}: {last_line(child)}", "run: gpg-connect-agent /bye")
 
 
+def home_error(gpg: Gpg) -> "GpgError | None":
+    """Tell whether gpg failed because its home is another user's: it then finds no key, and says only that."""
+    home = _home(gpg)
+    if not os.path.isdir(home) or os.access(home, os.R_OK | os.X_OK):
+        return None
+    return GpgError(
+        f"GNUPGHOME {home} belongs to uid {os.stat(home).st_uid} and cannot be read",
+        "run as its owner, or set GNUPGHOME to a directory of your own",
+    )
+
+
 def _home(gpg: Gpg) -> str:
     from passhelper.store.store import home_directory  # noqa: PLC0415 - it imports gpg
 
@@ -249,6 +260,9 @@ def encryption_error(gpg: Gpg, child: "Child", recipients: "Sequence[str]", wher
     """Tell why nothing could be encrypted, naming every unusable recipient at once (pain T4)."""
     if child.timed_out:
         return GpgError(f"gpg did not encrypt within {gpg.timeout():g} s", "set PASSHELPER_TIMEOUT")
+    trouble = home_error(gpg)
+    if trouble is not None:
+        return trouble
     complaints = {name: why for name in recipients if (why := complaint(gpg, name))}
     refused = {" ".join(line[2:]): line[1] for line in status_lines(child) if line[0] == "INV_RECP"}
     for name, reason in refused.items():

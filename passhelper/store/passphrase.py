@@ -65,13 +65,13 @@ def _read_file(name: str, path: str) -> bytes:
         with open(path, "rb") as file:
             facts = os.fstat(file.fileno())
             if sys.platform != "win32":
-                _refuse_foreign_writers(name, path, facts)
+                refuse_foreign_writers(name, path, facts)
             return file.read(MAX_PASSPHRASE + 3)
     except OSError as error:
         raise ConfigurationError(f"cannot read {name} ({path}): {error.strerror}") from error
 
 
-def _refuse_foreign_writers(name: str, path: str, facts: os.stat_result) -> None:
+def refuse_foreign_writers(name: str, path: str, facts: os.stat_result) -> None:
     """Refuse a file that another user may write; that others may read it is a doctor's finding."""
     if not stat.S_ISREG(facts.st_mode) or sys.platform == "win32":
         return  # a pipe: process substitution

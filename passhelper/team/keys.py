@@ -8,6 +8,7 @@ same one.
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,7 @@ class Key:
         is_own: whether this machine can decrypt with it.
         is_on_card: whether the secret part that decrypts is on a card.
         keygrips: how the agent calls its secret parts.
+        subkey_expires: when the last of the subkeys that encrypt expires, 0 for never.
     """
 
     fingerprint: str
@@ -53,6 +55,17 @@ class Key:
     is_own: bool
     is_on_card: bool
     keygrips: tuple[str, ...]
+    subkey_expires: int = 0
+
+    @property
+    def ends(self) -> int:
+        """When one can no longer encrypt to it, in seconds since 1970; 0 for never."""
+        return min((moment for moment in (self.expires, self.subkey_expires) if moment), default=0)
+
+    @property
+    def has_expired(self) -> bool:
+        """Whether that moment has passed."""
+        return 0 < self.ends <= time.time()
 
     def __str__(self) -> str:
         """Name the key in messages."""
@@ -256,6 +269,7 @@ def _key(found: dict[str, Any], *, secret: bool) -> Key:
     encrypting = [part for part in parts if "e" in part["cap"]]
     usable = [part for part in encrypting if part["trust"][:1] not in _GONE]
     # "+" is a secret part on this machine, "#" none, anything else the serial number of a card.
+    lasting = [int(part["expires"] or 0) for part in encrypting if part["trust"][:1] not in ("r", "i", "d")]
     held = [part["token"] for part in usable or encrypting if part["token"] not in ("", "#")] if secret else []
     return Key(
         fingerprint=found["fingerprint"],
@@ -267,6 +281,7 @@ def _key(found: dict[str, Any], *, secret: bool) -> Key:
         is_own=bool(held),
         is_on_card=bool(held) and "+" not in held,
         keygrips=tuple(part["keygrip"] for part in parts if part["keygrip"]) if secret else (),
+        subkey_expires=0 if 0 in lasting else max(lasting, default=0),
     )
 
 

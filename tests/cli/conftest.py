@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from jobs import Job, agents
 from machines import Command, Machine
 from registries import serve_registry
 from support import Answer, Program, require, run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 @pytest.fixture
@@ -50,3 +53,24 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def open_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A registry that asks nobody for anything."""
     yield from serve_registry(tmp_path_factory.mktemp("open-registry"), password=False)
+
+
+@pytest.fixture
+def make_job(installed: Program, short_tmp: Path) -> Iterator[Callable[..., Job]]:
+    """Make jobs with a home, and with an empty XDG_RUNTIME_DIR unless told otherwise."""
+    require("gpg", "git", "bash")
+    made: list[Path] = []
+
+    def make(*, runtime: bool = True) -> Job:
+        place = Path(tempfile.mkdtemp(prefix="j", dir=short_tmp))
+        place.chmod(0o755)
+        made.append(place)
+        for name in ("h", "r"):
+            (place / name).mkdir(mode=0o700)
+        return Job(installed, place / "h", place / "r" if runtime else None)
+
+    yield make
+    for place in made:
+        for process in agents(str(place)):
+            os.kill(process, signal.SIGKILL)
+        shutil.rmtree(place, ignore_errors=True)

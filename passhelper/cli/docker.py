@@ -1,0 +1,114 @@
+"""``passhelper docker``: which helper Docker runs for which registry, and switching ``pass`` on and off."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, replace
+
+import click
+
+from passhelper.cli import output
+from passhelper.machine import dockerconfig
+from passhelper.machine.routes import OTHERS, Route, routes
+
+_WORDS = {
+    "DOCKER_AUTH_CONFIG": "the variable DOCKER_AUTH_CONFIG",
+    "automatic": "docker's own choice, by what is on PATH",
+    "auths": "plain text in auths",
+    "none": "nothing serves it: docker login would write plain text",
+}
+_ONE = "Only for this registry. Repeatable."
+
+
+@click.group()
+def docker() -> None:
+    """Show which helper Docker uses for which registry, and switch pass on and off.
+
+    \b
+    Examples:
+      passhelper docker show
+      passhelper docker enable --registry registry.example:5000
+    """  # noqa: D301 - click marks a verbatim paragraph so
+
+
+@docker.command()
+@click.option("--json", "as_json", is_flag=True, help="Report for programs.")
+def show(*, as_json: bool) -> None:
+    """Show which helper serves which registry, and why.
+
+    The last line, *, stands for every registry that is not named.
+
+    \b
+    Example:
+      passhelper docker show --json
+    """  # noqa: D301 - click marks a verbatim paragraph so
+    file = dockerconfig.path(os.environ)
+    found = routes(os.environ)
+    if as_json:
+        output.envelope("docker show", {"file": file, "routes": [asdict(route) for route in found]})
+        return
+    output.note(f"configuration: {file}{'' if os.path.lexists(file) else ' (not there)'}")
+    output.table(["REGISTRY", "HELPER", "PROGRAM", "WHY"], [_row(route) for route in found])
+
+
+def _row(route: Route) -> list[str]:
+    why = _WORDS.get(route.source, route.source)
+    if route.trouble and route.source != "auths":
+        why += f"; {route.trouble}"
+    program = f"{route.program} (passhelper)" if route.is_passhelper else route.program
+    return [route.server, route.helper or "-", program or "-", why]
+
+
+@docker.command()
+@click.option("--registry", "registries", multiple=True, metavar="HOST", help=_ONE)
+def enable(*, registries: tuple[str, ...]) -> None:
+    """Make Docker ask pass for credentials, everywhere or for some registries.
+
+    Sets credsStore, or credHelpers with --registry; everything else in config.json stays as it is.
+
+    \b
+    Examples:
+      passhelper docker enable
+      passhelper docker enable --registry registry.example:5000 --registry ghcr.io
+    """  # noqa: D301 - click marks a verbatim paragraph so
+    changes = dockerconfig.use_pass(os.environ, registries, "repair it")
+    file = dockerconfig.path(os.environ)
+    output.say(f"set {', '.join(changes)} to pass in {file}" if changes else f"{file} names pass already")
+    for route in _of(registries):
+        if route.source == "DOCKER_AUTH_CONFIG":
+            output.warn(f"DOCKER_AUTH_CONFIG is set and comes first for {route.server}; unset it")
+        if not route.program:
+            output.warn(f"docker-credential-{route.helper} is not on PATH; run: passhelper setup")
+
+
+@docker.command()
+@click.option("--registry", "registries", multiple=True, metavar="HOST", help=_ONE)
+def disable(*, registries: tuple[str, ...]) -> None:
+    """Stop Docker from asking pass, everywhere or for some registries.
+
+    Settings that name another helper stay. The credentials stay in the store.
+
+    \b
+    Examples:
+      passhelper docker disable
+      passhelper docker disable --registry ghcr.io
+    """  # noqa: D301 - click marks a verbatim paragraph so
+    changes = dockerconfig.stop_using_pass(os.environ, registries)
+    file = dockerconfig.path(os.environ)
+    output.say(f"removed {', '.join(changes)} from {file}" if changes else f"{file} does not name pass there")
+    for route in _of(registries):
+        name = "registries that it does not name" if route.server == OTHERS else route.server
+        if route.source == "automatic":
+            output.warn(
+                f"docker now chooses a helper for {name} by itself: {route.helper}; it does so while "
+                f"docker-credential-{route.helper} is on PATH and the file has no auths, credsStore or credHelpers"
+            )
+        elif route.helper == dockerconfig.HELPER:
+            output.warn(f"{name} is still served by pass, through {route.source}")
+
+
+def _of(registries: tuple[str, ...]) -> list[Route]:
+    """Find the routes that a command was about; all the others' one where it named none."""
+    wanted = {dockerconfig.server_name(registry) for registry in registries} or {OTHERS}
+    found = {route.server: route for route in routes(os.environ)}
+    return [found.get(server) or replace(found[OTHERS], server=server) for server in sorted(wanted)]

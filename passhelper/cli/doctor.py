@@ -1,0 +1,59 @@
+"""``passhelper doctor``."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from passhelper.cli import output
+from passhelper.machine.doctor import metrics, report
+from passhelper.machine.doctor.model import Severity
+from passhelper.machine.doctor.patient import Patient
+from passhelper.protocol import printable
+
+_COLOURS = {Severity.NOTE.word: "green", Severity.FAILED.word: "red", report.NOT_CHECKED: "bright_black"}
+
+
+@click.command()
+@click.option("--fix", is_flag=True, help="Repair what is safe to repair, and say what was done.")
+@click.option("--lead", default=30, metavar="DAYS", type=click.IntRange(0, 36500), help="Warn so early of an expiry.")
+@click.option("--json", "as_json", is_flag=True, help="Report for programs.")
+@click.option("--prometheus", is_flag=True, help="Print metrics for a textfile collector; exits with 0.")
+def doctor(*, fix: bool, lead: int, as_json: bool, prometheus: bool) -> int:
+    """Find out why something does not work, and what to do.
+
+    Looks at gpg, the keys, the store, its git repository and Docker's configuration; nothing asks, nothing
+    takes longer than a few seconds, and only --fix changes anything: modes, the form of .gpg-id
+    files, and a lock file that a dead git has left.
+
+    \b
+    Examples:
+      passhelper doctor
+      passhelper doctor --fix
+      passhelper doctor --prometheus > /var/lib/prometheus/node-exporter/passhelper.prom
+    """  # noqa: D301 - click marks a verbatim paragraph so
+    if as_json and prometheus:
+        raise click.UsageError("--json and --prometheus exclude each other")
+    environ = dict(os.environ)
+    repaired = report.repair(environ, lead) if fix else []
+    patient = Patient(environ, lead)
+    results = report.examine(patient)
+    if prometheus:
+        output.say(metrics.write(patient, results).rstrip("\n"))
+        return 0
+    if as_json:
+        output.envelope("doctor", report.document(results, repaired))
+    else:
+        for name, phrase in repaired:
+            _line("fixed", name, phrase)
+        for status, name, text in report.lines(results):
+            _line(status, name, text)
+    return report.exit_code(results)
+
+
+def _line(status: str, name: str, text: str) -> None:
+    word = f"{status:<12}"
+    if not os.environ.get("NO_COLOR"):
+        word = click.style(word, fg=_COLOURS.get(status, "yellow"))
+    output.say(f"{word}  {name:<16}  {printable(text)}")

@@ -1,0 +1,150 @@
+"""``passhelper import`` and ``passhelper export``."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from passhelper.cli import output
+from passhelper.client import ProgramHelper
+from passhelper.errors import ConfigurationError, DockerError
+from passhelper.machine import dockerconfig, launcher, migrate, plaintext, userfile
+from passhelper.machine import export as exporting
+from passhelper.protocol import printable
+from passhelper.store.helper import PROGRAM, PassHelper
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_HERE = "\0here"  # --docker-config without a value: Docker's own file
+_FILE = "Move plain text out of this file; out of Docker's own config.json without FILE."
+_FOR_PODMAN = "for podman and skopeo run: passhelper setup --containers"
+_SECONDS = 5.0  # for a program that is asked for its version
+_VERBS = {"stored": "stored", "kept": "the store already had", "would-store": "would store"}
+
+
+@click.command("import")
+@click.option("--docker-config", "file", is_flag=False, flag_value=_HERE, metavar="[FILE]", help=_FILE)
+@click.option("--docker-auth-config", "variable", is_flag=True, help="Copy from the variable DOCKER_AUTH_CONFIG.")
+@click.option("--from", "name", metavar="NAME", help="Copy from docker-credential-NAME.")
+@click.option("--replace", is_flag=True, help="Overwrite another credential that the store has for a server.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and change nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Report for programs.")
+def import_(  # noqa: PLR0913 - one argument per option
+    *, file: str | None, variable: bool, name: str | None, replace: bool, dry_run: bool, as_json: bool
+) -> None:
+    """Bring in credentials from Docker's configuration or from another helper.
+
+    Each is read back from the store before it counts. A file is changed only when all of its
+    credentials are in the store; another helper keeps what it has.
+
+    \b
+    Examples:
+      passhelper import --docker-config --dry-run
+      passhelper import --docker-config ~/.config/containers/auth.json
+      passhelper import --from secretservice
+    """  # noqa: D301 - click marks a verbatim paragraph so
+    if [file is not None, variable, name is not None].count(True) != 1:
+        raise click.UsageError("choose one of --docker-config, --docker-auth-config and --from")
+    path = dockerconfig.path(os.environ) if file == _HERE else os.path.abspath(file or "")
+    importer = migrate.Importer(PassHelper(dict(os.environ), output.warn), replace=replace, dry_run=dry_run)
+    found: Iterable[migrate.Report]
+    if name is not None:
+        found = migrate.copy_helper(_source(name), importer)
+    elif variable:
+        found = migrate.copy_text(_variable(), plaintext.VARIABLE, importer)
+    else:
+        found = migrate.move_file(path, importer, dry_run=dry_run)
+    reports = []
+    for report in found:  # one after the other: another helper may take its time
+        reports.append(report)
+        _print(report, as_json=as_json)
+    if as_json:
+        output.envelope("import", {"dry_run": dry_run, "credentials": [_document(report) for report in reports]})
+    elif not reports:
+        output.say("there is nothing to import")
+    if file is not None and reports:
+        _conclude(path, reports, dry_run=dry_run, as_json=as_json)
+    failed = sum(1 for report in reports if report.error is not None)
+    if failed:
+        raise DockerError(f"{failed} of {len(reports)} credentials were not imported", "see above for each of them")
+
+
+def _source(name: str) -> ProgramHelper:
+    source = ProgramHelper.find(name)
+    if os.path.basename(source.program) == PROGRAM and launcher.is_ours(source.program, os.environ, _SECONDS):
+        raise ConfigurationError(
+            f"{source.program} is passhelper itself, and reads the same store", "name another helper"
+        )
+    return source
+
+
+def _variable() -> str:
+    text = os.environ.get(plaintext.VARIABLE)
+    if not text:
+        raise ConfigurationError(f"{plaintext.VARIABLE} is not set", "set it, or give --docker-config")
+    return text
+
+
+def _print(report: migrate.Report, *, as_json: bool) -> None:
+    server, username = printable(report.server), printable(report.username)
+    if report.error is not None:
+        output.error(type(report.error)(f"{server}: {report.error.cause}", report.error.remedy))
+    elif not as_json:
+        output.say(f"{_VERBS[report.result]} the credential of {username} for {server}")
+
+
+def _document(report: migrate.Report) -> dict[str, object]:
+    document = asdict(report)
+    document["error"] = str(report.error) if report.error is not None else None
+    return document
+
+
+def _conclude(path: str, reports: list[migrate.Report], *, dry_run: bool, as_json: bool) -> None:
+    if not dry_run and not as_json:
+        output.say(f"blanked {len(reports)} in {path}")
+    left = migrate.unserved(path, [report.server for report in reports])
+    if left:
+        others = f" and {len(left) - 1} more" if len(left) > 1 else ""
+        is_dockers = path == dockerconfig.path(os.environ)
+        remedy = "run: passhelper docker enable" if is_dockers else _FOR_PODMAN
+        output.warn(f"{path} does not name pass for {printable(left[0])}{others}; {remedy}")
+
+
+@click.command()
+@click.option("--format", "form", type=click.Choice(exporting.FORMATS), required=True, help="What to write.")
+@click.option("--server", "servers", multiple=True, metavar="S", help="Only this server. Repeatable.")
+@click.option("--output", "path", metavar="FILE", default="", help="A file, mode 0600, instead of stdout.")
+@click.option("--force", is_flag=True, help="Write to a terminal, to a file that others can read, over another file.")
+def export(*, form: str, servers: tuple[str, ...], path: str, force: bool) -> None:
+    """Write credentials for tools that cannot run a credential helper.
+
+    The output holds the secrets in plain text.
+
+    \b
+    Example:
+      passhelper export --format dockerconfigjson --server ghcr.io --output pull.json
+      kubectl create secret generic pull --type kubernetes.io/dockerconfigjson --from-file .dockerconfigjson=pull.json
+    """  # noqa: D301 - click marks a verbatim paragraph so
+    target = os.path.abspath(path) if path else ""
+    if not force:
+        if target:
+            exporting.check_file(target)
+        else:
+            exporting.check_stream(1)
+    found, failed = exporting.collect(PassHelper(dict(os.environ), output.warn), servers)
+    text = exporting.render(found, form)
+    for server, error in failed:
+        output.error(type(error)(f"{printable(server)}: {error.cause}", error.remedy))
+    if target:
+        userfile.replace(target, text.encode(), 0o600)
+        output.note(f"wrote {len(found)} to {target}")
+    else:
+        output.say(text.rstrip("\n"))
+    if failed:
+        raise DockerError(
+            f"{len(failed)} of {len(found) + len(failed)} credentials were not exported", "see above for each of them"
+        )

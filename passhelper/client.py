@@ -1,0 +1,161 @@
+"""Run any ``docker-credential-*`` program from Python, with the types of :class:`passhelper.Helper`.
+
+::
+
+    from passhelper.client import ProgramHelper
+
+    keychain = ProgramHelper.find("osxkeychain")
+    for server in keychain.list():
+        print(keychain.get(server).username)
+
+Secrets travel through pipes only. What a program says when it fails is shown, cut to one line, and
+never when a secret is in it.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from passhelper import jsontext
+from passhelper.credentials import Credentials, Helper, encodable, validate_username
+from passhelper.errors import (
+    NO_SERVER_URL,
+    NO_USERNAME,
+    NOT_FOUND,
+    ConfigurationError,
+    CredentialsNotFoundError,
+    DockerError,
+    InvalidRequestError,
+    NoServerURLError,
+    NoUsernameError,
+    PasshelperError,
+)
+from passhelper.protocol import printable
+from passhelper.store.child import clean_environ, find_program, finish, start
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+PREFIX = "docker-credential-"
+SECONDS = 30.0  # for one verb; the only client with a limit, testcontainers-java, has the same
+_MATCHED: dict[str, Callable[[], PasshelperError]] = {
+    NOT_FOUND: CredentialsNotFoundError,
+    NO_SERVER_URL: NoServerURLError,
+    NO_USERNAME: NoUsernameError,
+}
+_OPENING = "{["  # of a document: what a failing program says is a sentence, or it may hold a secret
+
+
+def short_name(name: str) -> str:
+    """Check a helper's name, as it stands in ``credsStore``; the program's full name is one too.
+
+    Raises:
+        ConfigurationError: it would lead outside the directories of PATH.
+    """
+    short = name.removeprefix(PREFIX)
+    if not short or not short.isprintable() or any(char in "/\\ " for char in short):
+        raise ConfigurationError(
+            f"{printable(name)!r} is no name of a credential helper", "name it as docker does, such as secretservice"
+        )
+    return short
+
+
+class ProgramHelper(Helper):
+    """A ``docker-credential-*`` program.
+
+    Args:
+        program: its absolute path.
+        environ: its environment, from which passphrases of ours are taken out; the process's by default.
+        seconds: how long one verb may take.
+    """
+
+    def __init__(self, program: str, environ: Mapping[str, str] | None = None, seconds: float = SECONDS) -> None:
+        self.program = program
+        self._environ = clean_environ(os.environ if environ is None else environ)
+        self._seconds = seconds
+
+    @classmethod
+    def find(cls, name: str, environ: Mapping[str, str] | None = None, seconds: float = SECONDS) -> ProgramHelper:
+        """Find the program of a name, such as ``secretservice``, on PATH.
+
+        Raises:
+            ConfigurationError: there is none.
+        """
+        environ = os.environ if environ is None else environ
+        program = PREFIX + short_name(name)
+        path = find_program((program,), environ)
+        if path is None:
+            raise ConfigurationError(f"{program} is not on PATH", "install it, or add its directory to PATH")
+        return cls(path, environ, seconds)
+
+    def store(self, credentials: Credentials) -> None:
+        """Let the program keep a credential."""
+        document = {"ServerURL": credentials.server, "Username": credentials.username, "Secret": credentials.secret}
+        self._run("store", jsontext.render(document), hidden=credentials.secret)
+
+    def get(self, server: str) -> Credentials:
+        """Ask the program for the credential of a server.
+
+        An answer with neither user nor secret means that there is none: Docker's helper for ``pass``
+        0.6.4 says so.
+        """
+        document = self._document("get", self._run("get", server))
+        fields = {key.lower(): value for key, value in document.items()}
+        username, secret = fields.get("username"), fields.get("secret")
+        if not isinstance(username, str) or not isinstance(secret, str) or not encodable(secret):
+            raise self._failed("get", "its answer is no credential")
+        if not username and not secret:
+            raise CredentialsNotFoundError
+        try:
+            return Credentials(server, validate_username(username), secret)
+        except InvalidRequestError as error:
+            raise self._failed("get", error.cause) from None
+
+    def erase(self, server: str) -> None:
+        """Let the program forget a server. Many programs fail when they do not know it."""
+        self._run("erase", server)
+
+    def list(self) -> dict[str, str]:
+        """Ask the program for all servers and their users, exactly as it names them."""
+        answer = self._run("list", "")
+        document = self._document("list", answer) if answer.strip() not in ("", "null") else {}
+        return {server: username if isinstance(username, str) else "" for server, username in document.items()}
+
+    def _run(self, verb: str, request: str, *, hidden: str = "") -> str:
+        """Run one verb; give its answer.
+
+        Raises:
+            PasshelperError: it failed; the three messages that clients compare become our errors.
+        """
+        child = start([self.program, verb], self._environ, stdin=request.encode())
+        finish([child], self._seconds)
+        if child.timed_out:
+            raise DockerError(
+                f"{self.program} {verb} gave no answer within {self._seconds:g} seconds", "run it by hand to see why"
+            )
+        if child.overflow:
+            raise self._failed(verb, "it says too much")
+        answer = bytes(child.stdout).decode(errors="replace")
+        if child.returncode == 0:
+            return answer
+        said = answer.strip()
+        matched = _MATCHED.get(said)
+        if matched is not None:
+            raise matched()
+        reason = said or bytes(child.stderr).decode(errors="replace").strip()
+        if not reason or reason[0] in _OPENING or (hidden and hidden in reason):
+            reason = f"exit status {child.returncode}"
+        raise self._failed(verb, printable(" ".join(reason.split())))
+
+    def _document(self, verb: str, answer: str) -> dict[str, object]:
+        try:
+            document = jsontext.parse(answer)
+        except ValueError:
+            document = None
+        if not isinstance(document, dict):
+            raise self._failed(verb, "its answer is no JSON object")
+        return document
+
+    def _failed(self, verb: str, reason: str) -> DockerError:
+        return DockerError(f"{self.program} {verb} failed: {reason}")

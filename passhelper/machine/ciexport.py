@@ -1,0 +1,78 @@
+"""Hand a runner's settings to what comes after: the shell, GitHub's later steps, a dotenv file.
+
+They are names of directories and nothing else: no key and no passphrase is among them.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from passhelper.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def shell_lines(settings: Mapping[str, str]) -> list[str]:
+    """Write settings for ``eval`` of any POSIX shell."""
+    return [f"export {name}={_quoted(value)}" for name, value in settings.items()]
+
+
+def check(settings: Mapping[str, str]) -> None:
+    """Refuse values that would mean something else in a file of lines.
+
+    Raises:
+        ConfigurationError: one has a control character.
+    """
+    for name, value in settings.items():
+        if any(char < " " or char == "\x7f" for char in value):
+            raise ConfigurationError(f"{name} would hold a control character", f"check {name}")
+
+
+def append(environ: Mapping[str, str], settings: Mapping[str, str], folder: str, env_file: str) -> list[str]:
+    """Append settings to the files that later steps read.
+
+    Args:
+        environ: where ``GITHUB_ENV`` and ``GITHUB_PATH`` come from.
+        settings: by name.
+        folder: the directory that ``PATH`` begins with.
+        env_file: a dotenv file of the user's choice, empty for none.
+
+    Returns:
+        the files.
+
+    Raises:
+        ConfigurationError: one cannot be written.
+    """
+    github, path_file = environ.get("GITHUB_ENV", ""), environ.get("GITHUB_PATH", "")
+    done = []
+    if github:
+        # GitHub puts its directories before those of PATH, so that file counts where there is one.
+        names = [name for name in settings if not (path_file and name == "PATH")]
+        _append(github, "".join(f"{name}={settings[name]}\n" for name in names))
+        done.append(github)
+    if path_file:
+        _append(path_file, f"{folder}\n")
+        done.append(path_file)
+    if env_file:
+        _append(env_file, "".join(f"{name}={value}\n" for name, value in settings.items()))
+        done.append(env_file)
+    return done
+
+
+def _append(path: str, text: str) -> None:
+    try:
+        with open(os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600), "r+b", buffering=0) as file:
+            size = file.seek(0, os.SEEK_END)
+            if size:
+                file.seek(size - 1)
+                if file.read(1) != b"\n":
+                    text = "\n" + text
+            file.write(text.encode(errors="surrogateescape"))
+    except OSError as error:
+        raise ConfigurationError(f"cannot write {path}: {error.strerror}", "check its owner and mode") from error
+
+
+def _quoted(word: str) -> str:
+    return "'" + word.replace("'", "'\\''") + "'"

@@ -1,0 +1,220 @@
+"""The private directory that ``setup --ci`` makes, and how it goes again.
+
+It holds the runner's secret key, so it lies in memory where the machine has such a place, and on a
+path so short that the agent's sockets fit. A mark inside says who made it; ``teardown`` touches nothing
+without one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import stat
+import sys
+import tempfile
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from passhelper.errors import ConfigurationError
+from passhelper.machine import wipe
+from passhelper.store.diagnose import MAX_SOCKET_PATH
+from passhelper.store.helper import PROGRAM
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+VARIABLE = "PASSHELPER_CI_DIR"
+MARK = ".passhelper-ci"
+_PREFIX = "passhelper-ci-"
+_RANDOM = 8  # characters that tempfile appends
+_LONGEST_SOCKET = "S.gpg-agent.browser"
+_SHARED_MEMORY = "/dev/shm"  # noqa: S108 - a directory of our own is made in it, with a name nobody can guess
+_SHORT = ("/tmp", "/var/tmp")  # noqa: S108 - as above
+_VERSION = 1
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+
+
+@dataclass
+class Home:
+    """One runner's directory.
+
+    Attributes:
+        path: the directory itself, mode 0700.
+        bin: where ``docker-credential-pass`` goes; elsewhere if no program may run in ``path``.
+        store: the password store that the runner uses.
+        made_store: whether ``setup --ci`` made that store.
+        agent: the process id of its gpg-agent, 0 before there is one.
+    """
+
+    path: str
+    bin: str
+    store: str = ""
+    made_store: bool = False
+    agent: int = 0
+
+    @property
+    def gnupg(self) -> str:
+        """Its ``GNUPGHOME``."""
+        return os.path.join(self.path, "gnupg")
+
+    @property
+    def docker(self) -> str:
+        """Its ``DOCKER_CONFIG``."""
+        return os.path.join(self.path, "docker")
+
+    @property
+    def auth_file(self) -> str:
+        """Its ``REGISTRY_AUTH_FILE``."""
+        return os.path.join(self.path, "auth.json")
+
+    def save(self) -> None:
+        """Write the mark: what belongs to this runner and has to go with it."""
+        text = json.dumps({"version": _VERSION, **asdict(self)})
+        temporary = os.path.join(self.path, MARK + ".new")
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+            file.write(text + "\n")
+        os.replace(temporary, os.path.join(self.path, MARK))
+
+    def erase(self) -> None:
+        """Overwrite what may be secret and remove all of it, the mark last: an interrupted run can be repeated."""
+        # Not the store: it holds ciphertext, and git may share the inodes of its objects.
+        for folder in (self.gnupg, self.docker):
+            wipe.overwrite_below(folder)
+        wipe.overwrite(self.auth_file)
+        for name in os.listdir(self.path):
+            if name != MARK:
+                wipe.remove(os.path.join(self.path, name))
+        if os.path.dirname(self.bin) != self.path:
+            _remove_bin(self.bin)
+        wipe.remove(os.path.join(self.path, MARK))
+        os.rmdir(self.path)
+
+
+def create(environ: Mapping[str, str], warn: Callable[[str], None]) -> Home:
+    """Make the directory, with its mark.
+
+    Args:
+        environ: where ``XDG_RUNTIME_DIR``, ``RUNNER_TEMP`` and ``TMPDIR`` come from.
+        warn: takes one line for the user.
+
+    Raises:
+        ConfigurationError: no place would do.
+    """
+    if sys.platform == "win32":
+        raise ConfigurationError("setup --ci does not work on Windows", "run: passhelper setup")
+    for base, is_memory in _bases(environ):
+        try:
+            path = tempfile.mkdtemp(prefix=_PREFIX, dir=base)
+        except OSError:
+            continue  # full, read-only: the next one
+        try:
+            home = Home(path, os.path.join(path, "bin") if _may_run(path) else _bin_elsewhere(environ))
+            home.save()
+            os.mkdir(home.gnupg, 0o700)
+            os.mkdir(home.docker, 0o700)
+        except BaseException:
+            shutil.rmtree(path, ignore_errors=True)
+            raise
+        if not is_memory:
+            warn(f"neither XDG_RUNTIME_DIR nor {_SHARED_MEMORY} can be used, so the key lies on disk: {path}")
+        return home
+    raise ConfigurationError(
+        "no private directory can be made for the key: XDG_RUNTIME_DIR, "
+        f"{_SHARED_MEMORY}, the temp directory and {_SHORT[0]} are missing, read-only, too long or other users'",
+        "set XDG_RUNTIME_DIR to a directory of your own with a short path",
+    )
+
+
+def load(path: str) -> Home | None:
+    """Find the directory that ``setup --ci`` made.
+
+    Returns:
+        None if it is gone.
+
+    Raises:
+        ConfigurationError: it is something else.
+    """
+    refusal = ConfigurationError(
+        f"{path} was not made by passhelper setup --ci for this user, so it is left as it is", f"unset {VARIABLE}"
+    )
+    if not os.path.isabs(path):
+        raise refusal
+    try:
+        facts = os.lstat(path)
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != _user() or stat.S_IMODE(facts.st_mode) != 0o700:
+        raise refusal
+    try:
+        with open(os.open(os.path.join(path, MARK), os.O_RDONLY | _NO_LINK), encoding="utf-8") as file:
+            found = json.load(file)
+        if found.pop("version") != _VERSION or found["path"] != path:
+            raise refusal
+        return Home(**found)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise refusal from None
+
+
+def _user() -> int:
+    if sys.platform == "win32":
+        return 0  # as os.stat has it there
+    return os.geteuid()
+
+
+def _bases(environ: Mapping[str, str]) -> Iterator[tuple[str, bool]]:
+    """List the places to try, each with whether it is in memory."""
+    candidates = [(environ.get("XDG_RUNTIME_DIR", ""), True), (_SHARED_MEMORY, True)]
+    candidates += [(path, False) for path in _temporary(environ)]
+    for base, is_memory in candidates:
+        if os.path.isabs(base) and _is_safe(base, private=base == environ.get("XDG_RUNTIME_DIR")):
+            real = os.path.realpath(base)
+            longest = os.path.join(real, _PREFIX + "x" * _RANDOM, "gnupg", _LONGEST_SOCKET)
+            if len(os.fsencode(longest)) <= MAX_SOCKET_PATH:
+                yield real, is_memory
+
+
+def _temporary(environ: Mapping[str, str]) -> list[str]:
+    return [environ.get("RUNNER_TEMP", ""), environ.get("TMPDIR", ""), *_SHORT]
+
+
+def _is_safe(base: str, *, private: bool) -> bool:
+    """Tell whether nobody else can take away what is made in a directory."""
+    try:
+        facts = os.stat(base)
+    except OSError:
+        return False
+    owners = (_user(),) if private else (0, _user())
+    writable = facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    is_shared_badly = writable and not facts.st_mode & stat.S_ISVTX
+    return stat.S_ISDIR(facts.st_mode) and facts.st_uid in owners and not is_shared_badly
+
+
+def _may_run(path: str) -> bool:
+    """Tell whether programs may run in a directory; Docker mounts a container's ``/dev/shm`` so that none may."""
+    if sys.platform == "win32":
+        return True
+    return not os.statvfs(path).f_flag & getattr(os, "ST_NOEXEC", 0)
+
+
+def _bin_elsewhere(environ: Mapping[str, str]) -> str:
+    for base in _temporary(environ):
+        if os.path.isabs(base) and _is_safe(base, private=False) and _may_run(base):
+            try:
+                return tempfile.mkdtemp(prefix=f"{_PREFIX}bin-", dir=base)
+            except OSError:
+                continue
+    raise ConfigurationError(
+        f"no temp directory lets programs run, so there is no place for {PROGRAM}",
+        "set TMPDIR to a directory that is not mounted noexec",
+    )
+
+
+def _remove_bin(folder: str) -> None:
+    """Remove a directory of :func:`_bin_elsewhere`; it holds one file."""
+    if os.path.basename(folder).startswith(f"{_PREFIX}bin-") and not os.path.islink(folder):
+        wipe.remove(os.path.join(folder, PROGRAM))
+        try:
+            os.rmdir(folder)
+        except OSError:
+            pass  # gone already, or somebody has put a file of his own there

@@ -1,0 +1,185 @@
+"""The credentials in the store; all but one check read only names and packet headers, without gpg."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+from passhelper.errors import PasshelperError
+from passhelper.machine.doctor.model import Check, Finding, NotCheckedError, Severity
+from passhelper.machine.doctor.patient import Patient
+from passhelper.protocol import printable
+from passhelper.registry import normalize
+from passhelper.store import layout, packets
+from passhelper.store.child import finish
+from passhelper.store.store import BINDING, binding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from passhelper.store.store import Entry
+
+_SHOWN = 3  # names in a finding; the rest is counted
+_AT_ONCE = 4  # gpg processes side by side
+_SECONDS = 5.0  # for looking into entries
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(map(printable, names[:_SHOWN])) + more
+
+
+def _all(patient: Patient) -> list[Entry]:
+    return [entry for several in patient.entries.values() for entry in several]
+
+
+def _relative(patient: Patient, entry: Entry) -> str:
+    return os.path.relpath(entry.path, patient.store.folder)
+
+
+def _names(patient: Patient) -> Iterator[Finding]:
+    for name in patient.directories:
+        if layout.decode_server(name) is None and not name.startswith("."):
+            path = os.path.join(patient.store.folder, printable(name))
+            yield Finding(f"{path} is no server's name, so nothing in it is found", "look into it, then remove it")
+
+
+def _headers(patient: Patient) -> Iterator[Finding]:
+    for trouble in patient.headers.values():
+        if isinstance(trouble, PasshelperError):
+            yield Finding(trouble.cause, trouble.remedy)
+
+
+def _users(patient: Patient) -> Iterator[Finding]:
+    for name, several in patient.entries.items():
+        if len(several) > 1:
+            server = printable(layout.decode_server(name) or name)
+            users = [entry.username for entry in several]
+            yield Finding(f"{server} has {len(users)} users ({_few(users)}), and {printable(users[0])} is served",
+                          f"keep one: passhelper login {server} -u USER")  # fmt: skip
+
+
+def _classes(patient: Patient) -> Iterator[Finding]:
+    classes: dict[object, dict[str, str]] = {}
+    for entry in patient.store.walk():
+        place = normalize(entry.server)
+        if place is not None:
+            classes.setdefault(place, {})[entry.server] = entry.username
+    for servers in classes.values():
+        if len(set(servers.values())) > 1:
+            named = _few([f"{server} ({user})" for server, user in sorted(servers.items())])
+            yield Finding(f"the same registry under several names, with different users: {named}",
+                          f"erase those that you do not mean: passhelper logout {printable(min(servers))}")  # fmt: skip
+
+
+def _readable(patient: Patient) -> Iterator[Finding]:
+    own = {key_id for key in patient.ring.own() if key.is_own for key_id in key.key_ids} | {packets.HIDDEN}
+    closed = [
+        _relative(patient, entry)
+        for entry in _all(patient)
+        if isinstance(ids := patient.headers[entry.path], tuple) and not own.intersection(ids)
+    ]
+    if closed:
+        yield Finding(f"{len(closed)} entries are encrypted to none of this machine's keys: {_few(closed)}",
+                      "ask a member to add this machine's key to their recipients and to store them again")  # fmt: skip
+
+
+def drifted(patient: Patient) -> list[Entry]:
+    """List the entries whose readers are not those that their ``.gpg-id`` names.
+
+    A recipient whose key is not in this keyring is no reason to call an entry wrong, nor is a hidden id.
+
+    Raises:
+        StoreError: the recipients of an entry cannot be found.
+    """
+    wanted: dict[str, tuple[list[set[str]], bool]] = {}
+    known = {key_id for key in patient.ring.all() for key_id in key.key_ids}
+    found = []
+    for name, several in patient.entries.items():
+        for entry in several:
+            ids = patient.headers[entry.path]
+            if not isinstance(ids, tuple):
+                continue
+            source = patient.effective(name)
+            if source.label not in wanted:
+                keys = [patient.ring.find(line) for line in source.keys]
+                readers = [{key_id for key in meant for key_id in key.key_ids} for meant in keys if meant]
+                wanted[source.label] = readers, len(readers) < len(keys)
+            readers, has_unknown = wanted[source.label]
+            there = set(ids) - {packets.HIDDEN}
+            is_missing = packets.HIDDEN not in ids and not all(reader & there for reader in readers)
+            extra = there.difference(*readers)
+            if has_unknown:  # the id may be that of the key that is missing here
+                extra &= known
+            if is_missing or extra:
+                found.append(entry)
+    return found
+
+
+def _drift(patient: Patient) -> Iterator[Finding]:
+    entries = drifted(patient)
+    if entries:
+        names = _few([entry.server for entry in entries])
+        yield Finding(f"{len(entries)} entries are not encrypted to exactly their recipients: {names}",
+                      "store each again: passhelper login SERVER -u USER")  # fmt: skip
+
+
+def _bound(patient: Patient) -> Iterator[Finding]:
+    """Decrypt what opens without a prompt, for a bounded time, and look at the name inside."""
+    whole = _all(patient)
+    if not whole:
+        return
+    unbound, moved, seen = 0, [], 0
+    end = time.monotonic() + _SECONDS
+    for at in range(0, len(whole), _AT_ONCE):
+        if time.monotonic() > end:
+            break
+        for entry, name in _inner_names(patient, whole[at : at + _AT_ONCE]):
+            seen += 1
+            if name.startswith(BINDING) and name != binding(entry.server, entry.username):
+                moved.append(_relative(patient, entry))
+            unbound += not name.startswith(BINDING)
+    if not seen:
+        raise NotCheckedError("no entry opens without a prompt")
+    if moved:
+        yield Finding(f"{len(moved)} entries were moved here from another server: {_few(moved)}",
+                      "do not use them; find out who moved them, then erase and store them again",
+                      Severity.FAILED)  # fmt: skip
+    if unbound:
+        looked = f" of {seen} that were looked at" if seen < len(whole) else f" of {seen}"
+        yield Finding(f"{unbound} entries{looked} are not bound to their server",
+                      "store them again with passhelper; until then a copy of one serves another server")  # fmt: skip
+
+
+def _inner_names(patient: Patient, entries: Sequence[Entry]) -> Iterator[tuple[Entry, str]]:
+    running = []
+    for entry in entries:
+        if isinstance(patient.headers[entry.path], tuple):
+            descriptor = patient.store.open(entry)
+            try:
+                running.append((entry, patient.gpg.start_decrypt(descriptor, prompt=False)))
+            finally:
+                os.close(descriptor)
+    finish([child for _, child in running], _SECONDS)
+    for entry, child in running:
+        try:
+            yield entry, patient.gpg.plaintext(child, _relative(patient, entry)).name
+        except PasshelperError:
+            continue  # locked, or for other keys: other checks say so
+
+
+CHECKS = (
+    Check("store.names", "every directory is the name of a server", Severity.WARNING, _names, ("store.path",)),
+    Check("store.entries", "no entry is empty, corrupt or not encrypted", Severity.FAILED, _headers,
+          ("store.path",)),
+    Check("store.users", "one user for each server", Severity.WARNING, _users, ("store.path",)),
+    Check("store.classes", "no registry under several names with different users", Severity.WARNING, _classes,
+          ("store.path",)),
+    Check("store.readable", "this machine's keys open every entry, by their key ids", Severity.WARNING, _readable,
+          ("key.own", "store.path")),
+    Check("store.drift", "every entry is encrypted to exactly its recipients, by their key ids", Severity.DRIFT, _drift,
+          ("gpg.agent", "store.recipients")),
+    Check("store.bound", "every entry that opens without a prompt is bound to its server; looks for at most 5 s",
+          Severity.WARNING, _bound, ("key.locked",)),
+)  # fmt: skip

@@ -1,0 +1,176 @@
+"""The store's git repository; nothing here asks anybody, and a remote has five seconds."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+from passhelper.errors import GitError
+from passhelper.machine.doctor.model import Check, Finding, NotCheckedError, Severity
+from passhelper.machine.doctor.patient import LIMIT, Patient
+from passhelper.protocol import printable
+from passhelper.store import diagnose, layout, recipients, repository, trust
+from passhelper.store.commit import STALE_LOCK
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_WATCH = 1.0  # seconds for which a lock file must not change before it is taken away
+
+
+def _program(patient: Patient) -> Iterator[Finding]:
+    root = patient.place.root
+    repository.program(patient.environ)
+    child = patient.git("rev-parse", "--git-dir")
+    if b"dubious ownership" in child.stderr:
+        raise GitError(
+            f"git refuses the store: it belongs to uid {os.stat(root).st_uid}",
+            f"run: git config --global --add safe.directory {root}",
+        )
+    if child.returncode != 0:
+        raise GitError(f"git cannot read {root}: {diagnose.last_line(child)}", f"run: git -C {root} status")
+    yield from ()
+
+
+def _identity(patient: Patient) -> Iterator[Finding]:
+    for kind in ("GIT_AUTHOR_IDENT", "GIT_COMMITTER_IDENT"):
+        if patient.git("-c", "user.useConfigOnly=true", "var", kind).returncode != 0:
+            yield Finding("git knows no user.name and user.email, so changes are committed as passhelper",
+                          'run: git config --global user.name "NAME", and the same for user.email')  # fmt: skip
+            return
+
+
+def _lock_path(patient: Patient) -> str:
+    return os.path.join(patient.place.git_dir, "index.lock")
+
+
+def _is_stale(path: str) -> bool:
+    try:
+        return time.time() - os.stat(path).st_mtime >= STALE_LOCK
+    except FileNotFoundError:
+        return False
+
+
+def _lock(patient: Patient) -> Iterator[Finding]:
+    path = _lock_path(patient)
+    if _is_stale(path):
+        cause = f"{path} was left behind by a git that no longer runs"
+        yield Finding(cause, f"run: passhelper doctor --fix, or rm {path}")
+
+
+def _fix_lock(patient: Patient) -> list[str]:
+    path = _lock_path(patient)
+    with patient.store.lock(patient.place):
+        before = os.stat(path)
+        time.sleep(_WATCH)
+        after = os.stat(path)
+        if not _is_stale(path) or (before.st_ino, before.st_mtime_ns) != (after.st_ino, after.st_mtime_ns):
+            return []
+        os.unlink(path)
+    return [f"removed {path}"]
+
+
+def _pending(patient: Patient) -> Iterator[Finding]:
+    try:
+        with open(patient.place.pending, "rb") as file:
+            count = len([path for path in file.read().split(b"\0") if path])
+    except FileNotFoundError:
+        return
+    if count:
+        yield Finding(f"{count} changes wait for their commit", "store or erase a credential: that commits them too")
+
+
+def _changes(patient: Patient) -> Iterator[Finding]:
+    root, store = patient.place.root, patient.store
+    ours = [path for path in (store.folder, os.path.join(store.root, recipients.FILE)) if os.path.lexists(path)]
+    inside = [os.path.relpath(path, root) for path in ours if path == root or path.startswith(root + os.sep)]
+    child = patient.git("status", "--porcelain", "-z", "--no-renames", "--untracked-files=all", "--", *inside)
+    if child.returncode != 0:
+        raise GitError(f"git cannot tell what changed in {root}: {diagnose.last_line(child)}")
+    names = [os.fsdecode(line[3:]) for line in bytes(child.stdout).split(b"\0") if line]
+    names = [name for name in names if name.endswith((layout.SUFFIX, recipients.FILE))]
+    if names:
+        yield Finding(f"{len(names)} files of the store are not committed as they are, such as {printable(names[0])}",
+                      f"look: git -C {root} status")  # fmt: skip
+
+
+def _text(patient: Patient, *arguments: str) -> str:
+    child = patient.git(*arguments)
+    return child.stdout.decode(errors="replace").strip() if child.returncode == 0 else ""
+
+
+def _ssh(patient: Patient) -> dict[str, str]:
+    """Give the effective ssh command the option that keeps it from asking."""
+    told = patient.environ.get("GIT_SSH_COMMAND") or _text(patient, "config", "core.sshCommand")
+    if not told and patient.environ.get("GIT_SSH"):
+        return {}
+    return {"GIT_SSH_COMMAND": f"{told or 'ssh'} -oBatchMode=yes"}
+
+
+def _remote(patient: Patient) -> Iterator[Finding]:
+    branch = _text(patient, "symbolic-ref", "--short", "HEAD")
+    remotes = _text(patient, "remote").split()
+    if not remotes or not branch:
+        raise NotCheckedError("the store has no remote" if branch else "the store is on no branch")
+    remote = _text(patient, "config", f"branch.{branch}.remote") or ("origin" if "origin" in remotes else remotes[0])
+    ref = _text(patient, "config", f"branch.{branch}.merge") or f"refs/heads/{branch}"
+    child = patient.git("-c", "protocol.ext.allow=never", "ls-remote", "--", remote, ref, **_ssh(patient))
+    if child.timed_out or child.returncode != 0:
+        why = f"no answer within {LIMIT:g} s" if child.timed_out else diagnose.last_line(child)
+        yield Finding(f"remote {printable(remote)} cannot be reached: {why}",
+                      f"look: git -C {patient.place.root} fetch {printable(remote)}")  # fmt: skip
+        return
+    theirs = child.stdout.decode(errors="replace").partition("\t")[0].strip()
+    ours = _text(patient, "rev-parse", "--verify", "--quiet", "HEAD")
+    if theirs and theirs != ours:
+        yield _compared(patient, remote, branch, theirs)
+
+
+def _compared(patient: Patient, remote: str, branch: str, theirs: str) -> Finding:
+    """Tell which side has commits that the other has not; nothing is fetched for it."""
+    if patient.git("cat-file", "-e", f"{theirs}^{{commit}}").returncode == 0:
+        is_ahead = patient.git("merge-base", "--is-ancestor", "HEAD", theirs).returncode != 0
+        is_behind = patient.git("merge-base", "--is-ancestor", theirs, "HEAD").returncode != 0
+    else:  # what was fetched last is all that is known to be common
+        is_ahead = _text(patient, "rev-list", "--count", f"refs/remotes/{remote}/{branch}..HEAD") not in ("", "0")
+        is_behind = True
+    name, git = printable(remote), f"git -C {patient.place.root}"
+    run = f"run: {git}"
+    if is_ahead and is_behind:
+        cause, remedy = f"the store and its remote {name} have diverged", f"{run} pull --rebase, then {git} push"
+        return Finding(cause, remedy, Severity.FAILED)
+    if is_behind:
+        cause = f"the remote {name} has commits that are not here"
+        return Finding(cause, f"{run} pull --ff-only", Severity.WARNING)
+    return Finding(f"the store has commits that the remote {name} has not", f"{run} push", Severity.WARNING)
+
+
+def _pins(patient: Patient) -> Iterator[Finding]:
+    pins = trust.load(patient.place.state)
+    if pins is None:
+        raise NotCheckedError("the recipients were never pinned; the first write does")
+    there = trust.current(patient.store.root)
+    changed = {}
+    for path in {**pins, **there}:
+        here, pinned = there.get(path, []), pins.get(path, [])
+        if here != pinned:
+            changed[path] = ([key for key in here if key not in pinned], [key for key in pinned if key not in here])
+    if changed:
+        cause = f"recipients changed: {trust.describe(changed, patient.gpg)}"
+        yield Finding(cause, "run: passhelper recipients accept")
+
+
+CHECKS = (
+    Check("git.program", "git is there and takes the store's repository", Severity.FAILED, _program, ("store.path",)),
+    Check("git.identity", "a name and address to commit with", Severity.WARNING, _identity, ("git.program",)),
+    Check("git.lock", "no `index.lock` that nobody holds any more", Severity.WARNING, _lock, ("git.program",),
+          _fix_lock),
+    Check("git.pending", "no change waits for its commit", Severity.WARNING, _pending, ("git.program",)),
+    Check("git.changes", "credentials and recipients are as in the last commit", Severity.WARNING, _changes,
+          ("git.program",)),
+    Check("git.remote", "the remote answers within 5 s and has not diverged", Severity.UNREACHABLE, _remote,
+          ("git.program",)),
+    Check("git.pins", "the recipients are those that this machine accepted", Severity.UNACCEPTED, _pins,
+          ("gpg.version", "gpg.home", "git.program")),
+)  # fmt: skip

@@ -1,0 +1,135 @@
+"""The keys: this machine's own, and those that the store is encrypted to."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from passhelper.errors import RecipientsError
+from passhelper.machine import agent
+from passhelper.machine.doctor.model import Check, Finding, NotCheckedError, Severity
+from passhelper.machine.doctor.patient import Patient
+from passhelper.protocol import printable
+from passhelper.store import diagnose, passphrase
+from passhelper.store.child import finish
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from passhelper.team.keys import Key
+
+_DAY = 86400
+_NAME = "passhelper-test"  # the file name inside a test message: no entry is bound to it
+
+
+def recipient_keys(patient: Patient) -> list[Key]:
+    """List the keys of this keyring that the store is encrypted to, each once."""
+    lines = dict.fromkeys(line for source in patient.sources for line in source.keys)
+    return list({key.fingerprint: key for line in lines for key in _meant(patient, line)}.values())
+
+
+def _meant(patient: Patient, line: str) -> list[Key]:
+    """Find the keys that a line may mean: those that can be encrypted to, if there are any."""
+    found = patient.ring.find(line)
+    return [key for key in found if key.can_encrypt] or found
+
+
+def _own(patient: Patient) -> Iterator[Finding]:
+    own = patient.ring.own()
+    if not own:
+        yield Finding(f"no secret key in {patient.gpg_home}", "run: passhelper setup --generate-key, or gpg --import")
+    elif not any(key.is_own for key in own):
+        for key in own:
+            told = diagnose.find_keys(patient.gpg, key.fingerprint)[0]
+            # Of a key without its encrypting secret part, gpg may still say that it is good.
+            why = told.problem or "has its decrypting secret part elsewhere"
+            yield Finding(f"key {key} {why}", told.remedy or "import that part: gpg --import KEYFILE")
+
+
+def _known(patient: Patient) -> Iterator[Finding]:
+    for source in patient.sources:
+        for line in source.keys:
+            if not patient.ring.find(line):
+                cause = f"recipient {printable(line)} in {printable(source.label)} is not in this keyring"
+                yield Finding(cause, "run: gpg --import KEYFILE")
+
+
+def _usable(patient: Patient) -> Iterator[Finding]:
+    for key in recipient_keys(patient):
+        if key.can_encrypt or key.has_expired:
+            continue
+        told = diagnose.find_keys(patient.gpg, key.fingerprint)[0]
+        yield Finding(f"recipient key {key} {told.problem}", told.remedy or "remove it from the .gpg-id that names it")
+
+
+def _expiry(patient: Patient) -> Iterator[Finding]:
+    now = time.time()
+    for key in recipient_keys(patient):
+        if not key.ends:
+            continue
+        day = diagnose.day(str(key.ends))
+        subkey = " '*'" if key.ends != key.expires else ""
+        remedy = f"extend: gpg --quick-set-expire {key.fingerprint} 1y{subkey}"
+        if not key.is_own:
+            remedy = "ask its owner to extend it, then run: gpg --import KEYFILE"
+        what = f"the encryption subkey of {key}" if subkey else f"key {key}"
+        if key.ends <= now:
+            yield Finding(f"{what} expired on {day}", remedy, Severity.FAILED)
+        elif key.ends - now < patient.lead * _DAY:
+            yield Finding(f"{what} expires on {day}, in {int((key.ends - now) // _DAY)} days", remedy)
+
+
+def _trust(patient: Patient) -> Iterator[Finding]:
+    """Encrypt nothing, exactly as ``store`` would: what gpg refuses then, it refuses here."""
+    for source in patient.sources:
+        child = patient.gpg.start_encrypt(b"", source.keys, _NAME, trusted=source.all_fingerprints)
+        finish([child], patient.gpg.timeout())
+        try:
+            patient.gpg.ciphertext(child, source.keys, source.label)
+        except RecipientsError as error:
+            yield Finding(error.cause, error.remedy or "run: gpg --lsign-key, or name keys by their full fingerprints")
+
+
+def own_recipients(patient: Patient) -> list[Key]:
+    """List the store's recipients that this machine can decrypt for."""
+    return [key for key in recipient_keys(patient) if key.is_own]
+
+
+def _store(patient: Patient) -> Iterator[Finding]:
+    if not own_recipients(patient):
+        own = next(key for key in patient.ring.own() if key.is_own)
+        yield Finding(
+            f"no secret key for the store: none of its recipients' keys is this machine's, which has {own}",
+            f"ask a member to run: passhelper recipients add {own.fingerprint}",
+        )
+
+
+def _locked(patient: Patient) -> Iterator[Finding]:
+    usable = [key for key in own_recipients(patient) if key.can_encrypt]
+    if not usable:
+        raise NotCheckedError("no own key can be encrypted to, so there is no test message")
+    source = passphrase.source(patient.environ)
+    for key in usable:
+        if agent.is_unlocked(patient.gpg, key):
+            continue
+        if source and source != "PASSHELPER_PASSPHRASE_FD" and not key.is_on_card:
+            agent.unlock(patient.gpg, key, None)  # with what is configured; says so if that is wrong
+            continue
+        severity = Severity.WARNING if patient.can_prompt else Severity.FAILED
+        yield Finding(f"GPG key {key} is locked", "run: passhelper unlock, or set PASSHELPER_PASSPHRASE_FILE", severity)
+
+
+CHECKS = (
+    Check("key.own", "a secret key that decrypts on this machine", Severity.FAILED, _own, ("gpg.agent",)),
+    Check("key.known", "the keyring holds every recipient", Severity.FAILED, _known,
+          ("gpg.agent", "store.recipients")),
+    Check("key.usable", "every recipient can be encrypted to: not sign-only, revoked or disabled", Severity.FAILED,
+          _usable, ("gpg.agent", "store.recipients")),
+    Check("key.expiry", "no recipient's key or encryption subkey has expired, or will within `--lead` days",
+          Severity.EXPIRING, _expiry, ("gpg.agent", "store.recipients")),
+    Check("key.trust", "gpg trusts the recipients that are named by e-mail address or short id", Severity.FAILED,
+          _trust, ("key.known", "key.usable", "key.expiry")),
+    Check("key.store", "one of the store's keys is this machine's", Severity.FAILED, _store,
+          ("key.own", "store.recipients")),
+    Check("key.locked", "the key decrypts without a prompt", Severity.FAILED, _locked, ("key.store",)),
+)  # fmt: skip

@@ -1,0 +1,78 @@
+"""The doctor's numbers in Prometheus' text format, for the node exporter's textfile collector."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from typing import TYPE_CHECKING
+
+from passhelper.errors import PasshelperError
+from passhelper.machine.doctor.entry_checks import drifted
+from passhelper.machine.doctor.key_checks import recipient_keys
+from passhelper.machine.doctor.model import NotCheckedError, Severity
+from passhelper.store import repository
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from passhelper.machine.doctor.patient import Patient
+    from passhelper.machine.doctor.report import Result
+
+_DAY = 86400
+
+
+def write(patient: Patient, results: Sequence[Result]) -> str:
+    """Write what a time series is worth keeping of, in Prometheus' text format.
+
+    What cannot be known here has no line; a key without an expiry has infinitely many days.
+    """
+    text = _metric("passhelper_findings", "Findings of passhelper doctor by severity.", [
+        (f'severity="{severity.word}"', sum(found.severity is severity for one in results for found in one.trouble))
+        for severity in Severity if severity is not Severity.NOTE
+    ])  # fmt: skip
+    passed = {result.check.id for result in results if not result.blocked and not result.has_failed}
+    if "store.path" in passed:
+        count = sum(map(len, patient.entries.values()))
+        text += _metric("passhelper_entries", "Credentials in the store.", [("", count)])
+        synced = _last_sync(patient)
+        if synced is not None:
+            name = "passhelper_last_sync_age_seconds"
+            text += _metric(name, "Seconds since the store's last commit or fetch.", [("", time.time() - synced)])
+    if "store.drift" in passed:
+        name = "passhelper_drifted_entries"
+        text += _metric(name, "Entries not encrypted to exactly their recipients.", [("", len(drifted(patient)))])
+        left = [(_labels(key.fingerprint, key.uid), (key.ends - time.time()) / _DAY if key.ends else math.inf)
+                for key in recipient_keys(patient)]  # fmt: skip
+        # The unit is a label: promtool takes a name in days for a mistake.
+        text += _metric("passhelper_recipient_time_left", "Days until a recipient's key expires.", left)
+    return text
+
+
+def _metric(name: str, about: str, samples: Sequence[tuple[str, float]]) -> str:
+    rows = [f"{name}{f'{{{labels}}}' if labels else ''} {_number(value)}\n" for labels, value in samples]
+    return "".join((f"# HELP {name} {about}\n", f"# TYPE {name} gauge\n", *rows))
+
+
+def _number(value: float) -> str:
+    return "+Inf" if math.isinf(value) else f"{value:.3f}".rstrip("0").rstrip(".")
+
+
+def _labels(fingerprint: str, uid: str) -> str:
+    escaped = uid.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
+    return f'fingerprint="{fingerprint}",uid="{escaped}",unit="days"'
+
+
+def _last_sync(patient: Patient) -> float | None:
+    """Find when the store last got something: from its remote, or from a commit here."""
+    try:
+        place = patient.place
+        found = patient.git("log", "-1", "--format=%ct", "HEAD")
+    except (NotCheckedError, PasshelperError):
+        return None
+    moments = [float(found.stdout)] if found.returncode == 0 and found.stdout.strip().isdigit() else []
+    try:
+        moments.append(os.stat(os.path.join(repository.common_dir(place.git_dir), "FETCH_HEAD")).st_mtime)
+    except OSError:
+        pass
+    return max(moments, default=None)

@@ -1,0 +1,144 @@
+"""Run the checks, repair what is safe to repair, and write down what was found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from passhelper.errors import PasshelperError
+from passhelper.machine.doctor.model import Check, Finding, NotCheckedError, Severity
+from passhelper.machine.doctor.patient import Patient
+from passhelper.machine.doctor.registry import CHECKS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+NOT_CHECKED = "not checked"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one check came to.
+
+    Attributes:
+        check: which.
+        findings: what it found, each with its severity; the notes of a check that passed among them.
+        blocked: why it was not made, empty if it was.
+    """
+
+    check: Check
+    findings: tuple[Finding, ...]
+    blocked: str = ""
+
+    @property
+    def trouble(self) -> tuple[Finding, ...]:
+        """The findings that are no mere notes."""
+        return tuple(found for found in self.findings if found.severity is not Severity.NOTE)
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether checks that need this one would be about its consequences."""
+        return any(found.severity is Severity.FAILED for found in self.findings)
+
+
+def examine(patient: Patient, checks: Sequence[Check] = CHECKS) -> list[Result]:
+    """Make all checks, in order."""
+    results: dict[str, Result] = {}
+    for check in checks:
+        causes = dict.fromkeys(cause for need in check.needs for cause in _causes(results[need]))
+        results[check.id] = Result(check, (), ", ".join(causes)) if causes else _made(check, patient)
+    return list(results.values())
+
+
+def _causes(needed: Result) -> list[str]:
+    """Name the first causes behind a check that did not pass."""
+    if needed.blocked:
+        return needed.blocked.split(", ")
+    return [f"{needed.check.id} failed"] if needed.has_failed else []
+
+
+def _made(check: Check, patient: Patient) -> Result:
+    found: list[Finding] = []
+    try:
+        found.extend(check.run(patient))
+    except NotCheckedError as reason:
+        if not found:
+            return Result(check, (), str(reason))
+    except PasshelperError as error:
+        found.append(Finding(error.cause, error.remedy))
+    except OSError as error:
+        place = f"{error.filename}: " if isinstance(error.filename, str) else ""
+        found.append(Finding(f"{place}{error.strerror or type(error).__name__}", "check its owner and mode"))
+    return Result(check, tuple(Finding(one.cause, one.remedy, one.severity or check.severity) for one in found))
+
+
+def repair(environ: Mapping[str, str], lead: int, checks: Sequence[Check] = CHECKS) -> list[tuple[str, str]]:
+    """Repair what is safe to repair.
+
+    Returns:
+        what was done: the check's id, and a phrase.
+    """
+    done = []
+    for result in examine(Patient(environ, lead), checks):
+        if result.trouble and result.check.fix is not None:
+            # Each repair starts from what is there now, not from what was read before the last one.
+            done += _repaired(result.check, Patient(environ, lead))
+    return done
+
+
+def _repaired(check: Check, patient: Patient) -> list[tuple[str, str]]:
+    if check.fix is None:
+        return []
+    try:
+        return [(check.id, phrase) for phrase in check.fix(patient)]
+    except PasshelperError as error:
+        return [(check.id, f"could not repair: {error}")]
+    except OSError as error:
+        return [(check.id, f"could not repair: {error.strerror}")]
+
+
+def exit_code(results: Sequence[Result]) -> int:
+    """Choose the exit code of the worst finding: any failure, else the lowest code that is not 0."""
+    return min((code for one in results for found in one.trouble if found.severity
+                and (code := found.severity.exit_code)), default=0)  # fmt: skip
+
+
+def document(results: Sequence[Result], repaired: Sequence[tuple[str, str]]) -> dict[str, object]:
+    """Write the results for programs."""
+    return {
+        "checks": [
+            {
+                "id": result.check.id,
+                "status": _status(result),
+                "findings": [
+                    {"severity": found.severity.word, "cause": found.cause, "remedy": found.remedy}
+                    for found in result.trouble
+                    if found.severity
+                ],
+                "notes": [found.cause for found in result.findings if found.severity is Severity.NOTE],
+                "reason": result.blocked,
+            }
+            for result in results
+        ],
+        "repaired": [{"id": name, "what": phrase} for name, phrase in repaired],
+    }
+
+
+def _status(result: Result) -> str:
+    if result.blocked:
+        return NOT_CHECKED
+    codes = sorted((found.severity for found in result.trouble if found.severity), key=list(Severity).index)
+    return codes[0].word if codes else Severity.NOTE.word
+
+
+def lines(results: Sequence[Result]) -> Iterator[tuple[str, str, str]]:
+    """Write the results for people: status, check, and one line about it."""
+    for result in results:
+        if result.blocked:
+            yield NOT_CHECKED, result.check.id, result.blocked
+        for found in result.findings:
+            if found.severity is not None:
+                text = f"{found.cause}; {found.remedy}" if found.remedy else found.cause
+                yield found.severity.word, result.check.id, " ".join(text.split())
+        if not result.blocked and not result.findings:
+            yield Severity.NOTE.word, result.check.id, result.check.looks_at.replace("`", "")

@@ -1,0 +1,108 @@
+"""The store: where it is, who may look into it, and the ``.gpg-id`` files that name its readers."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from typing import TYPE_CHECKING
+
+from passhelper.machine.doctor import hygiene
+from passhelper.machine.doctor.model import Check, Finding, Severity
+from passhelper.machine.doctor.patient import Patient
+from passhelper.machine.newstore import other_entries
+from passhelper.protocol import printable
+from passhelper.store import recipients
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def _path(patient: Patient) -> Iterator[Finding]:
+    root = patient.store.root
+    patient.store.check_folder()
+    if not os.path.isdir(root):
+        yield Finding(f"no password store at {root}", "run: passhelper setup, or set PASSWORD_STORE_DIR")
+    elif not os.access(root, os.R_OK | os.X_OK):
+        yield Finding(f"the store {root} cannot be read: it belongs to uid {os.stat(root).st_uid}", "run as its owner")
+    elif not os.access(root, os.W_OK):
+        yield Finding(f"the store {root} is read-only here", "write to it elsewhere", Severity.WARNING)
+
+
+def _recipients(patient: Patient) -> Iterator[Finding]:
+    for source in patient.sources:  # raises what is wrong with the first that cannot be used
+        yield Finding(f"{printable(source.label)} names {len(source.keys)}", severity=Severity.NOTE)
+
+
+def _signature(patient: Patient) -> Iterator[Finding]:
+    for source in patient.sources:
+        recipients.verify_signature(patient.store.root, source, patient.gpg)
+    yield from ()
+
+
+def _open_paths(patient: Patient) -> list[tuple[str, int]]:
+    """List what other users may use although the umask says otherwise, with the mode it should have."""
+    if sys.platform == "win32":
+        return []
+    root, umask = patient.store.root, patient.store.files().umask
+    paths = [root, os.path.join(root, recipients.FILE)]
+    for folder, folders, files in os.walk(patient.store.folder):
+        folders[:] = [name for name in folders if name != ".git"]
+        paths += [folder, *(os.path.join(folder, name) for name in files)]
+    found = []
+    for path in paths:
+        try:
+            facts = os.lstat(path)
+        except OSError:
+            continue
+        mode = stat.S_IMODE(facts.st_mode)
+        if not stat.S_ISLNK(facts.st_mode) and mode & umask & (stat.S_IRWXG | stat.S_IRWXO):
+            found.append((path, mode & ~umask))
+    return found
+
+
+def _modes(patient: Patient) -> Iterator[Finding]:
+    root = patient.store.root
+    found = _open_paths(patient)
+    remedy = f"run: passhelper doctor --fix, or chmod -R go-rwx {root}"
+    if any(path == root for path, _ in found):
+        yield Finding(f"other users can look into the store {root}", remedy)
+    elif found:  # nobody gets past the root, until somebody opens it
+        yield Finding(f"{len(found)} files and directories in {root} are open to other users", remedy,
+                      Severity.WARNING)  # fmt: skip
+
+
+def _fix_modes(patient: Patient) -> list[str]:
+    done = 0
+    for path, mode in _open_paths(patient):
+        try:
+            os.chmod(path, mode)
+        except PermissionError:
+            continue  # somebody else's: the finding stays
+        done += 1
+    return [f"closed {done} files and directories of the store to other users"] if done else []
+
+
+def _files(patient: Patient) -> Iterator[Finding]:
+    for path in hygiene.files(patient):
+        text = recipients.read_file(patient.store.root, path) or b""
+        faults = hygiene.faults(text)
+        if not faults:
+            continue
+        remedy = "write one full fingerprint per line"
+        if path != recipients.FILE or not other_entries(patient.store):
+            remedy = f"run: passhelper doctor --fix, or {remedy}"
+        yield Finding(f"{printable(path)}: {', '.join(faults)}", remedy)
+
+
+CHECKS = (
+    Check("store.path", "`PASSWORD_STORE_DIR`: absolute, there, the user's own", Severity.FAILED, _path),
+    Check("store.recipients", "a `.gpg-id` that can be read counts for every entry", Severity.FAILED, _recipients,
+          ("store.path",)),
+    Check("store.signature", "the signature that `PASSWORD_STORE_SIGNING_KEY` demands, if it is set", Severity.FAILED,
+          _signature, ("gpg.version", "gpg.home", "store.recipients")),
+    Check("store.modes", "modes: the store is closed to other users", Severity.FAILED, _modes, ("store.path",),
+          _fix_modes),
+    Check("store.gpg-id", "`.gpg-id`: plain line ends, full fingerprints, comments on lines of their own",
+          Severity.WARNING, _files, ("store.path",), hygiene.fix),
+)  # fmt: skip

@@ -1,0 +1,151 @@
+"""Write credentials for tools that cannot run a helper: Kubernetes pull secrets, kaniko, podman's auth.json."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from passhelper.credentials import validate_server
+from passhelper.errors import ConfigurationError, CredentialsNotFoundError, DockerError, PasshelperError
+from passhelper.machine import userfile
+from passhelper.machine.dockerconfig import DOCKER_HUB, server_name
+from passhelper.machine.plaintext import TOKEN_USER
+from passhelper.protocol import printable
+from passhelper.registry import normalize
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from passhelper.credentials import Credentials, Helper
+
+KUBERNETES = "dockerconfigjson"
+PODMAN = "auth.json"
+FORMATS = (KUBERNETES, PODMAN)
+_OTHERS = 0o077  # mode bits of everybody but the owner
+
+
+def collect(store: Helper, servers: Iterable[str]) -> tuple[list[Credentials], list[tuple[str, PasshelperError]]]:
+    """Read credentials.
+
+    Args:
+        store: where they are.
+        servers: which ones, by their exact name or as ``docker login`` would store them; all if empty.
+
+    Returns:
+        the credentials, and what could not be read with the reason.
+    """
+    known = store.list()
+    wanted = dict.fromkeys(_choose(server, known) for server in servers) or sorted(known)
+    found: list[Credentials] = []
+    failed: list[tuple[str, PasshelperError]] = []
+    for server in wanted:
+        try:
+            found.append(store.get(server))
+        except CredentialsNotFoundError:
+            failed.append((server, DockerError("there is no credential", f"run: passhelper login {server} -u USER")))
+        except PasshelperError as error:
+            failed.append((server, error))
+    return found, failed
+
+
+def _choose(server: str, known: dict[str, str]) -> str:
+    exact = validate_server(server)
+    return exact if exact in known else server_name(server)
+
+
+def render(credentials: Iterable[Credentials], form: str) -> str:
+    """Write the document.
+
+    Args:
+        credentials: what goes into it.
+        form: one of :data:`FORMATS`.
+
+    Raises:
+        DockerError: two of them would have one name in it.
+    """
+    auths: dict[str, dict[str, str]] = {}
+    origin: dict[str, str] = {}
+    for one in credentials:
+        name = one.server if form == KUBERNETES else _podman_name(one.server)
+        if name in origin:
+            raise DockerError(
+                f"{printable(origin[name])} and {printable(one.server)} are both called {printable(name)} in {form}",
+                "choose one of them with --server, or log out of the other",
+            )
+        origin[name] = one.server
+        auths[name] = _entry(one, form)
+    return json.dumps({"auths": auths}, indent="\t", ensure_ascii=False) + "\n"
+
+
+def _entry(one: Credentials, form: str) -> dict[str, str]:
+    if one.username == TOKEN_USER:
+        # podman looks at the token only where `auth` names a user (containers/image, decodeDockerAuth).
+        return {"auth": _encoded(one.username, ""), "identitytoken": one.secret}
+    if ":" in one.username:
+        raise DockerError(
+            f"the user of {printable(one.server)} has a colon in it, which {form} cannot express",
+            "leave that server out: name the others with --server",
+        )
+    entry = {"auth": _encoded(one.username, one.secret)}
+    if form == KUBERNETES:  # as kubectl create secret docker-registry writes it
+        entry = {"username": one.username, "password": one.secret, **entry}
+    return entry
+
+
+def _encoded(username: str, password: str) -> str:
+    return base64.b64encode(f"{username}:{password}".encode()).decode()
+
+
+def _podman_name(server: str) -> str:
+    """Name a server as podman does: without a scheme, Docker Hub as ``docker.io``."""
+    if normalize(server) is not None:
+        name = server_name(server)
+        return "docker.io" if name == DOCKER_HUB else name
+    scheme, separator, rest = server.partition("://")
+    return rest if separator and scheme in ("http", "https") else server
+
+
+def check_stream(descriptor: int) -> None:
+    """Refuse to write secrets where they would be seen: a terminal, a file that others can read.
+
+    Raises:
+        ConfigurationError: it is one of these.
+    """
+    if os.isatty(descriptor):
+        raise ConfigurationError(
+            "secrets are not written to a terminal", "give --output FILE or pipe it into a program; --force shows them"
+        )
+    facts = os.fstat(descriptor)
+    if stat.S_ISREG(facts.st_mode) and facts.st_mode & _OTHERS:
+        raise ConfigurationError(
+            "stdout is a file that other users can read", "give --output FILE instead, which makes a private one"
+        )
+
+
+def check_file(path: str) -> None:
+    """Refuse to replace what is no earlier export, or what other users can read.
+
+    Raises:
+        ConfigurationError: it is.
+    """
+    try:
+        facts = os.stat(path)
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(facts.st_mode):
+        raise ConfigurationError(f"{path} is not a regular file", "leave --output out to write to a pipe")
+    if facts.st_mode & _OTHERS:
+        raise ConfigurationError(f"{path} can be read by other users", f"run: chmod 600 {path}, or give --force")
+    data = userfile.read(path)
+    try:
+        document = json.loads(data) if data else {}
+    except (ValueError, RecursionError):
+        document = None
+    if not isinstance(document, dict) or document.keys() - {"auths"}:
+        raise ConfigurationError(
+            f"{path} holds something else than credentials, which would be lost",
+            "name another file, or give --force",
+        )

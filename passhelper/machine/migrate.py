@@ -1,0 +1,206 @@
+"""Bring credentials into the store: from plain text in a file, from a variable, from another helper.
+
+Each is read back through the store before it counts. A file is changed in one step, when all of its
+credentials are in the store; if one cannot be stored, the file stays as it is and the store gets back
+what it had.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from passhelper.credentials import Credentials, validate_server
+from passhelper.errors import (
+    ConfigurationError,
+    CredentialsNotFoundError,
+    DockerError,
+    InvalidRequestError,
+    PasshelperError,
+    StoreError,
+)
+from passhelper.machine import dockerconfig, plaintext, userfile
+from passhelper.protocol import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from passhelper.credentials import Helper
+
+_LABEL = "Registry credentials for "  # docker-credential-secretservice 0.9 lists this before each server
+
+
+@dataclass(frozen=True)
+class Report:
+    """What became of one credential.
+
+    Attributes:
+        server: its name.
+        username: its user; empty where it could not be read.
+        result: ``stored``, ``kept`` (the store had it), ``would-store`` or ``failed``.
+        error: why it failed.
+    """
+
+    server: str
+    username: str
+    result: str
+    error: PasshelperError | None = None
+
+
+class Importer:
+    """Stores credentials and reads them back.
+
+    Args:
+        store: where they go.
+        replace: whether another credential that the store has for a server gives way.
+        dry_run: whether nothing is stored.
+    """
+
+    def __init__(self, store: Helper, *, replace: bool = False, dry_run: bool = False) -> None:
+        self._store = store
+        self._replace = replace
+        self._dry_run = dry_run
+        self._known = store.list()
+        self._undo: list[tuple[str, Credentials | None]] = []
+
+    def take(self, credential: Credentials) -> Report:
+        """Store one credential and read it back; called within :meth:`all_or_none`.
+
+        Raises:
+            PasshelperError: the store does not have it, or does not give it back.
+        """
+        server, username = credential.server, credential.username
+        wanted = Credentials(server, username, credential.secret.rstrip("\r\n"))  # as every helper keeps it
+        before = self._store.get(server) if server in self._known else None
+        if before == wanted:
+            return Report(server, username, "kept")
+        if before is not None and not self._replace:
+            raise StoreError(
+                f"the store has another credential for {printable(server)}, of {printable(before.username)}",
+                "give --replace to overwrite it, or run: passhelper logout SERVER",
+            )
+        if self._dry_run:
+            return Report(server, username, "would-store")
+        self._undo.append((server, before))
+        self._store.store(credential)
+        self._known[server] = username
+        self._verify(wanted)
+        return Report(server, username, "stored")
+
+    def _verify(self, wanted: Credentials) -> None:
+        try:
+            found = self._store.get(wanted.server)
+        except CredentialsNotFoundError:
+            found = None
+        if found != wanted:
+            raise StoreError(
+                f"the store does not give back the credential for {printable(wanted.server)}",
+                "check that PASSHELPER_IGNORE_WRITES is not set",
+            )
+
+    @contextmanager
+    def all_or_none(self) -> Iterator[None]:
+        """Give the store back what it had before, if not all of what is done in here succeeds."""
+        self._undo.clear()
+        try:
+            yield
+        except (PasshelperError, OSError) as error:
+            left = self._undo_all()
+            if left:
+                cause = error.cause if isinstance(error, PasshelperError) else error.strerror
+                raise StoreError(
+                    f"{cause}; and these stay in the store, because it refused to give them up: {', '.join(left)}",
+                    error.remedy if isinstance(error, PasshelperError) else "",
+                ) from error
+            raise
+
+    def _undo_all(self) -> list[str]:
+        """Undo every :meth:`take`; return the servers for which that failed."""
+        left = []
+        for server, before in reversed(self._undo):
+            try:
+                if before is None:
+                    self._store.erase(server)
+                else:
+                    self._store.store(before)
+            except PasshelperError:
+                left.append(printable(server))
+        self._undo.clear()
+        return left
+
+
+def move_file(file: str, importer: Importer, *, dry_run: bool) -> list[Report]:
+    """Move every credential of a configuration file into the store: all of them, or none.
+
+    Args:
+        file: the file.
+        importer: stores them.
+        dry_run: whether the file stays as it is.
+
+    Returns:
+        what became of each.
+
+    Raises:
+        PasshelperError: why nothing was moved.
+    """
+    data = userfile.read(file)
+    if data is None:
+        raise ConfigurationError(f"there is no {file}", "name the file: passhelper import --docker-config FILE")
+    text = dockerconfig.read(file)
+    found = plaintext.credentials(text, file)
+    if not found:
+        return []
+    folder = os.path.dirname(os.path.realpath(file))
+    if not dry_run and not os.access(folder, os.W_OK | os.X_OK):
+        # Found out before anything is stored, so that nothing has to be taken back.
+        raise ConfigurationError(
+            f"cannot replace {file}: {folder} cannot be written, so nothing was moved", "check its owner and mode"
+        )
+    with importer.all_or_none():
+        reports = [importer.take(one) for one in found]
+        if not dry_run:
+            new = plaintext.blanked(text, {one.server for one in found})
+            if userfile.read(file) != data:
+                raise DockerError(f"{file} was changed by another program, so it is left as it is", "run it again")
+            userfile.replace(file, new.encode(), 0o600)
+    return reports
+
+
+def copy_text(text: str, label: str, importer: Importer) -> list[Report]:
+    """Copy every credential of a document that cannot be changed.
+
+    Raises:
+        PasshelperError: why nothing was copied.
+    """
+    with importer.all_or_none():
+        return [importer.take(one) for one in plaintext.credentials(text, label)]
+
+
+def copy_helper(source: Helper, importer: Importer) -> Iterator[Report]:
+    """Copy every credential of another helper; one that fails does not stop the others.
+
+    Raises:
+        PasshelperError: the helper cannot list what it has.
+    """
+    for name, username in sorted(source.list().items()):
+        server = name.removeprefix(_LABEL)
+        try:
+            if validate_server(server) != server:
+                raise InvalidRequestError("its name has spaces around it")
+            found = source.get(server)
+            with importer.all_or_none():
+                report = importer.take(Credentials(server, found.username, found.secret))
+            yield report
+        except CredentialsNotFoundError:
+            missing = DockerError("it lists the server but does not have its credential")
+            yield Report(server, username, "failed", missing)
+        except PasshelperError as error:
+            yield Report(server, username, "failed", error)
+
+
+def unserved(file: str, servers: list[str]) -> list[str]:
+    """Tell for which servers a file does not name the helper ``pass``."""
+    text = dockerconfig.read(file)
+    return [server for server in servers if dockerconfig.helper_for(text, server) != dockerconfig.HELPER]

@@ -1,0 +1,139 @@
+"""Credentials that stand in plain text in Docker's ``config.json``, podman's ``auth.json`` or a variable.
+
+Read as docker/cli does (``configfile.LoadFromReader``): ``auth`` is base64 of ``user:password`` and wins
+over ``username`` and ``password``; an ``identitytoken`` goes into a helper under the user ``<token>``.
+No message quotes a value.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+
+from passhelper.credentials import Credentials, encodable, validate_server, validate_username
+from passhelper.errors import DockerError, InvalidRequestError
+from passhelper.machine import jsonedit
+from passhelper.protocol import printable
+
+VARIABLE = "DOCKER_AUTH_CONFIG"
+TOKEN_USER = "<token>"  # noqa: S105 - docker/cli, credentials.tokenUsername
+SECRETS = ("auth", "identitytoken", "password")
+BLANKED = frozenset((*SECRETS, "username"))
+_REPAIR = "repair it, or log in to that server again"
+
+
+def document_of(text: str, label: str) -> dict[str, dict[str, object]]:
+    """Read what ``auths`` says of each server; keys of an entry are in lower case.
+
+    Args:
+        text: the whole document.
+        label: its name in messages.
+
+    Raises:
+        DockerError: it is not what Docker would read, or names something twice.
+    """
+    try:
+        jsonedit.check(text)
+    except ValueError as error:
+        raise DockerError(f"{label} is damaged: {error}", "repair it") from None
+    found: dict[str, dict[str, object]] = {}
+    for member in entries(text, label):
+        if member.key in found:
+            raise DockerError(f"{label} names {printable(member.key)} twice", _REPAIR)
+        fields: dict[str, object] = {}
+        for field in jsonedit.members(text, member.start) if member.value is not None else ():
+            if field.key.lower() in fields:
+                raise DockerError(
+                    f"{label} gives {printable(member.key)} two times {printable(field.key.lower())}", _REPAIR
+                )
+            fields[field.key.lower()] = field.value
+        found[member.key] = fields
+    return found
+
+
+def entries(text: str, label: str) -> list[jsonedit.Member]:
+    """Find the entry of each server in a checked document.
+
+    Raises:
+        DockerError: ``auths`` is no object of objects.
+    """
+    found: list[jsonedit.Member] = []
+    for outer in jsonedit.members(text):
+        if outer.key.lower() != "auths" or outer.value is None:
+            continue
+        if not isinstance(outer.value, dict):
+            raise DockerError(f"{label} is damaged: auths is not an object", "repair it")
+        found += jsonedit.members(text, outer.start)
+    for member in found:
+        if member.value is not None and not isinstance(member.value, dict):
+            raise DockerError(f"{label} is damaged: its entry for {printable(member.key)} is not an object", _REPAIR)
+    return found
+
+
+def credentials(text: str, label: str) -> list[Credentials]:
+    """Read every credential of a document.
+
+    Raises:
+        DockerError: it is damaged, or one of the credentials is not to be understood.
+    """
+    found = []
+    for server, fields in document_of(text, label).items():
+        try:
+            one = _credential(server, fields)
+        except (InvalidRequestError, ValueError) as error:
+            why = error.cause if isinstance(error, InvalidRequestError) else str(error)
+            raise DockerError(f"{label}: the entry for {printable(server)} cannot be used: {why}", _REPAIR) from None
+        if one is not None:
+            found.append(one)
+    return found
+
+
+def blanked(text: str, servers: set[str]) -> str:
+    """Take the secrets of some servers out of a checked document, and nothing else."""
+    changes = [
+        (member.start, member.end, jsonedit.without(text, member.start, lambda name: name.lower() in BLANKED))
+        for member in entries(text, "")
+        if member.key in servers and member.value is not None
+    ]
+    return jsonedit.splice(text, changes)
+
+
+def _credential(server: str, fields: dict[str, object]) -> Credentials | None:
+    values = {name: _text(fields, name) for name in BLANKED}
+    username, password = values["username"], values["password"]
+    if values["auth"]:
+        username, password = _decoded(values["auth"])
+    token = values["identitytoken"]
+    if token:
+        if password:
+            raise ValueError("it has a password and an identity token, of which a helper keeps only one")
+        username, password = TOKEN_USER, token
+    if not (values["auth"] or token or password):
+        return None
+    if validate_server(server) != server:
+        raise ValueError("its name has spaces around it")
+    if "\0" in password or not encodable(password):
+        raise ValueError("its secret holds a character that no client could send")
+    return Credentials(server, validate_username(username), password)
+
+
+def _text(fields: dict[str, object], name: str) -> str:
+    value = fields.get(name)
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise ValueError(f"{name} is not a string")  # noqa: TRY004 - of the text, not of an argument
+    return value
+
+
+def _decoded(auth: str) -> tuple[str, str]:
+    """Split ``auth`` at its first colon; Docker drops NULs around the password too."""
+    try:
+        # Go's decoder skips line ends and takes nothing else that is not base64.
+        text = base64.b64decode(auth.replace("\r", "").replace("\n", ""), validate=True).decode()
+    except (binascii.Error, UnicodeError, ValueError):
+        raise ValueError("auth is not base64 of a text") from None
+    username, colon, password = text.partition(":")
+    if not colon:
+        raise ValueError("auth holds no colon between user and password")
+    return username, password.strip("\0")

@@ -1,0 +1,120 @@
+"""Which credential helper Docker runs for which registry, and why.
+
+What Docker does (docker/cli, cli/config): since 28.3 ``DOCKER_AUTH_CONFIG`` comes first, for the servers
+that it names; then ``credHelpers``, where an empty name means the file itself; then ``credsStore``. A file
+with none of these and no ``auths`` gets a choice made by Docker: on Linux the helper ``pass`` if there
+is a program ``pass`` on PATH, else ``secretservice``, and none if that helper's program is missing.
+Where no helper serves a server, its credential stands in the file in plain text.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from passhelper.client import PREFIX
+from passhelper.machine import dockerconfig, jsonedit, launcher
+from passhelper.machine.plaintext import SECRETS, VARIABLE, document_of
+from passhelper.store.child import find_program
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+OTHERS = "*"  # every server that is not named
+_SECONDS = 5.0  # for a program that is asked for its version
+_CHOICES = {"darwin": "osxkeychain", "win32": "wincred"}
+
+
+@dataclass(frozen=True)
+class Route:
+    """Who serves a registry.
+
+    Attributes:
+        server: its name as Docker stores it; :data:`OTHERS` for all that are not named.
+        helper: the helper's name, such as ``pass``; empty for none.
+        program: the program that Docker would start; empty if there is none.
+        source: where the decision stands: ``DOCKER_AUTH_CONFIG``, ``credHelpers``, ``credsStore``, ``auths``
+            (plain text), ``automatic`` (Docker's own choice) or ``none``. With the first, helper and program are
+            what a Docker that does not read the variable uses.
+        is_passhelper: whether the program is ours.
+        is_plain: whether the file holds a secret of this server in plain text.
+        trouble: what is wrong with it; empty for nothing.
+    """
+
+    server: str
+    helper: str
+    program: str
+    source: str
+    is_passhelper: bool
+    is_plain: bool
+    trouble: str
+
+
+def routes(environ: Mapping[str, str]) -> list[Route]:
+    """Find out who serves every registry that the configuration names, and all the others.
+
+    Raises:
+        DockerError, ConfigurationError: the configuration is damaged or cannot be read.
+    """
+    file = dockerconfig.path(environ)
+    text = dockerconfig.read(file)
+    given = document_of(environ[VARIABLE], VARIABLE) if environ.get(VARIABLE) else {}
+    return _Router(environ, text, given).routes()
+
+
+def automatic(environ: Mapping[str, str]) -> str:
+    """Tell which helper Docker chooses by itself where nothing is configured; empty for none."""
+    choice = _CHOICES.get(sys.platform) or ("pass" if find_program(("pass",), environ) else "secretservice")
+    return choice if find_program((PREFIX + choice,), environ) else ""
+
+
+class _Router:
+    def __init__(self, environ: Mapping[str, str], text: str, given: dict[str, dict[str, object]]) -> None:
+        self._environ = environ
+        self._given = given
+        self._helpers = _strings(text, "credHelpers")
+        store = jsonedit.find(text, "credsStore")
+        self._store = store.value if store is not None and isinstance(store.value, str) else ""
+        self._auths = document_of(text, dockerconfig.path(environ))
+        self._programs: dict[str, tuple[str, bool]] = {}
+
+    def routes(self) -> list[Route]:
+        names = sorted({*self._given, *self._helpers, *self._auths})
+        return [self._route(server) for server in [*names, OTHERS]]
+
+    def _route(self, server: str) -> Route:
+        is_plain = any(self._auths.get(server, {}).get(key) for key in SECRETS)
+        if server in self._helpers:
+            helper, source = self._helpers[server], "credHelpers"
+        elif self._store:
+            helper, source = self._store, "credsStore"
+        elif self._helpers or self._auths:
+            helper, source = "", "none"  # whatever is configured, it keeps Docker from choosing
+        else:
+            helper, source = automatic(self._environ), "automatic"
+        program, is_ours = self._program(helper) if helper else ("", False)
+        trouble = ""
+        if not helper:
+            source, trouble = ("auths", "secret in plain text") if is_plain else ("none", "")
+        elif not program:
+            trouble = f"{PREFIX}{helper} is not on PATH"
+        elif is_plain:
+            trouble = "plain text left over, which docker does not use"
+        if self._given.get(server, {}).get("auth"):
+            source, trouble = VARIABLE, "docker before 28.3 does not read it"
+        return Route(server, helper, program, source, is_passhelper=is_ours, is_plain=is_plain, trouble=trouble)
+
+    def _program(self, helper: str) -> tuple[str, bool]:
+        if helper not in self._programs:
+            program = find_program((PREFIX + helper,), self._environ) if "/" not in helper else None
+            is_ours = program is not None and launcher.is_ours(program, self._environ, _SECONDS)
+            self._programs[helper] = program or "", is_ours
+        return self._programs[helper]
+
+
+def _strings(text: str, key: str) -> dict[str, str]:
+    found = jsonedit.find(text, key)
+    if found is None or not isinstance(found.value, dict):
+        return {}
+    return {name: value for name, value in found.value.items() if isinstance(value, str)}

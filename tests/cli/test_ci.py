@@ -1,0 +1,506 @@
+"""``setup --ci`` and ``teardown`` as jobs run them: bare environments, real gpg, a real registry, a bare remote."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from jobs import BARE_PATH, Job, agents, secret_key
+from registries import USERS
+from support import PASSPHRASE, Answer, KeyRing, Program, require, run, tree
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+NAMES = ["PATH", "GNUPGHOME", "DOCKER_CONFIG", "REGISTRY_AUTH_FILE", "PASSWORD_STORE_DIR", "PASSHELPER_CI_DIR"]
+SERVER = "https://registry.example"
+
+
+@pytest.fixture
+def job(make_job: Callable[..., Job], keys: KeyRing) -> Job:
+    """A job with a key that has no passphrase."""
+    job = make_job()
+    job.give(secret_key(keys, "alice"))
+    return job
+
+
+def clean(job: Job, answer: Answer) -> None:
+    """Check that a set-up failed and left nothing: stdout says so to ``eval``, the directory and the agent are gone."""
+    assert answer.code != 0
+    assert answer.out == b"false\n"
+    assert job.left == []
+    assert agents(str(job.runtime)) == []
+
+
+LIFE = """
+eval "$(passhelper setup --ci)"
+echo "dir=$PASSHELPER_CI_DIR"
+test "$(stat -c %a "$PASSHELPER_CI_DIR")" = 700
+printf %s '{password}' | docker login -u alice --password-stdin {registry}
+printf %s {registry} | docker-credential-pass get
+docker logout {registry}
+passhelper teardown
+test ! -e "$PASSHELPER_CI_DIR"
+passhelper teardown
+"""
+
+
+def life(job: Job, registry: str, wrapper: Sequence[str] = ()) -> str:
+    """Run a whole job against the registry; check it, and return the directory that it had."""
+    job.environ["DOCKER_HOST"] = "unix:///nonexistent/docker.sock"
+    before = tree(job.home)
+    answer = job.shell(LIFE.format(registry=registry, password=USERS["alice"]), wrapper=wrapper)
+    assert answer.code == 0, answer.err
+    lines = answer.text.splitlines()
+    folder = lines[0].removeprefix("dir=")
+    assert "Login Succeeded" in lines
+    assert (
+        json.dumps({"ServerURL": registry, "Username": "alice", "Secret": USERS["alice"]}, separators=(",", ":"))
+        in lines
+    )
+    assert lines[-2:] == [f"ended its gpg-agent and removed {folder}", "nothing to tear down"]
+    assert not Path(folder).exists()
+    assert agents(folder) == []
+    assert tree(job.home) == before
+    for secret in (PASSPHRASE, job.environ.get("PASSHELPER_GPG_KEY", "-----BEGIN")):
+        assert secret.encode() not in answer.out + answer.err
+    return folder
+
+
+def unprivileged(job: Job, installed: Program) -> None:
+    """Run a job as nobody, whatever this test runs as."""
+    if os.geteuid() != 0:
+        return
+    require("setpriv")
+    job.user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"]
+    if run([*job.user, "sh", "-c", f"{installed.python} -c ''"], {"PATH": BARE_PATH}).code != 0:
+        # This interpreter is in a home that only its owner may enter: the same wheel, started by the system's.
+        require("python3")
+        site = next((installed.folder / "lib").glob("python*/site-packages"))
+        program = job.home.parent / "bin" / "passhelper"
+        program.parent.mkdir()
+        paths = [str(site), (site / "libraries.pth").read_text().strip()]
+        program.write_text(
+            f"#!/usr/bin/python3 -I\nimport sys\nsys.path += {paths!r}\nfrom passhelper.cli import main\nmain()\n"
+        )
+        program.chmod(0o755)
+        job.passhelper = str(program)
+        job.environ["PATH"] = f"{program.parent}:{BARE_PATH}"
+    for path in [job.home.parent, *job.home.parent.rglob("*")]:
+        os.chown(path, 65534, 65534)
+
+
+@pytest.mark.parametrize("user", ["this user", "nobody"])
+@pytest.mark.parametrize("place", ["memory", "XDG_RUNTIME_DIR"])
+def test_from_a_bare_runner_to_a_login(
+    make_job: Callable[..., Job], keys: KeyRing, installed: Program, registry: str, user: str, place: str
+) -> None:
+    require("docker")
+    job = make_job(runtime=place == "XDG_RUNTIME_DIR")
+    job.give(secret_key(keys, "locked"), PASSPHRASE)
+    if user == "nobody":
+        unprivileged(job, installed)
+    folder = life(job, registry)
+    assert folder.startswith("/dev/shm/" if job.runtime is None else f"{job.runtime}/")
+
+
+def test_two_jobs_side_by_side(make_job: Callable[..., Job], keys: KeyRing, registry: str) -> None:
+    """As two jobs of one runner run: the same user, the same home, the same store of nobody."""
+    first, second = make_job(runtime=False), make_job(runtime=False)
+    for job in (first, second):
+        job.give(secret_key(keys, "locked"), PASSPHRASE)
+    second.home = first.home
+    second.environ["HOME"] = str(first.home)
+    folders: list[str] = []
+    threads = [threading.Thread(target=lambda job=job: folders.append(life(job, registry))) for job in (first, second)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(folders)) == 2
+
+
+def without_memory(option: str) -> list[str]:
+    """A command prefix under which /dev/shm is another one."""
+    if os.geteuid() != 0 or run(["unshare", "--mount", "true"], {"PATH": BARE_PATH}).code != 0:
+        pytest.skip("no mount namespace can be made here")
+    return ["unshare", "--mount", "sh", "-c", f'mount -t tmpfs -o {option} none /dev/shm && exec "$@"', "sh"]
+
+
+def deep(folder: Path, size: int = 150) -> Path:
+    path = folder
+    while len(str(path)) < size:
+        path /= "d" * min(50, max(1, size - len(str(path)) - 1))
+    path.mkdir(parents=True, mode=0o700)
+    return path
+
+
+def test_deep_temp_directory(make_job: Callable[..., Job], keys: KeyRing, registry: str) -> None:
+    """Neither memory nor the runner's temp directory will do: the agent's socket would not fit."""
+    job = make_job(runtime=False)
+    job.give(secret_key(keys, "locked"), PASSPHRASE)
+    for name in ("TMPDIR", "RUNNER_TEMP"):
+        job.environ[name] = str(deep(job.home / name))
+        assert len(job.environ[name]) == 150
+    folder = life(job, registry, wrapper=without_memory("ro"))
+    assert folder.startswith("/tmp/passhelper-ci-")
+
+
+def test_deep_temp_directory_where_there_is_memory(make_job: Callable[..., Job], keys: KeyRing, registry: str) -> None:
+    job = make_job(runtime=False)
+    job.give(secret_key(keys, "alice"))
+    for name in ("TMPDIR", "XDG_RUNTIME_DIR"):
+        job.environ[name] = str(deep(job.home / name))
+    assert life(job, registry).startswith("/dev/shm/passhelper-ci-")
+
+
+def test_temp_directory_instead_of_memory_is_said(make_job: Callable[..., Job], keys: KeyRing) -> None:
+    job = make_job(runtime=False)
+    job.give(secret_key(keys, "alice"))
+    job.environ["RUNNER_TEMP"] = str(job.home)
+    script = 'eval "$(passhelper setup --ci)"; echo "$PASSHELPER_CI_DIR"; passhelper teardown'
+    answer = job.shell(script, wrapper=without_memory("ro"))
+    folder = answer.text.splitlines()[0]
+    assert folder.startswith(f"{job.home}/passhelper-ci-")
+    warning = f"warning: neither XDG_RUNTIME_DIR nor /dev/shm can be used, so the key lies on disk: {folder}\n"
+    assert answer.err.decode().startswith(warning)
+
+
+def test_memory_in_which_no_program_may_run(make_job: Callable[..., Job], keys: KeyRing, registry: str) -> None:
+    """Docker mounts a container's /dev/shm noexec: the launcher goes elsewhere, and goes again."""
+    job = make_job(runtime=False)
+    job.give(secret_key(keys, "alice"))
+    job.environ["TMPDIR"] = str(job.home)
+    assert life(job, registry, wrapper=without_memory("noexec,mode=1777")).startswith("/dev/shm/")
+
+
+def test_nowhere_to_go(make_job: Callable[..., Job], keys: KeyRing) -> None:
+    job = make_job(runtime=False)
+    job.give(secret_key(keys, "alice"))
+    hide = without_memory("ro")
+    more = "mount -t tmpfs -o ro none /var/tmp && mount --bind /tmp /tmp && mount -o remount,ro,bind /tmp"
+    hide[4] = hide[4].replace("&& exec", f"&& {more} && exec")
+    answer = job.shell("passhelper setup --ci", wrapper=hide)
+    assert (answer.code, answer.out) == (1, b"false\n")
+    assert answer.err.decode() == (
+        "error: no private directory can be made for the key: XDG_RUNTIME_DIR, /dev/shm, the temp directory and /tmp "
+        "are missing, read-only, too long or other users'\n"
+        "hint: set XDG_RUNTIME_DIR to a directory of your own with a short path\n"
+    )
+
+
+# What it makes
+
+
+def test_prints_nothing_but_exports(job: Job) -> None:
+    answer = job.set_up()
+    assert answer.code == 0
+    assert list(job.adopt(answer.text)) == NAMES
+    assert answer.err.decode().splitlines()[1:] == [
+        f"store: made {job.environ['PASSWORD_STORE_DIR']}",
+        "proved: docker-credential-pass stores, gets and erases with this key",
+    ]
+    assert answer.err.startswith(b"key: imported ")
+    place = Path(job.environ["PASSHELPER_CI_DIR"])
+    assert {oct(item.stat().st_mode & 0o777) for item in (place, *place.iterdir()) if item.is_dir()} == {"0o700"}
+    conf = Path(job.environ["GNUPGHOME"], "gpg-agent.conf").read_text()
+    for line in ("allow-loopback-pinentry", "allow-preset-passphrase", "default-cache-ttl 86400"):
+        assert line in conf.splitlines()
+    trust = run(["gpg", "--batch", "--export-ownertrust"], job.environ).text
+    assert trust.splitlines()[-1].endswith(":6:")
+
+
+def test_secrets_are_nowhere(make_job: Callable[..., Job], keys: KeyRing, tmp_path: Path) -> None:
+    job = make_job()
+    key = secret_key(keys, "locked")
+    job.give(key, PASSPHRASE)
+    job.environ["GITHUB_ENV"] = str(tmp_path / "env")
+    answer = job.set_up("--env-file", str(tmp_path / "dotenv"))
+    texts = [answer.out, answer.err, *tree(job.runtime).values(), *tree(tmp_path).values()]  # type: ignore[arg-type]
+    for secret in (PASSPHRASE.encode(), key.splitlines()[3], base64.b64encode(key)):
+        assert not any(secret in text for text in texts)
+
+
+def test_agent_keeps_the_passphrase(make_job: Callable[..., Job], keys: KeyRing) -> None:
+    """Later steps have neither the key nor the passphrase; the agent has."""
+    job = make_job()
+    job.give(secret_key(keys, "locked"), PASSPHRASE)
+    job.adopt(job.set_up().text)
+    for name in ("PASSHELPER_GPG_KEY", "PASSHELPER_PASSPHRASE_FILE"):
+        del job.environ[name]
+    answer = job.shell(
+        f"""printf '{{"ServerURL":"{SERVER}","Username":"u","Secret":"s"}}' | docker-credential-pass store
+        printf {SERVER} | docker-credential-pass get"""
+    )
+    assert answer.json["Secret"] == "s"
+
+
+@pytest.mark.parametrize("form", ["armored", "base64 of binary", "file", "binary file", "wrapped base64"])
+def test_forms_of_the_key(job: Job, keys: KeyRing, tmp_path: Path, form: str) -> None:
+    del job.environ["PASSHELPER_GPG_KEY"]
+    key = secret_key(keys, "alice", armor="binary" not in form)
+    if "file" in form:
+        file = tmp_path / "key"
+        file.write_bytes(key)
+        file.chmod(0o600)
+        job.environ["PASSHELPER_GPG_KEY_FILE"] = str(file)
+    else:
+        text = {"armored": key, "wrapped base64": base64.encodebytes(key)}.get(form, base64.b64encode(key))
+        job.environ["PASSHELPER_GPG_KEY"] = text.decode()
+    assert job.set_up().code == 0
+
+
+def test_passphrase_in_a_variable_and_by_descriptor(job: Job, keys: KeyRing) -> None:
+    job.give(secret_key(keys, "locked"))
+    assert job.set_up(PASSHELPER_PASSPHRASE=PASSPHRASE).code == 0
+    answer = job.shell(f"PASSHELPER_PASSPHRASE_FD=9 passhelper setup --ci 9< <(printf '%s\\n' '{PASSPHRASE}')")
+    assert answer.code == 0, answer.err
+
+
+def test_settings_for_later_steps(job: Job, tmp_path: Path) -> None:
+    env, path, dotenv = (tmp_path / name for name in ("env", "path", "dotenv"))
+    env.write_text("BEFORE=1")  # without a line end
+    job.environ |= {"GITHUB_ENV": str(env), "GITHUB_PATH": str(path)}
+    answer = job.set_up("--env-file", str(dotenv))
+    for file in (env, path, dotenv):
+        assert f"settings: appended to {file}\n" in answer.err.decode()
+    settings = job.adopt(answer.text)
+    rest = "".join(f"{name}={settings[name]}\n" for name in NAMES[1:])
+    assert env.read_text() == f"BEFORE=1\n{rest}"
+    assert path.read_text() == settings["PATH"].split(":")[0] + "\n"
+    assert dotenv.read_text() == f"PATH={settings['PATH']}\n{rest}"
+    assert dotenv.stat().st_mode & 0o777 == 0o600
+
+
+def test_github_without_a_path_file(job: Job, tmp_path: Path) -> None:
+    env = tmp_path / "env"
+    job.environ["GITHUB_ENV"] = str(env)
+    settings = job.adopt(job.set_up().text)
+    assert env.read_text().splitlines()[0] == f"PATH={settings['PATH']}"
+
+
+def test_docker_settings_are_copied(job: Job) -> None:
+    docker = job.home / ".docker"
+    (docker / "contexts").mkdir(parents=True)
+    (docker / "cli-plugins").mkdir()
+    (docker / "cli-plugins" / "docker-x").write_text("a plugin")
+    (docker / "config.json").write_text(
+        '\ufeff{"auths": {"a.example": {"auth": "c2VjcmV0"}}, "CredsStore": "secretservice", "x": [1.50],'
+        ' "credHelpers": {"ecr.example": "ecr-login"}, "proxies": {"default": {"httpProxy": "http://p"}}}'
+    )
+    before = tree(job.home)
+    settings = job.adopt(job.set_up().text)
+    private = Path(settings["DOCKER_CONFIG"])
+    assert json.loads((private / "config.json").read_text()) == {
+        "x": [1.5], "credHelpers": {"ecr.example": "ecr-login"}, "proxies": {"default": {"httpProxy": "http://p"}},
+        "credsStore": "pass",
+    }  # fmt: skip
+    assert (private / "cli-plugins" / "docker-x").read_text() == "a plugin"
+    assert (private / "contexts").is_symlink()
+    assert job.tear_down().code == 0
+    assert tree(job.home) == before
+
+
+def test_registries(job: Job) -> None:
+    """Docker is told of these alone, podman and skopeo by the names that they use."""
+    settings = job.adopt(job.set_up("--registry", "https://a.example:5000/v2/", "--registry", "docker.io").text)
+    config = json.loads(Path(settings["DOCKER_CONFIG"], "config.json").read_text())
+    assert config == {"credHelpers": {"a.example:5000": "pass", "https://index.docker.io/v1/": "pass"}}
+    auth = json.loads(Path(settings["REGISTRY_AUTH_FILE"]).read_text())
+    assert auth == {"auths": {}, "credHelpers": {"a.example:5000": "pass", "docker.io": "pass"}}
+
+
+def test_second_set_up_is_refused(job: Job) -> None:
+    """The first one's key would stay behind."""
+    job.adopt(job.set_up().text)
+    answer = job.set_up()
+    folder = job.environ["PASSHELPER_CI_DIR"]
+    assert (answer.code, answer.out) == (1, b"false\n")
+    assert answer.err.decode() == (
+        f"error: this job is set up already: PASSHELPER_CI_DIR is {folder}\nhint: run: passhelper teardown\n"
+    )
+    assert job.tear_down().code == 0
+    del job.environ["PASSWORD_STORE_DIR"]
+    assert job.set_up().code == 0  # the variable still names what is gone
+
+
+# What goes wrong
+
+
+def test_failure_stops_a_script(job: Job) -> None:
+    del job.environ["PASSHELPER_GPG_KEY"]
+    answer = job.shell('eval "$(passhelper setup --ci)"\necho reached', options="-e")
+    assert (answer.code, answer.out) == (1, b"")
+    answer = job.shell("passhelper setup --ci --no-such-option", options="-e")
+    assert (answer.code, answer.out) == (2, b"false\n")
+    assert b"no such option" in answer.err
+
+
+def test_no_key(job: Job) -> None:
+    del job.environ["PASSHELPER_GPG_KEY"]
+    answer = job.set_up()
+    clean(job, answer)
+    assert answer.err.decode() == (
+        "error: no secret key for this runner: neither PASSHELPER_GPG_KEY nor PASSHELPER_GPG_KEY_FILE is set\n"
+        "hint: set one of them to what this prints: gpg --export-secret-keys --armor FINGERPRINT | base64\n"
+    )
+
+
+BAD_KEYS = {
+    "public": "PASSHELPER_GPG_KEY holds a public key, not a secret one",
+    "binary public": "PASSHELPER_GPG_KEY holds no secret key",
+    "flat": "the key in PASSHELPER_GPG_KEY has lost its line ends",
+    "noise": "PASSHELPER_GPG_KEY is neither an armored key nor the base64 of one",
+    "huge": "PASSHELPER_GPG_KEY is larger than 1048576 bytes, which is no key",
+    "cut": "gpg could not import the key in PASSHELPER_GPG_KEY: ",
+    "two": "PASSHELPER_GPG_KEY holds 2 secret keys, not one: ",
+    "expired": "the key in PASSHELPER_GPG_KEY cannot be used: ",
+    "signer": "the key in PASSHELPER_GPG_KEY cannot be used: ",
+}
+
+
+@pytest.mark.parametrize("kind", BAD_KEYS)
+def test_bad_keys(job: Job, keys: KeyRing, tmp_path: Path, kind: str) -> None:
+    if kind == "noise":
+        key = b"\x01\x02"
+    elif kind == "huge":
+        key = b"\x95" * ((1 << 20) + 1)
+    elif "public" in kind:
+        key = keys.gpg(*(["--armor"] if kind == "public" else []), "--export", keys["alice"]).stdout
+    else:
+        names = {"two": ("alice", "bob"), "flat": ("alice",), "cut": ("alice",)}.get(kind, (kind,))
+        key = secret_key(keys, *names, armor=kind != "cut")
+        key = key[:40] if kind == "cut" else key.replace(b"\n", b" ") if kind == "flat" else key
+    del job.environ["PASSHELPER_GPG_KEY"]
+    if kind == "huge":  # no variable holds that much
+        file = tmp_path / "key"
+        file.write_bytes(key)
+        job.environ["PASSHELPER_GPG_KEY_FILE"] = str(file)
+    else:
+        job.environ["PASSHELPER_GPG_KEY"] = key.decode() if kind == "flat" else base64.b64encode(key).decode()
+    answer = job.set_up()
+    clean(job, answer)
+    message = BAD_KEYS[kind].replace("_KEY ", "_KEY_FILE ") if kind == "huge" else BAD_KEYS[kind]
+    assert answer.err.decode().startswith(f"error: {message}")
+
+
+def test_bad_key_files(job: Job, keys: KeyRing, tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    answer = job.set_up(PASSHELPER_GPG_KEY_FILE=str(file))
+    clean(job, answer)
+    assert answer.err == f"error: cannot read PASSHELPER_GPG_KEY_FILE ({file}): No such file or directory\n".encode()
+    file.write_bytes(secret_key(keys, "alice"))
+    file.chmod(0o622)
+    answer = job.set_up(PASSHELPER_GPG_KEY_FILE=str(file))
+    clean(job, answer)
+    assert answer.err.decode() == (
+        f"error: PASSHELPER_GPG_KEY_FILE: {file} can be written by other users\nhint: run: chmod 600 {file}\n"
+    )
+
+
+def test_wrong_and_missing_passphrase(job: Job, keys: KeyRing) -> None:
+    job.give(secret_key(keys, "locked"))
+    answer = job.set_up()
+    clean(job, answer)
+    named = f"GPG key {keys['locked']} locked <locked@example.test>"
+    lines = answer.err.decode().splitlines()
+    assert lines[1:] == [f"error: {named} has a passphrase", "hint: set PASSHELPER_PASSPHRASE_FILE"]
+    answer = job.set_up(PASSHELPER_PASSPHRASE="wrong")
+    clean(job, answer)
+    assert answer.err.decode().splitlines()[1:] == [
+        f"error: the passphrase in PASSHELPER_PASSPHRASE does not unlock {named}",
+        "hint: set PASSHELPER_PASSPHRASE",
+    ]
+    answer = job.set_up(PASSHELPER_PASSPHRASE_FILE="/nonexistent/file")
+    clean(job, answer)
+    assert b"cannot read PASSHELPER_PASSPHRASE_FILE" in answer.err
+
+
+@pytest.mark.parametrize("option", ["--key=x", "--git", "--json", "--no-docker", "--generate-key"])
+def test_options_of_other_machines(job: Job, option: str) -> None:
+    answer = job.set_up(option)
+    clean(job, answer)
+    assert answer.code == 2
+    name = option.partition("=")[0]
+    assert answer.err.decode() == f"error: --ci and {name} exclude each other\nhint: run: passhelper setup --help\n"
+
+
+def test_env_file_needs_ci(job: Job) -> None:
+    answer = run([job.passhelper, "setup", "--env-file", "x"], job.environ)
+    assert (answer.code, answer.out) == (2, b"")
+    assert answer.err.startswith(b"error: --env-file needs --ci\n")
+
+
+def test_files_that_cannot_be_written_or_read(job: Job, tmp_path: Path) -> None:
+    answer = job.set_up(GITHUB_ENV=str(tmp_path))
+    clean(job, answer)
+    assert f"error: cannot write {tmp_path}: Is a directory\nhint: check its owner and mode\n" in answer.err.decode()
+    (job.home / ".docker").mkdir()
+    config = job.home / ".docker" / "config.json"
+    for content, why in ((b"{", "Expecting property name"), (b'"\xff"', "it is not UTF-8")):
+        config.write_bytes(content)
+        answer = job.set_up()
+        clean(job, answer)
+        assert f"error: {config} is damaged, so its settings cannot be copied: {why}" in answer.err.decode()
+
+
+def test_control_character_in_path(job: Job) -> None:
+    answer = job.set_up(PATH=f"{job.environ['PATH']}:/a\nb")
+    clean(job, answer)
+    assert b"error: PATH would hold a control character\nhint: check PATH\n" in answer.err
+
+
+def test_cancelled_set_up(job: Job) -> None:
+    """A runner that cancels a job sends TERM."""
+    process = subprocess.Popen(
+        [job.passhelper, "setup", "--ci"], env=job.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    end = time.monotonic() + 20
+    while not agents(str(job.runtime)) and time.monotonic() < end:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=30)
+    clean(job, Answer(process.returncode, out, err, 0))
+    assert err.endswith(b"error: interrupted\n")
+
+
+def test_sockets_in_the_users_runtime_directory(make_job: Callable[..., Job], keys: KeyRing, registry: str) -> None:
+    """Where /run/user/UID exists gpg keeps its sockets there; they go too."""
+    job = make_job()
+    job.give(secret_key(keys, "alice"))
+    wrapper = without_memory("mode=1777")
+    begin = "mount -t tmpfs none /run && mkdir -p -m 700 /run/user/0"
+    # "d.*" is one directory for each GNUPGHOME.
+    end = '"$@" && test -d /run/user/0/gnupg && test -z "$(find /run/user/0/gnupg -name "d.*")"'
+    wrapper[4] = f"{begin} && {end}"
+    life(job, registry, wrapper=wrapper)
+
+
+@pytest.mark.parametrize("program", ["gpg", "git"])
+def test_without_a_program(job: Job, installed: Program, tmp_path: Path, program: str) -> None:
+    for path in ("gpg", "gpgconf", "gpg-connect-agent", "gpg-agent", "git", "sh"):
+        if not path.startswith(program):
+            (tmp_path / path).symlink_to(f"/usr/bin/{path}")
+    answer = job.set_up(PATH=str(tmp_path), PASSHELPER_STORE_URL="/nonexistent")
+    clean(job, answer)
+    assert f"error: {program} not found in PATH\nhint: install " in answer.err.decode()
+
+
+def test_a_terminal_is_not_asked(job: Job, keys: KeyRing) -> None:
+    """On a terminal nobody is asked: the passphrase comes from the environment, or set-up fails."""
+    job.give(secret_key(keys, "locked"))
+    command = f"script -qec '{job.passhelper} setup --ci' /dev/null"
+    require("script")
+    answer = run(["sh", "-c", command], {**job.environ, "GPG_TTY": "/dev/tty"}, timeout=20)
+    assert answer.code == 1
+    assert b"has a passphrase" in answer.out
+    assert b"\nfalse\r\n" in answer.out
+    assert job.left == []

@@ -1,0 +1,237 @@
+"""``passhelper export``: files that real clients read, and secrets that nobody else sees."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+from machines import Command
+from support import FOLDER, Helper, KeyRing, Program, require, run
+from terminals import Person
+
+HUB = "https://index.docker.io/v1/"
+SECRET = "cänary:☃"
+
+
+def auth(username: str, password: str) -> str:
+    return base64.b64encode(f"{username}:{password}".encode()).decode()
+
+
+@pytest.fixture
+def filled(store: Path, helper: Helper) -> Path:
+    """A store with one credential of each kind."""
+    for server, username in (("q.io", "alice"), (HUB, "bob"), ("t.io", "<token>"), ("https://p.io/team", "carol")):
+        assert helper.store(server, username, SECRET).code == 0
+    return store
+
+
+def test_dockerconfigjson(passhelper: Command, filled: Path) -> None:
+    answer = passhelper("export", "--format", "dockerconfigjson")
+    assert (answer.code, answer.err) == (0, b"")
+    assert answer.json == {"auths": {
+        HUB: {"username": "bob", "password": SECRET, "auth": auth("bob", SECRET)},
+        "https://p.io/team": {"username": "carol", "password": SECRET, "auth": auth("carol", SECRET)},
+        "q.io": {"username": "alice", "password": SECRET, "auth": auth("alice", SECRET)},
+        "t.io": {"auth": auth("<token>", ""), "identitytoken": SECRET},
+    }}  # fmt: skip
+
+
+def test_auth_json(passhelper: Command, filled: Path) -> None:
+    answer = passhelper("export", "--format", "auth.json")
+    assert answer.json == {"auths": {
+        "docker.io": {"auth": auth("bob", SECRET)},
+        "p.io/team": {"auth": auth("carol", SECRET)},
+        "q.io": {"auth": auth("alice", SECRET)},
+        "t.io": {"auth": auth("<token>", ""), "identitytoken": SECRET},
+    }}  # fmt: skip
+
+
+def test_some_servers(passhelper: Command, filled: Path) -> None:
+    chosen = ("--server", "https://q.io/v2/", "--server", "docker.io", "--server", "q.io")
+    answer = passhelper("export", "--format", "dockerconfigjson", *chosen)
+    assert (answer.code, list(answer.json["auths"])) == (0, ["q.io", HUB])
+
+
+@pytest.mark.parametrize("form", ["dockerconfigjson", "auth.json"])
+def test_import_brings_it_back(passhelper: Command, filled: Path, helper: Helper, form: str, tmp_path: Path) -> None:
+    before = {server: helper.get(server).json for server in helper.list().json}
+    file = tmp_path / "out" / "pull.json"
+    answer = passhelper("export", "--format", form, "--output", str(file))
+    assert (answer.code, answer.out, answer.err.decode()) == (0, b"", f"wrote 4 to {file}\n")
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    for server in before:
+        helper.erase(server)
+    assert passhelper("import", "--docker-config", str(file)).code == 0
+    for server, credential in before.items():  # under podman's names our helper finds all but the one with a path
+        name = "p.io/team" if form == "auth.json" and "team" in server else server
+        assert helper.get(name).json == {**credential, "ServerURL": name}
+    assert SECRET not in file.read_text()
+
+
+def test_docker_reads_it(
+    passhelper: Command, store: Path, helper: Helper, registry: str, environ: dict[str, str], tmp_path: Path
+) -> None:
+    require("docker")
+    helper.store(registry, "alice", "s3cret-Pw!")
+    inspect = ["/usr/bin/env", "docker", "--config", str(tmp_path / "d"), "manifest", "inspect", "--insecure",
+               f"{registry}/a/b:1"]  # fmt: skip
+    (tmp_path / "d").mkdir()
+    # Not empty, or Docker would choose a helper by itself.
+    (tmp_path / "d/config.json").write_text('{"auths": {"q.io": {}}}')
+    (tmp_path / "d/config.json").chmod(0o600)
+    assert b"no such manifest" not in run(inspect, environ).err
+    for form in ("dockerconfigjson", "auth.json"):
+        assert passhelper("export", "--format", form, "--output", str(tmp_path / "d/config.json")).code == 0
+        assert b"no such manifest" in run(inspect, environ).err
+
+
+def test_skopeo_reads_it(
+    passhelper: Command, store: Path, helper: Helper, registry: str, environ: dict[str, str], tmp_path: Path
+) -> None:
+    require("skopeo")
+    helper.store(registry, "bob", "b0b's p%ss: wörd")
+    file = tmp_path / "auth.json"
+    assert passhelper("export", "--format", "auth.json", "--output", str(file)).code == 0
+    answer = run(["/usr/bin/env", "skopeo", "login", "--get-login", "--authfile", str(file), registry], environ)
+    assert (answer.code, answer.out) == (0, b"bob\n")
+
+
+def test_unreadable_entries_are_named(passhelper: Command, filled: Path, tmp_path: Path) -> None:
+    folder = filled / FOLDER / base64.urlsafe_b64encode(b"q.io").decode()
+    next(folder.glob("*.gpg")).write_bytes(b"broken")
+    answer = passhelper("export", "--format", "auth.json", "--server", "q.io", "--server", "t.io", "--server", "no.io")
+    assert answer.code == 1
+    assert list(answer.json["auths"]) == ["t.io"]
+    lines = answer.err.decode().splitlines()
+    assert lines[0].startswith("error: q.io: ")
+    assert "error: no.io: there is no credential" in lines
+    assert "hint: run: passhelper login no.io -u USER" in lines
+    assert lines[-2] == "error: 2 of 3 credentials were not exported"
+
+
+def test_locked_and_stdin_closed(
+    installed: Program, helper: Helper, store: Path, own_keys: KeyRing, environ: dict[str, str]
+) -> None:
+    (store / ".gpg-id").write_text(own_keys["locked"] + "\n")
+    helper.store("q.io", "u", "s")
+    command = ["sh", "-c", 'exec "$0" "$@" <&-', installed.passhelper, "export", "--format", "auth.json"]
+    answer = run(command, {**environ, "GNUPGHOME": str(own_keys.home)}, timeout=20)
+    assert (answer.code, answer.json) == (1, {"auths": {}})
+    assert b"error: q.io: GPG key" in answer.err
+
+
+def test_an_empty_store(passhelper: Command, store: Path) -> None:
+    answer = passhelper("export", "--format", "auth.json")
+    assert (answer.code, answer.json) == (0, {"auths": {}})
+
+
+def test_what_a_format_cannot_hold(passhelper: Command, store: Path, helper: Helper) -> None:
+    helper.store("q.io", "a:b", SECRET)
+    answer = passhelper("export", "--format", "auth.json")
+    assert (answer.code, answer.out) == (1, b"")
+    assert answer.err.decode() == (
+        "error: the user of q.io has a colon in it, which auth.json cannot express\n"
+        "hint: leave that server out: name the others with --server\n"
+    )
+    helper.store("q.io", "a", SECRET)
+    helper.store("https://q.io", "a", SECRET)
+    assert passhelper("export", "--format", "dockerconfigjson").code == 0
+    answer = passhelper("export", "--format", "auth.json")
+    assert (answer.code, answer.out) == (1, b"")
+    assert answer.err.decode() == (
+        "error: https://q.io and q.io are both called q.io in auth.json\n"
+        "hint: choose one of them with --server, or log out of the other\n"
+    )
+
+
+# Who could see it
+
+
+def test_never_a_terminal_without_force(installed: Program, filled: Path, environ: dict[str, str]) -> None:
+    export = [installed.passhelper, "export", "--format", "auth.json", "--server", "q.io"]
+    for force in ((), ("--force",)):
+        person = Person()
+        # stderr is the terminal there; put stdout on it too.
+        answer = person.run(["/bin/sh", "-c", 'exec "$0" "$@" >&2', *export, *force], environ, b"")
+        assert (answer.code == 0, auth("alice", SECRET).encode() in person.screen) == (bool(force), bool(force))
+        assert (b"secrets are not written to a terminal" in person.screen) is not bool(force)
+
+
+@pytest.mark.parametrize(("mode", "code"), [(0o600, 0), (0o644, 1), (0o660, 1)])
+def test_stdout_is_a_file(
+    installed: Program, filled: Path, environ: dict[str, str], tmp_path: Path, mode: int, code: int
+) -> None:
+    file = tmp_path / "out"
+    file.touch(mode)
+    file.chmod(mode)
+    export = [installed.passhelper, "export", "--format", "auth.json"]
+    with file.open("wb") as out:
+        done = subprocess.run(export, env=environ, stdout=out, stderr=subprocess.PIPE, check=False)
+    assert (done.returncode, file.read_bytes() == b"") == (code, bool(code))
+    if code:
+        assert done.stderr.decode() == (
+            "error: stdout is a file that other users can read\n"
+            "hint: give --output FILE instead, which makes a private one\n"
+        )
+        with file.open("wb") as out:
+            assert subprocess.run([*export, "--force"], env=environ, stdout=out, check=False).returncode == 0
+
+
+def test_stdout_is_closed(installed: Program, filled: Path, environ: dict[str, str]) -> None:
+    command = ["sh", "-c", 'exec "$0" "$@" >&-', installed.passhelper, "export", "--format", "auth.json"]
+    answer = run(command, environ)
+    assert answer.code == 1
+    assert answer.err.startswith(b"error: ")
+    assert b"internal" not in answer.err
+
+
+KEPT = {
+    "a configuration": (b'{"auths": {}, "credsStore": "pass"}', 0o600, "holds something else than credentials"),
+    "another file": (b"hello", 0o600, "holds something else than credentials"),
+    "a list": (b"[]", 0o600, "holds something else than credentials"),
+    "readable by others": (b'{"auths": {}}', 0o640, "can be read by other users"),
+}
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_files_that_are_not_replaced(passhelper: Command, filled: Path, tmp_path: Path, name: str) -> None:
+    data, mode, reason = KEPT[name]
+    file = tmp_path / "out.json"
+    file.write_bytes(data)
+    file.chmod(mode)
+    answer = passhelper("export", "--format", "auth.json", "--output", str(file))
+    assert (answer.code, file.read_bytes()) == (1, data)
+    assert answer.err.decode().startswith(f"error: {file} {reason}")
+    assert passhelper("export", "--format", "auth.json", "--output", str(file), "--force").code == 0
+    assert stat.S_IMODE(file.stat().st_mode) == mode
+    assert len(json.loads(file.read_bytes())["auths"]) == 4
+
+
+def test_an_earlier_export_is_replaced(passhelper: Command, filled: Path, tmp_path: Path) -> None:
+    file = tmp_path / "out.json"
+    for form in ("auth.json", "dockerconfigjson"):
+        assert passhelper("export", "--format", form, "--output", str(file)).code == 0
+    assert HUB in file.read_text()
+    os.unlink(file)
+    file.touch(0o600)
+    assert passhelper("export", "--format", "auth.json", "--output", str(file)).code == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "out.json", "store"]
+
+
+@pytest.mark.parametrize("target", ["/dev/stdout", "/dev/null", "/tmp"])
+def test_output_is_no_file(passhelper: Command, filled: Path, target: str) -> None:
+    answer = passhelper("export", "--format", "auth.json", "--output", target)
+    assert (answer.code, answer.out) == (1, b"")
+    assert answer.err.decode() == (
+        f"error: {target} is not a regular file\nhint: leave --output out to write to a pipe\n"
+    )
+
+
+def test_usage(passhelper: Command) -> None:
+    assert passhelper("export").code == 2
+    assert passhelper("export", "--format", "xml").code == 2

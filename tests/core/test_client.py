@@ -1,0 +1,168 @@
+"""Running other helpers: Docker's own, ours, and programs that misbehave."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from support import Helper, Program, require_go_helper, run
+from tracing import trace
+
+from passhelper import Credentials, CredentialsNotFoundError
+from passhelper.client import ProgramHelper, short_name
+from passhelper.errors import ConfigurationError, DockerError, NoServerURLError, NoUsernameError, PasshelperError
+
+SERVERS = ("https://index.docker.io/v1/", "registry.example:5000", "quay.io/team")
+ALICE = Credentials("registry.example:5000", "alice", 'pa"ss \\ wörd\n☃ <&>')
+
+
+@pytest.fixture(params=["passhelper", "Go"])
+def program(request: pytest.FixtureRequest, installed: Program, store: Path, environ: dict[str, str]) -> ProgramHelper:
+    path = installed.helper if request.param == "passhelper" else require_go_helper()
+    return ProgramHelper(path, environ)
+
+
+def script(folder: Path, text: str) -> ProgramHelper:
+    """A helper that is a shell script."""
+    path = folder / "docker-credential-odd"
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return ProgramHelper(str(path), {"PATH": "/usr/bin:/bin"}, 5)
+
+
+def test_round_trip(program: ProgramHelper) -> None:
+    with pytest.raises(CredentialsNotFoundError):
+        program.get(ALICE.server)  # Docker's 0.6.4 answers 0 and two empty fields
+    program.store(ALICE)
+    for server in SERVERS:
+        program.store(Credentials(server, ALICE.username, ALICE.secret))
+    assert program.get(ALICE.server) == ALICE
+    assert program.list() == dict.fromkeys(SERVERS, "alice")
+    program.erase(ALICE.server)
+    assert sorted(program.list()) == sorted(set(SERVERS) - {ALICE.server})
+
+
+def test_the_three_messages(program: ProgramHelper) -> None:
+    with pytest.raises(NoServerURLError):
+        program.get("")
+    with pytest.raises(NoServerURLError):
+        program.store(Credentials("", "alice", "s"))
+    with pytest.raises(NoUsernameError):
+        program.store(Credentials("a.example", "", "s"))
+
+
+def test_a_large_secret(program: ProgramHelper) -> None:
+    large = Credentials("a.example", "alice", "x" * 50_000)  # Docker's own takes 64 KiB
+    program.store(large)
+    assert program.get("a.example") == large
+
+
+ANSWERS = {
+    "not JSON": ("echo nonsense", "its answer is no JSON object"),
+    "a list": ("echo '[]'", "its answer is no JSON object"),
+    "no secret": ("""echo '{"Username":"u"}'""", "its answer is no credential"),
+    "a number": ("""echo '{"Username":"u","Secret":1}'""", "its answer is no credential"),
+    "half a character": (r"""printf '{"Username":"u","Secret":"\\ud800"}'""", "its answer is no credential"),
+    "no user": ("""echo '{"Username":"","Secret":"s"}'""", "no credentials username"),
+    "control character": (r"""printf '{"Username":"a\\nb","Secret":"s"}'""", "control characters are refused"),
+    "nothing": ("exit 0", "its answer is no JSON object"),
+    "too much": ("head -c 5000000 /dev/zero", "it says too much"),
+    "a reason": ("echo locked; exit 1", "locked"),
+    "two lines": ("printf 'one\\n\\033two\\n'; exit 1", "one ?two"),
+    "a reason on stderr": ("echo locked >&2; exit 1", "locked"),
+    "silence": ("exit 7", "exit status 7"),
+    "killed": ("kill -9 $$", "exit status -9"),
+    "a secret on the way out": ("""echo '{"Secret":"canary"}'; exit 1""", "exit status 1"),
+}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_what_a_program_may_say(tmp_path: Path, name: str) -> None:
+    text, reason = ANSWERS[name]
+    odd = script(tmp_path, text)
+    with pytest.raises(DockerError) as caught:
+        odd.get("a.example")
+    assert caught.value.cause.startswith(f"{odd.program} get failed: ")
+    assert caught.value.cause.endswith(reason)
+
+
+@pytest.mark.parametrize("answer", ["", "null", "{}"])
+def test_an_empty_list(tmp_path: Path, answer: str) -> None:
+    assert script(tmp_path, f"echo '{answer}'").list() == {}
+
+
+def test_a_list_with_other_things_than_names(tmp_path: Path) -> None:
+    assert script(tmp_path, """echo '{"a":"u","b":1,"c":null}'""").list() == {"a": "u", "b": "", "c": ""}
+
+
+def test_a_secret_in_a_message_is_not_repeated(tmp_path: Path) -> None:
+    with pytest.raises(DockerError) as caught:
+        script(tmp_path, 'echo "cannot keep $(cat)"; exit 1').store(Credentials("a", "u", "canary"))
+    assert "canary" not in str(caught.value)
+    assert caught.value.cause.endswith("store failed: exit status 1")
+
+
+def test_a_program_that_hangs(tmp_path: Path) -> None:
+    odd = script(tmp_path, "exec sleep 60")
+    hanging = ProgramHelper(odd.program, {"PATH": "/usr/bin:/bin"}, 0.3)
+    begin = time.monotonic()
+    with pytest.raises(DockerError) as caught:
+        hanging.get("a.example")
+    assert time.monotonic() - begin < 5
+    assert caught.value.cause == f"{odd.program} get gave no answer within 0.3 seconds"
+    assert caught.value.remedy == "run it by hand to see why"
+
+
+def test_a_program_that_does_not_read(tmp_path: Path) -> None:
+    odd = script(tmp_path, "exit 0")
+    odd.store(Credentials("a", "u", "x" * 1_000_000))
+
+
+def test_it_gets_the_request_and_no_passphrase(tmp_path: Path) -> None:
+    text = 'printf "%s:%s:%s:%s" "$1" "$(cat)" "$PASSHELPER_PASSPHRASE" "$KEPT" >"$0.seen"'
+    odd = script(tmp_path, text)
+    environ = {"PATH": "/usr/bin:/bin", "PASSHELPER_PASSPHRASE": "canary", "KEPT": "yes"}
+    ProgramHelper(odd.program, environ).erase("a.example")
+    assert Path(f"{odd.program}.seen").read_text() == "erase:a.example::yes"
+
+
+def test_find(installed: Program, environ: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = str(Path(installed.helper).parent)
+    for name in ("pass", "docker-credential-pass"):
+        assert ProgramHelper.find(name, {**environ, "PATH": folder}).program == installed.helper
+    with pytest.raises(ConfigurationError) as caught:
+        ProgramHelper.find("nosuch", environ)
+    assert caught.value.cause == "docker-credential-nosuch is not on PATH"
+    script(tmp_path, "exit 0")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigurationError):
+        ProgramHelper.find("odd", {"PATH": ".:"})
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a/b", "a b", "a\nb", "docker-credential-", "a\\b"])
+def test_names_that_lead_elsewhere(name: str) -> None:
+    with pytest.raises(ConfigurationError, match="is no name of a credential helper"):
+        short_name(name)
+
+
+def test_a_program_that_is_gone(tmp_path: Path) -> None:
+    gone = ProgramHelper(str(tmp_path / "docker-credential-gone"), {})
+    with pytest.raises(PasshelperError, match=r"cannot start .*: No such file or directory"):
+        gone.list()
+
+
+def test_secrets_only_through_pipes(installed: Program, helper: Helper, store: Path, environ: dict[str, str]) -> None:
+    code = (
+        "import sys\nfrom passhelper import Credentials\nfrom passhelper.client import ProgramHelper\n"
+        f"program = ProgramHelper({installed.helper!r})\n"
+        "secret = sys.stdin.read()\nprogram.store(Credentials('a.example', 'u', secret))\n"
+        "assert program.get('a.example').secret == secret\n"
+    )
+    options = ("-f", "-v", "-s", "100000")
+    # strace would wait for an agent that a traced command starts.
+    assert run(["gpgconf", "--launch", "gpg-agent"], environ).code == 0
+    traced = trace([installed.python, "-c", code], environ, b"canary-3141", calls="execve", options=options)
+    assert traced.answer.code == 0, traced.answer
+    assert len(traced.children) > 1
+    assert [line for line in traced.lines if "canary-3141" in line] == []

@@ -1,0 +1,146 @@
+"""What the doctor prints: lines, the envelope, metrics; and that the README lists every check."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+from doctors import Doctor, git
+from support import Helper, KeyRing, require, run
+
+from passhelper.machine.doctor.registry import CHECKS
+
+ROOT = Path(__file__).parent.parent.parent
+README = ROOT / "README.md"
+_SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$")
+
+
+def test_one_line_each(doctor: Doctor, store: Path) -> None:
+    store.chmod(0o755)
+    answer = doctor.run()
+    assert (answer.code, answer.err) == (1, b"")
+    lines = answer.text.splitlines()
+    assert {line[14:30].strip() for line in lines} == {check.id for check in CHECKS}
+    assert (
+        f"failed        store.modes       other users can look into the store {store}; run: passhelper doctor --fix"
+        in (answer.text)
+    )
+    assert "not checked   git.lock          the store is no git repository\n" in answer.text
+    assert "\x1b" not in answer.text
+    fixed = doctor.run("--fix")
+    assert fixed.code == 0
+    assert fixed.text.startswith("fixed         store.modes       closed 1 files and directories of the store")
+
+
+def test_envelope(doctor: Doctor, store: Path) -> None:
+    store.chmod(0o755)
+    document = doctor.run("--json").json
+    assert list(document) == ["version", "command", "data"]
+    assert list(document["data"]) == ["checks", "repaired"]
+    check = next(check for check in document["data"]["checks"] if check["id"] == "store.modes")
+    assert list(check) == ["id", "status", "findings", "notes", "reason"]
+    assert list(check["findings"][0]) == ["severity", "cause", "remedy"]
+    assert [check["id"] for check in document["data"]["checks"]] == [check.id for check in CHECKS]
+
+
+def test_usage(doctor: Doctor) -> None:
+    answer = doctor.run("--json", "--prometheus")
+    assert answer.code == 2
+    assert answer.err.startswith(b"error: --json and --prometheus exclude each other\n")
+    assert doctor.run("--lead", "soon").code == 2
+    assert b"--fix" in doctor.run("--help").out
+
+
+def samples(text: str) -> dict[tuple[str, str], float]:
+    found = {}
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            match = _SAMPLE.match(line)
+            assert match, line
+            found[match[1], match[2] or ""] = float(match[3])
+    return found
+
+
+def promtool(text: bytes) -> None:
+    require("promtool")
+    done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def test_prometheus(doctor: Doctor, helper: Helper, repository: Path, own_keys: KeyRing) -> None:
+    doctor.environ["GNUPGHOME"] = helper.environ["GNUPGHOME"] = str(own_keys.home)
+    assert helper.store("b.example", "bob", "s").code == 0
+    own_keys.gpg("--quick-set-expire", own_keys["bob"], "10d")
+    (repository / ".gpg-id").write_text(f"{own_keys['alice']}\n{own_keys['bob']}\n")
+    git(repository, "commit", "-q", "-a", "-m", "Add bob")
+    answer = doctor.run("--prometheus")
+    assert (answer.code, answer.err) == (0, b"")
+    promtool(answer.out)
+    found = samples(answer.text)
+    assert found["passhelper_entries", ""] == 2
+    assert found["passhelper_drifted_entries", ""] == 2
+    assert 0 <= found["passhelper_last_sync_age_seconds", ""] < 60
+    labels = 'fingerprint="{}",uid="{} <{}@example.test>",unit="days"'
+    days = {name: found["passhelper_recipient_time_left", labels.format(own_keys[name], name, name)]
+            for name in ("alice", "bob")}  # fmt: skip
+    assert days["alice"] == float("inf")
+    assert 9.9 < days["bob"] <= 10
+    assert found["passhelper_findings", 'severity="expiring"'] == 1
+    assert found["passhelper_findings", 'severity="not accepted"'] == 1
+    assert found["passhelper_findings", 'severity="failed"'] == 0
+
+
+def test_prometheus_without_anything(doctor: Doctor, tmp_path: Path) -> None:
+    """What cannot be known has no line, and the output is still metrics."""
+    answer = doctor.run("--prometheus", PASSWORD_STORE_DIR=str(tmp_path / "nowhere"))
+    assert answer.code == 0
+    promtool(answer.out)
+    assert {name for name, _ in samples(answer.text)} == {"passhelper_findings"}
+
+
+def test_odd_owner_in_a_label(doctor: Doctor, store: Path, own_keys: KeyRing) -> None:
+    owner = 'The "odd" \\ one <odd@example.test>'
+    own_keys.gpg("--passphrase", "", "--quick-gen-key", owner, "future-default", "default", "never")
+    listing = own_keys.gpg("--with-colons", "--list-keys", "odd@example.test").stdout.decode()
+    fingerprint = next(line.split(":")[9] for line in listing.splitlines() if line.startswith("fpr"))
+    (store / ".gpg-id").write_text(fingerprint + "\n")
+    answer = doctor.run("--prometheus", GNUPGHOME=str(own_keys.home))
+    promtool(answer.out)
+    assert 'uid="The \\"odd\\" \\\\ one <odd@example.test>"' in answer.text
+
+
+def test_causes_come_before_what_needs_them() -> None:
+    seen: set[str] = set()
+    for check in CHECKS:
+        assert seen.issuperset(check.needs), check.id
+        assert check.id not in seen
+        seen.add(check.id)
+
+
+def test_the_readme_lists_every_check() -> None:
+    table = README.read_text().partition("<!-- begin: checks -->")[2].partition("<!-- end: checks -->")[0]
+    rows = re.findall(r"^\| `([a-z]+\.[a-z-]+)` \| (.*) \|$", table, re.MULTILINE)
+    assert rows == [(check.id, check.looks_at) for check in CHECKS]
+
+
+def test_no_remedy_names_a_command_that_there_is_not(doctor: Doctor) -> None:
+    """``passhelper recipients add`` alone is still to come, and the verbs name it already."""
+    sources = "\n".join(path.read_text() for path in (ROOT / "passhelper" / "machine" / "doctor").glob("*.py"))
+    named = set(re.findall(r"(?:run: |keep one: |again: |mean: |or )passhelper ([a-z]+)", sources))
+    assert named >= {"setup", "doctor", "unlock", "login", "recipients", "import", "logout"}
+    listed = run([doctor.program, "--help"], doctor.environ).text
+    for name in named:
+        assert f"\n  {name} " in listed, name
+
+
+def test_a_bare_machine_stays_bare(doctor: Doctor, tmp_path: Path) -> None:
+    """No home of gpg, no store, no configuration: three causes, and no file made by looking."""
+    home = tmp_path / "bare"
+    home.mkdir()
+    for name in ("GNUPGHOME", "PASSWORD_STORE_DIR", "DOCKER_CONFIG"):
+        del doctor.environ[name]
+    report = doctor(HOME=str(home))
+    assert report.code == 1
+    assert report.troubled() >= {"gpg.home", "store.path"}
+    assert list(home.iterdir()) == []
