@@ -13,7 +13,7 @@ import pytest
 from support import require
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 USERS = {"alice": "s3cret-Pw!", "bob": "b0b's p%ss: wörd"}
@@ -27,12 +27,12 @@ http: {{addr: "{address}"}}
 _HTPASSWD = "auth: {{htpasswd: {{realm: test, path: {folder}/htpasswd}}}}\n"
 
 
-def serve_registry(folder: Path, *, password: bool) -> Iterator[str]:
-    """Start a registry, with passwords for :data:`USERS` or for everybody; give its ``host:port``."""
+def serve_registry(folder: Path, *, password: bool, users: Mapping[str, str] = USERS) -> Iterator[str]:
+    """Start a registry, with passwords for some users or for everybody; give its ``host:port``."""
     require("docker-registry", "htpasswd")
     lines = [
         subprocess.run(["htpasswd", "-Bbn", user, secret], check=True, capture_output=True, text=True).stdout.strip()
-        for user, secret in USERS.items()
+        for user, secret in users.items()
     ]
     (folder / "htpasswd").write_text("\n".join(lines) + "\n")
     with socket.socket() as probe:
@@ -46,22 +46,27 @@ def serve_registry(folder: Path, *, password: bool) -> Iterator[str]:
             env={"PATH": "/usr/bin:/bin", "OTEL_TRACES_EXPORTER": "none"}, stdout=log, stderr=log,
         )  # fmt: skip
     try:
-        _wait_for(f"http://{address}/v2/", server, folder / "log")
+        _wait_for(f"http://{address}/v2/", 401 if password else 200, server, folder / "log")
         yield address
     finally:
         server.terminate()
         server.wait(10)
 
 
-def _wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
+def _wait_for(url: str, code: int, server: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait until the registry answers, with the one status that it should."""
     end = time.monotonic() + 20
     while time.monotonic() < end and server.poll() is None:
         try:
-            urllib.request.urlopen(url, timeout=5).close()
-            return
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                found = answer.status
         except urllib.error.HTTPError as error:
             with error:
-                return
+                found = error.code
         except OSError:
             time.sleep(0.05)
+            continue
+        if found == code:
+            return
+        break
     pytest.fail(f"the registry did not start: {log.read_text()}")

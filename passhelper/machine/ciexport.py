@@ -9,6 +9,7 @@ import os
 from typing import TYPE_CHECKING
 
 from passhelper.errors import ConfigurationError
+from passhelper.store.commit import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 def shell_lines(settings: Mapping[str, str]) -> list[str]:
     """Write settings for ``eval`` of any POSIX shell."""
-    return [f"export {name}={_quoted(value)}" for name, value in settings.items()]
+    return [f"export {name}={quoted(value)}" for name, value in settings.items()]
 
 
 def check(settings: Mapping[str, str]) -> None:
@@ -72,7 +73,3 @@ def _append(path: str, text: str) -> None:
             file.write(text.encode(errors="surrogateescape"))
     except OSError as error:
         raise ConfigurationError(f"cannot write {path}: {error.strerror}", "check its owner and mode") from error
-
-
-def _quoted(word: str) -> str:
-    return "'" + word.replace("'", "'\\''") + "'"

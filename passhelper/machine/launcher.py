@@ -16,6 +16,7 @@ import passhelper
 from passhelper.errors import ConfigurationError, PasshelperError
 from passhelper.machine import userfile
 from passhelper.store.child import clean_environ, find_program, finish, start
+from passhelper.store.commit import quoted
 from passhelper.store.helper import PROGRAM
 from passhelper.store.store import home_directory
 
@@ -94,7 +95,7 @@ def script(python: str, options: str, marked: str, program: str) -> str:
     if not any(char.isspace() for char in python) and len(os.fsencode(first)) <= MAX_SHEBANG:
         return f"{first}\n{marked}\n{program}"
     # The kernel splits the first line at white space and cuts it when it is long; sh does neither.
-    return f'#!/bin/sh\n{marked}\nexec {_quoted(python)} {options} -c {_quoted(program)} "$@"\n'
+    return f'#!/bin/sh\n{marked}\nexec {quoted(python)} {options} -c {quoted(program)} "$@"\n'
 
 
 def mark(program: str) -> str:
@@ -188,8 +189,3 @@ def is_launcher(path: str, program: str = PROGRAM) -> bool:
 def _is_stale(path: str, text: str) -> bool:
     """Tell whether a launcher starts another installation than this one."""
     return is_launcher(path) and text_of(path) != text
-
-
-def _quoted(word: str) -> str:
-    """Quote a word for sh."""
-    return "'" + word.replace("'", "'\\''") + "'"

@@ -208,7 +208,7 @@ class Committer:
         if can_prompt(self._environ) or settings.get("gpg.format", "openpgp") != "openpgp":
             return []
         signer = settings.get("gpg.openpgp.program") or settings.get("gpg.program") or "gpg"
-        script = f'#!/bin/sh\nexec {_quoted(signer)} --pinentry-mode error "$@"\n'
+        script = f'#!/bin/sh\nexec {quoted(signer)} --pinentry-mode error "$@"\n'
         path = os.path.join(self._repository.state, _SIGNER)
         self._files.make_directory(self._repository.state)
         self._files.replace(path, script.encode(), self._repository.state)
@@ -308,6 +308,6 @@ def _is_on(settings: "Mapping[str, str]", name: str) -> bool:
     return settings.get(name, "").lower() in _TRUE
 
 
-def _quoted(word: str) -> str:
+def quoted(word: str) -> str:
     """Quote a word for sh."""
     return "'" + word.replace("'", "'\\''") + "'"

@@ -8,15 +8,11 @@ The test keeps a transcript of commands and what they said, and asserts on it. T
 from __future__ import annotations
 
 import json
-import socket
-import subprocess
-import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from registries import serve_registry
 from support import FOLDER, Helper, require, run
 
 if TYPE_CHECKING:
@@ -24,54 +20,12 @@ if TYPE_CHECKING:
 
 USERS = {"alice": "s3cret-Pw!", "bob": "b0b's p%ss: word"}
 
-_CONFIG = """\
-version: 0.1
-log: {{level: error, accesslog: {{disabled: true}}}}
-storage: {{filesystem: {{rootdirectory: {folder}/data}}}}
-http: {{addr: "{address}"}}
-auth: {{htpasswd: {{realm: test, path: {folder}/htpasswd}}}}
-"""
-
 
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A registry with password authentication on a free loopback port; its ``host:port``."""
-    require("docker", "docker-registry", "htpasswd")
-    folder = tmp_path_factory.mktemp("registry")
-    lines = [subprocess.run(["htpasswd", "-Bbn", user, password], check=True, capture_output=True, text=True).stdout
-             for user, password in USERS.items()]  # fmt: skip
-    (folder / "htpasswd").write_text("".join(line.strip() + "\n" for line in lines))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
-    (folder / "config.yml").write_text(_CONFIG.format(folder=folder, address=address))
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(
-            ["docker-registry", "serve", str(folder / "config.yml")],
-            env={"PATH": "/usr/bin:/bin", "OTEL_TRACES_EXPORTER": "none"}, stdout=log, stderr=log,
-        )  # fmt: skip
-    try:
-        wait_until_it_refuses(f"http://{address}/v2/", server, folder / "log")
-        yield address
-    finally:
-        server.terminate()
-        server.wait(10)
-
-
-def wait_until_it_refuses(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
-    """Wait until the registry answers that it wants a password."""
-    end = time.monotonic() + 20
-    while time.monotonic() < end and server.poll() is None:
-        try:
-            urllib.request.urlopen(url, timeout=5).close()
-        except urllib.error.HTTPError as error:
-            error.close()
-            if error.code == 401:
-                return
-            break
-        except OSError:
-            time.sleep(0.05)
-    pytest.fail(f"the registry did not start: {log.read_text()}")
+    require("docker")
+    yield from serve_registry(tmp_path_factory.mktemp("registry"), password=True, users=USERS)
 
 
 class Shell:
