@@ -63,7 +63,7 @@ def items(store: PassStore, readable_by: str = "") -> list[Item]:
     Raises:
         ConfigurationError: ``readable_by`` means no key, or several.
     """
-    from passhelper.machine.history import last_changes  # noqa: PLC0415 - may need GitPython
+    from passhelper.team.history import last_changes  # noqa: PLC0415 - may need GitPython
 
     entries = sorted(store.walk(), key=lambda entry: entry.server.encode())
     wanted: set[str] = set()

@@ -134,4 +134,7 @@ def test_a_repository_of_somebody_else(passhelper: Command, git_store: Path, hel
     os.chown(git_store, 12345, -1)
     answer = passhelper("list", GIT_TEST_ASSUME_DIFFERENT_OWNER="1")
     assert answer.code == 1
-    assert answer.err.decode().startswith(f"error: git cannot read the history of {git_store}: ")
+    assert answer.err.decode() == (
+        "error: git refuses the store: it belongs to uid 12345\n"
+        f"hint: run: git config --global --add safe.directory {git_store}\n"
+    )
