@@ -16,15 +16,16 @@ import sys
 import sysconfig
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from support import OLD_PIP, Helper, KeyRing, Program, require
+from support import OLD_PIP, Helper, KeyRing, Once, Program, require
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 REPOSITORY = Path(__file__).parent.parent
+_SHARED = "passhelper_shared"
 _FOREIGN = ("PASSHELPER_", "PASSWORD_STORE_", "GIT_", "DOCKER_", "GPG_", "PYTHON", "XDG_")
 
 
@@ -51,10 +52,17 @@ def short_tmp() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def keys(short_tmp: Path) -> Iterator[KeyRing]:
-    """The run's keys, made once; see ``support.KeyRing`` for their names."""
+def made_once(request: pytest.FixtureRequest, short_tmp: Path) -> Once:
+    """Makes what costs seconds once for all workers of a run."""
+    given = getattr(request.config, "workerinput", {}).get(_SHARED)
+    return Once(Path(given) if given else short_tmp)
+
+
+@pytest.fixture(scope="session")
+def keys(made_once: Once, short_tmp: Path) -> Iterator[KeyRing]:
+    """The run's keys, made once; see ``support.KeyRing`` for their names. Each worker has a copy and an agent."""
     require("gpg")
-    ring = KeyRing.generate(short_tmp / "g")
+    ring = KeyRing.load(made_once("keys", KeyRing.generate)).copy(short_tmp / "g")
     yield ring
     ring.stop_agent()
 
@@ -103,28 +111,29 @@ def git_store(store: Path, environ: dict[str, str]) -> Path:
 
 
 @pytest.fixture(scope="session")
-def wheel(short_tmp: Path) -> Path:
+def wheel(made_once: Once) -> Path:
     """The project's wheel, built once per run."""
-    folder = short_tmp / "dist"
-    subprocess.run(
-        [sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(REPOSITORY)],
-        check=True,
-        capture_output=True,
-    )
-    return next(folder.glob("*.whl"))
+
+    def build(folder: Path) -> None:
+        command = [sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(REPOSITORY)]
+        subprocess.run(command, check=True, capture_output=True)
+
+    return next(made_once("dist", build).glob("*.whl"))
 
 
 @pytest.fixture(scope="session")
-def installed(wheel: Path, short_tmp: Path) -> Program:
+def installed(wheel: Path, made_once: Once) -> Program:
     """The programs as this interpreter's pip installs the wheel, in a virtual environment of their own."""
-    return Program.install(wheel, short_tmp / "venv", libraries=Path(sysconfig.get_path("purelib")))
+    libraries = Path(sysconfig.get_path("purelib"))
+    return Program(made_once("venv", lambda folder: Program.install(wheel, folder, libraries=libraries)))
 
 
 @pytest.fixture(scope="session", params=[OLD_PIP, "pip"], ids=["pip 23", "newest pip"])
-def any_installed(request: pytest.FixtureRequest, wheel: Path, short_tmp: Path) -> Program:
+def any_installed(request: pytest.FixtureRequest, wheel: Path, made_once: Once) -> Program:
     """The programs as an old and as the newest pip install them, for tests of the installation itself."""
-    folder = short_tmp / f"venv-{request.param}"
-    return Program.install(wheel, folder, libraries=Path(sysconfig.get_path("purelib")), pip=request.param)
+    pip, libraries = request.param, Path(sysconfig.get_path("purelib"))
+    made = made_once(f"venv-{pip}", lambda folder: Program.install(wheel, folder, libraries=libraries, pip=pip))
+    return Program(made)
 
 
 @pytest.fixture
@@ -136,6 +145,17 @@ def helper(installed: Program, environ: dict[str, str]) -> Helper:
 def pytest_configure(config: pytest.Config) -> None:
     """Let Ctrl-C interrupt: a shell that started us in the background has told us, and our children, to ignore it."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a worker of pytest-xdist where the things are that are made once for all of them."""
+    if not hasattr(node.config, _SHARED):
+        path = tempfile.mkdtemp(prefix="ph-", dir="/tmp")
+        os.chmod(path, 0o755)
+        setattr(node.config, _SHARED, path)
+        node.config.add_cleanup(lambda: shutil.rmtree(path, ignore_errors=True))
+    node.workerinput[_SHARED] = getattr(node.config, _SHARED)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

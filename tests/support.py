@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 FOLDER = "docker-credential-helpers"
 GO_HELPER = "/usr/bin/docker-credential-pass"
@@ -38,6 +39,25 @@ def require_go_helper() -> str:
         pytest.skip("golang-docker-credential-helpers is not installed")
     require("pass")
     return GO_HELPER
+
+
+class Once:
+    """Makes directories that all workers of a test run share; the first that needs one makes it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __call__(self, name: str, make: Callable[[Path], object]) -> Path:
+        path, done = self._folder / name, self._folder / f"{name}.done"
+        with (self._folder / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not done.exists():
+                make(path)
+                done.touch()
+        return path
+
+
+_NAMES = "names.json"  # in a home that KeyRing.generate made
 
 
 class KeyRing:
@@ -82,7 +102,13 @@ class KeyRing:
         return subprocess.run(command, env=self.environ, input=stdin, capture_output=True, check=check)
 
     @classmethod
-    def generate(cls, home: Path) -> KeyRing:
+    def load(cls, home: Path) -> KeyRing:
+        """Use keys that :meth:`generate` has made, maybe in another process."""
+        return cls(home, json.loads((home / _NAMES).read_text()))
+
+    @classmethod
+    def generate(cls, home: Path) -> None:
+        """Make the keys."""
         home.mkdir(mode=0o700)
         ring = cls(home, {"missing": "DEADBEEF" * 5})
         for name in ("alice", "bob", "stranger"):
@@ -97,7 +123,8 @@ class KeyRing:
         public = ring.gpg("--export", ring["stranger"]).stdout
         ring.gpg("--delete-secret-keys", ring["stranger"])
         assert public
-        return ring
+        ring.stop_agent()
+        (home / _NAMES).write_text(json.dumps(ring.fingerprints))
 
     def _generate(self, name: str, subkey: str) -> None:
         self.gpg("--gen-key", stdin=(self._TEMPLATE % (subkey, name, name)).encode())
