@@ -1,0 +1,64 @@
+"""What the recipes meet: a registry with an image, a team's store with its credential, and a wheel to install."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import sysconfig
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from jobs import agents
+from recipefiles import Recipe
+from registries import serve_registry
+from runners import USERS, Site
+from support import KeyRing, require
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+@pytest.fixture(scope="module")
+def site(keys: KeyRing, wheel: Path, short_tmp: Path) -> Iterator[Site]:
+    """One registry, store and package index for all recipes of a module; every user may read it."""
+    require("docker", "gpg", "git", "bash")
+    folder = Path(tempfile.mkdtemp(prefix="site-", dir=short_tmp))
+    folder.chmod(0o755)
+    (folder / "registry").mkdir()
+    # The recipes say python3; here that is the interpreter that the tests run with, whatever PATH finds first.
+    python = folder / "bin" / "python3"
+    python.parent.mkdir()
+    python.write_text(f'#!/bin/sh\nexec {sys._base_executable} "$@"\n')  # type: ignore[attr-defined]
+    python.chmod(0o755)
+    libraries = Path(sysconfig.get_path("purelib"))
+    for address in serve_registry(folder / "registry", password=True, users=USERS, tls=True):
+        yield Site(keys, wheel, libraries, address, folder)
+
+
+@pytest.fixture
+def place(short_tmp: Path) -> Iterator[Path]:
+    """A short directory for one job; no agent of its own outlives it."""
+    path = Path(tempfile.mkdtemp(prefix="r", dir=short_tmp))
+    path.chmod(0o755)
+    yield path
+    for process in agents(str(path)):
+        os.kill(process, signal.SIGKILL)
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+def recipe() -> Iterator[Callable[[str], Recipe]]:
+    """Open recipes; a test that does not run all of their shell fails."""
+    opened: list[Recipe] = []
+
+    def open_(name: str) -> Recipe:
+        opened.append(Recipe(name))
+        return opened[-1]
+
+    yield open_
+    for one in opened:
+        assert one.left == []

@@ -1,0 +1,109 @@
+"""The Dockerfile, built without Docker: its instructions run on a copy-on-write view of this machine's files."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from jobs import BARE_PATH, agents
+from recipefiles import instructions
+from runners import TOKEN, Site, private
+from support import PASSPHRASE, require, run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from recipefiles import Recipe
+
+# Everything below runs in a mount namespace of its own, and ends with it. As in a container of Docker's, no program
+# may run in /dev/shm.
+_VIEW = """\
+set -eu
+mkdir -p {place}/view
+mount -t tmpfs none {place}/view
+cd {place}/view
+mkdir upper work root
+mount -t overlay overlay -o lowerdir=/,upperdir=$PWD/upper,workdir=$PWD/work root
+mount --rbind /proc root/proc
+mount --rbind /dev root/dev
+mount -t tmpfs -o noexec,nosuid,nodev,mode=1777 none root/dev/shm
+exec chroot root /bin/sh {script}
+"""
+# There is no network: a package that Debian does not have, or that is not installed here, fails.
+_APT = """\
+#!/bin/sh
+case "$1" in
+update) ;;
+install) shift; for word; do case "$word" in -*) ;; *) dpkg-query --status "$word" > /dev/null || exit 1;; esac; done;;
+*) exit 1;;
+esac
+"""
+_JOB = """\
+settings=$(passhelper setup --ci)
+eval "$settings"
+echo "dir=$PASSHELPER_CI_DIR"
+docker manifest inspect "$IMAGE"
+printf %s "$TOKEN" | docker login --username octocat --password-stdin "$REGISTRY"
+passhelper teardown
+echo "left=$(ls -A /dev/shm)"
+"""
+
+
+def build(recipe: Recipe, words: dict[str, str]) -> list[str]:
+    """Turn a Dockerfile into a script, instruction by instruction; returns its lines.
+
+    Args:
+        recipe: where it is.
+        words: the build's arguments.
+    """
+    lines, user = [], ""
+    for number, (word, rest) in enumerate(instructions(recipe.folder / "Dockerfile")):
+        if word == "RUN":
+            lines.append(f"{user}/bin/sh -ec {shlex.quote(recipe.take('Dockerfile', f'RUN {number}'))}")
+        elif word == "ENV":
+            name, _, value = rest.partition("=")
+            lines.append(f"export {name}={shlex.quote(value)}")
+        elif word == "ARG":
+            lines.append(f"export {rest}={shlex.quote(words[rest])}")
+        elif word == "USER":
+            owner, group = rest.split(":")
+            user = f"setpriv --reuid={owner} --regid={group} --clear-groups -- "
+        elif word == "WORKDIR":
+            lines.append(f"cd {rest}")
+        elif word == "COPY":
+            lines.append(f"test -x {rest.split()[-1]} || command -v {Path(rest.split()[-1]).name}")
+        else:
+            assert word == "FROM"
+    return [*lines, f"{user}/bin/sh -ec {shlex.quote(_JOB)}"]
+
+
+def test_the_runner_image(recipe: Callable[[str], Recipe], site: Site, place: Path) -> None:
+    require("unshare", "setpriv", "dpkg-query")
+    if os.geteuid() != 0 or run(["unshare", "--mount", "true"], {"PATH": BARE_PATH}).code != 0:
+        pytest.skip("no mount namespace can be made here")
+    environ = site.environ(place) | {
+        "PATH": f"{place}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "PASSHELPER_GPG_KEY": site.key, "PASSHELPER_PASSPHRASE": PASSPHRASE, "TOKEN": TOKEN,
+        "PASSHELPER_STORE_URL": f"file://{site.remote}", "PASSHELPER_ACCEPT_RECIPIENTS": site.readers,
+        "IMAGE": site.image, "REGISTRY": site.registry, "PASSHELPER_NONINTERACTIVE": "1",
+    }  # fmt: skip
+    del environ["XDG_RUNTIME_DIR"]
+    requirement = environ.pop("PASSHELPER_REQUIREMENT")
+    private(place / "bin" / "apt-get", _APT, 0o755)
+    lines = build(recipe("docker-runner"), {"PASSHELPER_REQUIREMENT": requirement})
+    # git reads no remote of another owner; in this view it belongs to the image's user.
+    lines = ["set -eu", f"chown -R 1000:1000 {site.remote}", *lines]
+    script = private(place / "build.sh", "\n".join(lines) + "\n")
+    answer = run(["unshare", "--mount", "sh", "-c", _VIEW.format(place=place, script=script)], environ, timeout=90)
+    assert answer.code == 0, answer.out + answer.err
+    said = answer.text
+    assert "docker-credential-pass (passhelper)" in said
+    assert '"mediaType"' in said
+    assert "Login Succeeded" in said
+    assert said.endswith("left=\n")
+    folder = said.partition("\ndir=")[2].partition("\n")[0]
+    assert folder.startswith("/dev/shm/passhelper-ci-")
+    assert agents(folder) == []

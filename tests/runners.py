@@ -1,0 +1,150 @@
+"""Where the recipes' jobs run: bare environments with a CI system's variables, beside a team's store and registry."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import subprocess
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jobs import BARE_PATH, agents, git, secret_key
+from registries import trusting
+from support import FOLDER, PASSPHRASE, Answer, KeyRing, run, tree
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Mapping
+
+TEAM = ("team", "the team's secret")
+TOKEN = "the job's own token"
+USERS = {TEAM[0]: TEAM[1], "gitlab-ci-token": TOKEN, "octocat": TOKEN}
+_READERS = ("locked", "bob")
+_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+_CONFIG = "application/vnd.docker.container.image.v1+json"
+
+
+class Site:
+    """What all jobs find: a registry with one image, a team's store with a credential for it, and a package index.
+
+    Attributes:
+        registry: its ``host:port``; it takes :data:`USERS`.
+        image: in that registry.
+        remote: the bare repository of the team's store.
+        key: what stands in the CI secret: the runner's key and the public one of the other reader, in base64.
+        readers: the fingerprints of the store's readers.
+    """
+
+    def __init__(self, keys: KeyRing, wheel: Path, libraries: Path, registry: str, folder: Path) -> None:
+        self.registry = registry
+        self.image = f"{registry}/team/app:latest"
+        both = secret_key(keys, "locked", armor=False) + keys.gpg("--export", keys["bob"]).stdout
+        self.key = base64.b64encode(both).decode()
+        self.readers = " ".join(keys[name] for name in _READERS)
+        self._wheel = wheel
+        self._bin = folder / "bin"
+        self._libraries = folder / "libraries"
+        self._libraries.mkdir()
+        for item in libraries.iterdir():
+            if not item.name.startswith("passhelper"):
+                (self._libraries / item.name).symlink_to(item)
+        self._certificate = folder / "registry" / "cert.pem"
+        _push_image(f"https://{registry}", "team/app", trusting(folder / "registry"))
+        self.remote = folder / "remote.git"
+        self._make_store(keys, folder / "work")
+        self._head = git(self.remote, "rev-parse", "main")
+
+    def _make_store(self, keys: KeyRing, work: Path) -> None:
+        subprocess.run(["git", "init", "-q", "-b", "main", str(work)], check=True)
+        (work / ".gpg-id").write_text("".join(f"{keys[name]}\n" for name in _READERS))
+        place = work / FOLDER / base64.urlsafe_b64encode(self.registry.encode()).decode()
+        place.mkdir(parents=True)
+        (place / f"{TEAM[0]}.gpg").write_bytes(keys.encrypt(TEAM[1].encode(), *_READERS))
+        git(work, "add", "--all")
+        git(work, "commit", "-q", "-m", "Begin")
+        subprocess.run(["git", "clone", "-q", "--bare", str(work), str(self.remote)], check=True)
+
+    def environ(self, place: Path) -> dict[str, str]:
+        """Make the environment of a bare machine in a short directory: a home, and pip that finds our wheel alone."""
+        for name in ("h", "r"):
+            (place / name).mkdir(mode=0o700, exist_ok=True)
+        return {
+            "HOME": str(place / "h"),
+            "XDG_RUNTIME_DIR": str(place / "r"),
+            "PATH": f"{self._bin}:{BARE_PATH}",
+            "CI": "true",
+            "SSL_CERT_FILE": str(self._certificate),
+            "DOCKER_HOST": "unix:///nonexistent/docker.sock",
+            "PIP_NO_INDEX": "1",
+            "PIP_FIND_LINKS": str(self._wheel.parent),
+            "PIP_NO_DEPS": "1",
+            "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+            "PYTHONPATH": str(self._libraries),
+            "PASSHELPER_REQUIREMENT": "passhelper",
+        }
+
+    def check(self, place: Path, said: bytes, *, logins: int = 1) -> None:
+        """Check that a job used both credentials, gave no secret away, and left nothing of itself.
+
+        Args:
+            place: its directory.
+            said: everything in its log.
+            logins: how often it logged in.
+        """
+        text = said.decode()
+        assert text.count("Login Succeeded") == logins, text
+        assert '"mediaType": "application/vnd.docker.distribution.manifest.v2+json"' in text, text
+        for secret in (PASSPHRASE, TEAM[1], TOKEN, self.key[200:260]):
+            assert secret not in text
+        assert os.listdir(place / "r") == []
+        assert agents(str(place)) == []
+        assert [name for name in tree(place / "h") if not name.startswith(".cache")] == []
+        assert git(self.remote, "rev-parse", "main") == self._head
+
+
+def shell(command: list[str], environ: Mapping[str, str], folder: Path) -> Answer:
+    """Run one step of a job, which must succeed."""
+    answer = run(command, environ, timeout=90, cwd=folder)
+    assert answer.code == 0, answer.out + answer.err
+    return answer
+
+
+def then_environ(answer: Answer) -> dict[str, str]:
+    """Read what a step that ended with :data:`DUMP` left in its environment."""
+    dumped = answer.out.partition(b"\n--environ--\n")[2]
+    return dict(entry.split("=", 1) for entry in dumped.decode().split("\0") if "=" in entry)
+
+
+DUMP = "\nprintf '\\n--environ--\\n'; env -0"
+
+
+def private(path: Path, text: str, mode: int = 0o600) -> str:
+    """Write a file as a CI system writes a secret one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(mode)
+    return str(path)
+
+
+def _push_image(url: str, name: str, context: ssl.SSLContext) -> None:
+    """Put an image without layers into the registry, as the docker program would."""
+    password = base64.b64encode(":".join(TEAM).encode()).decode()
+    config = b'{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}'
+    digest = f"sha256:{hashlib.sha256(config).hexdigest()}"
+
+    def send(method: str, target: str, data: bytes, kind: str) -> str:
+        headers = {"Authorization": f"Basic {password}", "Content-Type": kind}
+        request = urllib.request.Request(target, data, headers, method=method)
+        with urllib.request.urlopen(request, timeout=20, context=context) as answer:
+            return str(answer.headers.get("Location", ""))
+
+    upload = send("POST", f"{url}/v2/{name}/blobs/uploads/", b"", "application/octet-stream")
+    send("PUT", f"{upload}&digest={digest}", config, "application/octet-stream")
+    manifest = {
+        "schemaVersion": 2, "mediaType": _MANIFEST, "layers": [],
+        "config": {"mediaType": _CONFIG, "size": len(config), "digest": digest},
+    }  # fmt: skip
+    send("PUT", f"{url}/v2/{name}/manifests/latest", json.dumps(manifest).encode(), _MANIFEST)
