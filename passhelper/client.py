@@ -27,6 +27,7 @@ from passhelper.errors import (
     CredentialsNotFoundError,
     DockerError,
     InvalidRequestError,
+    NoAnswerError,
     NoServerURLError,
     NoUsernameError,
     PasshelperError,
@@ -131,7 +132,7 @@ class ProgramHelper(Helper):
         child = start([self.program, verb], self._environ, stdin=request.encode())
         finish([child], self._seconds)
         if child.timed_out:
-            raise DockerError(
+            raise NoAnswerError(
                 f"{self.program} {verb} gave no answer within {self._seconds:g} seconds", "run it by hand to see why"
             )
         if child.overflow:

@@ -20,6 +20,7 @@
      +-- TrustError                     something came from elsewhere and was not accepted here (exit 4)
      +-- GitError                       git said no
      +-- DockerError                    Docker's configuration, another helper or a registry
+          +-- NoAnswerError             another helper ran out of time
 
 Errors are printed in two places only: :mod:`passhelper.protocol` for the verbs and
 :mod:`passhelper.cli` for the commands. Grammar: lower case unless a name starts the sentence, no
@@ -134,3 +135,7 @@ class GitError(PasshelperError):
 
 class DockerError(PasshelperError):
     """Docker's configuration cannot be edited, another helper failed, or a registry refused."""
+
+
+class NoAnswerError(DockerError):
+    """Another helper gave no answer in time, and would keep us waiting again."""

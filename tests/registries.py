@@ -65,18 +65,7 @@ def serve_registry(
 
 def _make_certificate(folder: Path) -> None:
     require("openssl")
-    new = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:prime256v1",
-        "-noenc",
-        "-days",
-        "2",
-    ]
+    new = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     to = ["-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")]
     name = ["-subj", "/CN=registry", "-addext", "subjectAltName=IP:127.0.0.1"]
     subprocess.run([*new, *to, *name], check=True, capture_output=True)

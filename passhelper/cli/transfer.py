@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from passhelper.cli import output
-from passhelper.client import ProgramHelper
+from passhelper.cli import output, terminal
+from passhelper.client import SECONDS, ProgramHelper
 from passhelper.errors import ConfigurationError, DockerError
 from passhelper.machine import dockerconfig, launcher, migrate, plaintext, userfile
 from passhelper.machine import export as exporting
@@ -23,6 +23,7 @@ _HERE = "\0here"  # --docker-config without a value: Docker's own file
 _FILE = "Move plain text out of this file; out of Docker's own config.json without FILE."
 _FOR_PODMAN = "for podman and skopeo run: passhelper setup --containers"
 _SECONDS = 5.0  # for a program that is asked for its version
+_UNATTENDED = 6.0  # for one verb of another helper, where nobody can answer what it may be asking
 _VERBS = {"stored": "stored", "kept": "the store already had", "would-store": "would store"}
 
 
@@ -68,13 +69,15 @@ def import_(  # noqa: PLR0913 - one argument per option
         output.say("there is nothing to import")
     if file is not None and reports:
         _conclude(path, reports, dry_run=dry_run, as_json=as_json)
+    if name is None:
+        _warn_of_tokens(_variable() if variable else dockerconfig.read(path), plaintext.VARIABLE if variable else path)
     failed = sum(1 for report in reports if report.error is not None)
     if failed:
         raise DockerError(f"{failed} of {len(reports)} credentials were not imported", "see above for each of them")
 
 
 def _source(name: str) -> ProgramHelper:
-    source = ProgramHelper.find(name)
+    source = ProgramHelper.find(name, seconds=SECONDS if terminal.is_present() else _UNATTENDED)
     if os.path.basename(source.program) == PROGRAM and launcher.is_ours(source.program, os.environ, _SECONDS):
         raise ConfigurationError(
             f"{source.program} is passhelper itself, and reads the same store", "name another helper"
@@ -112,6 +115,14 @@ def _conclude(path: str, reports: list[migrate.Report], *, dry_run: bool, as_jso
         is_dockers = path == dockerconfig.path(os.environ)
         remedy = "run: passhelper docker enable" if is_dockers else _FOR_PODMAN
         output.warn(f"{path} does not name pass for {printable(left[0])}{others}; {remedy}")
+
+
+def _warn_of_tokens(text: str, label: str) -> None:
+    for server in plaintext.registry_tokens(text, label):
+        output.warn(
+            f"{label}: the registry token of {printable(server)} stays where it is, a credential helper cannot "
+            f"keep one; run: docker logout {printable(server)}, and log in again"
+        )
 
 
 @click.command()

@@ -10,7 +10,7 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from passhelper.errors import ConfigurationError
+from passhelper.errors import ConfigurationError, PasshelperError
 from passhelper.machine import agent, ciagent, ciclients, ciclone, cihome, cikey, launcher, proof, wipe
 from passhelper.machine.cihome import VARIABLE, Home
 from passhelper.store import passphrase
@@ -74,28 +74,45 @@ def set_up(
     url, commit = ciclone.source(environ)
     secret_name = passphrase.source(environ)
     secret = agent.passphrase_from_environment(environ)
-    home = cihome.create(environ, warn)
-    try:
-        outside = PassStore(environ, warn).root if environ.get("PASSWORD_STORE_DIR") else ""
-        home.store = outside or os.path.join(home.path, "store")
-        runner = Runner(home, environ)
-        # From here on nobody needs the secrets: not gpg, not git, not the helper in the proof.
-        inner = {**clean_environ(environ), **runner.settings}
-        ciagent.configure(home.gnupg)
-        gpg = Gpg(inner)
-        key = cikey.import_key(gpg, data, name)
-        note(f"key: imported {key}")
-        cikey.unlock(gpg, key, secret, secret_name)
-        home.agent = ciagent.pid(home.gnupg, inner)
-        home.save()
-        _provide_store(home, PassStore(inner, warn), key, (url, commit))
-        note(f"store: {'made' if not url and home.made_store else 'cloned' if url else 'found'} {home.store}")
-        _prove(home, environ, inner, registries, key)
-        note("proved: docker-credential-pass stores, gets and erases with this key")
-        yield runner
-    except BaseException:
-        _remove(home, environ, store=True)
-        raise
+    sweep(environ)
+    with cihome.create(environ, warn) as home:
+        try:
+            outside = PassStore(environ, warn).root if environ.get("PASSWORD_STORE_DIR") else ""
+            home.store = outside or os.path.join(home.path, "store")
+            runner = Runner(home, environ)
+            # From here on nobody needs the secrets: not gpg, not git, not the helper in the proof.
+            inner = {**clean_environ(environ), **runner.settings}
+            ciagent.configure(home.gnupg)
+            gpg = Gpg(inner)
+            key = cikey.import_key(gpg, data, name)
+            note(f"key: imported {key}")
+            cikey.unlock(gpg, key, secret, secret_name)
+            home.agent = ciagent.pid(home.gnupg, inner)
+            home.save()
+            _provide_store(home, PassStore(inner, warn), key, (url, commit))
+            note(f"store: {'made' if not url and home.made_store else 'cloned' if url else 'found'} {home.store}")
+            _prove(home, environ, inner, registries, key)
+            note("proved: docker-credential-pass stores, gets and erases with this key")
+            home.is_complete = True  # before the caller can tell anybody of it
+            home.save()
+            yield runner
+        except BaseException:
+            _remove(home, environ, store=True)
+            raise
+
+
+def sweep(environ: Mapping[str, str]) -> list[str]:
+    """Remove the directories of set-ups that were killed, and end their agents; return what they were.
+
+    A store outside such a directory stays: another job may have begun to use it.
+    """
+    with cihome.abandoned(environ) as left:
+        for home in left:
+            try:
+                _remove(home, environ, store=False)
+            except (PasshelperError, OSError):
+                pass  # an agent that does not end is no reason to stop this job
+        return [home.path for home in left]
 
 
 def _provide_store(home: Home, store: PassStore, key: Key, wanted: tuple[str, str]) -> None:
@@ -159,7 +176,7 @@ def tear_down(environ: Mapping[str, str], *, store: bool) -> list[str]:
             f"the store {outside} was not made by passhelper setup --ci, so it is left as it is",
             "run: passhelper teardown, without --store",
         )
-    done = []
+    done = [f"removed {folder}, which a set-up that was killed had left" for folder in sweep(environ)]
     if home is not None:
         ended = _remove(home, environ, store=False)
         done += [f"ended its gpg-agent and removed {path}" if ended else f"removed {path}"]

@@ -13,6 +13,7 @@ import shutil
 import stat
 import sys
 import tempfile
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,9 @@ from passhelper.errors import ConfigurationError
 from passhelper.machine import wipe
 from passhelper.store.diagnose import MAX_SOCKET_PATH
 from passhelper.store.helper import PROGRAM
+
+if sys.platform != "win32":
+    import fcntl
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -45,6 +49,7 @@ class Home:
         store: the password store that the runner uses.
         made_store: whether ``setup --ci`` made that store.
         agent: the process id of its gpg-agent, 0 before there is one.
+        is_complete: whether set-up has come to its end; from then on only ``teardown`` removes it.
     """
 
     path: str
@@ -52,6 +57,7 @@ class Home:
     store: str = ""
     made_store: bool = False
     agent: int = 0
+    is_complete: bool = True
 
     @property
     def gnupg(self) -> str:
@@ -91,8 +97,12 @@ class Home:
         os.rmdir(self.path)
 
 
-def create(environ: Mapping[str, str], warn: Callable[[str], None]) -> Home:
+@contextmanager
+def create(environ: Mapping[str, str], warn: Callable[[str], None]) -> Iterator[Home]:
     """Make the directory, with its mark.
+
+    While the caller sets it up a lock is held on it; a directory that is neither locked nor complete was
+    left by a set-up that was killed. See :func:`abandoned`.
 
     Args:
         environ: where ``XDG_RUNTIME_DIR``, ``RUNNER_TEMP`` and ``TMPDIR`` come from.
@@ -101,6 +111,15 @@ def create(environ: Mapping[str, str], warn: Callable[[str], None]) -> Home:
     Raises:
         ConfigurationError: no place would do.
     """
+    home, lock = _create(environ, warn)
+    try:
+        yield home
+    finally:
+        os.close(lock)
+
+
+def _create(environ: Mapping[str, str], warn: Callable[[str], None]) -> tuple[Home, int]:
+    """Make the directory; give it, and the descriptor that holds its lock."""
     if sys.platform == "win32":
         raise ConfigurationError("setup --ci does not work on Windows", "run: passhelper setup")
     for base, is_memory in _bases(environ):
@@ -108,22 +127,76 @@ def create(environ: Mapping[str, str], warn: Callable[[str], None]) -> Home:
             path = tempfile.mkdtemp(prefix=_PREFIX, dir=base)
         except OSError:
             continue  # full, read-only: the next one
+        lock = os.open(path, os.O_RDONLY)
         try:
-            home = Home(path, os.path.join(path, "bin") if _may_run(path) else _bin_elsewhere(environ))
+            _try_lock(lock)  # before the mark is there, which makes it ours to sweep
+            folder = os.path.join(path, "bin") if _may_run(path) else _bin_elsewhere(environ)
+            home = Home(path, folder, is_complete=False)
             home.save()
             os.mkdir(home.gnupg, 0o700)
             os.mkdir(home.docker, 0o700)
         except BaseException:
+            os.close(lock)
             shutil.rmtree(path, ignore_errors=True)
             raise
         if not is_memory:
             warn(f"neither XDG_RUNTIME_DIR nor {_SHARED_MEMORY} can be used, so the key lies on disk: {path}")
-        return home
+        return home, lock
     raise ConfigurationError(
         "no private directory can be made for the key: XDG_RUNTIME_DIR, "
         f"{_SHARED_MEMORY}, the temp directory and {_SHORT[0]} are missing, read-only, too long or other users'",
         "set XDG_RUNTIME_DIR to a directory of your own with a short path",
     )
+
+
+@contextmanager
+def abandoned(environ: Mapping[str, str]) -> Iterator[list[Home]]:
+    """Find what set-ups that were killed have left in all places where one may lie.
+
+    Each is locked until the caller is done, so that nobody else sweeps it at the same time. One whose file
+    system has no locks is left alone: whether its set-up lives cannot be told.
+    """
+    found, locks = [], []
+    try:
+        for home in (home for base, _ in _bases(environ) for home in _incomplete_in(base)):
+            try:
+                lock = os.open(home.path, os.O_RDONLY | _NO_LINK)
+            except OSError:
+                continue  # its own set-up has just removed it
+            locks.append(lock)
+            # Once more under the lock: it may have come to its end meanwhile.
+            if _try_lock(lock) and _load_incomplete(home.path) is not None:
+                found.append(home)
+        yield found
+    finally:
+        for lock in locks:
+            os.close(lock)
+
+
+def _incomplete_in(base: str) -> list[Home]:
+    try:
+        names = [name for name in os.listdir(base) if name.startswith(_PREFIX)]
+    except OSError:
+        return []
+    return [home for name in names if (home := _load_incomplete(os.path.join(base, name))) is not None]
+
+
+def _load_incomplete(path: str) -> Home | None:
+    try:
+        home = load(path)
+    except ConfigurationError:
+        return None  # another user's, or not ours at all
+    return None if home is None or home.is_complete else home
+
+
+def _try_lock(descriptor: int) -> bool:
+    if sys.platform == "win32":
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def load(path: str) -> Home | None:

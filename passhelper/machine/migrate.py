@@ -18,6 +18,7 @@ from passhelper.errors import (
     CredentialsNotFoundError,
     DockerError,
     InvalidRequestError,
+    NoAnswerError,
     PasshelperError,
     StoreError,
 )
@@ -181,12 +182,17 @@ def copy_text(text: str, label: str, importer: Importer) -> list[Report]:
 def copy_helper(source: Helper, importer: Importer) -> Iterator[Report]:
     """Copy every credential of another helper; one that fails does not stop the others.
 
+    A helper that gave no answer once is not asked again: it would take as long for every server.
+
     Raises:
         PasshelperError: the helper cannot list what it has.
     """
+    is_silent = False
     for name, username in sorted(source.list().items()):
         server = name.removeprefix(_LABEL)
         try:
+            if is_silent:
+                raise DockerError("not asked for, because the helper gave no answer before")
             if validate_server(server) != server:
                 raise InvalidRequestError("its name has spaces around it")
             found = source.get(server)
@@ -197,6 +203,7 @@ def copy_helper(source: Helper, importer: Importer) -> Iterator[Report]:
             missing = DockerError("it lists the server but does not have its credential")
             yield Report(server, username, "failed", missing)
         except PasshelperError as error:
+            is_silent = is_silent or isinstance(error, NoAnswerError)
             yield Report(server, username, "failed", error)
 
 

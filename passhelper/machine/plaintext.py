@@ -18,6 +18,7 @@ from passhelper.protocol import printable
 VARIABLE = "DOCKER_AUTH_CONFIG"
 TOKEN_USER = "<token>"  # noqa: S105 - docker/cli, credentials.tokenUsername
 SECRETS = ("auth", "identitytoken", "password")
+_REGISTRY_TOKEN = "registrytoken"  # noqa: S105 - docker/cli, AuthConfig
 BLANKED = frozenset((*SECRETS, "username"))
 _REPAIR = "repair it, or log in to that server again"
 
@@ -86,6 +87,17 @@ def credentials(text: str, label: str) -> list[Credentials]:
         if one is not None:
             found.append(one)
     return found
+
+
+def registry_tokens(text: str, label: str) -> list[str]:
+    """List the servers whose entry has a ``registrytoken``, which no credential helper can keep.
+
+    Docker sends it to the registry as it is; the protocol of the helpers has no place for it.
+
+    Raises:
+        DockerError: the document is damaged.
+    """
+    return [server for server, fields in document_of(text, label).items() if fields.get(_REGISTRY_TOKEN)]
 
 
 def blanked(text: str, servers: set[str]) -> str:

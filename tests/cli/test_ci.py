@@ -472,6 +472,43 @@ def test_cancelled_set_up(job: Job) -> None:
     assert err.endswith(b"error: interrupted\n")
 
 
+KILLED = """\
+set -m
+passhelper setup --ci > /dev/null 2>&1 &
+under_way='"agent": [1-9][0-9]*, "is_complete": false'
+until grep -qs "$under_way" "$XDG_RUNTIME_DIR"/*/.passhelper-ci; do kill -0 $! || exit 9; done
+kill -9 $!
+wait $! || true
+"""
+
+
+@pytest.mark.parametrize("next_", ["set-up", "teardown"])
+def test_what_a_killed_set_up_left_is_swept(job: Job, installed: Program, next_: str) -> None:
+    """Its key and agent go with the next run; a job that is alive keeps its own, set up or being so."""
+    alive = job.set_up()
+    living = job.adopt(alive.text)["PASSHELPER_CI_DIR"]
+    dead = {name: value for name, value in job.environ.items() if name != "PASSHELPER_CI_DIR"}
+    assert run(["bash", "-c", KILLED], dead).code == 0
+    left = [f"{job.runtime}/{name}" for name in job.left if f"{job.runtime}/{name}" != living]
+    assert len(left) == 1
+    assert agents(left[0]) != []
+    assert list(Path(left[0], "gnupg", "private-keys-v1.d").iterdir()) != []
+    if next_ == "teardown":
+        answer = job.tear_down()
+        assert answer.text == (
+            f"removed {left[0]}, which a set-up that was killed had left\nended its gpg-agent and removed {living}\n"
+        )
+        assert job.left == []
+    else:
+        third = run([job.passhelper, "setup", "--ci"], dead)
+        assert third.code == 0, third.err
+        assert len(job.left) == 2
+        assert Path(living).name in job.left
+        assert agents(living) != []
+    assert not Path(left[0]).exists()
+    assert agents(left[0]) == []
+
+
 def test_sockets_in_the_users_runtime_directory(make_job: Callable[..., Job], keys: KeyRing, registry: str) -> None:
     """Where /run/user/UID exists gpg keeps its sockets there; they go too."""
     job = make_job()

@@ -473,6 +473,47 @@ def test_from_lists_labels_and_odd_names(passhelper: Command, helper: Helper, st
     ]
 
 
+def test_a_registry_token_is_named(passhelper: Command, store: Path, config: Path) -> None:
+    """Docker sends it as it is; no helper has a place for it, so it must not be left in silence."""
+    auths = {"q.io": {"registrytoken": "canary"}, "r.io": {"auth": AUTH, "RegistryToken": "canary"}}
+    text = json.dumps({"auths": auths})
+
+    def warning(label: str, server: str) -> str:
+        return (
+            f"warning: {label}: the registry token of {server} stays where it is, a credential helper cannot keep one; "
+            f"run: docker logout {server}, and log in again\n"
+        )
+
+    config.write_text(text)
+    answer = passhelper("import", "--docker-config")
+    assert answer.code == 0
+    assert answer.text == f"stored the credential of alice for r.io\nblanked 1 in {config}\n"
+    assert answer.err.decode().endswith(warning(str(config), "q.io") + warning(str(config), "r.io"))
+    assert "canary" in config.read_text()
+    answer = passhelper("import", "--docker-config")
+    assert answer.text == "there is nothing to import\n"
+    assert answer.err.decode() == warning(str(config), "q.io") + warning(str(config), "r.io")
+    answer = passhelper("import", "--docker-auth-config", DOCKER_AUTH_CONFIG=text)
+    assert answer.err.decode() == warning("DOCKER_AUTH_CONFIG", "q.io") + warning("DOCKER_AUTH_CONFIG", "r.io")
+
+
+def test_from_a_helper_that_falls_silent(passhelper: Command, helper: Helper, store: Path, old: Helper) -> None:
+    """It is not asked again after that: each server would take as long."""
+    program = Path(old.program)
+    list_ = """if [ "$1" = list ]; then printf '{"a.io":"u","b.io":"u","c.io":"u"}'; exit; fi\n"""
+    answer_ = """case $(cat) in a.io) echo '{"Username":"u","Secret":"s"}';; *) exec sleep 60;; esac\n"""
+    program.write_text(f"#!/bin/sh\n{list_}{answer_}")
+    answer = passhelper("import", "--from", "old")
+    assert (answer.code, held(helper)) == (1, {"a.io": ("u", "s")})
+    assert answer.err.decode().splitlines() == [
+        f"error: b.io: {program} get gave no answer within 6 seconds",
+        "hint: run it by hand to see why",
+        "error: c.io: not asked for, because the helper gave no answer before",
+        "error: 2 of 3 credentials were not imported",
+        "hint: see above for each of them",
+    ]
+
+
 def test_from_nothing(passhelper: Command, store: Path, old: Helper) -> None:
     assert passhelper("import", "--from", "old").text == "there is nothing to import\n"
     answer = passhelper("import", "--from", "nosuch")

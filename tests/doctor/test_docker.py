@@ -50,6 +50,14 @@ def test_plain_text(doctor: Doctor, config: Path) -> None:
     assert b"Ym9i" not in report.answer.out
 
 
+def test_registry_tokens(doctor: Doctor, config: Path) -> None:
+    config_of(config, credsStore="pass", auths={"a.example": {"registrytoken": "canary"}, SERVER: {}})
+    report = doctor()
+    cause = f"{config} holds registry tokens in plain text, which no helper can keep: a.example"
+    assert report.finding("docker.auths") == ("failed", cause, "run: docker logout a.example")
+    assert b"canary" not in report.answer.out
+
+
 def test_missing_program(doctor: Doctor, config: Path) -> None:
     config_of(config, credsStore="gone", credHelpers={"a.example": "../evil"})
     found = doctor().checks["docker.helpers"]["findings"]

@@ -5,15 +5,24 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from passhelper.errors import ConfigurationError
 from passhelper.machine import cihome
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 def refuse(text: str) -> None:
     raise AssertionError(text)
+
+
+def create(environ: dict[str, str], warn: Callable[[str], None]) -> cihome.Home:
+    with cihome.create(environ, warn) as home:
+        return home
 
 
 @pytest.fixture
@@ -24,7 +33,7 @@ def runtime(short_tmp: Path, tmp_path: Path) -> Path:
 
 
 def test_mark_survives_a_round_trip(runtime: Path) -> None:
-    home = cihome.create({"XDG_RUNTIME_DIR": str(runtime)}, refuse)
+    home = create({"XDG_RUNTIME_DIR": str(runtime)}, refuse)
     home.store, home.made_store, home.agent = "/a/store", True, 7
     home.save()
     assert cihome.load(home.path) == home
@@ -46,7 +55,7 @@ def test_runtime_directories_that_are_passed_over(runtime: Path, harm: str) -> N
         runtime.rmdir()
         runtime.write_text("")
     warnings: list[str] = []
-    home = cihome.create({"XDG_RUNTIME_DIR": value}, warnings.append)
+    home = create({"XDG_RUNTIME_DIR": value}, warnings.append)
     try:
         assert os.path.dirname(home.path) in ("/dev/shm", "/tmp")
     finally:
@@ -58,7 +67,7 @@ def test_runtime_directory_of_somebody_else(runtime: Path) -> None:
     """As su keeps the variable: what is made there, its owner may take away."""
     os.chown(runtime, 65534, 65534)
     warnings: list[str] = []
-    home = cihome.create({"XDG_RUNTIME_DIR": str(runtime)}, warnings.append)
+    home = create({"XDG_RUNTIME_DIR": str(runtime)}, warnings.append)
     home.erase()
     assert not home.path.startswith(str(runtime))
 
@@ -67,7 +76,7 @@ def test_a_link_to_the_runtime_directory_is_resolved(runtime: Path, tmp_path: Pa
     """Its own path may be long; the sockets lie where it leads."""
     link = tmp_path / ("l" * 100)
     link.symlink_to(runtime)
-    home = cihome.create({"XDG_RUNTIME_DIR": str(link)}, refuse)
+    home = create({"XDG_RUNTIME_DIR": str(link)}, refuse)
     assert home.path.startswith(f"{runtime}/")
     home.erase()
 
@@ -75,4 +84,27 @@ def test_a_link_to_the_runtime_directory_is_resolved(runtime: Path, tmp_path: Pa
 def test_windows_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "win32")
     with pytest.raises(ConfigurationError, match="setup --ci does not work on Windows; run: passhelper setup"):
-        cihome.create({}, refuse)
+        create({}, refuse)
+
+
+def test_only_a_set_up_that_is_dead_counts_as_abandoned(runtime: Path) -> None:
+    """Neither one that is under way, in this process or another, nor one that has come to its end."""
+    environ = {"XDG_RUNTIME_DIR": str(runtime)}
+
+    def abandoned() -> list[str]:
+        with cihome.abandoned(environ) as left:
+            return [home.path for home in left if home.path.startswith(str(runtime))]
+
+    with cihome.create(environ, refuse) as home:
+        assert abandoned() == []
+    assert abandoned() == [home.path]
+    with cihome.abandoned(environ) as left:  # one of two that sweep at the same time
+        assert home in left
+        assert abandoned() == []
+    home.is_complete = True
+    home.save()
+    assert abandoned() == []
+    home.erase()
+    (runtime / "passhelper-ci-unmarked").mkdir(mode=0o700)
+    (runtime / "passhelper-ci-file").write_text("")
+    assert abandoned() == []

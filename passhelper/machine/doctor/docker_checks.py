@@ -40,6 +40,11 @@ def _auths(patient: Patient) -> Iterator[Finding]:
     if open_:
         yield Finding(f"{path} holds {len(open_)} credentials in plain text: {', '.join(map(printable, open_))}",
                       "run: passhelper import --docker-config")  # fmt: skip
+    tokens = plaintext.registry_tokens(text, path) if text.strip() else []
+    if tokens:
+        names = ", ".join(map(printable, tokens))
+        yield Finding(f"{path} holds registry tokens in plain text, which no helper can keep: {names}",
+                      f"run: docker logout {printable(tokens[0])}")  # fmt: skip
 
 
 def _named(patient: Patient) -> dict[str, str]:

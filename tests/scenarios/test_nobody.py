@@ -1,0 +1,179 @@
+"""Nobody is there: every command with every option, stdin closed, no terminal, and questions in store, keys and remote.
+
+The commands and options are those that click knows, so that a new one is run too.
+"""
+
+from __future__ import annotations
+
+import base64
+import http.server
+import json
+import logging
+import tempfile
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import pytest
+from jobs import git, secret_key
+from support import FOLDER, KeyRing, Program, run
+
+from passhelper.cli import _passhelper
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_LOG = logging.getLogger(__name__)  # --log-cli-level=info shows what ran
+LIMIT = 20.0  # seconds for one command
+_CLOSED = 'exec "$@" <&-'  # a shell that closes stdin; the session is a new one, so /dev/tty cannot be opened
+
+
+def walk(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Every command below one, with the words that lead to it."""
+    context = click.Context(command)
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            inner = command.get_command(context, name)
+            assert inner is not None
+            yield from walk(inner, (*path, name))
+    if path and (not isinstance(command, click.Group) or command.invoke_without_command):
+        yield path, command
+
+
+COMMANDS = {" ".join(path): command for path, command in walk(_passhelper)}
+
+
+class _Asking(http.server.BaseHTTPRequestHandler):
+    """Wants to know a user name and a password, whatever it is asked."""
+
+    def do_GET(self) -> None:
+        self.send_response(401)
+        self.send_header("WWW-Authenticate", 'Basic realm="test"')
+        self.end_headers()
+
+    def log_message(self, format: str, *arguments: object) -> None: ...  # noqa: A002
+
+
+@pytest.fixture(scope="module")
+def asking() -> Iterator[str]:
+    """A server, of registries and of git repositories, that wants a password; its ``host:port``."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Asking) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def bare(environ: dict[str, str], short_tmp: Path, installed: Program, tmp_path: Path) -> Iterator[dict[str, str]]:
+    """A machine without keys and store, on which nothing says that nobody is there."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name, text in {"hang": "exec sleep 600", "ask": "read answer < /dev/tty && echo $answer"}.items():
+        (folder / f"docker-credential-{name}").write_text(f"#!/bin/sh\n{text}\n")
+        (folder / f"docker-credential-{name}").chmod(0o755)
+    keyring = Path(tempfile.mkdtemp(prefix="n", dir=short_tmp))
+    environ = {name: value for name, value in environ.items() if name != "PASSHELPER_NONINTERACTIVE"}
+    path = f"{folder}:{installed.folder}/bin:{environ['PATH']}"
+    yield environ | {"PATH": path, "GNUPGHOME": str(keyring), "XDG_RUNTIME_DIR": str(keyring)}
+    KeyRing(keyring, {}).stop_agent()
+
+
+@pytest.fixture
+def questions(bare: dict[str, str], own_keys: KeyRing, asking: str, tmp_path: Path) -> dict[str, str]:
+    """A locked key; a store with recipients that nobody has accepted and a remote that wants a password.
+
+    Docker's configuration holds plain text and names a helper that asks on the terminal.
+    """
+    store = Path(bare["PASSWORD_STORE_DIR"])
+    git(tmp_path, "init", "-q", "-b", "main", str(store))
+    (store / ".gpg-id").write_text(f"{own_keys['locked']}\n")
+    place = store / FOLDER / base64.urlsafe_b64encode(asking.encode()).decode()
+    place.mkdir(parents=True)
+    (place / "alice.gpg").write_bytes(own_keys.encrypt(b"secret", "locked"))
+    git(store, "add", "--all")
+    git(store, "commit", "-q", "-m", "Begin")
+    git(store, "remote", "add", "origin", f"http://{asking}/store.git")
+    git(store, "config", "branch.main.remote", "origin")
+    git(store, "config", "branch.main.merge", "refs/heads/main")
+    (store / ".git" / "passhelper").mkdir()
+    trust = {"version": 1, "recipients": {".gpg-id": [own_keys["bob"]]}}
+    (store / ".git" / "passhelper" / "trust.json").write_text(json.dumps(trust))
+    docker = tmp_path / "docker"
+    docker.mkdir()
+    auths = {"a.example": {"auth": base64.b64encode(b"u:p").decode()}}
+    (docker / "config.json").write_text(json.dumps({"auths": auths, "credsStore": "ask"}))
+    return bare | {
+        "GNUPGHOME": str(own_keys.home),
+        "DOCKER_CONFIG": str(docker),
+        "PASSHELPER_GPG_KEY": base64.b64encode(secret_key(own_keys, "locked")).decode(),
+        "PASSHELPER_STORE_URL": f"http://{asking}/store.git",
+    }
+
+
+def value(parameter: click.Parameter, world: dict[str, str], server: str) -> str:
+    """Something to give to an option or argument."""
+    if isinstance(parameter.type, click.Choice):
+        return str(parameter.type.choices[0])
+    if parameter.type in (click.INT, click.FLOAT) or isinstance(parameter.type, click.IntRange):
+        return "1"
+    samples = {
+        "KEY": "bob@example.test", "FPR": "DEADBEEF" * 5, "HOST": server, "SERVER": server, "S": server,
+        "NAME": "hang", "DIR": f"{world['HOME']}/dir", "USER": "alice",
+    }  # fmt: skip
+    name = (parameter.metavar or parameter.name or "").strip("[].").upper()
+    return samples.get(name, f"{world['HOME']}/file")
+
+
+def calls(command: click.Command, world: dict[str, str], server: str) -> Iterator[list[str]]:
+    """The command as it is, and with each of its options."""
+    needed: list[str] = []
+    others: list[list[str]] = []
+    for parameter in command.params:
+        given = value(parameter, world, server)
+        if isinstance(parameter, click.Argument):
+            words = ["--", given] if parameter.required else []
+            needed = needed + words if words else needed
+            others += [] if words else [["--", given]]
+        elif isinstance(parameter, click.Option):
+            option = max(parameter.opts, key=len)
+            words = [option] if parameter.is_flag else [f"{option}={given}"]
+            if parameter.required:
+                needed = words + needed
+            else:
+                others.append(words)
+                if parameter._flag_needs_value:  # its value may be left out
+                    others.append([option])
+    yield needed
+    for words in others:
+        yield [*words, *needed] if words[0] != "--" else [*needed, *words]
+
+
+@pytest.mark.parametrize("world", ["bare", "questions"])
+@pytest.mark.parametrize("name", COMMANDS)
+def test_nothing_waits_for_an_answer(name: str, world: str, asking: str, request: pytest.FixtureRequest) -> None:
+    """No command hangs; one that fails says why, and not with a traceback."""
+    environ = request.getfixturevalue(world)
+    for words in calls(COMMANDS[name], environ, asking):
+        line = ["sh", "-c", _CLOSED, "sh", "passhelper", *name.split(), *words]
+        answer = run(line, environ, timeout=LIMIT)
+        said = answer.err + answer.out
+        assert b"Traceback" not in said, (words, said)
+        assert b"internal error" not in said, (words, said)
+        assert answer.code == 0 or said.strip(), words
+        _LOG.info("%4.1f s, exit %d: %s %s", answer.seconds, answer.code, name, " ".join(words))
+
+
+def test_the_tree_is_walked() -> None:
+    assert {"setup", "unlock", "import", "docker show", "recipients accept", "login"} <= set(COMMANDS)
+
+
+def test_setup_for_a_runner_does_not_wait_either(questions: dict[str, str]) -> None:
+    """A key with a passphrase that nobody gives; then a remote that asks for a password."""
+    line = ["sh", "-c", _CLOSED, "sh", "passhelper", "setup", "--ci"]
+    for more in ({}, {"PASSHELPER_PASSPHRASE": "correct horse battery"}):
+        answer = run(line, {**questions, **more}, timeout=LIMIT)
+        assert (answer.code, answer.out) == (1, b"false\n")
+        assert b"error: " in answer.err
