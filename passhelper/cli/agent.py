@@ -8,7 +8,7 @@ import click
 
 from passhelper.cli import output, terminal
 from passhelper.errors import NoSecretKeyError
-from passhelper.machine import agent
+from passhelper.machine import agent, ci, oskeyring
 from passhelper.store import recipients, trust
 from passhelper.store.store import PassStore
 from passhelper.team.keys import Key, KeyRing
@@ -30,30 +30,66 @@ def _own_keys(store: PassStore) -> list[Key]:
     return list(found.values())
 
 
+_TTL = "For this long at most; only with the agent of setup --ci."
+_KEYRING = "Take the passphrase from the system's keyring: service passhelper, user FINGERPRINT."
+
+
 @click.command()
-def unlock() -> None:
+@click.option("--from-keyring", is_flag=True, help=_KEYRING)
+@click.option("--ttl", type=click.IntRange(min=1), metavar="SECONDS", help=_TTL)
+def unlock(*, from_keyring: bool, ttl: int | None) -> None:
     """Enter the key's passphrase once, so that Docker need not ask.
 
     gpg-agent keeps it for its own cache times, which are printed. Without a terminal the passphrase
-    comes from PASSHELPER_PASSPHRASE_FILE, PASSHELPER_PASSPHRASE_FD or PASSHELPER_PASSPHRASE.
+    comes from PASSHELPER_PASSPHRASE_FILE, PASSHELPER_PASSPHRASE_FD or PASSHELPER_PASSPHRASE, or with
+    --from-keyring from where this has put it: keyring set passhelper FINGERPRINT
 
     \b
-    Example:
+    Examples:
       passhelper unlock && docker pull registry.example/app
+      passhelper unlock --from-keyring
     """  # noqa: D301 - click marks a verbatim paragraph so
-    store = PassStore(dict(os.environ), output.warn)
+    environ = dict(os.environ)
+    if ttl is not None:
+        ci.own_keyring(environ)  # the user's own agent is refused before anybody is asked for anything
+    store = PassStore(environ, output.warn)
     keys = _own_keys(store)
-    configured = agent.passphrase_from_environment(store.environ)
-    for key in keys:
-        if agent.is_unlocked(store.gpg, key):
-            output.say(f"already unlocked: {key}")
-            continue
-        agent.unlock(store.gpg, key, configured if configured is not None else _ask(key))
-        output.say(f"unlocked: {key}")
+    configured = None if from_keyring else agent.passphrase_from_environment(store.environ)
+
+    def secret_of(key: Key) -> bytes | None:
+        if from_keyring:
+            return oskeyring.passphrase(key, attended=terminal.is_present())
+        return configured if configured is not None else _ask(key)
+
+    if ttl is None:
+        for key in keys:
+            if agent.is_unlocked(store.gpg, key):
+                output.say(f"already unlocked: {key}")
+            else:
+                _unlock(store, key, secret_of(key))
+    else:
+        # All of them at hand before the agent forgets what it has.
+        secrets = {key: secret_of(key) for key in keys if agent.is_protected(store.gpg, key)}
+        ci.limit_cache(environ, ttl)
+        for key, secret in secrets.items():
+            _unlock(store, key, secret)
+        for key in keys:
+            if key not in secrets:
+                output.say(f"has no passphrase: {key}")
+    _say_times(store)
+
+
+def _unlock(store: PassStore, key: Key, secret: bytes | None) -> None:
+    agent.unlock(store.gpg, key, secret)
+    output.say(f"unlocked: {key}")
+
+
+def _say_times(store: PassStore) -> None:
     times = agent.cache_times(store.gpg)
     if len(times) > 1:
-        idle, most = _duration(times["default-cache-ttl"]), _duration(times["max-cache-ttl"])
-        output.say(f"gpg-agent forgets it {idle} after its last use, {most} from now at the latest")
+        idle, most = times["default-cache-ttl"], times["max-cache-ttl"]
+        when = f"{_duration(idle)} after its last use, " if idle < most else ""
+        output.say(f"gpg-agent forgets it {when}{_duration(most)} from now at the latest")
 
 
 def _ask(key: Key) -> bytes | None:
@@ -81,8 +117,8 @@ def lock() -> None:
 
 
 def _duration(seconds: int) -> str:
-    for size, unit in ((86400, "day"), (3600, "hour"), (60, "minute")):
+    for size, unit in ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second")):
         if seconds >= size and seconds % size == 0:
             count = seconds // size
             return f"{count} {unit}{'s' * (count > 1)}"
-    return f"{seconds} seconds"
+    return "at once"

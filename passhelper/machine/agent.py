@@ -1,7 +1,8 @@
 """The passphrase cache of gpg-agent: fill it, empty it, and say how long it lasts.
 
 A passphrase reaches gpg through a pipe (``--pinentry-mode loopback``); the agent then keeps it for its
-own cache times. gpg 2.2 has no preset with a time limit, so none is offered here.
+own cache times. gpg 2.2 has no preset with a time limit; the agent of ``setup --ci`` is given other cache
+times instead (see :mod:`passhelper.machine.ciagent`).
 """
 
 from __future__ import annotations
@@ -60,6 +61,22 @@ def is_unlocked(gpg: Gpg, key: Key) -> bool:
     except LockedKeyError:
         return False
     return True
+
+
+def is_protected(gpg: Gpg, key: Key) -> bool:
+    """Tell whether a key has a passphrase, whatever the agent has in its cache.
+
+    Raises:
+        GpgError: the agent cannot be asked.
+    """
+    lines = [f"KEYINFO {grip}\n" for grip in key.keygrips]
+    child = start([_tool("gpg-connect-agent", gpg)], gpg.child_environ, stdin="".join(lines).encode())
+    finish([child], _SECONDS)
+    # S KEYINFO <keygrip> <type> <serial number> <id> <cached> <protection>, which is P for a passphrase
+    found = [line.split() for line in child.stdout.decode(errors="replace").splitlines() if "KEYINFO" in line]
+    if child.returncode != 0 or not found:
+        raise GpgError(f"gpg-agent does not say how key {key} is protected: {diagnose.last_line(child)}")
+    return any(words[7:8] == ["P"] for words in found)
 
 
 def unlock(gpg: Gpg, key: Key, secret: bytes | None) -> None:

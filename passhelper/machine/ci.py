@@ -186,6 +186,32 @@ def tear_down(environ: Mapping[str, str], *, store: bool) -> list[str]:
     return done
 
 
+def limit_cache(environ: Mapping[str, str], seconds: int) -> None:
+    """Let the runner's agent forget what it has, and keep the next passphrase for some seconds only.
+
+    Raises:
+        GpgError: the agent cannot be told.
+    """
+    ciagent.limit(own_keyring(environ), environ, seconds)
+
+
+def own_keyring(environ: Mapping[str, str]) -> str:
+    """Find the ``GNUPGHOME`` that :func:`set_up` made.
+
+    Raises:
+        ConfigurationError: the one in use is another.
+    """
+    path, used = environ.get(VARIABLE, ""), environ.get("GNUPGHOME", "")
+    home = cihome.load(path) if path else None
+    if home is None or not used or os.path.realpath(used) != home.gnupg:
+        raise ConfigurationError(
+            "--ttl works only with the gpg-agent of setup --ci: gpg 2.2 has no preset passphrase with a time limit, "
+            "and the cache times of your own agent hold for all your keys",
+            "set default-cache-ttl and max-cache-ttl in gpg-agent.conf, and run: gpgconf --reload gpg-agent",
+        )
+    return home.gnupg
+
+
 def _remove(home: Home, environ: Mapping[str, str], *, store: bool) -> bool:
     """Remove a runner's directory and end its agent; tell whether there was one."""
     try:

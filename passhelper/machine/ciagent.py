@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 CACHE = 24 * 60 * 60  # seconds that the agent keeps the passphrase; teardown ends it before
 # A card reader is nobody's on a runner, and asking for one costs each listing a process.
-_CONF = f"""\
+_CONF = """\
 # Written by: passhelper setup --ci
 allow-loopback-pinentry
 allow-preset-passphrase
-default-cache-ttl {CACHE}
-max-cache-ttl {CACHE}
+default-cache-ttl {seconds}
+max-cache-ttl {seconds}
 disable-scdaemon
 """
 _SECONDS = 5.0  # for one question to the agent
@@ -28,14 +28,27 @@ _KILL = 9  # signal.SIGKILL, which Windows has not
 _PATIENCE = 3.0  # seconds until an agent that was asked to end is made to
 
 
-def configure(home: str) -> None:
+def configure(home: str, seconds: int = CACHE) -> None:
     """Write ``gpg-agent.conf``.
 
     Args:
         home: the runner's ``GNUPGHOME``.
+        seconds: how long the agent keeps a passphrase.
     """
     with open(os.path.join(home, "gpg-agent.conf"), "w", encoding="utf-8") as file:
-        file.write(_CONF)
+        file.write(_CONF.format(seconds=seconds))
+
+
+def limit(home: str, environ: Mapping[str, str], seconds: int) -> None:
+    """Let the agent keep passphrases for some seconds only, from the next one on; it forgets those that it has.
+
+    Raises:
+        GpgError: it cannot be told.
+    """
+    configure(home, seconds)
+    child = _run(("gpg-connect-agent", "--homedir", home, "RELOADAGENT", "/bye"), home, environ)
+    if child is None or not child.stdout.startswith(b"OK"):
+        raise GpgError("gpg-agent does not take its new settings", "run: gpgconf --reload gpg-agent")
 
 
 def pid(home: str, environ: Mapping[str, str]) -> int:

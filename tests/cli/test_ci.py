@@ -243,6 +243,44 @@ def test_agent_keeps_the_passphrase(make_job: Callable[..., Job], keys: KeyRing)
     assert answer.json["Secret"] == "s"
 
 
+def test_unlock_for_some_seconds(make_job: Callable[..., Job], keys: KeyRing) -> None:
+    """gpg-agent measures the time; that it forgets is waited for, not measured."""
+    job = make_job()
+    job.give(secret_key(keys, "locked"), PASSPHRASE)
+    settings = job.adopt(job.set_up().text)
+    owner = f"{keys['locked']} locked <locked@example.test>"
+    answer = run([job.passhelper, "unlock", "--ttl=3600"], job.environ)
+    assert (answer.code, answer.err) == (0, b"")
+    assert answer.text == f"unlocked: {owner}\ngpg-agent forgets it 1 hour from now at the latest\n"
+    get = f"""printf '{{"ServerURL":"{SERVER}","Username":"u","Secret":"s"}}' | docker-credential-pass store
+    unset PASSHELPER_PASSPHRASE_FILE
+    printf {SERVER} | docker-credential-pass get"""
+    assert job.shell(get).code == 0
+    # Without the passphrase nothing is forgotten.
+    bare = {name: value for name, value in job.environ.items() if name != "PASSHELPER_PASSPHRASE_FILE"}
+    answer = run([job.passhelper, "unlock", "--ttl=60"], bare)
+    assert (answer.code, answer.out) == (1, b"")
+    assert answer.err.startswith(b"error: no terminal to ask for the passphrase")
+    assert job.shell(get).code == 0
+    answer = run([job.passhelper, "unlock", "--ttl=1"], job.environ)
+    assert answer.text.endswith("gpg-agent forgets it 1 second from now at the latest\n")
+    end = time.monotonic() + 20
+    while job.shell(get).code == 0 and time.monotonic() < end:
+        pass
+    assert b"is locked" in job.shell(get).out
+    assert "\nmax-cache-ttl 1\n" in Path(settings["GNUPGHOME"], "gpg-agent.conf").read_text()
+    answer = run([job.passhelper, "unlock", "--ttl=60"], {**job.environ, "GNUPGHOME": str(keys.home)})
+    assert answer.err.startswith(b"error: --ttl works only with the gpg-agent of setup --ci: ")
+    assert job.tear_down().code == 0
+
+
+def test_unlock_for_some_seconds_where_there_is_no_passphrase(job: Job, keys: KeyRing) -> None:
+    job.adopt(job.set_up().text)
+    answer = run([job.passhelper, "unlock", "--ttl=60"], job.environ)
+    assert answer.text.startswith(f"has no passphrase: {keys['alice']} alice <alice@example.test>\n")
+    assert job.tear_down().code == 0
+
+
 @pytest.mark.parametrize("form", ["armored", "base64 of binary", "file", "binary file", "wrapped base64"])
 def test_forms_of_the_key(job: Job, keys: KeyRing, tmp_path: Path, form: str) -> None:
     del job.environ["PASSHELPER_GPG_KEY"]
