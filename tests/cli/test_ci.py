@@ -430,6 +430,33 @@ def test_bad_keys(job: Job, keys: KeyRing, tmp_path: Path, kind: str) -> None:
     assert answer.err.decode().startswith(f"error: {message}")
 
 
+def test_a_key_without_its_decrypting_part(job: Job, own_keys: KeyRing) -> None:
+    """As a person exports who keeps that part elsewhere."""
+    listing = own_keys.gpg("--with-colons", "--with-keygrip", "--list-secret-keys", own_keys["alice"]).stdout.decode()
+    grip = [line.split(":")[9] for line in listing.splitlines() if line.startswith("grp")][-1]
+    own_keys.stop_agent()
+    (own_keys.home / "private-keys-v1.d" / f"{grip}.key").unlink()
+    job.give(secret_key(own_keys, "alice"))
+    answer = job.set_up()
+    clean(job, answer)
+    assert answer.err.decode() == (
+        f"error: the key in PASSHELPER_GPG_KEY lacks the secret part that decrypts: {own_keys['alice']} alice "
+        "<alice@example.test>\nhint: set it to: gpg --export-secret-keys --armor FINGERPRINT\n"
+    )
+
+
+def test_gpg_that_trusts_nobody(job: Job, tmp_path: Path, keys: KeyRing) -> None:
+    program = tmp_path / "gpg"
+    program.write_text('#!/bin/sh\ncase "$*" in *--import-ownertrust*) exit 2;; esac\nexec /usr/bin/gpg "$@"\n')
+    program.chmod(0o755)
+    answer = job.set_up(PASSHELPER_GPG=str(program))
+    clean(job, answer)
+    owner = f"{keys['alice']} alice <alice@example.test>"
+    assert answer.err.decode() == (
+        f"error: gpg could not trust the key in PASSHELPER_GPG_KEY: {owner}\nhint: run: gpg --version\n"
+    )
+
+
 def test_bad_key_files(job: Job, keys: KeyRing, tmp_path: Path) -> None:
     file = tmp_path / "key"
     answer = job.set_up(PASSHELPER_GPG_KEY_FILE=str(file))

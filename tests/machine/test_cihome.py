@@ -81,6 +81,18 @@ def test_a_link_to_the_runtime_directory_is_resolved(runtime: Path, tmp_path: Pa
     home.erase()
 
 
+def test_nowhere_may_a_program_run(runtime: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such mounts would keep the tests' own programs from running."""
+    monkeypatch.setattr(cihome, "_may_run", lambda path: False)
+    with pytest.raises(ConfigurationError) as caught:
+        create({"XDG_RUNTIME_DIR": str(runtime)}, refuse)
+    assert caught.value.cause == (
+        "no temp directory lets programs run, so there is no place for docker-credential-pass"
+    )
+    assert caught.value.remedy == "set TMPDIR to a directory that is not mounted noexec"
+    assert list(runtime.iterdir()) == []
+
+
 def test_windows_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "win32")
     with pytest.raises(ConfigurationError, match="setup --ci does not work on Windows; run: passhelper setup"):
