@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
 
 import click
 
 from passhelper.cli import output
-from passhelper.machine import dockerconfig
+from passhelper.machine import containers, dockerconfig
 from passhelper.machine.routes import OTHERS, Route, routes
+from passhelper.store.child import find_program
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _WORDS = {
     "DOCKER_AUTH_CONFIG": "the variable DOCKER_AUTH_CONFIG",
@@ -17,6 +22,7 @@ _WORDS = {
     "auths": "plain text in auths",
     "none": "nothing serves it: docker login would write plain text",
 }
+_COLUMNS = ["REGISTRY", "HELPER", "PROGRAM", "WHY"]
 _ONE = "Only for this registry. Repeatable."
 
 
@@ -34,7 +40,7 @@ def docker() -> None:
 @docker.command()
 @click.option("--json", "as_json", is_flag=True, help="Report for programs.")
 def show(*, as_json: bool) -> None:
-    """Show which helper serves which registry, and why.
+    """Show which helper serves which registry, and why; for podman and skopeo too, where they are installed.
 
     The last line, *, stands for every registry that is not named.
 
@@ -44,16 +50,28 @@ def show(*, as_json: bool) -> None:
     """  # noqa: D301 - click marks a verbatim paragraph so
     file = dockerconfig.path(os.environ)
     found = routes(os.environ)
+    others = containers.survey(os.environ)
     if as_json:
-        output.envelope("docker show", {"file": file, "routes": [asdict(route) for route in found]})
+        data = {"file": file, "routes": [asdict(route) for route in found], "containers": asdict(others)}
+        output.envelope("docker show", data)
         return
     output.note(f"configuration: {file}{'' if os.path.lexists(file) else ' (not there)'}")
-    output.table(["REGISTRY", "HELPER", "PROGRAM", "WHY"], [_row(route) for route in found])
+    output.table(_COLUMNS, [_row(route) for route in found])
+    if others.source or find_program(containers.PROGRAMS, os.environ) or os.environ.get(containers.VARIABLE):
+        output.note(f"podman, buildah and skopeo: {', '.join(others.helpers)}{_in(others.source)}")
+        if others.routes:
+            output.table(_COLUMNS, [_row(route, {"none": "nothing serves it"}) for route in others.routes])
+        for text in others.warnings:
+            output.warn(text)
 
 
-def _row(route: Route) -> list[str]:
-    why = _WORDS.get(route.source, route.source)
-    if route.trouble and route.source != "auths":
+def _in(file: str) -> str:
+    return f" (credential-helpers in {file})" if file else " (the default)"
+
+
+def _row(route: Route, words: Mapping[str, str] = _WORDS) -> list[str]:
+    why = words.get(route.source, route.source)
+    if route.trouble and route.source != "auths":  # which says so itself
         why += f"; {route.trouble}"
     program = f"{route.program} (passhelper)" if route.is_passhelper else route.program
     return [route.server, route.helper or "-", program or "-", why]

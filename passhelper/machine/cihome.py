@@ -190,13 +190,13 @@ def _load_incomplete(path: str) -> Home | None:
 
 
 def _try_lock(descriptor: int) -> bool:
-    if sys.platform == "win32":
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+    if sys.platform != "win32":
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True
+    return False
 
 
 def load(path: str) -> Home | None:

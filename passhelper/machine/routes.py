@@ -69,15 +69,35 @@ def automatic(environ: Mapping[str, str]) -> str:
     return choice if find_program((PREFIX + choice,), environ) else ""
 
 
+class Programs:
+    """The helpers' programs, each looked at once: one that hangs takes its time.
+
+    Args:
+        environ: where PATH comes from.
+    """
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self._known: dict[str, tuple[str, bool]] = {}
+
+    def find(self, helper: str) -> tuple[str, bool]:
+        """Give the program that Docker would start, empty if there is none, and whether it is ours."""
+        if helper not in self._known:
+            program = find_program((PREFIX + helper,), self._environ) if "/" not in helper else None
+            is_ours = program is not None and launcher.is_ours(program, self._environ, _SECONDS)
+            self._known[helper] = program or "", is_ours
+        return self._known[helper]
+
+
 class _Router:
     def __init__(self, environ: Mapping[str, str], text: str, given: dict[str, dict[str, object]]) -> None:
         self._environ = environ
         self._given = given
-        self._helpers = _strings(text, "credHelpers")
+        self._helpers = named_helpers(text)
         store = jsonedit.find(text, "credsStore")
         self._store = store.value if store is not None and isinstance(store.value, str) else ""
         self._auths = document_of(text, dockerconfig.path(environ))
-        self._programs: dict[str, tuple[str, bool]] = {}
+        self._programs = Programs(environ)
 
     def routes(self) -> list[Route]:
         names = sorted({*self._given, *self._helpers, *self._auths})
@@ -93,7 +113,7 @@ class _Router:
             helper, source = "", "none"  # whatever is configured, it keeps Docker from choosing
         else:
             helper, source = automatic(self._environ), "automatic"
-        program, is_ours = self._program(helper) if helper else ("", False)
+        program, is_ours = self._programs.find(helper) if helper else ("", False)
         trouble = ""
         if not helper:
             source, trouble = ("auths", "secret in plain text") if is_plain else ("none", "")
@@ -105,16 +125,10 @@ class _Router:
             source, trouble = VARIABLE, "docker before 28.3 does not read it"
         return Route(server, helper, program, source, is_passhelper=is_ours, is_plain=is_plain, trouble=trouble)
 
-    def _program(self, helper: str) -> tuple[str, bool]:
-        if helper not in self._programs:
-            program = find_program((PREFIX + helper,), self._environ) if "/" not in helper else None
-            is_ours = program is not None and launcher.is_ours(program, self._environ, _SECONDS)
-            self._programs[helper] = program or "", is_ours
-        return self._programs[helper]
 
-
-def _strings(text: str, key: str) -> dict[str, str]:
-    found = jsonedit.find(text, key)
+def named_helpers(text: str) -> dict[str, str]:
+    """List the helpers that a checked document names in ``credHelpers``, by server."""
+    found = jsonedit.find(text, "credHelpers")
     if found is None or not isinstance(found.value, dict):
         return {}
     return {name: value for name, value in found.value.items() if isinstance(value, str)}

@@ -51,7 +51,10 @@ def test_show_json(passhelper: Command, installed: Program, environ: dict[str, s
     route = {"server": "*", "helper": "pass", "program": path, "source": "credsStore", "is_passhelper": True,
              "is_plain": False, "trouble": ""}  # fmt: skip
     document = passhelper("docker", "show", "--json").json
+    containers = document["data"].pop("containers")
     assert document == {"version": 1, "command": "docker show", "data": {"file": str(config), "routes": [route]}}
+    assert list(containers) == ["helpers", "source", "files", "routes", "warnings"]
+    assert [list(one) for one in containers["routes"]] == [list(route)]
 
 
 def test_every_source(passhelper: Command, installed: Program, environ: dict[str, str], config: Path) -> None:
