@@ -78,6 +78,12 @@ def test_the_settings_table_is_complete() -> None:
     assert listed == variables_in_code()
 
 
+def test_the_recipes_are_listed() -> None:
+    table = README.partition("<!-- begin: recipes -->")[2].partition("<!-- end: recipes -->")[0]
+    folders = {path.name for path in (ROOT / "contrib").iterdir() if path.is_dir()} - {"bench"}
+    assert set(re.findall(r"^\| \[([\w-]+)\]\(contrib/\1\) \|", table, re.MULTILINE)) == folders
+
+
 def test_the_bench_table_is_there() -> None:
     """Figures are checked by eye; that the table is the bench's own shows in its rows."""
     table = README.partition("<!-- begin: bench -->")[2].partition("<!-- end: bench -->")[0]
