@@ -84,7 +84,7 @@ def setup(  # noqa: PLR0913 - one argument per option
       passhelper setup --generate-key
       passhelper setup --key alice@example.org --git
       passhelper setup --registry registry.example:5000
-      eval "$(passhelper setup --ci)"
+      eval "$(passhelper setup --ci || echo false)"
     """  # noqa: D301 - click marks a verbatim paragraph so
     if ci:
         _set_up_runner(ctx, registries, env_file)
