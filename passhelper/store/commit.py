@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from passhelper.store.repository import Repository
 
-TIMEOUT = 10.0  # seconds for one commit, waiting for somebody's index.lock included
+TIMEOUT = 10.0  # seconds for one commit of a few files
 STALE_LOCK = 60.0  # seconds after which an index.lock has no living owner
 _WATCH = 1.0  # seconds for which such a lock must not change while we hold the store's lock
 _SIGNER = "gpg-without-prompt"
@@ -38,6 +38,9 @@ class Committer:
         environ: the caller's environment.
         files: writes with the store's modes.
         warn: takes one line for the user when something could not be committed.
+
+    Attributes:
+        seconds: how long one commit may take, waiting for somebody's ``index.lock`` included.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class Committer:
         self._paths: list[str] = []
         self._has_new = True
         self._trouble: PasshelperError | None = None
+        self.seconds = TIMEOUT
 
     def begin(self) -> None:
         """Ask git for its settings, which it tells while files are written; :meth:`commit` does so at the latest."""
@@ -110,6 +114,34 @@ class Committer:
         finally:
             os.umask(umask)
 
+    def adopt(self, commit: str, previous: str) -> bool:
+        """Make a commit that holds what was planned the current one; the caller still holds the store's lock.
+
+        Args:
+            commit: which, an ancestor of nothing that HEAD has since gained.
+            previous: where HEAD was when the commit was made.
+
+        Returns:
+            whether HEAD is there now; False if it has moved elsewhere, so that an ordinary commit is due.
+        """
+        end = time.monotonic() + self.seconds
+        umask = os.umask(self._files.umask)
+        try:
+            begin = git.command(self._repository, git.program(self._environ))
+            self._repository.prepare(self._files)
+            child = start([*begin, "rev-parse", "--verify", "--quiet", "HEAD"], self._child_environ)
+            finish([child], self.seconds)
+            if child.stdout.decode().strip() != commit:
+                self._run([*begin, "update-ref", "HEAD", commit, previous], b"", end)
+            reset = ["reset", "--quiet", "--pathspec-from-file=-", "--pathspec-file-nul", commit]
+            self._run([*begin, *reset], _lines(self._paths), end)
+        except PasshelperError:
+            return False
+        finally:
+            os.umask(umask)
+        self.cancel()
+        return True
+
     def close(self) -> None:
         """Collect the question to git, if nothing was committed."""
         if self._settings is not None:
@@ -128,7 +160,7 @@ class Committer:
         if _is_on(settings, "passhelper.neutralcommits"):
             subject = "Update credential"
         begin = git.command(self._repository, self._program, hooks=_is_on(settings, "passhelper.hooks"))
-        end = time.monotonic() + TIMEOUT
+        end = time.monotonic() + self.seconds
         if self._has_new:  # commit --only takes what git knows, changed or gone, without this
             self._add(begin, paths, end)
         commit = ["commit", "--quiet", "--no-status", "--only", "--message", subject]
@@ -186,7 +218,7 @@ class Committer:
         child = self._settings
         if child is None:
             return {}
-        finish([child], TIMEOUT)
+        finish([child], self.seconds)
         if child.returncode != 0:
             raise self._failure(child)
         pairs = child.stdout.decode(errors="replace").split("\0")
@@ -235,7 +267,7 @@ class Committer:
         text = child.stderr.decode(errors="replace")
         root = self._repository.root
         if child.timed_out:
-            return GitError(f"git did not finish within {TIMEOUT:g} s in {root}")
+            return GitError(f"git did not finish within {self.seconds:g} s in {root}")
         if "dubious ownership" in text:
             return GitError(
                 f"git refuses the store: it belongs to uid {os.stat(root).st_uid}",

@@ -44,6 +44,7 @@ class Repository:
         git_dir: its ``.git`` directory.
         state: where passhelper keeps what is not to be committed: ``<git dir>/passhelper``.
         pending: the file there that lists what is still to be committed.
+        journal: the file there that describes a change of many files while it lasts.
     """
 
     def __init__(self, root: str, git_dir: str) -> None:
@@ -51,6 +52,7 @@ class Repository:
         self.git_dir = git_dir
         self.state = os.path.join(git_dir, "passhelper")
         self.pending = os.path.join(self.state, "pending")
+        self.journal = os.path.join(self.state, "journal")
 
     def prepare(self, files: Files) -> None:
         """Make sure that no attribute of the tree has a say over what git stores; under the lock."""

@@ -253,7 +253,7 @@ class PassStore:
     # Writing: see write.py
 
     def lock(self, repository: "Repository | None", *, shared: bool = False) -> "StoreLock":
-        """Prepare the store's lock."""
+        """Prepare the store's lock; who takes it to write first finishes what a killed writer has begun."""
         from passhelper.store.lock import StoreLock  # noqa: PLC0415 - readers take none
 
         if repository is not None:
@@ -261,7 +261,20 @@ class PassStore:
         else:
             home = home_directory(self.environ)
             fallback = os.path.join(home, ".cache", "passhelper", f"{digest(os.fsencode(self.root))[:32]}.lock")
-        return StoreLock(self.root, fallback, shared=shared)
+        return StoreLock(
+            self.root, fallback, shared=shared, settle=None if shared else lambda: self._settle(repository)
+        )
+
+    def journal(self, repository: "Repository | None") -> str:
+        """Give the place of the journal of a change of many files."""
+        return os.path.join(self.folder, ".passhelper.journal") if repository is None else repository.journal
+
+    def _settle(self, repository: "Repository | None") -> None:
+        """Finish a change of many files whose writer was killed; under the lock."""
+        if os.path.exists(self.journal(repository)):
+            from passhelper.store import journal  # noqa: PLC0415 - after a kill only
+
+            journal.finish(self, repository)
 
     def files(self) -> "Files":
         """Prepare writes with the store's modes."""
