@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from passhelper.store.files import Files
     from passhelper.store.recipients import Recipients
     from passhelper.store.repository import Repository
-    from passhelper.store.trust import Pins
+    from passhelper.store.trust import Accepted
 
 _TRIES = 3  # encryptions for a store whose recipients keep changing
 
@@ -53,7 +53,7 @@ class _Writer:
         self.place = binding(server, username)
         self.repository = store.repository(self.directory)
         self.committer: Committer | None = None
-        self.pins: Pins | None = None  # what to pin together with the write, if anything changed
+        self.accepted: Accepted | None = None  # what to pin together with the write, if anything changed
         self.children: list[Child] = []
 
     def write(self) -> None:
@@ -101,11 +101,11 @@ class _Writer:
         if self.repository is not None and found.path:
             from passhelper.store import trust  # noqa: PLC0415 - only in a git store
 
-            pins = trust.load(self.repository.state)
-            if pins is None:
-                self.pins = trust.current(store.root)
+            known = trust.load_all(self.repository.state)
+            if known is None:
+                self.accepted = trust.first(store.root, found, store.gpg)
             else:
-                self.pins = trust.check(store.root, self.directory, found, pins, store.gpg)
+                self.accepted = trust.check(store.root, self.directory, found, known, store.gpg)
         return found
 
     def _encrypt(self, found: "Recipients") -> "bytes | None":
@@ -184,10 +184,10 @@ class _Writer:
             if repository is not None:
                 temporary = repository.state
                 files.make_directory(temporary)
-                if self.pins is not None:
+                if self.accepted is not None:
                     from passhelper.store import trust  # noqa: PLC0415 - only in a git store
 
-                    trust.save(temporary, self.pins, files)
+                    trust.write_down(temporary, self.accepted, files)
             with _Change(files, temporary, self.committer, [target.path, *older]) as change:
                 below = files.make_directory(os.path.dirname(target.path))
                 try:
@@ -204,8 +204,13 @@ class _Writer:
             self.committer.commit(f"Store credential for {target.server} ({target.username})")
 
     def _commit_pending(self) -> None:
-        """Commit what an earlier writer could not; this one changes nothing."""
-        if self.repository is None or not os.path.exists(self.repository.pending):
+        """Finish and commit what an earlier writer could not; this one changes nothing."""
+        if self.repository is None:
+            return
+        if os.path.exists(self.repository.journal):
+            with self.store.lock(self.repository):
+                pass
+        if not os.path.exists(self.repository.pending):
             return
         self._load_the_rest()
         if self.committer is not None and self.committer.has_pending():
