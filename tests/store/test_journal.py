@@ -195,7 +195,7 @@ def test_a_commit_that_had_been_taken_is_finished(git_vault: Vault) -> None:
 
 def test_a_commit_beside_another_one_becomes_an_ordinary_one(git_vault: Vault) -> None:
     """Somebody used git by hand in between: his commit stays, and the change comes after it."""
-    store, plan = with_commit(git_vault)
+    store, _ = with_commit(git_vault)
     git_vault.git("-c", "user.name=t", "-c", "user.email=t@t.test", "commit", "--allow-empty", "-q", "-m", "By hand")
     finish(store)
     assert git_vault.subjects[:2] == ["Merge it", "By hand"]
