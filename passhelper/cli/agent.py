@@ -9,7 +9,7 @@ import click
 from passhelper.cli import output, terminal
 from passhelper.errors import NoSecretKeyError
 from passhelper.machine import agent
-from passhelper.store import recipients, trust
+from passhelper.store import recipients, rights, trust
 from passhelper.store.store import PassStore
 from passhelper.team.keys import Key, KeyRing
 
@@ -50,6 +50,7 @@ def unlock() -> None:
             continue
         agent.unlock(store.gpg, key, configured if configured is not None else _ask(key))
         output.say(f"unlocked: {key}")
+    rights.write(store)
     times = agent.cache_times(store.gpg)
     if len(times) > 1:
         idle, most = _duration(times["default-cache-ttl"]), _duration(times["max-cache-ttl"])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from passhelper.errors import ConfigurationError
 from passhelper.machine import agent, ciagent, ciclients, ciclone, cihome, cikey, launcher, proof, wipe
 from passhelper.machine.cihome import VARIABLE, Home
-from passhelper.store import passphrase
+from passhelper.store import passphrase, rights
 from passhelper.store.child import clean_environ
 from passhelper.store.gpg import Gpg
 from passhelper.store.store import PassStore
@@ -91,6 +91,7 @@ def set_up(
         _provide_store(home, PassStore(inner, warn), key, (url, commit))
         note(f"store: {'made' if not url and home.made_store else 'cloned' if url else 'found'} {home.store}")
         _prove(home, environ, inner, registries, key)
+        rights.write(PassStore(inner, _ignore))
         note("proved: docker-credential-pass stores, gets and erases with this key")
         yield runner
     except BaseException:

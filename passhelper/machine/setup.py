@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from passhelper.errors import ConfigurationError
 from passhelper.machine import agent, dockerconfig, launcher, newstore, proof
+from passhelper.store import rights
 from passhelper.store.child import clean_environ, find_program, finish, start
 from passhelper.store.recipients import normalize
 from passhelper.team.keys import Key, KeyRing, NewKey, names
@@ -98,6 +99,7 @@ def run(store: PassStore, wishes: Wishes, ask: Callable[[], bytes]) -> Iterator[
     yield Step("launcher", placed.changed, f"launcher: {verb} {placed.path}{note}")
     yield from _point(store.environ, wishes)
     program = proof.prove(store, placed.path, secret)
+    rights.write(store)
     yield Step("proof", changed=False, text=f"proved: {program} stores, gets and erases with the keys of this store")
 
 

@@ -108,10 +108,20 @@ class PassHelper(Helper):
             raise _converted(error, "write", store) from error
 
     def list(self) -> dict[str, str]:
-        """Name all servers from the store's directories alone; see :class:`~passhelper.Helper`."""
+        """Name all servers without decrypting any; see :class:`~passhelper.Helper`.
+
+        Those that this machine certainly cannot read are left out, where that is known.
+        """
         store = self.pass_store
         try:
-            return {entry.server: entry.username for entry in store.walk()}
+            entries = store.walk()
+            if entries:
+                from passhelper.store import rights  # noqa: PLC0415 - the other verbs need it not
+
+                known = rights.load(self._environ)
+                if known is not None:
+                    entries = [entry for entry in entries if not known.hides(entry.path)]
+            return {entry.server: entry.username for entry in entries}
         except OSError as error:
             raise _converted(error, "read", store) from error
 
