@@ -208,6 +208,15 @@ class PassStore:
 
     def open(self, entry: Entry) -> int:
         """Open an entry's file, refusing all that gpg must not see."""
+        return self._open(entry)[0]
+
+    def key_ids(self, entry: Entry) -> "list[str]":
+        """Read which keys an entry is encrypted to; raises as :meth:`open` does."""
+        descriptor, found = self._open(entry)
+        os.close(descriptor)
+        return found
+
+    def _open(self, entry: Entry) -> "tuple[int, list[str]]":
         from passhelper.store import packets  # noqa: PLC0415 - list and a miss open nothing
 
         flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
@@ -219,7 +228,7 @@ class PassStore:
             if facts.st_size > MAX_ENTRY:
                 raise EntryError(f"{self._label(entry)} is larger than {MAX_ENTRY} bytes", "remove it")
             try:
-                packets.key_ids(os.read(descriptor, packets.MAX_HEADERS))
+                found = packets.key_ids(os.read(descriptor, min(facts.st_size, packets.MAX_HEADERS)))
             except packets.PacketError as error:
                 raise EntryError(
                     f"{self._label(entry)} is no entry: {error}",
@@ -229,7 +238,7 @@ class PassStore:
         except BaseException:
             os.close(descriptor)
             raise
-        return descriptor
+        return descriptor, found
 
     def _check_binding(self, entry: Entry, plaintext: "Plaintext", place: str) -> None:
         if plaintext.name.startswith(BINDING):
