@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from passhelper.store.repository import Repository
 
 SECONDS = 60.0  # for one git that talks to nobody
+MAX_ANSWER = 64 << 20  # bytes that one may print; a listing of 100,000 entries has some 20 MB
 
 
 class Git:
@@ -62,7 +63,7 @@ class Git:
         command = [*self._begin, *(word for setting in settings for word in ("-c", setting)), *arguments]
         umask = os.umask(self._umask)
         try:
-            child = start(command, {**self._environ, **(environ or {})}, stdin=stdin)
+            child = start(command, {**self._environ, **(environ or {})}, stdin=stdin, limit=MAX_ANSWER)
             finish([child], seconds)
         finally:
             os.umask(umask)
