@@ -37,11 +37,12 @@ class Remote:
     def __init__(self, path: Path, environ: dict[str, str]) -> None:
         self.path = path
         self._environ = {name: environ[name] for name in ("PATH", "HOME", "LC_ALL")}
-        self._git("init", "-q", "--bare", "-b", "main", str(path), inside=False)
+        self._git("init", "-q", "--bare", "-b", "main", str(path))
 
-    def _git(self, *arguments: str, stdin: bytes = b"", inside: bool = True, **environ: str) -> str:
-        command = ["git", *(["--git-dir", str(self.path)] if inside else []), *arguments]
-        answer = subprocess.run(command, env={**self._environ, **environ}, input=stdin, capture_output=True, check=True)
+    def _git(self, *arguments: str, stdin: bytes = b"", environ: Mapping[str, str] | None = None) -> str:
+        place = {} if arguments[0] == "init" else {"GIT_DIR": str(self.path)}
+        known = {**self._environ, **place, **(environ or {})}
+        answer = subprocess.run(["git", *arguments], env=known, input=stdin, capture_output=True, check=True)
         return answer.stdout.decode(errors="surrogateescape").strip()
 
     @property
@@ -97,7 +98,7 @@ class Remote:
         who = {f"GIT_{role}_{what}": value for role in ("AUTHOR", "COMMITTER")
                for what, value in (("NAME", "m"), ("EMAIL", "m@example.test"), ("DATE", date))}  # fmt: skip
         known = [word for parent in parents for word in ("-p", self._git("rev-parse", parent))]
-        return self._git("commit-tree", tree, *known, "-m", subject, **who)
+        return self._git("commit-tree", tree, *known, "-m", subject, environ=who)
 
     def point(self, commit: str) -> None:
         """Move the branch, whatever it was."""

@@ -51,7 +51,7 @@ def refresh(store: PassStore, git: Git) -> list[str]:
     Returns:
         the fingerprints that were imported.
     """
-    wanted = _accepted(store, git)
+    wanted = _accepted(git)
     there = _files(git)
     seen = _load(git)
     imported = []
@@ -72,7 +72,7 @@ def refresh(store: PassStore, git: Git) -> list[str]:
     return imported
 
 
-def _accepted(store: PassStore, git: Git) -> set[str]:
+def _accepted(git: Git) -> set[str]:
     """List the full fingerprints that stand in an accepted ``.gpg-id``."""
     pins = trust.load(git.place.state) or {}
     return {key for keys in pins.values() for key in keys if recipients.is_fingerprint(key)}
