@@ -153,6 +153,11 @@ def save(state: str, pins: Pins, files: Files) -> None:
 def save_all(state: str, trust: Trust, files: Files) -> None:
     """Write everything that was accepted; the caller holds the store's lock, and read it under the same lock."""
     files.make_directory(state)
+    files.replace(os.path.join(state, FILE), text(trust), state)
+
+
+def text(trust: Trust) -> bytes:
+    """Write everything that was accepted as the content of the file."""
     document: dict[str, object] = {
         "version": VERSION,
         "recipients": {path: trust.pins[path] for path in sorted(trust.pins)},
@@ -163,7 +168,7 @@ def save_all(state: str, trust: Trust, files: Files) -> None:
         document["serials"] = {path: trust.serials[path] for path in sorted(trust.serials)}
     if trust.offer:
         document["offer"] = trust.offer
-    files.replace(os.path.join(state, FILE), render(document).encode() + b"\n", state)
+    return render(document).encode() + b"\n"
 
 
 def write_down(state: str, accepted: Accepted, files: Files) -> None:
