@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from passhelper.errors import GpgError, LockedKeyError
+from passhelper.errors import GpgError, LockedKeyError, TrustError
 from passhelper.store import diagnose, recipients
 from passhelper.store.gpg import status_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from passhelper.store.store import PassStore
     from passhelper.store.trust import Trust
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _SECONDS = 30.0  # for one signature; a touch on a card included
 
 
-def render(keys: Iterable[Key], path: str, serial: int | None = None) -> bytes:
+def render(keys: Sequence[Key], path: str, serial: int | None = None) -> bytes:
     """Write the text of a ``.gpg-id``: full fingerprints, each below a comment with its owner.
 
     Args:
@@ -60,6 +60,36 @@ def next_serial(store: PassStore, path: str, trust: Trust | None) -> int | None:
         return None
     named = recipients.header(recipients.read_file(store.root, path) or b"")
     return 1 + max(named[1] if named else 0, trust.serials.get(path, 0) if trust else 0)
+
+
+def compose(
+    store: PassStore, keys: Sequence[Key], path: str, known: Trust | None
+) -> tuple[dict[str, bytes], int | None]:
+    """Write a ``.gpg-id`` for some keys, with its signature where one is demanded.
+
+    Args:
+        store: the store.
+        keys: who can read.
+        path: the file's path in the store.
+        known: what this machine has accepted.
+
+    Returns:
+        the content of each file by its path in the store, and the serial; None without a signature.
+
+    Raises:
+        TrustError: a signature is demanded, and this machine has none of the keys for it.
+    """
+    serial = next_serial(store, path, known)
+    text = render(keys, path, serial)
+    if serial is None:
+        return {path: text}, None
+    signature = sign(store, path, text)
+    if signature is None:
+        raise TrustError(
+            f"{path} has to be signed, and no key in PASSWORD_STORE_SIGNING_KEY has its secret part here",
+            "run it on a machine that has the key",
+        )
+    return {path: text, f"{path}.sig": signature}, serial
 
 
 def sign(store: PassStore, path: str, text: bytes) -> bytes | None:

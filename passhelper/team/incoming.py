@@ -132,6 +132,7 @@ def check_tree(git: Git, theirs: str, head: str = "") -> None:
     Raises:
         TrustError: something in it is refused.
     """
+    theirs = _commit(git, theirs)
     before = head or git.run("hash-object", "-t", "tree", "--stdin").decode().strip()
     listing = git.run("diff-tree", "-r", "-z", "--raw", "--no-renames", before, theirs)
     fields = os.fsdecode(listing).split("\0")
