@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from support import run
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from support import Answer
 
@@ -39,9 +39,9 @@ class Remote:
         self._environ = {name: environ[name] for name in ("PATH", "HOME", "LC_ALL")}
         self._git("init", "-q", "--bare", "-b", "main", str(path))
 
-    def _git(self, *arguments: str, stdin: bytes = b"", environ: Mapping[str, str] | None = None) -> str:
+    def _git(self, *arguments: str, stdin: bytes = b"") -> str:
         place = {} if arguments[0] == "init" else {"GIT_DIR": str(self.path)}
-        known = {**self._environ, **place, **(environ or {})}
+        known = {**self._environ, **place}
         answer = subprocess.run(["git", *arguments], env=known, input=stdin, capture_output=True, check=True)
         return answer.stdout.decode(errors="surrogateescape").strip()
 
@@ -87,18 +87,17 @@ class Remote:
                 files.pop(path, None)
                 continue
             mode, data = file
-            blob = data.decode() if mode == "160000" else self._object("blob", data)
+            blob = data.decode() if mode in ("160000", "140000") else self._object("blob", data)
             files[path] = (mode, blob)
         commit = self.commit(self._tree(files), [parent] if parent else [], when=when, subject=subject)
         self.point(commit)
         return commit
 
     def commit(self, tree: str, parents: list[str], *, when: int | None = None, subject: str = "Change") -> str:
-        date = f"{int(time.time()) if when is None else when} +0000"
-        who = {f"GIT_{role}_{what}": value for role in ("AUTHOR", "COMMITTER")
-               for what, value in (("NAME", "m"), ("EMAIL", "m@example.test"), ("DATE", date))}  # fmt: skip
-        known = [word for parent in parents for word in ("-p", self._git("rev-parse", parent))]
-        return self._git("commit-tree", tree, *known, "-m", subject, environ=who)
+        who = f"m <m@example.test> {int(time.time()) if when is None else when} +0000"
+        known = [f"parent {self._git('rev-parse', parent)}" for parent in parents]
+        lines = [f"tree {tree}", *known, f"author {who}", f"committer {who}", "", subject]
+        return self._object("commit", ("\n".join(lines) + "\n").encode())
 
     def point(self, commit: str) -> None:
         """Move the branch, whatever it was."""
@@ -109,7 +108,7 @@ class Remote:
 
     def _tree(self, files: Mapping[str, tuple[str, str]]) -> str:
         """Write tree objects byte by byte."""
-        here: dict[str, tuple[str, str]] = {}
+        here: dict[str, tuple[str, str]] = {}  # a file takes the place of a folder
         below: dict[str, dict[str, tuple[str, str]]] = {}
         for path, entry in files.items():
             name, slash, rest = path.partition("/")
@@ -117,14 +116,23 @@ class Remote:
                 below.setdefault(name, {})[rest] = entry
             else:
                 here[name] = entry
-        here.update({name: ("40000", self._tree(inner)) for name, inner in below.items()})
+        here.update({name: ("40000", self._tree(inner)) for name, inner in below.items() if name not in here})
         # git sorts a folder as if its name ended with a slash.
         order = sorted(here, key=lambda name: os.fsencode(name) + (b"/" if here[name][0] == "40000" else b""))
-        lines = [
-            here[name][0].encode() + b" " + os.fsencode(name) + b"\0" + binascii.unhexlify(here[name][1])
-            for name in order
+        return self._write([(*here[name], name) for name in order])
+
+    def _write(self, lines: Sequence[tuple[str, str, str]]) -> str:
+        """Write one tree object: mode, id and name of each entry, as they are given."""
+        parts = [
+            b"%s %s\0%s" % (mode.encode(), os.fsencode(name), binascii.unhexlify(blob)) for mode, blob, name in lines
         ]
-        return self._object("tree", b"".join(lines))
+        return self._object("tree", b"".join(parts))
+
+    def push_raw(self, lines: Sequence[tuple[str, str, str]]) -> str:
+        """Commit a tree of one's own making."""
+        commit = self.commit(self._write(lines), ["main"])
+        self.point(commit)
+        return commit
 
 
 class Member:

@@ -17,7 +17,7 @@ MAX_KEY = 64 << 10  # bytes of one file in there
 MAX_OTHER = 4 << 20  # bytes of any other file, none of which is ours
 
 _FILES = ("100644", "100755")
-_KINDS = {"120000": "a symbolic link", "160000": "a submodule"}
+_LINK = "120000"
 # Names that mean something to git, to pass or to us; another spelling means the same on some file systems.
 _NAMES = (".git", FILE, f"{FILE}.sig", KEYS, FOLDER)
 # What HFS+ leaves out when it compares names (git's utf8.c, next_hfs_char).
@@ -35,7 +35,7 @@ def complaint(mode: str, path: str) -> str:
         what it is, as the end of a sentence.
     """
     if mode not in _FILES:
-        return _KINDS.get(mode, f"a file of an unknown kind ({mode})")
+        return "a symbolic link" if mode == _LINK else "a submodule"  # git takes every unknown kind for one
     if has_control(path):
         return "a path with a control character"
     for name in path.split("/"):
