@@ -199,12 +199,12 @@ def test_a_commit_that_must_be_there(job: Job, team: Team) -> None:
 def test_unusable_remotes(job: Job, keys: KeyRing, team: Team, tmp_path: Path) -> None:
     url = job.environ["PASSHELPER_STORE_URL"]
     job.environ["PASSHELPER_STORE_URL"] = f"{url}-not"
-    refused(job, f"error: git cannot clone {url}-not: ")
+    refused(job, f"error: git cannot clone {url}-not: ", 6)
     job.environ["PASSHELPER_STORE_URL"] = f"ext::sh -c touch% {tmp_path}/owned"
-    refused(job, "transport 'ext' not allowed")
+    refused(job, "transport 'ext' not allowed", 6)
     assert not (tmp_path / "owned").exists()
     job.environ["PASSHELPER_STORE_URL"] = f"--upload-pack=touch {tmp_path}/owned"
-    refused(job, "git cannot clone --upload-pack=")
+    refused(job, "git cannot clone --upload-pack=", 6)
     assert not (tmp_path / "owned").exists()
     empty = tmp_path / "empty.git"
     subprocess.run(["git", "init", "-q", "--bare", str(empty)], check=True)
@@ -289,11 +289,11 @@ def test_password_in_the_url(job: Job, http_remote: str) -> None:
         assert text.encode() not in traced.answer.out + traced.answer.err
     job.environ["PASSHELPER_STORE_URL"] = f"http://ci:wr0ng@{http_remote}"
     answer = job.set_up()
-    assert (answer.code, answer.out) == (1, b"false\n")
+    assert (answer.code, answer.out) == (6, b"false\n")
     assert f"error: git cannot clone http://ci@{http_remote}: " in answer.err.decode()
     assert b"wr0ng" not in answer.err
     job.environ["PASSHELPER_STORE_URL"] = f"http://ci:a%0Aurl=x@{http_remote}"
-    refused(job, "error: the user name or password in PASSHELPER_STORE_URL has a control character")
+    refused(job, "error: the user name or password in the URL has a control character\nhint: check the URL\n")
 
 
 def test_ssh_never_asks(job: Job, tmp_path: Path) -> None:
