@@ -30,6 +30,7 @@ _COMMANDS = {
     "get": Lazy("passhelper.cli.credentials:get", "Print the credential of a registry."),
     "list": Lazy("passhelper.cli.listing:list_", "List the credentials and who can read them."),
     "recipients": Lazy("passhelper.cli.recipients:recipients", "Show and accept the keys that can read the store."),
+    "sync": Lazy("passhelper.cli.sync:sync_", "Bring the store and its git remote together."),
     "unlock": Lazy("passhelper.cli.agent:unlock", "Enter the key's passphrase once, so that Docker need not ask."),
     "lock": Lazy("passhelper.cli.agent:lock", "Make gpg-agent forget the passphrase of the store's keys."),
     "import": Lazy(

@@ -114,6 +114,38 @@ class Committer:
         finally:
             os.umask(umask)
 
+    def join(self, tree: str, parents: "list[str]", message: str) -> str:
+        """Make a commit of a tree that exists already; no branch, no index and no file changes.
+
+        Args:
+            tree: its id.
+            parents: the commits that it joins, ours first.
+            message: what it says.
+
+        Returns:
+            its id.
+
+        Raises:
+            GitError: git cannot make or sign it.
+        """
+        self.begin()
+        if self._trouble is not None:
+            raise self._trouble
+        settings = self._read_settings()
+        begin = git.command(self._repository, self._program)
+        commit = ["commit-tree", *(word for parent in parents for word in ("-p", parent)), "-F", "-"]
+        begin += self._signing(settings, commit)
+        if _is_on(settings, "commit.gpgsign") and "--gpg-sign" not in commit:
+            commit.append("--gpg-sign")  # which this command does not look up
+        end = time.monotonic() + self.seconds
+        text = message.encode(errors="surrogateescape")
+        try:
+            identity = _OWN_IDENTITY if self._may_have_identity(settings) else _IDENTITY
+            made = self._run([*begin, *identity, *commit, tree], text, end)
+        except _NoIdentityError:
+            made = self._run([*begin, *_IDENTITY, *commit, tree], text, end)
+        return made.decode().strip()
+
     def adopt(self, commit: str, previous: str) -> bool:
         """Make a commit that holds what was planned the current one; the caller still holds the store's lock.
 
@@ -175,7 +207,8 @@ class Committer:
         """Commit; where git has a reason not to that can be removed, remove it and try again."""
         while True:
             try:
-                return self._run([*begin, *identity, *commit], _lines(paths), end)
+                self._run([*begin, *identity, *commit], _lines(paths), end)
+                return
             except _NoIdentityError:
                 if identity == _IDENTITY:
                     raise
@@ -188,7 +221,7 @@ class Committer:
                 # A path that git never knew and that is gone again, or one that was committed meanwhile.
                 changed = self._changed(begin, paths, end)
                 if not changed:
-                    return None
+                    return
                 if len(changed) == len(paths):
                     raise
                 paths = changed
@@ -242,19 +275,20 @@ class Committer:
         signer = settings.get("gpg.openpgp.program") or settings.get("gpg.program") or "gpg"
         script = f'#!/bin/sh\nexec {quoted(signer)} --pinentry-mode error "$@"\n'
         path = os.path.join(self._repository.state, _SIGNER)
-        self._files.make_directory(self._repository.state)
-        self._files.replace(path, script.encode(), self._repository.state)
-        os.chmod(path, 0o700)
+        if not _is_script(path, script):
+            self._files.make_directory(self._repository.state)
+            self._files.replace(path, script.encode(), self._repository.state)
+            os.chmod(path, 0o700)
         return ["-c", f"gpg.program={path}", "-c", f"gpg.openpgp.program={path}"]
 
-    def _run(self, argv: "list[str]", stdin: bytes, end: float) -> None:
-        """Run git; again and again while somebody else holds the index or a ref."""
+    def _run(self, argv: "list[str]", stdin: bytes, end: float) -> bytes:
+        """Run git; again and again while somebody else holds the index or a ref. Gives what it printed."""
         pause = 0.02
         while True:
             child = start(argv, self._child_environ, stdin=stdin)
             finish([child], max(end - time.monotonic(), 0.001))
             if child.returncode == 0:
-                return
+                return bytes(child.stdout)
             lock = "" if child.timed_out else self._lock_in_the_way(child)
             if not lock or time.monotonic() + pause >= end:
                 raise self._failure(child)
@@ -329,6 +363,15 @@ class _NothingToCommitError(GitError):
 
 class _NoIdentityError(GitError):
     """git has no name to commit with; passhelper then commits under its own."""
+
+
+def _is_script(path: str, text: str) -> bool:
+    """Tell whether a file is this script already, so that another process that runs it is not disturbed."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read() == text and os.access(path, os.X_OK)
+    except (OSError, ValueError):
+        return False
 
 
 def _lines(paths: "list[str]") -> bytes:

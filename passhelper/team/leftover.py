@@ -1,0 +1,137 @@
+"""What is left to do in a repository before it can be synced: changes without a commit, and other people's merges."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from passhelper.errors import GitError, TrustError
+from passhelper.store import layout, recipients, trust
+from passhelper.store.commit import Committer
+from passhelper.store.foreign import KEYS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from passhelper.store.repository import Repository
+    from passhelper.store.store import PassStore
+    from passhelper.store.trust import Pins
+    from passhelper.team.gitrepo import Git
+
+_SUBJECT = "Commit changes that were left without a commit"
+# What git leaves in its directory while something of several steps lasts, and how one gets out of it.
+_UNFINISHED = {
+    "MERGE_HEAD": "merge",
+    "rebase-merge": "rebase",
+    "rebase-apply": "rebase",
+    "CHERRY_PICK_HEAD": "cherry-pick",
+    "REVERT_HEAD": "revert",
+}
+
+
+def refuse_unfinished(place: Repository) -> None:
+    """Refuse a repository in which somebody has begun something that is not finished.
+
+    Raises:
+        GitError: there is such a thing.
+    """
+    for name, command in _UNFINISHED.items():
+        if os.path.lexists(os.path.join(place.git_dir, name)):
+            raise GitError(
+                f"a git {command} in {place.root} is not finished",
+                f"run: git -C {place.root} {command} --abort, then sync",
+            )
+
+
+def committer(store: PassStore, place: Repository) -> Committer:
+    """Prepare commits whose failure is an error, and no warning as it is for the verbs."""
+    return Committer(place, store.environ, store.files(), _fail)
+
+
+def _fail(why: str) -> None:
+    raise GitError(f"the store's changes cannot be committed: {why.partition(': ')[2] or why}")
+
+
+def find(store: PassStore, git: Git) -> list[str]:
+    """List our files that are not committed as they are: absolute paths.
+
+    Ours are entries, lists of recipients and public keys; any other file is left to its owner.
+    """
+    root = git.place.root
+    inside = [os.path.relpath(os.path.join(store.root, name), root) for name in (layout.FOLDER, KEYS, recipients.FILE)]
+    inside.append(f"{inside[-1]}.sig")
+    inside = [path for path in inside if not path.startswith(os.pardir)]
+    listing = git.run("status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=all", "--", *inside)
+    names = [os.fsdecode(line[3:]) for line in listing.split(b"\0") if line]
+    keys = tuple(path for path in inside if path.startswith(KEYS))
+    ours = (layout.SUFFIX, recipients.FILE, f"{recipients.FILE}.sig")
+    return [os.path.join(root, name) for name in names if name.endswith(ours) or name.startswith(keys)]
+
+
+def commit(store: PassStore, git: Git) -> int:
+    """Finish and commit what earlier writers could not, or other programs did not.
+
+    Returns:
+        how many files were committed.
+
+    Raises:
+        GitError: they cannot be committed.
+        TrustError: a list of recipients among them was not accepted.
+    """
+    with store.lock(git.place):
+        files = store.files()
+        files.sweep(git.place.state)
+        paths = find(store, git)
+        work = committer(store, git.place)
+        if not paths and not work.has_pending():
+            return 0
+        _check_recipients(store, paths)
+        try:
+            work.plan(paths)
+            work.commit(_SUBJECT)
+        finally:
+            work.close()
+        return len(paths)
+
+
+def _check_recipients(store: PassStore, paths: list[str]) -> None:
+    """Refuse to commit a list of recipients that this machine has not accepted."""
+    place = store.repository("")
+    pins = trust.load(place.state) if place is not None else None
+    changed = {os.path.relpath(path, store.root).removesuffix(".sig") for path in paths if _is_list(path)}
+    if pins is None or not changed:
+        return
+    there = trust.current(store.root)
+    kept = {path: keys for path, keys in pins.items() if path not in changed}
+    compare(store, {**kept, **{path: keys for path, keys in there.items() if path in changed}}, pins)
+
+
+def _is_list(path: str) -> bool:
+    return os.path.basename(path) in (recipients.FILE, f"{recipients.FILE}.sig")
+
+
+def compare(
+    store: PassStore, there: Mapping[str, list[str]], pins: Pins, accepted: frozenset[str] = frozenset()
+) -> None:
+    """Refuse lists of recipients that differ from the accepted ones.
+
+    Args:
+        store: for the names of keys in the message.
+        there: the keys of each list.
+        pins: what was accepted.
+        accepted: keys that may be in any list; the environment may name some too.
+
+    Raises:
+        TrustError: a list differs.
+    """
+    allowed = {*map(recipients.normalize, accepted)}
+    allowed |= trust.accepted_by_environment(store.environ.get("PASSHELPER_ACCEPT_RECIPIENTS", ""))
+    changed = {}
+    for path in sorted({*there, *pins}):
+        here, pinned = there.get(path, []), pins.get(path, [])
+        if here != pinned and not (allowed and allowed.issuperset(here)):
+            changed[path] = ([key for key in here if key not in pinned], [key for key in pinned if key not in here])
+    if changed:
+        raise TrustError(
+            f"recipients changed: {trust.describe(changed, store.gpg)}", "run: passhelper recipients accept"
+        )
