@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from passhelper.cli import output, terminal
+from passhelper.cli import members, output, terminal
 from passhelper.errors import StoreNotInitializedError, TrustError
 from passhelper.protocol import printable
 from passhelper.store import trust
@@ -28,15 +28,20 @@ if TYPE_CHECKING:
 @click.group(invoke_without_command=True)
 @click.pass_context
 def recipients(ctx: click.Context) -> None:
-    """Show and accept the keys that can read the store.
+    """Show and change the keys that can read the store.
 
     \b
     Examples:
       passhelper recipients
+      passhelper recipients add bob.asc
       passhelper recipients accept
     """  # noqa: D301 - click marks a verbatim paragraph so
     if ctx.invoked_subcommand is None:
         _list(as_json=False)
+
+
+for _command in (members.add, members.remove, members.check):
+    recipients.add_command(_command)
 
 
 @recipients.command("list")

@@ -51,9 +51,14 @@ class Recipient:
         """Whether this machine can decrypt what is encrypted to it."""
         return any(key.is_own for key in self.keys)
 
+    @property
+    def uid(self) -> str:
+        """The owner; empty if nobody here knows."""
+        return self.keys[0].uid if self.keys else ""
+
     def __str__(self) -> str:
         """Name the recipient in a table."""
-        return self.keys[0].uid or self.line if self.keys else f"{self.line} (not in this keyring)"
+        return f"{self.line} {self.uid or '(not in this keyring)'}"
 
 
 @dataclass(frozen=True)

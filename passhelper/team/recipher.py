@@ -185,6 +185,9 @@ class Recipher:
     def _fail(self, task: Task, error: PasshelperError | OSError) -> None:
         if isinstance(error, LockedKeyError):
             raise error
+        if isinstance(error, FileNotFoundError):  # erased meanwhile
+            self._tick()
+            return
         if isinstance(error, OSError):
             error = EntryError(f"it cannot be read: {error.strerror}")
         self._outcome.failed[task.record.entry.path] = error
