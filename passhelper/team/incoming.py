@@ -30,7 +30,7 @@ REFUSED = "refs/passhelper/refused"
 
 MAX_AHEAD = 3600  # seconds that a commit may be ahead of this clock
 _ACCEPT = "run: passhelper recipients accept"
-_MEND = "do not merge it; find out who pushed it and take it out of the remote"
+MEND = "do not merge it; find out who pushed it and take it out of the remote"
 
 _Lists = dict[str, RecipientFile]
 
@@ -60,6 +60,19 @@ def check(store: PassStore, git: Git, theirs: str, accepted: frozenset[str] = fr
         raise
 
 
+def check_kept(git: Git, theirs: str) -> None:
+    """Refuse a commit that is part of what is here already, if the remote had more: somebody has rolled it back.
+
+    Raises:
+        TrustError: the remote no longer has what was accepted here.
+    """
+    try:
+        check_history(git, theirs, theirs, trust.load_all(git.place.state))
+    except TrustError:
+        git.run("update-ref", REFUSED, theirs)
+        raise
+
+
 def accept(store: PassStore, git: Git, commit: str, theirs: str = "") -> None:
     """Pin what :func:`check` has let through; the caller holds the store's lock.
 
@@ -71,8 +84,13 @@ def accept(store: PassStore, git: Git, commit: str, theirs: str = "") -> None:
         commit: what the branch is, or will be, after the merge.
         theirs: the commit of the remote that is part of it; empty if that is the same one.
     """
-    state, files = git.place.state, store.files()
-    before = trust.load_all(state)
+    trust.save_all(git.place.state, pinned(store, git, commit, theirs), store.files())
+    git.run("update-ref", "-d", REFUSED)
+
+
+def pinned(store: PassStore, git: Git, commit: str, theirs: str = "") -> trust.Trust:
+    """Say what :func:`accept` would pin, for whoever writes it down together with the merge itself."""
+    before = trust.load_all(git.place.state)
     lists = recipientlists.read(store, git, _commit(git, commit))
     pins = {path: file.keys for path, file in lists.items() if recipientlists.counts(path)}
     serials = dict(before.serials) if before else {}
@@ -83,8 +101,7 @@ def accept(store: PassStore, git: Git, commit: str, theirs: str = "") -> None:
         serial = _signed_serial(store, lists[path], serials)
         if serial:
             serials[path] = serial
-    trust.save_all(state, trust.Trust(pins, _commit(git, theirs or commit), serials), files)
-    git.run("update-ref", "-d", REFUSED)
+    return trust.Trust(pins, _commit(git, theirs or commit), serials)
 
 
 def check_history(git: Git, theirs: str, head: str, known: trust.Trust | None) -> None:
@@ -155,7 +172,7 @@ def check_tree(git: Git, theirs: str, head: str = "") -> None:
 
 
 def _refused(commit: str, path: str, why: str) -> TrustError:
-    return TrustError(f"commit {commit[:12]} brings {why}: {printable(path)}", _MEND)
+    return TrustError(f"commit {commit[:12]} brings {why}: {printable(path)}", MEND)
 
 
 def _check_spellings(git: Git, theirs: str, changed: set[str]) -> None:
@@ -214,12 +231,12 @@ class _View:
             if same or not recipientlists.counts(path):
                 continue
             if file.signature is None:
-                raise TrustError(f"{printable(path)} has no signature in commit {self._theirs[:12]}", _MEND)
+                raise TrustError(f"{printable(path)} has no signature in commit {self._theirs[:12]}", MEND)
             if not _is_signed(self._store, file):
                 raise TrustError(
                     f"the signature of {printable(path)} in commit {self._theirs[:12]} is not by a key in "
                     "PASSWORD_STORE_SIGNING_KEY",
-                    _MEND,
+                    MEND,
                 )
 
     def check_recipients(self) -> None:

@@ -10,8 +10,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from passhelper.errors import ConfigurationError, GitError, RemoteError
+from passhelper.errors import ConfigurationError, GitError, RemoteError, TrustError
 from passhelper.protocol import printable
+from passhelper.team import incoming
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +25,7 @@ _SETTINGS = ("transfer.fsckObjects=true", "protocol.ext.allow=never")
 # What a server says to the slower one of two that push at once; asking again helps.
 _RACES = ("fetch first", "non-fast-forward", "cannot lock ref", "failed to update ref", "incorrect old value",
           "stale info", "already exists", "failed to lock")  # fmt: skip
+_OBJECT = re.compile(r"[0-9a-f]{40,64}")
 _PASSWORD = re.compile(r"(?<=://)[^/@\s]*@")
 _SSH_ADVICE = ("fatal: Could not read from remote repository.", "Please make sure you have the correct access rights",
                "and the repository exists.")  # fmt: skip
@@ -102,6 +104,7 @@ def fetch(git: Git, upstream: Upstream, *more: str) -> str:
 
     Raises:
         RemoteError: the remote cannot be reached.
+        TrustError: it sends objects that git's own checks refuse.
     """
     source = f"refs/heads/{upstream.their_branch}"
     child = _talk(
@@ -112,7 +115,20 @@ def fetch(git: Git, upstream: Upstream, *more: str) -> str:
         return git.run("rev-parse", "--verify", upstream.tracking).decode().strip()
     if b"couldn't find remote ref" in child.stderr:
         return ""
+    _refuse_malformed(upstream, child)
     raise _unreachable(git, upstream, child, "fetched from")
+
+
+def _refuse_malformed(upstream: Upstream, child: Child) -> None:
+    """Tell objects that no honest git makes from a remote that cannot be reached."""
+    lines = child.stderr.decode(errors="replace").splitlines()
+    for line in lines:
+        name, _, why = line.removeprefix("remote: ").removeprefix("error: object ").partition(": ")
+        if why and _OBJECT.fullmatch(name):
+            raise TrustError(
+                f"the remote {printable(upstream.remote)} sends what git refuses: object {name[:12]}: {printable(why)}",
+                incoming.MEND,
+            )
 
 
 def branches(git: Git, upstream: Upstream) -> list[str]:
