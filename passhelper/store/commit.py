@@ -27,7 +27,6 @@ _WATCH = 1.0  # seconds for which such a lock must not change while we hold the 
 _SIGNER = "gpg-without-prompt"
 _IDENTITY = ("-c", "user.name=passhelper", "-c", "user.email=passhelper@localhost")
 _OWN_IDENTITY: "tuple[str, ...]" = ("-c", "user.useConfigOnly=true")
-_TRUE = ("true", "yes", "on", "1")
 
 
 class Committer:
@@ -40,6 +39,7 @@ class Committer:
         warn: takes one line for the user when something could not be committed.
 
     Attributes:
+        has_committed: whether :meth:`commit` has made a commit.
         seconds: how long one commit may take, waiting for somebody's ``index.lock`` included.
     """
 
@@ -61,6 +61,7 @@ class Committer:
         self._paths: list[str] = []
         self._has_new = True
         self._trouble: PasshelperError | None = None
+        self.has_committed = False
         self.seconds = TIMEOUT
 
     def begin(self) -> None:
@@ -103,12 +104,13 @@ class Committer:
         Never raises for a commit that fails: the credential is stored, so the verb has succeeded.
 
         Args:
-            subject: the commit's first line.
+            subject: the commit's first line; what follows it names nobody.
         """
         umask = os.umask(self._files.umask)
         try:
             self._commit(self._paths, subject)
             os.unlink(self._repository.pending)
+            self.has_committed = True
         except (PasshelperError, OSError) as error:
             self._warn(f"changed but not committed, the next change will commit it: {error}")
         finally:
@@ -179,6 +181,14 @@ class Committer:
         if self._settings is not None:
             self._settings.kill()
 
+    def settings(self) -> "Mapping[str, str]":
+        """Tell what git is configured to: names in lower case. Empty where git could not be asked."""
+        self.begin()
+        try:
+            return self._read_settings()
+        except PasshelperError:
+            return {}
+
     def has_pending(self) -> bool:
         """Tell whether an earlier change waits for its commit."""
         return bool(self._load_pending())
@@ -190,7 +200,7 @@ class Committer:
         self._repository.prepare(self._files)
         settings = self._read_settings()
         if _is_on(settings, "passhelper.neutralcommits"):
-            subject = "Update credential"
+            subject = "Update credential" + "".join(subject.partition("\n")[1:])
         begin = git.command(self._repository, self._program, hooks=_is_on(settings, "passhelper.hooks"))
         end = time.monotonic() + self.seconds
         if self._has_new:  # commit --only takes what git knows, changed or gone, without this
@@ -254,12 +264,7 @@ class Committer:
         finish([child], self.seconds)
         if child.returncode != 0:
             raise self._failure(child)
-        pairs = child.stdout.decode(errors="replace").split("\0")
-        found = {}
-        for pair in pairs:
-            name, separator, value = pair.partition("\n")
-            found[name.lower()] = value if separator else "true"
-        return found
+        return git.parse_settings(child.stdout.decode(errors="replace"))
 
     def _signing(self, settings: "dict[str, str]", commit: "list[str]") -> "list[str]":
         """Sign where the user's settings say so, with a gpg that fails instead of asking nobody."""
@@ -380,7 +385,7 @@ def _lines(paths: "list[str]") -> bytes:
 
 
 def _is_on(settings: "Mapping[str, str]", name: str) -> bool:
-    return settings.get(name, "").lower() in _TRUE
+    return settings.get(name, "").lower() in git.TRUE
 
 
 def quoted(word: str) -> str:

@@ -9,7 +9,8 @@ the same tree, whichever of them is "ours". It is made of units:
 
 A unit that one side alone has changed is taken from that side. Where both have, each side's commits that the other
 has not, merges left out, are compared: the side with the greatest pair (committer time, commit id) among those
-that touch the unit wins, and the other's version stays in history.
+that touch the unit wins, and the other's version stays in history. Only that a mere re-encryption, however late,
+gives way to a change: it says nothing new, and drift repair will do it again.
 """
 
 from __future__ import annotations
@@ -32,11 +33,16 @@ if TYPE_CHECKING:
 MARK = "Passhelper-Sync: merge"
 """A line in the message of every commit that only joins what others have done; such commits decide nothing."""
 
+SAME = "Passhelper-Sync: re-encryption"
+"""A line in the message of every commit that encrypts anew what was there."""
+
 SERVER, READERS, FILE = "server", "recipients", "file"
 _SIGNATURE = ".sig"
 
-Stamp = tuple[int, str]
-"""What decides between two sides: a committer's time and the commit's id."""
+Stamp = tuple[bool, int, str]
+"""What decides between two sides: whether something is new, the committer's time, the commit's id."""
+
+_NOTHING: Stamp = (False, -1, "")
 
 Unit = tuple[str, str]
 """What is merged as a whole: its kind, and the server, or the path of the file."""
@@ -190,13 +196,13 @@ class _Joint:
         if unit in touched[side]:
             return touched[side][unit]
         if unit in touched[1 - side]:
-            return (-1, "")  # nothing here but merges: the side that meant it wins
+            return _NOTHING  # but merges: the side that meant it wins
         # Two merges that were resolved by hand, and differently.
         commit = self.git.repo.commit(self.sides[side])
-        return (commit.committed_date, commit.hexsha)
+        return (True, commit.committed_date, commit.hexsha)
 
     def _conflict(self, unit: Unit, winner: int) -> Conflict:
-        winning, losing = (self._stamp(unit, side)[1] for side in (winner, 1 - winner))
+        winning, losing = (self._stamp(unit, side)[2] for side in (winner, 1 - winner))
         return Conflict(unit[0], unit[1], ("ours", "theirs")[winner], winning, losing)
 
     def _join_readers(
@@ -237,12 +243,11 @@ class _Joint:
 
 def _stamps(git: Git, folder: str, side: str, other: str) -> dict[Unit, Stamp]:
     """Find, for each unit, the greatest stamp among one side's commits that touch it."""
-    listed = git.run(
-        "rev-list", "--timestamp", "--no-merges", "--invert-grep", f"--grep=^{MARK}$", side, f"^{other}"
-    ).decode()
-    times = {commit: int(moment) for moment, commit in map(str.split, listed.splitlines())}
+    alone = ("rev-list", "--timestamp", "--no-merges", side, f"^{other}")
+    times = _times(git, *alone, "--invert-grep", f"--grep=^{MARK}$")
     if not times:
         return {}
+    same = _times(git, *alone, f"--grep=^{SAME}$")
     names = git.run(
         "diff-tree", "--stdin", "--root", "-r", "-z", "--name-status", "--no-renames", "--no-ext-diff",
         stdin="".join(f"{commit}\n" for commit in times).encode(),
@@ -256,5 +261,11 @@ def _stamps(git: Git, folder: str, side: str, other: str) -> dict[Unit, Stamp]:
             commit = token.decode()
         elif token:
             unit = unit_of(os.fsdecode(next(tokens)), folder)
-            found[unit] = max(found.get(unit, (-1, "")), (times[commit], commit))
+            found[unit] = max(found.get(unit, _NOTHING), (commit not in same, times[commit], commit))
     return found
+
+
+def _times(git: Git, *arguments: str) -> dict[str, int]:
+    """List commits with their committers' times."""
+    listed = git.run(*arguments).decode().splitlines()
+    return {commit: int(moment) for moment, commit in map(str.split, listed)}

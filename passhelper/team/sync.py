@@ -13,8 +13,20 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from passhelper.errors import GitError, RemoteError, StoreError, TrustError
-from passhelper.store import recipients, trust
-from passhelper.team import apply, gitrepo, gpgid, incoming, leftover, merge, network, recipientlists, trees
+from passhelper.store import recipients, rights, trust
+from passhelper.team import (
+    apply,
+    gitrepo,
+    gpgid,
+    incoming,
+    leftover,
+    merge,
+    network,
+    publickeys,
+    recipientlists,
+    repair,
+    trees,
+)
 from passhelper.team.merge import MARK, Conflict, Merger
 
 if TYPE_CHECKING:
@@ -129,14 +141,27 @@ class _Sync:
     def run(self) -> Report:
         if self.options.dry_run:
             self.report.committed = len(leftover.find(self.store, self.git))
-        else:
-            self.report.committed = leftover.commit(self.store, self.git)
+            theirs = self._fetch()
+            if theirs and not self._is_in_head(theirs):
+                self._merge(theirs)
+            self._foretell(theirs)
+            return self.report
+        self.report.committed = leftover.commit(self.store, self.git)
+        self._exchange()
+        head = self._head()
+        self._mend()
+        if self._head() != head:
+            self._exchange()
+        self._finish()
+        return self.report
+
+    def _exchange(self) -> None:
+        """Fetch, merge and push until both sides have the same, again while others push."""
         begin = time.monotonic()
         tries = failures = 0
         while True:
             try:
-                if self._once():
-                    return self.report
+                return self._exchange_once()
             except RemoteError as error:
                 is_race = isinstance(error, network.RejectedError)
                 failures += not is_race
@@ -144,32 +169,28 @@ class _Sync:
                 if time.monotonic() - begin > PATIENCE or failures > _FAILURES or not (is_race or tries):
                     raise
             tries += 1
-            pause = min(_FIRST_PAUSE * 2**tries, _LONGEST_PAUSE)
             self.progress("waiting for others who push")
+            pause = min(_FIRST_PAUSE * 2**tries, _LONGEST_PAUSE)
             time.sleep(pause * random.uniform(0.3, 1.0))  # noqa: S311 - only so that not all come back at once
 
-    def _once(self) -> bool:
-        """Fetch, merge and push once; False if all has to be looked at again."""
+    def _exchange_once(self) -> None:
         self.progress(f"fetching {self.upstream}")
         theirs = self._fetch()
         if theirs and not self._is_in_head(theirs):
             self._merge(theirs)
-        if self.options.dry_run:
-            self._foretell(theirs)
-            return True
-        self._mend()
+        elif theirs:
+            incoming.check_kept(self.git, theirs)
         head = self._head()
-        if head and head != theirs:
-            count = self._count(head, theirs)
-            if self.is_runner and not self.options.push:
-                self.report.kept = count
-            else:
-                self._refuse_unaccepted(head, theirs)
-                self.progress(f"pushing to {self.upstream}")
-                network.push(self.git, self.upstream, head)
-                self.report.pushed += count
-        self._finish(head)
-        return True
+        if not head or head == theirs:
+            return
+        count = self._count(head, theirs)
+        if self.is_runner and not self.options.push:
+            self.report.kept = count
+            return
+        self._refuse_unaccepted(head, theirs)
+        self.progress(f"pushing to {self.upstream}")
+        network.push(self.git, self.upstream, head)
+        self.report.pushed += count
 
     # Fetching
 
@@ -275,19 +296,11 @@ class _Sync:
 
     def _mend(self) -> None:
         """Import the keys that came in, repair drift, and note what this machine can read."""
-        from passhelper.store import rights  # noqa: PLC0415
-        from passhelper.team import publickeys  # noqa: PLC0415
-
         self.progress("looking for drift")
-        self.report.imported += publickeys.refresh(self.store, self.git)
-        try:
-            from passhelper.team import repair  # noqa: PLC0415
-        except ImportError:
-            return
+        self.report.imported = publickeys.refresh(self.store, self.git)
         repaired = repair.repair(self.store)
-        self.report.removed += repaired.removed
-        self.report.added += repaired.added
-        self.report.drift = list(repaired.reported)
+        self.report.removed, self.report.added = repaired.removed, repaired.added
+        self.report.drift = repaired.reported
         rights.write(self.store)
 
     def _refuse_unaccepted(self, head: str, theirs: str) -> None:
@@ -305,13 +318,14 @@ class _Sync:
         files = recipientlists.read(self.store, self.git, commit)
         return {path: file.keys for path, file in files.items() if recipientlists.counts(path)}
 
-    def _finish(self, head: str) -> None:
+    def _finish(self) -> None:
         """Remember what both sides have now."""
         network.remember(self.git, self.upstream)
         with self.store.lock(self.git.place):
             files = self.store.files()
             state = self.git.place.state
-            if head and self._head() == head and not self.report.kept:
+            head = self._head()
+            if head and not self.report.kept and self._is_ancestor(head, self.upstream.tracking):
                 self._refuse_unaccepted(head, head)
                 incoming.accept(self.store, self.git, head)
             files.make_directory(state)

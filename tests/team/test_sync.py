@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from clones import SERVER, Clone, Team, converge
+from clones import Clone, Team, converge
 
 OTHER = "https://b.example"
 
