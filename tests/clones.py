@@ -38,6 +38,11 @@ class Clone(Vault):
         return self.git("rev-parse", "HEAD").strip()
 
     @property
+    def files(self) -> dict[str, bytes]:
+        """Every file but git's own."""
+        return {name: data for name, data in self.tree.items() if (self.path / name).is_file()}
+
+    @property
     def commits(self) -> list[str]:
         """Every commit of its history."""
         return self.git("rev-list", "HEAD").split()
@@ -113,7 +118,7 @@ def converge(*clones: Clone) -> None:
         for clone in clones:
             clone.sync()
     assert len({clone.head for clone in clones}) == 1
-    assert len({tuple(sorted(clone.tree.items())) for clone in clones}) == 1
+    assert len({tuple(sorted(clone.files.items())) for clone in clones}) == 1
     for clone in clones:
         assert clone.status == ""
 

@@ -309,10 +309,15 @@ class _Sync:
         if pins is None:
             return
         there = self._lists(head)
+        # Those of another repository are not for this one to change.
+        pins = {path: keys for path, keys in pins.items() if self._is_inside(path)}
         if self.is_runner:  # which accepts no more than somebody vouches for, and does not spread what is there
             known = self._lists(theirs)
             there = {path: pins.get(path, keys) if known.get(path) == keys else keys for path, keys in there.items()}
         leftover.compare(self.store, there, pins, self.options.accepted)
+
+    def _is_inside(self, path: str) -> bool:
+        return os.path.join(self.store.root, path).startswith(self.git.place.root + os.sep)
 
     def _lists(self, commit: str) -> dict[str, list[str]]:
         files = recipientlists.read(self.store, self.git, commit)
