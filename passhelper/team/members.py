@@ -48,6 +48,7 @@ class Members:
     """
 
     def __init__(self, rekey: Rekey) -> None:
+        rekey.settle()
         self._rekey = rekey
         self._store: PassStore = rekey.store
         self._ring = rekey.ring

@@ -113,6 +113,12 @@ class Rekey:
         self._done = self._total = 0
         self._trust: trust.Trust | None = None
 
+    def settle(self) -> None:
+        """Finish what a killed command has begun, before anything is looked at."""
+        if os.path.exists(self.store.journal(self.place)):
+            with self.store.lock(self.place):
+                pass
+
     def apply(self, batch: Batch) -> Result:
         """Change all entries of a batch.
 
@@ -184,6 +190,7 @@ class Rekey:
             TrustError: recipients are not the accepted ones.
             LockedKeyError: this machine's key is locked.
         """
+        self.settle()
         records = survey(self.store, Policy(self.store, self.ring), servers)
         todo = [record for record in records if record.trouble or record.drift.is_there]
         self._total = len(todo)
