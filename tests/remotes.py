@@ -30,14 +30,16 @@ class Remote:
     """A bare repository.
 
     Args:
-        path: where it is made.
+        path: where it is.
         environ: for git.
+        make: whether it has to be made.
     """
 
-    def __init__(self, path: Path, environ: dict[str, str]) -> None:
+    def __init__(self, path: Path, environ: dict[str, str], *, make: bool = True) -> None:
         self.path = path
         self._environ = {name: environ[name] for name in ("PATH", "HOME", "LC_ALL")}
-        self._git("init", "-q", "--bare", "-b", "main", str(path))
+        if make:
+            self._git("init", "-q", "--bare", "-b", "main", str(path))
 
     def _git(self, *arguments: str, stdin: bytes = b"") -> str:
         place = {} if arguments[0] == "init" else {"GIT_DIR": str(self.path)}
@@ -50,10 +52,24 @@ class Remote:
         """The commit that the branch points to."""
         return self._git("rev-parse", "main")
 
+    def history(self) -> list[str]:
+        """Every commit of the branch, newest first."""
+        return self._git("rev-list", "main").split()
+
     def read(self, path: str, commit: str = "main") -> bytes:
         answer = run(["git", "--git-dir", str(self.path), "cat-file", "blob", f"{commit}:{path}"], self._environ)
         assert answer.code == 0, answer
         return answer.out
+
+    def blob(self, identity: str) -> bytes:
+        command = ["git", "--git-dir", str(self.path), "cat-file", "blob", identity]
+        return run(command, self._environ).out
+
+    def malformed(self, why: str) -> str:
+        """The object about which git's own checks say something."""
+        said = run(["git", "--git-dir", str(self.path), "fsck"], self._environ)
+        (found,) = [line for line in (said.out + said.err).decode().splitlines() if line.endswith(f": {why}")]
+        return found.removesuffix(f": {why}").rpartition(" ")[2]
 
     def entries(self, commit: str = "main") -> dict[str, tuple[str, str]]:
         """Every file of a commit: its mode and the id of its content."""
@@ -141,6 +157,10 @@ class Member:
     def __init__(self, path: Path, environ: dict[str, str]) -> None:
         self.path = path
         self.environ = {**environ, "PASSWORD_STORE_DIR": str(path)}
+
+    def clone(self, remote: Path) -> None:
+        answer = run(["git", "clone", "-q", str(remote), str(self.path)], self.environ)
+        assert answer.code == 0, answer
 
     def git(self, *arguments: str) -> str:
         who = ["-c", "user.name=t", "-c", "user.email=t@example.test"]

@@ -96,15 +96,8 @@ def team(environ: dict[str, str], keys: KeyRing, tmp_path: Path) -> Team:
     found = Team(remote, Member(tmp_path / "alice", environ), keys)
     entry = keys.encrypt(b"secret", "alice")
     remote.push({".gpg-id": found.lines("alice"), f"{SERVER}/bob.gpg": (PLAIN, entry)}, parent="", subject="Begin")
-    clone(found)
+    found.member.clone(remote.path)
     return found
-
-
-def clone(team: Team) -> None:
-    path = team.member.path
-    team.member.path = path.parent
-    team.member.git("clone", "-q", str(team.remote.path), str(path))
-    team.member.path = path
 
 
 @pytest.fixture
