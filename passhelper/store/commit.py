@@ -153,10 +153,13 @@ class Committer:
 
         Args:
             commit: which, an ancestor of nothing that HEAD has since gained.
-            previous: where HEAD was when the commit was made.
+            previous: where HEAD was when the commit was made, zeros before the first commit.
 
         Returns:
             whether HEAD is there now; False if it has moved elsewhere, so that an ordinary commit is due.
+
+        Raises:
+            GitError: git cannot do it now.
         """
         end = time.monotonic() + self.seconds
         umask = os.umask(self._files.umask)
@@ -165,12 +168,15 @@ class Committer:
             self._repository.prepare(self._files)
             child = start([*begin, "rev-parse", "--verify", "--quiet", "HEAD"], self._child_environ)
             finish([child], self.seconds)
-            if child.stdout.decode().strip() != commit:
+            if child.timed_out:
+                raise self._failure(child)
+            head = child.stdout.decode().strip() or "0" * len(previous)
+            if head not in (commit, previous):
+                return False
+            if head != commit:
                 self._run([*begin, "update-ref", "HEAD", commit, previous], b"", end)
             reset = ["reset", "--quiet", "--pathspec-from-file=-", "--pathspec-file-nul", commit]
             self._run([*begin, *reset], _lines(self._paths), end)
-        except PasshelperError:
-            return False
         finally:
             os.umask(umask)
         self.cancel()

@@ -12,7 +12,7 @@ that what another program has written meanwhile is never undone.
 
 import os
 
-from passhelper.errors import StoreError
+from passhelper.errors import PasshelperError, StoreError
 from passhelper.jsontext import parse, render
 from passhelper.store.files import sync_directory
 from passhelper.store.store import digest
@@ -120,8 +120,15 @@ def finish(store: "PassStore", repository: "Repository | None") -> None:
             committer.begin()
             committer.plan(targets)
         _replay(store, plan, base, os.path.dirname(path))
-        if committer is not None and not (plan.commit and committer.adopt(plan.commit, plan.previous)):
-            committer.commit(plan.subject)
+        if committer is not None:
+            try:
+                is_done = bool(plan.commit) and committer.adopt(plan.commit, plan.previous)
+            except PasshelperError as error:
+                committer.cancel()
+                store.warn(f"a merge is not finished yet, the next change will finish it: {error}")
+                return
+            if not is_done:
+                committer.commit(plan.subject)
         os.unlink(path)
         sync_directory(os.path.dirname(path))
     finally:

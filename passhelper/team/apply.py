@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from passhelper.errors import StoreError
+from passhelper.errors import GitError, StoreError
 from passhelper.protocol import printable
 from passhelper.store import journal
 from passhelper.team import blobs, trees
@@ -14,6 +14,7 @@ from passhelper.team.merge import MARK
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from passhelper.store.repository import Repository
     from passhelper.store.store import PassStore
     from passhelper.team.gitrepo import Git
     from passhelper.team.trees import Difference
@@ -54,9 +55,22 @@ def move(store: PassStore, git: Git, old: str, new: str, state: Mapping[str, byt
     plan.state = dict(state)
     journal.write(store, git.place, plan)
     journal.finish(store, git.place)
+    refuse_unfinished(git.place)
     for path, before, after in differing:
         if after is not None and (before or ("100644",))[0] != after[0]:
             os.chmod(os.path.join(root, path), (0o777 if after[0] == _EXECUTABLE else 0o666) & ~store.files().umask)
+
+
+def refuse_unfinished(place: Repository) -> None:
+    """Stop where a journal is left because git could not do its part.
+
+    Raises:
+        GitError: there is one.
+    """
+    if os.path.exists(place.journal):
+        raise GitError(
+            f"a merge in {place.root} cannot be finished now", "run: passhelper sync, once git can work there"
+        )
 
 
 def _check(root: str, one: Difference, gone: set[str]) -> None:

@@ -9,6 +9,7 @@ from passhelper.errors import GitError, TrustError
 from passhelper.store import layout, recipients, trust
 from passhelper.store.commit import Committer
 from passhelper.store.foreign import KEYS
+from passhelper.team import apply
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,6 +80,7 @@ def commit(store: PassStore, git: Git) -> int:
         TrustError: a list of recipients among them was not accepted.
     """
     with store.lock(git.place):
+        apply.refuse_unfinished(git.place)
         files = store.files()
         files.sweep(git.place.state)
         paths = find(store, git)
