@@ -26,6 +26,8 @@ _SAFE = (
     "maintenance.auto=false",
 )
 
+TRUE = ("true", "yes", "on", "1")
+
 # git rev-parse --local-env-vars, and GIT_NAMESPACE: variables that aim git at another repository.
 # GIT_CONFIG_COUNT and its pairs stay, CI systems pass credentials for the remote in them.
 _AIMED_ELSEWHERE = (
@@ -45,6 +47,7 @@ class Repository:
         state: where passhelper keeps what is not to be committed: ``<git dir>/passhelper``.
         pending: the file there that lists what is still to be committed.
         journal: the file there that describes a change of many files while it lasts.
+        unpushed: the file there that says that an automatic push is still to be done.
     """
 
     def __init__(self, root: str, git_dir: str) -> None:
@@ -53,6 +56,7 @@ class Repository:
         self.state = os.path.join(git_dir, "passhelper")
         self.pending = os.path.join(self.state, "pending")
         self.journal = os.path.join(self.state, "journal")
+        self.unpushed = os.path.join(self.state, "unpushed")
 
     def prepare(self, files: Files) -> None:
         """Make sure that no attribute of the tree has a say over what git stores; under the lock."""
@@ -145,3 +149,12 @@ def command(repository: Repository, git: str, *, hooks: bool = False) -> "list[s
     for setting in (*_SAFE, *(() if hooks else ("core.hooksPath=/dev/null",))):
         argv += ["-c", setting]
     return argv
+
+
+def parse_settings(listing: str) -> "dict[str, str]":
+    """Read ``git config --null --list``: names in lower case, the last value of each."""
+    found = {}
+    for pair in listing.split("\0"):
+        name, separator, value = pair.partition("\n")
+        found[name.lower()] = value if separator else "true"
+    return found

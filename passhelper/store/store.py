@@ -261,9 +261,11 @@ class PassStore:
 
     # Writing: see write.py
 
-    def lock(self, repository: "Repository | None", *, shared: bool = False) -> "StoreLock":
+    def lock(
+        self, repository: "Repository | None", *, shared: bool = False, timeout: "float | None" = None
+    ) -> "StoreLock":
         """Prepare the store's lock; who takes it to write first finishes what a killed writer has begun."""
-        from passhelper.store.lock import StoreLock  # noqa: PLC0415 - readers take none
+        from passhelper.store.lock import TIMEOUT, StoreLock  # noqa: PLC0415 - readers take none
 
         if repository is not None:
             fallback = os.path.join(repository.state, "lock")
@@ -271,7 +273,11 @@ class PassStore:
             home = home_directory(self.environ)
             fallback = os.path.join(home, ".cache", "passhelper", f"{digest(os.fsencode(self.root))[:32]}.lock")
         return StoreLock(
-            self.root, fallback, shared=shared, settle=None if shared else lambda: self._settle(repository)
+            self.root,
+            fallback,
+            shared=shared,
+            timeout=TIMEOUT if timeout is None else timeout,
+            settle=None if shared else lambda: self._settle(repository),
         )
 
     def journal(self, repository: "Repository | None") -> str:

@@ -38,7 +38,9 @@ def write(store: PassStore, server: str, username: str, secret: bytes) -> None:
         StoreError, GpgError, OSError: anything else; the store is as it was.
     """
     store.check_folder()
-    _Writer(store, server, username, secret).write()
+    writer = _Writer(store, server, username, secret)
+    writer.write()
+    share(store, writer.repository, writer.committer)
 
 
 class _Writer:
@@ -257,6 +259,21 @@ class _Change:
             self._committer.cancel()
 
 
+def share(store: PassStore, repository: "Repository | None", committer: "Committer | None") -> None:
+    """Push what was committed, or what could not be pushed before, where the clone pushes by itself.
+
+    The caller has let the lock go; whatever comes of it, the change is made.
+    """
+    if repository is None:
+        return
+    settings = committer.settings() if committer is not None and committer.has_committed else None
+    wanted = settings is not None and (store.environ.get("PASSHELPER_SYNC", "") or settings.get("passhelper.sync", ""))
+    if (wanted and "push" in wanted) or os.path.exists(repository.unpushed):
+        from passhelper.store import remote  # noqa: PLC0415 - only with automatic sync
+
+        remote.push(store, repository, settings)
+
+
 def committer_for(store: PassStore, repository: "Repository | None") -> "Committer | None":
     """Prepare commits to the repository of a store, if it has one."""
     if repository is None:
@@ -283,6 +300,7 @@ def remove(store: PassStore, servers: "list[str]") -> None:
         finally:
             if committer is not None:
                 committer.close()
+        share(store, repository, committer)
 
 
 def _remove_group(
