@@ -31,9 +31,9 @@ class Reader:
         self.ring.gpg("--import", stdin=secret.stdout)
 
     def reads(self, path: Path) -> bytes | None:
-        """Decrypt a file; None if this key cannot."""
+        """Decrypt a file; None if this key cannot. gpg exits 2 for a hidden reader who is not the first one."""
         done = self.ring.gpg("--pinentry-mode", "error", "--decrypt", str(path), check=False)
-        return done.stdout if done.returncode == 0 else None
+        return done.stdout or None
 
     def readable(self, paths: Iterable[Path]) -> list[Path]:
         """List the files that this key decrypts, in one run of gpg for all."""

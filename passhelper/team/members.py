@@ -71,7 +71,7 @@ class Members:
         path = self._file(server)
         known = self._rekey.accept([path])
         before = self._current(path)
-        new = [key for key in keys if not any(key in each.keys for each in before)]
+        new = [key for key in keys if not any(_means(each, key) for each in before)]
         edits = {}
         if new or not self._is_there(path):
             edits[path] = self._edit(path, before, [], new, known)
@@ -246,6 +246,11 @@ class Members:
                 repository.program(self._store.environ)
             except GitError as error:
                 raise GitError(f"{error.cause}, which {self._store.root} is kept with", error.remedy) from error
+
+
+def _means(recipient: Recipient, key: Key) -> bool:
+    """Tell whether a line means a key and no other that one could encrypt to."""
+    return key in recipient.keys and all(other == key or not other.can_encrypt for other in recipient.keys)
 
 
 def _directory(path: str) -> str:
