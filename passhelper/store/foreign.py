@@ -7,7 +7,7 @@ them, or made the objects here, is caught too.
 import os
 
 from passhelper.credentials import has_control
-from passhelper.store.layout import FOLDER, SUFFIX
+from passhelper.store.layout import FOLDER, MAX_NAME, SUFFIX
 from passhelper.store.recipients import FILE
 from passhelper.store.recipients import MAX_FILE as MAX_RECIPIENTS
 from passhelper.store.store import MAX_ENTRY
@@ -15,11 +15,13 @@ from passhelper.store.store import MAX_ENTRY
 KEYS = ".public-keys"
 MAX_KEY = 64 << 10  # bytes of one file in there
 MAX_OTHER = 4 << 20  # bytes of any other file, none of which is ours
+MAX_PATH = 1024  # bytes of a path; the shortest limit of a system in use, macOS's, which the store's own path shares
 
 _FILES = ("100644", "100755")
 _LINK = "120000"
 # Names that mean something to git, to pass or to us; another spelling means the same on some file systems.
 _NAMES = (".git", FILE, f"{FILE}.sig", KEYS, FOLDER)
+_LISTS = frozenset((FILE, f"{FILE}.sig"))
 # What HFS+ leaves out when it compares names (git's utf8.c, next_hfs_char).
 _IGNORED = dict.fromkeys((*range(0x200C, 0x2010), *range(0x202A, 0x202F), *range(0x206A, 0x2070), 0xFEFF))
 
@@ -38,7 +40,12 @@ def complaint(mode: str, path: str) -> str:
         return "a symbolic link" if mode == _LINK else "a submodule"  # git takes every unknown kind for one
     if has_control(path):
         return "a path with a control character"
-    for name in path.split("/"):
+    names = path.split("/")
+    if len(os.fsencode(path)) > MAX_PATH or any(len(os.fsencode(name)) > MAX_NAME for name in names):
+        return "a path that is too long"  # begun to be written, it could never be finished
+    if not _LISTS.isdisjoint(names[:-1]):
+        return "a folder in the place of a list of keys"
+    for name in names:
         if name in ("", ".", "..") or (os.name == "nt" and not {"\\", ":"}.isdisjoint(name)):
             return "a path that leaves the store"
         if name == ".git":
@@ -70,4 +77,4 @@ def limit(path: str) -> int:
 
 def decides_readers(path: str) -> bool:
     """Tell whether a file names recipients, vouches for some, or brings keys."""
-    return path.rpartition("/")[2] in (FILE, f"{FILE}.sig") or path.startswith(f"{KEYS}/")
+    return path.rpartition("/")[2] in _LISTS or path.startswith(f"{KEYS}/")

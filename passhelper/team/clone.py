@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from passhelper.errors import ConfigurationError, GitError, RemoteError, StoreError, TrustError
 from passhelper.protocol import printable
-from passhelper.store import diagnose, recipients, repository
+from passhelper.store import diagnose, recipients, repository, trust
 from passhelper.store.child import Child, finish, start
 from passhelper.store.recipients import Recipients
 from passhelper.store.repository import Repository
@@ -169,12 +169,15 @@ def _check(source: Source) -> None:
 
 
 def is_signed(store: PassStore, path: str) -> bool:
-    """Tell whether a key in ``PASSWORD_STORE_SIGNING_KEY`` has signed a ``.gpg-id``."""
-    if not store.environ.get("PASSWORD_STORE_SIGNING_KEY", "").split():
+    """Tell whether a key in ``PASSWORD_STORE_SIGNING_KEY`` has signed a ``.gpg-id``, as the one at that very path.
+
+    A signature without the path could be that of another directory's list, copied there.
+    """
+    found = Recipients([], path, recipients.read_file(store.root, path) or b"")
+    if not trust.newer_serial(found, {}, store.environ):
         return False
-    text = recipients.read_file(store.root, path)
     try:
-        recipients.verify_signature(store.root, Recipients([], path, text or b""), store.gpg)
+        recipients.verify_signature(store.root, found, store.gpg)
     except TrustError:
         return False
     return True

@@ -101,6 +101,10 @@ def pinned(store: PassStore, git: Git, commit: str, theirs: str = "") -> trust.T
         serial = _signed_serial(store, lists[path], serials)
         if serial:
             serials[path] = serial
+    outside = os.path.relpath(git.place.root, store.root)
+    if outside != os.curdir:  # a list above the repository is not the commit's to change
+        above = before.pins if before is not None else trust.current(store.root)
+        pins.update({path: keys for path, keys in above.items() if not path.startswith(outside + os.sep)})
     return trust.Trust(pins, _commit(git, theirs or commit), serials)
 
 
@@ -286,7 +290,13 @@ class _View:
         readers = wanted.keys if wanted is not None else recipientlists.readers_without(path, self._merged())
         if readers and self._allowed.issuperset(readers):
             return True
-        return wanted is not None and _signed_serial(self._store, wanted, self._known.serials) > 0
+        return wanted is not None and _signed_serial(self._store, wanted, {path: self._serial(path)}) > 0
+
+    def _serial(self, path: str) -> int:
+        """Say what a newer signed list has to be above: the one that was accepted, or that is here."""
+        ours = self._ours.get(path)
+        named = recipients.header(ours.text) if ours is not None and ours.signature is not None else None
+        return max(self._known.serials.get(path, 0), named[1] if named else 0)
 
     def _merged(self) -> Mapping[str, list[str] | None]:
         """Say who reads what after the merge, as far as that is certain; else what comes from the other side."""
@@ -301,7 +311,7 @@ class _View:
             return ["the signed text does not say which file it is and how new"]
         if named[0] != wanted.path.replace(os.sep, "/"):
             return [f"the signed text is that of {printable(named[0])}"]
-        return [f"its serial {named[1]} is not above the accepted {self._known.serials.get(wanted.path, 0)}"]
+        return [f"its serial {named[1]} is not above the accepted {self._serial(wanted.path)}"]
 
 
 def _keys(file: RecipientFile | None) -> list[str] | None:

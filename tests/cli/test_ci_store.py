@@ -131,16 +131,27 @@ def test_accepted_are_all_or_none(job: Job, keys: KeyRing) -> None:
     assert store(job).code == 1
 
 
-@pytest.mark.parametrize("signer", ["alice", "bob"])
-def test_signed_recipients(job: Job, keys: KeyRing, team: Team, signer: str) -> None:
-    """A signature vouches only if the environment names its key."""
-    signature = keys.gpg("--local-user", keys[signer], "--detach-sign", stdin=(team.work / ".gpg-id").read_bytes())
+@pytest.mark.parametrize(
+    ("signer", "says"),
+    [
+        ("alice", ".gpg-id 1"),
+        ("bob", ".gpg-id 1"),
+        ("alice", ""),  # as pass signs: it could be the list of another directory
+        ("alice", "docker-credential-helpers/eA==/.gpg-id 1"),  # which it is
+    ],
+)
+def test_signed_recipients(job: Job, keys: KeyRing, team: Team, signer: str, says: str) -> None:
+    """A signature vouches only if the environment names its key, and for the very file that the text names."""
+    text = f"# passhelper {says}\n{keys['alice']}\n" if says else f"{keys['alice']}\n"
+    signature = keys.gpg("--local-user", keys[signer], "--detach-sign", stdin=text.encode())
+    team.put(".gpg-id", text.encode())
     team.put(".gpg-id.sig", signature.stdout)
     job.environ["PASSWORD_STORE_SIGNING_KEY"] = keys["alice"]
     answer = job.set_up()
     job.adopt(answer.text)
-    assert (b"warning" in answer.err) == (signer == "bob")
-    assert (store(job).code == 0) == (signer == "alice")
+    is_good = (signer, says) == ("alice", ".gpg-id 1")
+    assert (b"warning" in answer.err) != is_good
+    assert (store(job).code == 0) == is_good
 
 
 def test_nothing_reaches_the_team(job: Job, keys: KeyRing, team: Team, registry: str) -> None:

@@ -164,7 +164,13 @@ def test_nothing_new(pinned: Team) -> None:
         (PLAIN, "movie.mp4", b"x" * ((4 << 20) + 1), "a file larger than 4194304 bytes: movie.mp4"),
         (PLAIN, ".public-keys/A", b"x" * 65537, "a file larger than 65536 bytes: .public-keys/A"),
         (PLAIN, ".gpg-id", b"#" * ((1 << 20) + 1), "a file larger than 1048576 bytes: .gpg-id"),
+        (PLAIN, f"{SERVER}/{'x' * 252}.gpg", b"x", f"a path that is too long: {f'{SERVER}/':x<200}..."),
+        (PLAIN, "/".join(["x" * 210] * 5), b"x", f"a path that is too long: {'x' * 200}..."),
+        (PLAIN, f"{SERVER}/.gpg-id/x", b"x", f"a folder in the place of a list of keys: {SERVER}/.gpg-id/x"),
+        (PLAIN, ".gpg-id.sig/x", b"x", "a folder in the place of a list of keys: .gpg-id.sig/x"),
         # What is odd and harmless
+        (PLAIN, f"{SERVER}/{'x' * 251}.gpg", b"x", ""),
+        (PLAIN, f"{SERVER}/\udcff.gpg", b"x", ""),
         ("100755", "hooks/post-merge", b"#!/bin/sh\n", ""),
         (PLAIN, ".gitattributes", b"* filter=evil\n", ""),
         (PLAIN, "a/git~1.gpg", b"x", ""),
