@@ -88,7 +88,7 @@ def find(git: Git, wanted: str = "") -> Upstream:
         raise ConfigurationError(f"{root} has several remotes: {listed}", "name one: passhelper sync --remote NAME")
     merged = _setting(git, f"branch.{branch}.merge") if remote == own else ""
     theirs = merged.removeprefix("refs/heads/") or branch
-    return Upstream(branch, remote, theirs, is_new=not own or not merged)
+    return Upstream(branch, remote, theirs, is_new=not own or (remote == own and not merged))
 
 
 def fetch(git: Git, upstream: Upstream, *more: str) -> str:
@@ -171,7 +171,8 @@ def push(git: Git, upstream: Upstream, commit: str) -> None:
         raise RejectedError(f"others keep pushing to {upstream}", "run: passhelper sync")
     if reason:
         raise RemoteError(
-            f"{upstream} does not take the push: {_shown(reason)}", "ask whoever runs the remote; the commits stay here"
+            f"{upstream} does not take the push: {_shown(reason.partition('(')[2].rpartition(')')[0] or reason)}",
+            "ask whoever runs the remote; the commits stay here",
         )
     raise _unreachable(git, upstream, child, "pushed to")
 
@@ -215,4 +216,4 @@ def _unreachable(git: Git, upstream: Upstream, child: Child, what: str) -> Remot
 
 def _shown(text: str) -> str:
     """Make foreign text safe to show, without a password that may stand in a URL."""
-    return printable(_PASSWORD.sub("", text.strip("() ")))
+    return printable(_PASSWORD.sub("", text))
