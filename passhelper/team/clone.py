@@ -19,7 +19,7 @@ from passhelper.store import diagnose, recipients, repository, trust
 from passhelper.store.child import Child, finish, start
 from passhelper.store.recipients import Recipients
 from passhelper.store.repository import Repository
-from passhelper.team import gitrepo, incoming
+from passhelper.team import gitrepo, incoming, recipientlists
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -154,6 +154,9 @@ def _fill(store: PassStore, place: Repository, source: Source, settings: Sequenc
         )
     with gitrepo.opened(place, store.environ) as opened:
         incoming.check_tree(opened, "HEAD")
+        recipientlists.read(store, opened, "HEAD")  # each can be read
+    # Nothing is accepted yet: were this process to end here, no later one must take this for a store of its own.
+    trust.save_all(place.state, trust.Trust({}), store.files())
     git.run(["reset", "--hard", "--quiet"], "git cannot check out the store")
 
 

@@ -49,15 +49,16 @@ def find(store: PassStore, place: Repository, known: trust.Trust | None) -> Offe
         if not commit or (known is not None and known.offer == commit):
             return None
         head = git.ask("rev-parse", "--verify", "--quiet", "HEAD^{commit}").stdout.decode().strip()
-        if head and git.ask("merge-base", "--is-ancestor", commit, head).returncode == 0:
-            return None
-        after = {path: file.keys for path, file in recipientlists.read(store, git, commit).items()}
-        before = {path: file.keys for path, file in recipientlists.read(store, git, head).items()}
         notes = []
         try:
             incoming.check_history(git, commit, head, known)
         except TrustError as error:
             notes.append(error.cause)
+        if head and git.ask("merge-base", "--is-ancestor", commit, head).returncode == 0:
+            # Its files are here; what was refused is that the remote has no more than it.
+            return Offer(commit, {}, {}, tuple(notes)) if notes else None
+        after = {path: file.keys for path, file in recipientlists.read(store, git, commit).items()}
+        before = {path: file.keys for path, file in recipientlists.read(store, git, head).items()}
     if known is not None:
         before = {path: keys for path, keys in before.items() if not recipientlists.counts(path)} | known.pins
     changed = [path for path in sorted({*before, *after}) if before.get(path) != after.get(path)]

@@ -3,8 +3,8 @@
 Alice's machine is the one attacked: it has synced before, holds prod's password, and pulls whatever the remote has.
 Mallory is a member who reads one server of his own; his key is in alice's keyring, so that encrypting
 to it would work. After every attack nothing was executed, nothing outside the store has changed, alice's
-work tree and branch are as they were, her credentials work, and no other credential is readable by mallory, here or
-in what she pushed.
+work tree and branch are as they were, her credentials work, and mallory reads no other password, here or in what
+she pushed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from remotes import PLAIN, File, Member, Remote
-from support import FOLDER, Answer, Helper, KeyRing, Program, require, run, tree
+from support import FOLDER, NOT_FOUND, Answer, Helper, KeyRing, Program, require, run, tree
 
 from passhelper.store.packets import key_ids
 
@@ -46,7 +46,7 @@ class Scene:
         keys: everybody's; mallory is ``bob``.
         installed: the programs.
         sign: the file that exists when something of the attacker's was executed.
-        his: what mallory may read.
+        his: the passwords that mallory may read.
     """
 
     remote: Remote
@@ -54,7 +54,7 @@ class Scene:
     keys: KeyRing
     installed: Program
     sign: Path
-    his: set[str] = field(default_factory=lambda: {place(MALLORYS, "mallory.gpg")})
+    his: set[bytes] = field(default_factory=lambda: {b"his own"})
 
     @property
     def helper(self) -> Helper:
@@ -95,22 +95,18 @@ class Scene:
         listing = self.keys.gpg("--with-colons", "--list-keys", self.keys[name]).stdout.decode()
         return next(line.split(":")[4] for line in listing.splitlines() if line.startswith("sub:"))
 
-    def readable_by(self, name: str) -> set[str]:
-        """Every entry, of the store and of the remote's history, that a key opens."""
-        identity = self.subkey(name)
-        there = {
-            (path, blob)
+    def stolen(self) -> set[bytes]:
+        """Every password that mallory's key opens, in the store and in the remote's history."""
+        identity = self.subkey("bob")
+        blobs = {
+            blob
             for commit in self.remote.history()
             for path, (mode, blob) in self.remote.entries(commit).items()
             if path.endswith(".gpg") and mode != "160000"
         }
-        blobs = {blob for _, blob in there}
-        opened = {blob for blob in blobs if identity in _ids(self.remote.blob(blob))}
-        found = {path for path, blob in there if blob in opened}
-        for entry in self.alice.path.rglob("*.gpg"):
-            if ".git" not in entry.parts and identity in _ids(entry.read_bytes()):
-                found.add(str(entry.relative_to(self.alice.path)))
-        return found
+        there = {self.remote.blob(blob) for blob in blobs}
+        there |= {path.read_bytes() for path in self.alice.path.rglob("*.gpg") if ".git" not in path.parts}
+        return {self.keys.gpg("--decrypt", stdin=data).stdout for data in there if identity in _ids(data)}
 
 
 def _ids(data: bytes) -> list[str]:
@@ -198,7 +194,7 @@ def _(scene: Scene) -> str:
 
 @attack("renames a list, so that another one counts")
 def _(scene: Scene) -> str:
-    scene.his.add(place(LATER, "deploy.gpg"))  # for once he is a reader of the rest
+    scene.his.add(b"new")  # for once he is a reader of the rest
     scene.remote.push({place(PROD, ".gpg-id"): scene.lines("alice"), ".gpg-id": scene.lines("alice", "bob")})
     assert scene.passhelper("sync", "--accept-recipients", f"{scene.keys['alice']} {scene.keys['bob']}").code == 0
     commit = scene.remote.push({place(PROD, ".gpg-id"): None, place(PROD, ".gpg-ids"): scene.lines("alice")})
@@ -426,12 +422,12 @@ def assert_unharmed(scene: Scene) -> None:
     """Nothing ran, the passwords work, and mallory reads what he read before."""
     assert not scene.sign.exists()
     assert scene.helper.get(PROD).json["Secret"] == PASSWORD
-    assert scene.readable_by("bob") <= scene.his
+    assert scene.stolen() <= scene.his
     answer = scene.helper.store(PROD, "deploy", "changed")
     assert answer.code in (0, 1)
     assert scene.helper.store(LATER, "deploy", "new").code in (0, 1)
     scene.passhelper("sync")
-    assert scene.readable_by("bob") <= scene.his
+    assert scene.stolen() <= scene.his
     assert not scene.sign.exists()
 
 
@@ -441,6 +437,11 @@ def test_sync(scene: Scene, name: str) -> None:
     said = ATTACKS[name](scene)
     if scene.alice.git("rev-parse", "HEAD") != head:  # it took two steps, and the first was let in
         around, head = snapshot(scene), scene.alice.git("rev-parse", "HEAD")
+    # A miss fetches, too, in a clone that syncs by itself.
+    missed = scene.helper.get("https://missing.example", PASSHELPER_SYNC="pull")
+    assert (missed.code, missed.out, missed.err) == (1, NOT_FOUND, b"")
+    if said not in ("", "DRIFT"):
+        assert (snapshot(scene), scene.alice.git("rev-parse", "HEAD")) == (around, head)
     answer = scene.passhelper("sync")
     if said == "":
         assert (answer.code, answer.err) == (0, b"")
@@ -460,6 +461,58 @@ def pushed(scene: Scene, before: str) -> dict[str, bytes]:
     """What the remote has that alice had not."""
     known = scene.remote.entries(before)
     return {path: scene.remote.read(path) for path, entry in scene.remote.entries().items() if known.get(path) != entry}
+
+
+def test_a_copied_password_is_not_handed_out(scene: Scene) -> None:
+    ATTACKS["copies prod's ciphertext under a host of his own"](scene)
+    assert scene.passhelper("sync").code == 0
+    answer = scene.helper.get(EVIL)
+    assert answer.code == 1
+    assert answer.text == (
+        f"entry was moved here from another server: {place(EVIL, 'deploy.gpg')}; "
+        "do not use it; find out who moved it, then erase it and store it again\n"
+    )
+
+
+# What the user accepts comes in, and only that
+
+
+def test_accepting_a_member(scene: Scene) -> None:
+    said = ATTACKS["adds a key"](scene)
+    assert scene.passhelper("sync").code == 4
+    shown = scene.passhelper("recipients", "accept")
+    assert shown.code == 4
+    lines = shown.text.splitlines()
+    commit = said.partition(" in commit ")[2][:12]
+    at = lines.index(f"in commit {commit} of the remote, which sync refused:")
+    alice, bob = (f"{scene.keys[name]} {name} <{name}@example.test>" for name in ("alice", "bob"))
+    assert set(lines[at + 1 :]) == {f"  {alice} (.gpg-id)", f"+ {bob} (.gpg-id)"}
+    half = scene.passhelper("recipients", "accept", scene.keys["alice"])
+    assert half.err.decode().startswith(f"error: the store also names {scene.keys['bob']}, so nothing was accepted\n")
+    # Another one is pushed while the user thinks: that is not what was accepted.
+    answer = scene.passhelper("recipients", "accept", scene.keys["alice"], scene.keys["bob"])
+    assert answer.text.splitlines()[-1] == "accepted; run: passhelper sync"
+    scene.remote.push({".gpg-id": scene.lines("alice", "bob", "stranger")})
+    assert scene.passhelper("sync").code == 4
+    scene.remote.push({".gpg-id": scene.lines("alice", "bob")})
+    assert scene.passhelper("sync").code == 0
+    assert scene.passhelper("recipients", "accept").text == "these recipients are accepted already\n"
+    assert scene.helper.store(LATER, "deploy", "new").code == 0
+    assert b"new" in {scene.keys.gpg("--decrypt", stdin=path.read_bytes()).stdout
+                      for path in (scene.alice.path / place(LATER)).glob("*.gpg")
+                      if scene.subkey("bob") in _ids(path.read_bytes())}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["rewrites history", "rolls history back", "dates a commit in 2099"])
+def test_accepting_a_history(scene: Scene, name: str) -> None:
+    said = ATTACKS[name](scene).partition("\n")[0]
+    assert scene.passhelper("sync").code == 4
+    shown = scene.passhelper("recipients", "accept", "--yes")
+    assert (shown.code, shown.text.splitlines()[-1]) == (0, "accepted; run: passhelper sync")
+    assert f"! {said}" in shown.text.splitlines()
+    assert scene.passhelper("sync").code in (0, 3)
+    assert scene.passhelper("sync").code in (0, 3)
+    assert scene.alice.git("merge-base", "--is-ancestor", scene.remote.head, "HEAD") == ""
 
 
 # The same where the admin signs: alice's machine knows her own key as the one that may
@@ -609,3 +662,29 @@ def test_the_key_of_a_member_who_was_accepted(scene: Scene) -> None:
     assert answer.code == 0
     assert scene.keys["bob"] in listed
     assert scene.keys["stranger"] not in listed
+
+
+# The first clone
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_first_clone(scene: Scene, name: str) -> None:
+    """Files that a tree may not hold are refused; readers are shown, for there is nothing to compare them with."""
+    said = ATTACKS[name](scene)
+    home = scene.sign.parent / "new" / "home"
+    home.mkdir(parents=True)
+    store = home.parent / "store"
+    environ = {"PASSWORD_STORE_DIR": str(store), "HOME": str(home)}
+    around = tree(scene.sign.parent)
+    answer = scene.passhelper("setup", "--git", str(scene.remote.path), "--no-docker", **environ)
+    new = {path for path in tree(scene.sign.parent) if path not in around}
+    assert not scene.sign.exists()
+    assert {path.split("/")[0] for path in new} <= {"new"}
+    if " brings " in said or " sends what git refuses: " in said or "no key:" in said:
+        assert answer.code == 4, answer
+        assert not any(path.startswith("new/store") and not path.startswith("new/store/.git") for path in new)
+        assert not store.exists() or not list(store.iterdir())
+    else:
+        assert answer.code in (0, 1), answer  # 1: this test's PATH has no launcher
+        head = Member(store, scene.alice.environ).git("rev-parse", "HEAD")
+        assert head == scene.remote.head
