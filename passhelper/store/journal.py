@@ -16,7 +16,7 @@ from passhelper.errors import PasshelperError, StoreError
 from passhelper.jsontext import parse, render
 from passhelper.store.files import sync_directory
 from passhelper.store.store import digest
-from passhelper.store.write import committer_for
+from passhelper.store.write import committer_for, sweep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -110,6 +110,7 @@ def finish(store: "PassStore", repository: "Repository | None") -> None:
     text = _read(path)
     if text is None:
         return
+    sweep(store, repository)
     plan = _parse(path, text)
     base = _base(store, repository)
     targets = [_target(base, change.path, path) for change in plan.changes]

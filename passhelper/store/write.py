@@ -71,7 +71,7 @@ class _Writer:
         store = self.store
         self._refuse_shadowed_recipients()
         for _ in range(_TRIES):
-            found = self._accepted_recipients()
+            found = self._settled_recipients()
             ciphertext = self._encrypt(found)
             if ciphertext is None:  # in a git store: what is there says the same to the same keys
                 self._commit_pending()
@@ -94,6 +94,19 @@ class _Writer:
                     f"{path} limits who reads this server, but its directory is not spelled as it is written",
                     f"move it to {os.path.join(layout.FOLDER, self.directory)}",
                 )
+
+    def _settled_recipients(self) -> "Recipients":
+        """Find the recipients, and not in the middle of a change of many files."""
+        if os.path.exists(self.store.journal(self.repository)):
+            with self.store.lock(self.repository):
+                pass  # it is finished, by whoever makes it or by us
+        try:
+            return self._accepted_recipients()
+        except TrustError:
+            if self.repository is None:
+                raise
+        with self.store.lock(self.repository):  # they may have been about to be pinned
+            return self._accepted_recipients()
 
     def _accepted_recipients(self) -> "Recipients":
         """Find the recipients and make sure that this machine has accepted them."""
@@ -178,7 +191,7 @@ class _Writer:
         """Put the new file in place, remove older usernames, commit; under the lock."""
         store, target, repository = self.store, self.target, self.repository
         files = store.files()
-        _sweep(store, repository)
+        sweep(store, repository)
         older = [entry.path for entry in store.all_entries(target.server) if entry.path != target.path]
         made = files.make_directory(store.folder)
         temporary = store.folder
@@ -206,19 +219,14 @@ class _Writer:
             self.committer.commit(f"Store credential for {target.server} ({target.username})")
 
     def _commit_pending(self) -> None:
-        """Finish and commit what an earlier writer could not; this one changes nothing."""
-        if self.repository is None:
-            return
-        if os.path.exists(self.repository.journal):
-            with self.store.lock(self.repository):
-                pass
-        if not os.path.exists(self.repository.pending):
+        """Commit what an earlier writer could not; this one changes nothing."""
+        if self.repository is None or not os.path.exists(self.repository.pending):
             return
         self._load_the_rest()
         if self.committer is not None and self.committer.has_pending():
             self.committer.begin()
             with self.store.lock(self.repository):
-                _sweep(self.store, self.repository)
+                sweep(self.store, self.repository)
                 self.committer.plan([])
                 self.committer.commit(f"Store credential for {self.target.server} ({self.target.username})")
 
@@ -307,7 +315,7 @@ def _remove_group(
     store: PassStore, group: "list[tuple[str, str]]", repository: "Repository | None", committer: "Committer | None"
 ) -> None:
     """Remove what is in some directories of one repository; under the lock."""
-    _sweep(store, repository)
+    sweep(store, repository)
     paths = [entry.path for server, name in group for entry in store.entries(server, name)]
     if not paths:
         return
@@ -357,7 +365,7 @@ def _remove_files(store: PassStore, paths: "list[str]") -> None:
         sync_directory(place)
 
 
-def _sweep(store: PassStore, repository: "Repository | None") -> None:
+def sweep(store: PassStore, repository: "Repository | None") -> None:
     """Remove what a killed writer left: its temporary files, and directories it made or had emptied."""
     files = store.files()
     left = files.sweep(store.folder)
