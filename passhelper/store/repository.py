@@ -48,6 +48,7 @@ class Repository:
         pending: the file there that lists what is still to be committed.
         journal: the file there that describes a change of many files while it lasts.
         unpushed: the file there that says that an automatic push is still to be done.
+        synced: the file there that says when a sync last went well, in seconds since 1970.
     """
 
     def __init__(self, root: str, git_dir: str) -> None:
@@ -57,6 +58,7 @@ class Repository:
         self.pending = os.path.join(self.state, "pending")
         self.journal = os.path.join(self.state, "journal")
         self.unpushed = os.path.join(self.state, "unpushed")
+        self.synced = os.path.join(self.state, "synced")
 
     def prepare(self, files: Files) -> None:
         """Make sure that no attribute of the tree has a say over what git stores; under the lock."""

@@ -7,6 +7,7 @@ was done locally stays.
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,9 @@ _SETTINGS = ("transfer.fsckObjects=true", "protocol.ext.allow=never")
 _RACES = ("fetch first", "non-fast-forward", "cannot lock ref", "failed to update ref", "incorrect old value",
           "stale info", "already exists", "failed to lock")  # fmt: skip
 _OBJECT = re.compile(r"[0-9a-f]{40,64}")
+# What git says when another fetch, a verb's perhaps, is at work in this clone.
+_LOCKED = (b"cannot lock ref", b".lock': File exists")
+_PAUSES = (0.1, 0.3, 1.0)  # seconds to wait for it
 _PASSWORD = re.compile(r"(?<=://)[^/@\s]*@")
 _SSH_ADVICE = ("fatal: Could not read from remote repository.", "Please make sure you have the correct access rights",
                "and the repository exists.")  # fmt: skip
@@ -107,10 +111,14 @@ def fetch(git: Git, upstream: Upstream, *more: str) -> str:
         TrustError: it sends objects that git's own checks refuse.
     """
     source = f"refs/heads/{upstream.their_branch}"
-    child = _talk(
-        git, "fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--refmap=", *more, "--", upstream.remote,
-        f"+{source}:{upstream.tracking}",
-    )  # fmt: skip
+    for pause in (*_PAUSES, 0.0):
+        child = _talk(
+            git, "fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--refmap=", *more, "--", upstream.remote,
+            f"+{source}:{upstream.tracking}",
+        )  # fmt: skip
+        if not pause or child.returncode == 0 or not any(word in child.stderr for word in _LOCKED):
+            break
+        time.sleep(pause)
     if child.returncode == 0:
         return git.run("rev-parse", "--verify", upstream.tracking).decode().strip()
     if b"couldn't find remote ref" in child.stderr:

@@ -19,6 +19,7 @@ from passhelper.store.journal import Change, Plan
 from passhelper.store.store import digest
 from passhelper.team.drift import Policy, survey
 from passhelper.team.keys import KeyRing
+from passhelper.team.merge import SAME
 from passhelper.team.recipher import Recipher, Renewed, Task, UnboundError
 
 if TYPE_CHECKING:
@@ -286,7 +287,9 @@ class Rekey:
                 files.append((os.path.join(self.store.root, f"{path}.sig"), edit.signature))
         base = self.place.root if self.place is not None else self.store.root
         changes = [Change(os.path.relpath(path, base), data) for path, data in [*files, *batch.others, *entries]]
-        plan = Plan(batch.subject, [change for change in changes if not change.path.startswith(os.pardir)])
+        # A merge lets whatever was changed elsewhere win over this, which changed nothing but the readers.
+        subject = f"{batch.subject}\n\n{SAME}"
+        plan = Plan(subject, [change for change in changes if not change.path.startswith(os.pardir)])
         if self._trust is not None:
             plan.state[trust.FILE] = trust.text(_pinned(self._trust, batch.edits))
         journal.write(self.store, self.place, plan)

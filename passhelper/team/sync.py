@@ -6,6 +6,7 @@ changes, and the files change under a journal. Whatever fails, what was done loc
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import time
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from passhelper.team.network import Upstream
 
 PATIENCE = 120.0  # seconds for which the pushes of others are waited out
-LAST = "synced"  # in git's own directory: when a sync last went well, in seconds since 1970
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 3.0  # seconds between two tries, before chance has its say
 _FAILURES = 3  # of a remote that has answered before
 _MOVES = 20  # of HEAD by other programs, while one merge is prepared
@@ -333,8 +333,10 @@ class _Sync:
             if head and not self.report.kept and self._is_ancestor(head, self.upstream.tracking):
                 self._refuse_unaccepted(head, head)
                 incoming.accept(self.store, self.git, head)
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(self.git.place.unpushed)
             files.make_directory(state)
-            files.replace(os.path.join(state, LAST), f"{time.time():.0f}\n".encode(), state, durable=False)
+            files.replace(self.git.place.synced, f"{time.time():.0f}\n".encode(), state, durable=False)
 
     def _foretell(self, theirs: str) -> None:
         head = self._head()
