@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
-from support import FOLDER, KeyRing, tree
-from vault import SERVER, Vault
+from support import FOLDER, KeyRing, Program, tree
+from vault import SERVER, Vault, script
 
 from passhelper.errors import StoreError, TrustError
 from passhelper.store import trust
@@ -308,3 +309,40 @@ def test_a_signature_says_nothing_about_a_file_that_is_gone(git_vault: Vault, ke
 def test_without_a_signing_key_the_first_line_is_a_comment(pinned: Vault, keys: KeyRing) -> None:
     sign(pinned, keys, keys["alice"], keys["bob"], says=".gpg-id 4")
     assert refusal(pinned) == f"recipients changed: +{keys['bob']} bob <bob@example.test> (.gpg-id); {ACCEPT}"
+
+
+# Several at once
+
+
+def test_writers_at_the_same_time_lose_no_pin(git_store: Path, installed: Program, environ: dict[str, str]) -> None:
+    """Each accepts a list of its own while the others do; all read and write under the store's lock."""
+    code = (
+        "import os, sys\n"
+        "from passhelper.store import trust\n"
+        "from passhelper.store.store import PassStore\n"
+        "store = PassStore(os.environ, print)\n"
+        "place = store.repository('')\n"
+        "for number in range(20):\n"
+        "    with store.lock(place):\n"
+        "        accepted = trust.Accepted({f'{sys.argv[1]}/{number}': ['A']}, {sys.argv[1]: number})\n"
+        "        trust.write_down(place.state, accepted, store.files())\n"
+    )
+    writers = [subprocess.Popen([installed.python, "-I", "-c", code, name], env=environ) for name in "abcd"]
+    assert [writer.wait(60) for writer in writers] == [0] * 4
+    known = trust.load_all(str(git_store / ".git" / "passhelper"))
+    assert known is not None
+    assert set(known.pins) == {f"{name}/{number}" for name in "abcd" for number in range(20)}
+    assert known.serials == dict.fromkeys("abcd", 19)
+
+
+def test_a_first_write_keeps_what_another_has_accepted_meanwhile(git_vault: Vault, keys: KeyRing) -> None:
+    """The pins were not there when the list was read; when the lock is held, they are."""
+    state = git_vault.path / ".git" / "passhelper"
+    other = {f"{FOLDER}/eA==/.gpg-id": [keys["bob"]], ".gpg-id": [keys["alice"]]}
+    git_vault.environ["PASSHELPER_GPG"] = script(
+        git_vault.path.parent / "gpg",
+        f"mkdir -p {state}\nprintf '%s' '{json.dumps({'version': 1, 'recipients': other})}' > {state}/trust.json\n"
+        'exec gpg "$@"',
+    )
+    git_vault.store()
+    assert pins(git_vault) == other

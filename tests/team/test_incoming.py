@@ -483,6 +483,15 @@ def test_an_older_signed_pair_put_back(signing: Team) -> None:
     )
 
 
+def test_an_older_signed_pair_before_anything_was_pinned(team: Team) -> None:
+    """The list that is here says how new it is."""
+    team.member.environ["PASSWORD_STORE_SIGNING_KEY"] = team.keys["alice"]
+    team.remote.push(team.signed("alice", says=".gpg-id 3"))
+    team.member.git("merge", "-q", "--ff-only", team.member.fetch())
+    team.remote.push(team.signed("alice", "bob", says=".gpg-id 3"))
+    assert "its serial 3 is not above the accepted 3" in team.refused()
+
+
 def test_a_signed_pair_copied_to_another_directory(signing: Team) -> None:
     """Bob reads one server; the pair that says so is copied to where it would let him read another."""
     theirs = f"{FOLDER}/Ym9i/.gpg-id"
