@@ -229,7 +229,7 @@ class Members:
 
     def _strays(self, edits: dict[str, Edit], server: str) -> tuple[str, ...]:
         """List what lies among the credentials and is none, so that nobody takes it for encrypted anew."""
-        if server or not edits:
+        if server or not edits or not os.path.isdir(self._store.folder):
             return ()
         entries = {
             entry.path
