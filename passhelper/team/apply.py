@@ -22,43 +22,56 @@ if TYPE_CHECKING:
 # Of the commit that keeps the change, should HEAD have moved on before a killed merge is finished: the next merge
 # then knows that nobody here has decided anything by it.
 _SUBJECT = f"Take over what others have changed\n\n{MARK}"
-_EXECUTABLE = "100755"
+_PLAIN, _EXECUTABLE = "100644", "100755"
 
 
-def move(store: PassStore, git: Git, old: str, new: str, state: Mapping[str, bytes]) -> None:
-    """Make a commit the current one; the caller holds the store's lock.
-
-    What is not committed here and does not change stays as it is. Whoever is killed while it lasts leaves a journal,
-    which the next one who takes the lock finishes.
+class Move:
+    """The way from one commit to another, read from git before the lock is taken: a partial clone asks its remote.
 
     Args:
-        store: the store.
-        git: its repository.
+        git: the repository.
         old: what HEAD is now; empty before the first commit.
         new: what it becomes.
-        state: files in git's own directory that change with it, by name.
-
-    Raises:
-        StoreError: a file that changes has changes of its own that are not committed.
     """
-    differing = trees.difference(git, old or trees.empty(git), new)
-    root = git.place.root
-    gone = {path for path, _, after in differing if after is None}
-    for one in differing:
-        _check(root, one, gone)
-    contents = blobs.read(git, {after[1] for _, _, after in differing if after is not None})
-    plan = journal.Plan(
-        _SUBJECT,
-        [journal.Change(path, None if after is None else contents[after[1]]) for path, _, after in _ordered(differing)],
-    )
-    plan.commit, plan.previous = new, old or "0" * len(new)
-    plan.state = dict(state)
-    journal.write(store, git.place, plan)
-    journal.finish(store, git.place)
-    refuse_unfinished(git.place)
-    for path, before, after in differing:
-        if after is not None and (before or ("100644",))[0] != after[0]:
-            os.chmod(os.path.join(root, path), (0o777 if after[0] == _EXECUTABLE else 0o666) & ~store.files().umask)
+
+    def __init__(self, git: Git, old: str, new: str) -> None:
+        self._place = git.place
+        self._old = old
+        self._new = new
+        self._differing = trees.difference(git, old or trees.empty(git), new)
+        self._contents = blobs.read(git, {after[1] for _, _, after in self._differing if after is not None})
+
+    def make(self, store: PassStore, state: Mapping[str, bytes]) -> None:
+        """Make the new commit the current one; the caller holds the lock, and HEAD is still the old one.
+
+        What is not committed here and does not change stays as it is. Whoever is killed while it lasts leaves a
+        journal, which the next one who takes the lock finishes.
+
+        Args:
+            store: the store.
+            state: files in git's own directory that change with it, by name.
+
+        Raises:
+            StoreError: a file that changes has changes of its own that are not committed.
+            GitError: git cannot do its part now; the journal stays.
+        """
+        root = self._place.root
+        gone = {path for path, _, after in self._differing if after is None}
+        for one in self._differing:
+            _check(root, one, gone)
+        plan = journal.Plan(_SUBJECT, [
+            journal.Change(path.replace("/", os.sep), None if after is None else self._contents[after[1]])
+            for path, _, after in _ordered(self._differing)
+        ])  # fmt: skip
+        plan.commit, plan.previous = self._new, self._old or "0" * len(self._new)
+        plan.state = dict(state)
+        journal.write(store, self._place, plan)
+        journal.finish(store, self._place)
+        refuse_unfinished(self._place)
+        umask = store.files().umask
+        for path, before, after in self._differing:
+            if after is not None and (before or (_PLAIN,))[0] != after[0]:
+                os.chmod(os.path.join(root, path), (0o777 if after[0] == _EXECUTABLE else 0o666) & ~umask)
 
 
 def refuse_unfinished(place: Repository) -> None:

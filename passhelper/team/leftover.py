@@ -13,6 +13,7 @@ from passhelper.store.commit import STALE_LOCK, Committer
 from passhelper.store.foreign import KEYS
 from passhelper.store.write import sweep
 from passhelper.team import apply
+from passhelper.team.scope import other_entries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -102,7 +103,11 @@ def find(store: PassStore, git: Git) -> list[str]:
     names = [os.fsdecode(line[3:]) for line in listing.split(b"\0") if line]
     keys = tuple(path for path in inside if path.startswith(KEYS))
     ours = (layout.SUFFIX, recipients.FILE, f"{recipients.FILE}.sig")
-    return [os.path.join(root, name) for name in names if name.endswith(ours) or name.startswith(keys)]
+    found = [os.path.join(root, name) for name in names if name.endswith(ours) or name.startswith(keys)]
+    above = {os.path.join(store.root, recipients.FILE), os.path.join(store.root, f"{recipients.FILE}.sig")}
+    if not above.isdisjoint(found) and other_entries(store):  # it says who reads those, too
+        found = [path for path in found if path not in above]
+    return found
 
 
 def commit(store: PassStore, git: Git) -> int:
@@ -119,6 +124,7 @@ def commit(store: PassStore, git: Git) -> int:
         apply.refuse_unfinished(git.place)
         remove_stale_locks(store, git.place)
         sweep(store, git.place)
+        git.place.prepare(store.files())
         paths = find(store, git)
         work = committer(store, git.place)
         if not paths and not work.has_pending():

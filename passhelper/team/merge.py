@@ -24,7 +24,7 @@ from passhelper.team import readers
 from passhelper.team.trees import difference
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from passhelper.team.gitrepo import Git
     from passhelper.team.readers import Signer
@@ -112,12 +112,14 @@ class Merger:
         git: the repository.
         folder: see :func:`unit_of`.
         signer: makes the signature of a merged ``.gpg-id``.
+        complete: fetches what a shallow clone lacks; called before the history is asked who was last.
     """
 
-    def __init__(self, git: Git, folder: str, signer: Signer) -> None:
-        self._git = git
-        self._folder = folder
-        self._signer = signer
+    def __init__(self, git: Git, folder: str, signer: Signer, complete: Callable[[], None] = lambda: None) -> None:
+        self.git = git
+        self.folder = folder
+        self.signer = signer
+        self.complete = complete
 
     def merge(self, ours: str, theirs: str, bases: list[str]) -> Merge:
         """Join two commits.
@@ -131,20 +133,21 @@ class Merger:
             TrustError: a merged ``.gpg-id`` would name nobody, or needs a signature that cannot be made here.
             StoreError: a ``.gpg-id`` is no list of keys.
         """
-        return _Joint(self._git, self._folder, (ours, theirs), bases).merge(self._signer)
+        return _Joint(self, (ours, theirs), bases).merge()
 
 
 class _Joint:
     """Two commits being joined; index 0 is our side, 1 is theirs."""
 
-    def __init__(self, git: Git, folder: str, sides: tuple[str, str], bases: list[str]) -> None:
-        self.git = git
-        self.folder = folder
+    def __init__(self, merger: Merger, sides: tuple[str, str], bases: list[str]) -> None:
+        self.merger = merger
+        self.git = merger.git
+        self.folder = merger.folder
         self.sides = sides
         self.bases = bases
         self._stamps: tuple[dict[Unit, Stamp], dict[Unit, Stamp]] | None = None
 
-    def merge(self, signer: Signer) -> Merge:
+    def merge(self) -> Merge:
         found = Merge()
         differing: dict[Unit, dict[str, tuple[Blob | None, Blob | None]]] = {}
         for path, ours, theirs in difference(self.git, *self.sides):
@@ -157,7 +160,7 @@ class _Joint:
             if has_changed == (False, True):
                 found.changes.update((path, theirs) for path, (_, theirs) in files.items())
             elif unit[0] == READERS:
-                self._join_readers(unit, files, found, signer)
+                self._join_readers(unit, files, found)
             else:
                 winner = self._winner(unit)
                 found.conflicts.append(self._conflict(unit, winner))
@@ -183,6 +186,7 @@ class _Joint:
     def _touched(self) -> tuple[dict[Unit, Stamp], dict[Unit, Stamp]]:
         """Find the greatest stamp of each unit among the commits of each side."""
         if self._stamps is None:
+            self.merger.complete()
             ours, theirs = self.sides
             self._stamps = (_stamps(self.git, self.folder, ours, theirs), _stamps(self.git, self.folder, theirs, ours))
         return self._stamps
@@ -205,9 +209,7 @@ class _Joint:
         winning, losing = (self._stamp(unit, side)[2] for side in (winner, 1 - winner))
         return Conflict(unit[0], unit[1], ("ours", "theirs")[winner], winning, losing)
 
-    def _join_readers(
-        self, unit: Unit, files: Mapping[str, tuple[Blob | None, Blob | None]], found: Merge, signer: Signer
-    ) -> None:
+    def _join_readers(self, unit: Unit, files: Mapping[str, tuple[Blob | None, Blob | None]], found: Merge) -> None:
         """Merge a ``.gpg-id`` as a set; a side that already says the result is taken with its signature."""
         path = unit[1]
         texts = [self._text(side, path) for side in self.sides]
@@ -225,7 +227,7 @@ class _Joint:
         found.changes[path] = ("100644", self._write(result))
         signature = path + _SIGNATURE
         was_signed = any(self._text(side, signature) is not None for side in self.sides)
-        made = signer(path, result, was_signed=was_signed)
+        made = self.merger.signer(path, result, was_signed=was_signed)
         if made is not None:
             found.changes[signature] = ("100644", self._write(made))
         elif was_signed:

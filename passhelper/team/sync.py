@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from passhelper.team.gitrepo import Git
     from passhelper.team.network import Upstream
 
-PATIENCE = 120.0  # seconds for which the pushes of others are waited out
+PATIENCE = 300.0  # seconds for which the pushes of others are waited out
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 3.0  # seconds between two tries, before chance has its say
 _FAILURES = 3  # of a remote that has answered before
 _MOVES = 20  # of HEAD by other programs, while one merge is prepared
@@ -136,7 +136,7 @@ class _Sync:
         self.upstream: Upstream = network.find(git, options.remote)
         self.is_runner = git.ask("config", "--type=bool", "--get", "passhelper.ci").stdout.strip() == b"true"
         self.report = Report(self.upstream.remote, self.upstream.their_branch, dry_run=options.dry_run)
-        self.merger = Merger(git, merge.folder_in(git, store.root), self._sign)
+        self.merger = Merger(git, merge.folder_in(git, store.root), self._sign, self._complete)
 
     def run(self) -> Report:
         if self.options.dry_run:
@@ -220,12 +220,13 @@ class _Sync:
             if self.options.dry_run:
                 self.report.conflicts = conflicts
                 return
+            move = apply.Move(self.git, head, new)
+            count = self._count(theirs, head)
             with self.store.lock(self.git.place):
                 if self._head() != head:
                     continue
                 pins = incoming.pinned(self.store, self.git, new, theirs)
-                count = self._count(theirs, head)
-                apply.move(self.store, self.git, head, new, {trust.FILE: trust.text(pins)})
+                move.make(self.store, {trust.FILE: trust.text(pins)})
             if self._head() == new:
                 self.report.fetched += count
                 self.report.conflicts = conflicts
@@ -257,10 +258,8 @@ class _Sync:
         bases = self._bases(ours, theirs)
         if not ours or bases == [ours]:
             return theirs, []
-        if self._is_shallow():
-            # Which side has changed what, and when last, is a question about all of the history.
-            self.progress("fetching the whole history, which a merge needs")
-            network.fetch(self.git, self.upstream, "--unshallow")
+        if len(bases) != 1:
+            self._complete()
             bases = self._bases(ours, theirs)
         merged = self.merger.merge(ours, theirs, bases)
         tree = trees.write(self.git, ours, merged.changes)
@@ -271,6 +270,12 @@ class _Sync:
             return committer.join(tree, [ours, theirs], self._message(merged.conflicts)), merged.conflicts
         finally:
             committer.close()
+
+    def _complete(self) -> None:
+        """Fetch what a shallow clone lacks: which side was last is a question about all of the history."""
+        if self.git.run("rev-parse", "--is-shallow-repository").strip() == b"true":
+            self.progress("fetching the whole history, which this merge needs")
+            network.fetch(self.git, self.upstream, "--unshallow")
 
     def _message(self, conflicts: list[Conflict]) -> str:
         lines = [f"Merge {self.upstream}", ""]
@@ -362,9 +367,6 @@ class _Sync:
 
     def _bases(self, ours: str, theirs: str) -> list[str]:
         return self.git.ask("merge-base", "--all", ours, theirs).stdout.decode().split() if ours else []
-
-    def _is_shallow(self) -> bool:
-        return self.git.run("rev-parse", "--is-shallow-repository").strip() == b"true"
 
     def _count(self, commit: str, without: str) -> int:
         """Count the commits that one side has and the other has not."""

@@ -12,7 +12,7 @@ from clones import Clone, Team, converge
 from support import FOLDER, KeyRing
 from vault import SERVER
 
-from passhelper.errors import GitError, StoreError, TrustError
+from passhelper.errors import GitError, RemoteError, StoreError, TrustError
 from passhelper.store import commit, trust
 from passhelper.team import network, trees
 from passhelper.team.merge import MARK
@@ -290,7 +290,7 @@ def test_an_own_merge_that_nobody_has_seen_is_forgotten(team: Team, ann: Clone, 
     ann.sync()
     (team.remote / "hooks" / "update").write_text("#!/bin/sh\nexit 1\n")
     (team.remote / "hooks" / "update").chmod(0o755)
-    with pytest.raises(network.RemoteError):
+    with pytest.raises(RemoteError):
         bob.sync()
     assert bob.subjects[0] == "Merge origin/main"
     (team.remote / "hooks" / "update").unlink()
@@ -555,6 +555,19 @@ def test_a_shallow_clone(team: Team, ann: Clone) -> None:
     assert len(bob.commits) == 3
     ann.sync()
     assert ann.head == bob.head
+    ann.store(secret="other")
+    ann.sync()
+    bob.store("https://d.example")
+    bob.sync()
+    assert bob.git("rev-parse", "--is-shallow-repository") == "true\n"  # who was last was no question
+    converge(ann, bob)
+
+
+def test_a_list_of_readers_that_counts_for_others_too_is_left_alone(ann: Clone, keys: KeyRing) -> None:
+    ann.write("personal/mail.gpg", b"x")
+    (ann.path / ".gpg-id").write_text(f"{keys['alice']}\n# and a comment\n")
+    ann.sync()
+    assert ann.status == " M .gpg-id\n"
 
 
 def test_a_shallow_clone_fetches_what_a_merge_needs(team: Team, ann: Clone) -> None:
