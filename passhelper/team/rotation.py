@@ -87,11 +87,8 @@ def find(store: PassStore, name: str) -> list[RotationItem]:
 
 
 def open_for(store: PassStore, fingerprint: str) -> list[RotationItem]:
-    """List the credentials that a key knows and that have not been changed since; none where there is no history."""
-    try:
-        return [item for item in find(store, fingerprint) if item.is_open]
-    except (StoreError, GitError):
-        return []
+    """List the credentials that a key knows and that have not been changed since; raises as :func:`find` does."""
+    return [item for item in find(store, fingerprint) if item.is_open]
 
 
 def _key_ids(store: PassStore, git: Git, name: str) -> frozenset[str]:
