@@ -186,8 +186,12 @@ def _replay(store: "PassStore", plan: Plan, base: str, folder: str) -> None:
     files = store.files()
     for name, data in plan.state.items():
         files.replace(os.path.join(folder, os.path.basename(name)), data, folder)
+    waiting: list[tuple[str, bytes]] = []
     for change in plan.changes:
         target = os.path.join(base, change.path)
+        if change.data is None:  # in its turn: what takes its place is there first
+            files.replace_many(waiting, folder)
+            waiting = []
         current = _read(target)
         if current != change.data and ("" if current is None else digest(current)) != change.before:
             store.warn(f"{change.path} was written by another program meanwhile and left as it is")
@@ -197,8 +201,8 @@ def _replay(store: "PassStore", plan: Plan, base: str, folder: str) -> None:
                 sync_directory(os.path.dirname(target))
             _prune(base, os.path.dirname(target))
         elif current != change.data:
-            files.make_directory(os.path.dirname(target))
-            files.replace(target, change.data, folder)
+            waiting.append((target, change.data))
+    files.replace_many(waiting, folder)
 
 
 def _prune(base: str, folder: str) -> None:
