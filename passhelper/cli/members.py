@@ -9,6 +9,7 @@ import click
 
 from passhelper.cli import output
 from passhelper.cli.progress import bar
+from passhelper.errors import PasshelperError
 from passhelper.protocol import printable
 from passhelper.store.store import PassStore
 from passhelper.team.drift import Policy, survey
@@ -67,18 +68,43 @@ def remove(*, keys: tuple[str, ...], server: str, as_json: bool) -> None:
       passhelper recipients remove bob@example.org
       passhelper recipients remove --path registry.example 0123456789ABCDEF0123456789ABCDEF01234567
     """  # noqa: D301 - click marks a verbatim paragraph so
+    store = _store()
     with bar("encrypting") as progress:
-        report = Members(Rekey(_store(), progress=progress)).remove(keys, server)
-    _tell("remove", report, as_json=as_json)
+        report = Members(Rekey(store, progress=progress)).remove(keys, server)
+    known = _known(store, report, server)
+    rotate = [{"server": name, "username": user} for name, user in known or ()]
+    _tell("remove", report, {"rotate": rotate if known is not None else None}, as_json=as_json)
+    if as_json:
+        return
+    if known:
+        output.warn("who was removed knows these credentials; change each at its registry and store it again")
+        for name, user in known:
+            output.say(f"{printable(name)} ({printable(user)})")
+    elif known is None:
+        output.warn("who was removed still knows what is in the history; run: passhelper rotation list KEY")
 
 
-def _tell(command: str, report: Report, *, as_json: bool) -> None:
+def _known(store: PassStore, report: Report, server: str) -> list[tuple[str, str]] | None:
+    """List the credentials that a removed key could ever read and that are still the same; None if nobody can tell."""
+    if store.repository("") is None:
+        return sorted({(record.entry.server, record.entry.username) for record in report.result.changed})
+    from passhelper.team import rotation  # noqa: PLC0415 - reads the history, which takes a while
+
+    try:
+        found = [item for key in report.keys for item in rotation.open_for(store, key.split()[0])]
+    except PasshelperError:
+        return None
+    return sorted({(item.server, item.username) for item in found if server in ("", item.server)})
+
+
+def _tell(command: str, report: Report, more: Mapping[str, object] | None = None, *, as_json: bool) -> None:
     changed = report.result.changed
     if as_json:
         output.envelope(f"recipients {command}", {
             "keys": report.keys,
             "files": [printable(path) for path in report.files],
             "reencrypted": [{"server": record.entry.server, "username": record.entry.username} for record in changed],
+            **(more or {}),
         })  # fmt: skip
     elif not report.keys:
         output.say("these are recipients already, nothing to do")

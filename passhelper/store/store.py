@@ -15,6 +15,7 @@ from passhelper.store.gpg import Gpg
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import Any
 
     from passhelper.store.files import Files
     from passhelper.store.gpg import Plaintext
@@ -349,15 +350,21 @@ def binding(server: str, username: str) -> str:
     return BINDING + digest(f"{server}\0{username}".encode())
 
 
+_sha256: "Callable[[bytes], Any] | None" = None
+
+
 def digest(data: bytes) -> str:
     """Give the SHA-256 of some bytes in hex, without loading OpenSSL, which ``hashlib`` does."""
-    # CPython's own implementation: _sha2 since 3.12, _sha256 before; either costs 3 ms less than hashlib.
-    try:
-        from _sha2 import sha256  # noqa: PLC0415
-    except ImportError:
+    global _sha256  # noqa: PLW0603 - on some Pythons one of the imports fails, which takes as long as many digests
+    if _sha256 is None:
+        # CPython's own implementation: _sha2 since 3.12, _sha256 before; either costs 3 ms less than hashlib.
         try:
-            from _sha256 import sha256  # noqa: PLC0415
-        except ImportError:  # pragma: no cover - a build without them
-            from hashlib import sha256  # noqa: PLC0415
-    value: str = sha256(data).hexdigest()
+            from _sha2 import sha256  # noqa: PLC0415
+        except ImportError:
+            try:
+                from _sha256 import sha256  # noqa: PLC0415
+            except ImportError:  # pragma: no cover - a build without them
+                from hashlib import sha256  # noqa: PLC0415
+        _sha256 = sha256
+    value: str = _sha256(data).hexdigest()
     return value

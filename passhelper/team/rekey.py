@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 from passhelper.errors import ConfigurationError, NoSecretKeyError, RecipientsError, StoreError, TrustError
 from passhelper.protocol import printable
-from passhelper.store import diagnose, journal, layout, recipients, trust
+from passhelper.store import diagnose, journal, recipients, trust
 from passhelper.store.journal import Change, Plan
 from passhelper.store.store import digest
-from passhelper.team.drift import Policy, survey
+from passhelper.team.drift import Policy, compare, survey
 from passhelper.team.keys import KeyRing
 from passhelper.team.merge import SAME
 from passhelper.team.recipher import Recipher, Renewed, Task, UnboundError
@@ -149,10 +149,8 @@ class Rekey:
 
     def _tasks(self, batch: Batch, result: Result) -> list[Task]:
         """List the entries whose readers are not those that the files will name."""
-        before = Policy(self.store, self.ring)
         after = Policy(self.store, self.ring, {path: edit.lines for path, edit in batch.edits.items()})
-        old = {record.entry.path: record for record in survey(self.store, before, batch.servers)} if batch.edits else {}
-        choose = batch.choose or _Chooser(self.store, batch, old).choose
+        choose = batch.choose or _Chooser(self.store, batch, Policy(self.store, self.ring)).choose
         tasks, sources = [], dict.fromkeys(batch.edits)
         for record in survey(self.store, after, batch.servers):
             path = record.entry.path
@@ -237,12 +235,9 @@ class Rekey:
         return known
 
     def _check_repository(self, record: Record) -> None:
-        place = self.store.repository(record.directory)
-        if (place.root if place else "") != (self.place.root if self.place else ""):
-            raise StoreError(
-                f"{os.path.join(layout.FOLDER, record.directory)} is a git repository of its own",
-                "move its entry into the store's repository",
-            )
+        folder = os.path.join(self.store.folder, record.directory)
+        if os.path.lexists(os.path.join(folder, ".git")):
+            raise StoreError(f"{folder} is a git repository of its own", "move its entry into the store's repository")
 
     # Encrypting
 
@@ -299,10 +294,11 @@ class Rekey:
 class _Chooser:
     """Chooses what to do about each entry: as its file says, or says from now on."""
 
-    def __init__(self, store: PassStore, batch: Batch, old: Mapping[str, Record]) -> None:
+    def __init__(self, store: PassStore, batch: Batch, before: Policy) -> None:
         self._store = store
         self._batch = batch
-        self._old = old
+        self._before = before
+        self._known = before.known
         self._usable: dict[str, tuple[Recipient, ...]] = {}
 
     def choose(self, record: Record, source: str) -> Task | None:
@@ -314,8 +310,9 @@ class _Chooser:
         readers = self._usable[source]
         if not self._batch.edits and readers != record.wanted and not _can_mend(drift):
             return None
-        missing = self._old[path].drift.missing if path in self._old else drift.missing
-        adds = path not in self._batch.may_add and any(_is_among(each, readers) for each in missing)
+        if self._batch.edits:
+            drift = compare(record.ids, self._before.of(record.directory), self._known)
+        adds = path not in self._batch.may_add and any(_is_among(each, readers) for each in drift.missing)
         return Task(record, readers, adds)
 
 
