@@ -28,13 +28,14 @@ _SAFE = (
 
 TRUE = ("true", "yes", "on", "1")
 
-# git rev-parse --local-env-vars, and GIT_NAMESPACE: variables that aim git at another repository.
+# git rev-parse --local-env-vars, GIT_NAMESPACE, and GIT_QUARANTINE_PATH, which a server's hook has and which forbids
+# every commit: variables that aim git at another repository.
 # GIT_CONFIG_COUNT and its pairs stay, CI systems pass credentials for the remote in them.
 _AIMED_ELSEWHERE = (
     "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_COMMON_DIR", "GIT_CONFIG", "GIT_CONFIG_PARAMETERS", "GIT_DIR",
     "GIT_GRAFT_FILE", "GIT_IMPLICIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_INTERNAL_SUPER_PREFIX", "GIT_NAMESPACE",
-    "GIT_NO_REPLACE_OBJECTS", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX", "GIT_REPLACE_REF_BASE", "GIT_SHALLOW_FILE",
-    "GIT_WORK_TREE",
+    "GIT_NO_REPLACE_OBJECTS", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX", "GIT_QUARANTINE_PATH", "GIT_REPLACE_REF_BASE",
+    "GIT_SHALLOW_FILE", "GIT_WORK_TREE",
 )  # fmt: skip
 
 
