@@ -19,6 +19,8 @@ from remotes import PLAIN, File, Member, Remote
 from support import FOLDER, NOT_FOUND, Answer, Helper, KeyRing, Program, require, run, tree
 
 from passhelper.store.packets import key_ids
+from passhelper.store.store import PassStore
+from passhelper.team import clone
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -293,6 +295,28 @@ def _(scene: Scene) -> str:
     return _malformed(scene, "hasDotgit: contains '.git'")
 
 
+@attack("adds a path that no file system could hold")
+def _(scene: Scene) -> str:
+    """Begun to be written under a journal, it would block every later write."""
+    path = place(PROD, f"{'x' * 252}.gpg")
+    commit = scene.remote.push({path: (PLAIN, b"x")})
+    return f"commit {commit[:12]} brings a path that is too long: {path[:200]}...\nhint: {MEND}"
+
+
+@attack("puts a folder in the place of a list")
+def _(scene: Scene) -> str:
+    path = place(PROD, ".gpg-id/x")
+    commit = scene.remote.push({path: (PLAIN, b"x")})
+    return f"commit {commit[:12]} brings a folder in the place of a list of keys: {path}\nhint: {MEND}"
+
+
+@attack("adds names that are no text")
+def _(scene: Scene) -> str:
+    """Odd, and nothing of ours: they come in as they are."""
+    scene.remote.push({place(EVIL, "\udcff\udcfe.gpg"): (PLAIN, b"x"), "\udcc3.txt": (PLAIN, b"x")})
+    return ""
+
+
 @attack("adds one entry that is a whole path")
 def _(scene: Scene) -> str:
     blob = scene.remote.entries()[".gpg-id"]
@@ -461,6 +485,17 @@ def pushed(scene: Scene, before: str) -> dict[str, bytes]:
     """What the remote has that alice had not."""
     known = scene.remote.entries(before)
     return {path: scene.remote.read(path) for path, entry in scene.remote.entries().items() if known.get(path) != entry}
+
+
+def test_the_traps_are_real_ones(scene: Scene) -> None:
+    """Plain git runs the hooks, and a fresh clone by plain git the filter."""
+    ATTACKS["adds hooks"](scene)
+    scene.alice.ask("pull", "-q", "--ff-only")
+    assert scene.sign.exists()
+    scene.sign.unlink()
+    ATTACKS["adds attributes with a filter"](scene)
+    Member(scene.sign.parent / "plain", scene.alice.environ).clone(scene.remote.path)
+    assert scene.sign.exists()
 
 
 def test_a_copied_password_is_not_handed_out(scene: Scene) -> None:
@@ -688,3 +723,42 @@ def test_first_clone(scene: Scene, name: str) -> None:
         assert answer.code in (0, 1), answer  # 1: this test's PATH has no launcher
         head = Member(store, scene.alice.environ).git("rev-parse", "HEAD")
         assert head == scene.remote.head
+
+
+def test_a_clone_that_was_killed_before_anything_was_accepted(scene: Scene) -> None:
+    """Such a one is not taken for a store of one's own, whose recipients the first write would pin."""
+    ATTACKS["adds a key"](scene)
+    environ = {**scene.alice.environ, "PASSWORD_STORE_DIR": str(scene.sign.parent / "new")}
+    clone.clone(PassStore(environ, print), clone.Source(str(scene.remote.path)))
+    answer = Helper(scene.installed.helper, environ).store(LATER, "deploy", "new")
+    assert answer.code == 1
+    words = " ".join(sorted([scene.name("+", "alice"), scene.name("+", "bob")]))
+    assert answer.text == f"recipients changed: {words} (.gpg-id); {ACCEPT}\n"
+
+
+def test_the_first_look(scene: Scene) -> None:
+    """What plain git has cloned is pinned as it is found, by the first write: SECURITY.md says so."""
+    ATTACKS["adds a key"](scene)
+    late = Member(scene.sign.parent / "late", scene.alice.environ)
+    late.clone(scene.remote.path)
+    helper = Helper(scene.installed.helper, late.environ)
+    assert helper.store(LATER, "deploy", "new").code == 0
+    assert scene.subkey("bob") in _ids(next((late.path / place(LATER)).glob("*.gpg")).read_bytes())
+    # From then on nobody is added.
+    scene.remote.push({".gpg-id": scene.lines("alice", "bob", "stranger")})
+    late.git("pull", "-q", "--no-rebase")
+    assert helper.store(LATER, "deploy", "newer").text.startswith(
+        f"recipients changed: {scene.name('+', 'stranger')} (.gpg-id)"
+    )
+
+
+def test_a_runner_is_attacked(scene: Scene) -> None:
+    """``setup --ci`` refuses the same files, and accepts nobody whom its environment does not name."""
+    where = {"PASSHELPER_STORE_URL": str(scene.remote.path), "XDG_RUNTIME_DIR": str(scene.keys.home.parent)}
+    key = scene.keys.gpg("--export-secret-keys", "--armor", scene.keys["alice"]).stdout.decode()
+    environ = {name: value for name, value in scene.alice.environ.items()
+               if name not in ("GNUPGHOME", "PASSWORD_STORE_DIR")}  # fmt: skip
+    ATTACKS["makes a server a link to another"](scene)
+    answer = run([scene.installed.passhelper, "setup", "--ci"], {**environ, **where, "PASSHELPER_GPG_KEY": key})
+    assert (answer.code, answer.out) == (4, b"false\n")
+    assert f"brings a symbolic link: {place(PROD)}" in answer.err.decode()
