@@ -103,6 +103,9 @@ def run(
         if shared.was_cloned:
             yield Step("accepted", changed=True, text=f"accepted: {shared.accept(confirm)}")
     keys = _Keys(store, wishes, ask, secret)
+    if shared is not None and not shared.is_ours and not shared.was_cloned and not keys.can_read():
+        came = shared.catch_up(keys.own())
+        yield Step("sync", came, f"sync: {'fetched what is new' if came else 'nothing is new'}")
     if shared is not None and not shared.is_ours and not keys.can_read():
         yield from keys.join()
         shared.import_keys()
@@ -157,6 +160,10 @@ class _Keys:
         self._secret = secret
         self._ring = KeyRing(store.gpg)
         self.only_reader: str | None = None
+
+    def own(self) -> list[Key]:
+        """List this machine's keys."""
+        return [key for key in self._ring.own() if key.is_own]
 
     def can_read(self) -> bool:
         """Tell whether this machine holds a key of any recipient of the store, be it for a single server."""

@@ -15,11 +15,11 @@ from passhelper.protocol import printable
 from passhelper.store import layout, trust
 from passhelper.store.repository import Repository
 from passhelper.store.store import home_directory
-from passhelper.team import clone, gitrepo, incoming, publickeys
+from passhelper.team import clone, gitrepo, incoming, publickeys, sync
 from passhelper.team.clone import RemoteGit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from passhelper.store.store import PassStore
     from passhelper.team.keys import Key
@@ -128,6 +128,27 @@ class SharedStore:
         with gitrepo.opened(place, store.environ) as git, store.lock(place):
             incoming.accept(store, git, "HEAD")
         return who
+
+    def catch_up(self, own: Iterable[Key]) -> bool:
+        """See whether a member has let this machine in since it asked.
+
+        Args:
+            own: its keys; that one of them has become a reader is what it asked for, and accepted with it.
+
+        Returns:
+            whether anything has come in.
+
+        Raises:
+            TrustError: other readers have come, too, or something else wants a person's word.
+            RemoteError: the remote cannot be reached.
+        """
+        place = self._store.repository("")
+        pins = trust.load(place.state) if place is not None else None
+        if pins is None:
+            return False
+        known = {key for keys in pins.values() for key in keys}
+        accepted = frozenset(known | {key.fingerprint for key in own})
+        return sync.sync(self._store, sync.Options(accepted=accepted)).fetched > 0
 
     def import_keys(self) -> None:
         """Import the public keys of the accepted recipients that came with the store."""

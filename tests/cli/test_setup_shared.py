@@ -201,7 +201,35 @@ def test_somebody_new_asks_to_be_let_in(first: Machine, other: Machine, keys: Ke
     assert keys["alice"].encode() in other.ring.gpg("--with-colons", "--list-keys").stdout
     again = join(other, remote, "--json")
     assert (again.code, again.json["data"]["proved"]) == (3, False)
-    assert [step["step"] for step in again.json["data"]["steps"]] == ["clone", "join"]
+    assert [step["step"] for step in again.json["data"]["steps"]] == ["clone", "sync", "join"]
+    # A member does what was asked, and the same command ends what it began.
+    asked = first.home / file.name
+    shutil.copy(file, asked)
+    assert first("recipients", "add", str(asked)).code == 0
+    assert first("sync").code == 0
+    answer = join(other, remote)
+    assert (answer.code, answer.err) == (0, b"")
+    assert f"this machine reads with {key} Bea <bea@example.test>" in answer.text
+    assert other.helper("get", "a.example").json["Secret"] == "s"
+    assert other.helper("store", REQUEST.replace('"s"', '"new"')).code == 0
+    assert other("sync").code == 0
+    assert first("sync").code == 0
+    assert first.helper("get", "a.example").json["Secret"] == "new"
+
+
+def test_more_readers_than_were_asked_for(first: Machine, other: Machine, keys: KeyRing, remote: Path) -> None:
+    """Somebody else has come meanwhile: that is for a person to accept."""
+    other.adopt(keys, "bob")
+    assert join(other, remote).code == 3
+    first.adopt(keys, "bob", "stranger", secret=False)
+    assert first("recipients", "add", keys["bob"], keys["stranger"]).code == 0
+    assert first("sync").code == 0
+    answer = join(other, remote)
+    assert answer.code == 4
+    assert keys["stranger"].encode() in answer.err
+    assert other("recipients", "accept", keys["alice"], keys["bob"], keys["stranger"]).code == 0
+    assert join(other, remote).code == 0
+    assert other.helper("get", "a.example").json["Secret"] == "s"
 
 
 def test_join_with_a_key_that_is_there(first: Machine, other: Machine, keys: KeyRing, remote: Path) -> None:
