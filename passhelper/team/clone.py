@@ -19,7 +19,7 @@ from passhelper.store import diagnose, recipients, repository, trust
 from passhelper.store.child import Child, finish, start
 from passhelper.store.recipients import Recipients
 from passhelper.store.repository import Repository
-from passhelper.team import gitrepo, incoming, recipientlists
+from passhelper.team import gitrepo, incomingtree, recipientlists
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -153,7 +153,7 @@ def _fill(store: PassStore, place: Repository, source: Source, settings: Sequenc
             f"find out who did it; only then set {COMMIT} to a newer commit",
         )
     with gitrepo.opened(place, store.environ) as opened:
-        incoming.check_tree(opened, "HEAD")
+        incomingtree.check(opened, "HEAD")
         recipientlists.read(store, opened, "HEAD")  # each can be read
     # Nothing is accepted yet: were this process to end here, no later one must take this for a store of its own.
     trust.save_all(place.state, trust.Trust({}), store.files())

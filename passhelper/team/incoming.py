@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from passhelper.errors import TrustError
 from passhelper.protocol import printable
-from passhelper.store import foreign, recipients, trust
-from passhelper.team import recipientlists
+from passhelper.store import recipients, trust
+from passhelper.team import incomingtree, recipientlists
 from passhelper.team.recipientlists import RecipientFile
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ REFUSED = "refs/passhelper/refused"
 
 MAX_AHEAD = 3600  # seconds that a commit may be ahead of this clock
 _ACCEPT = "run: passhelper recipients accept"
-MEND = "do not merge it; find out who pushed it and take it out of the remote"
 
 _Lists = dict[str, RecipientFile]
 
@@ -47,9 +46,9 @@ def check(store: PassStore, git: Git, theirs: str, accepted: frozenset[str] = fr
     Raises:
         TrustError: the commit may not be merged; its text names the commit and the path.
     """
-    theirs = _commit(git, theirs)
-    head = _commit(git, "HEAD")
-    check_tree(git, theirs, head)
+    theirs = incomingtree.commit_id(git, theirs)
+    head = incomingtree.commit_id(git, "HEAD")
+    incomingtree.check(git, theirs, head)
     view = _View(store, git, theirs, head, accepted)
     view.check_signatures()
     try:
@@ -91,7 +90,7 @@ def accept(store: PassStore, git: Git, commit: str, theirs: str = "") -> None:
 def pinned(store: PassStore, git: Git, commit: str, theirs: str = "") -> trust.Trust:
     """Say what :func:`accept` would pin, for whoever writes it down together with the merge itself."""
     before = trust.load_all(git.place.state)
-    lists = recipientlists.read(store, git, _commit(git, commit))
+    lists = recipientlists.read(store, git, incomingtree.commit_id(git, commit))
     pins = {path: file.keys for path, file in lists.items() if recipientlists.counts(path)}
     serials = dict(before.serials) if before else {}
     if before is not None and _is_runner(git):
@@ -105,7 +104,7 @@ def pinned(store: PassStore, git: Git, commit: str, theirs: str = "") -> trust.T
     if outside != os.curdir:  # a list above the repository is not the commit's to change
         above = before.pins if before is not None else trust.current(store.root)
         pins.update({path: keys for path, keys in above.items() if not path.startswith(outside + os.sep)})
-    return trust.Trust(pins, _commit(git, theirs or commit), serials)
+    return trust.Trust(pins, incomingtree.commit_id(git, theirs or commit), serials)
 
 
 def check_history(git: Git, theirs: str, head: str, known: trust.Trust | None) -> None:
@@ -142,73 +141,6 @@ def check_history(git: Git, theirs: str, head: str, known: trust.Trust | None) -
             )
 
 
-def check_tree(git: Git, theirs: str, head: str = "") -> None:
-    """Refuse a tree that holds anything but plain files in sane places.
-
-    Args:
-        git: the repository.
-        theirs: the commit to look at.
-        head: a commit whose files are there already and so need no second look; empty for none.
-
-    Raises:
-        TrustError: something in it is refused.
-    """
-    theirs = _commit(git, theirs)
-    before = head or git.run("hash-object", "-t", "tree", "--stdin").decode().strip()
-    listing = git.run("diff-tree", "-r", "-z", "--raw", "--no-renames", before, theirs)
-    fields = os.fsdecode(listing).split("\0")
-    sizes = _Sizes(git)
-    seen: set[str] = set()
-    for facts, path in zip(fields[::2], fields[1::2], strict=False):
-        _, mode, _, blob, status = facts.split()
-        if status == "D":
-            continue
-        why = foreign.complaint(mode, path) or ("a path that is there twice" if path in seen else "")
-        if why:
-            raise _refused(theirs, path, why)
-        seen.add(path)
-        sizes.want(blob, path)
-    path, most = sizes.too_large()
-    if path:
-        raise _refused(theirs, path, f"a file larger than {most} bytes")
-    if seen and git.ask("config", "--type=bool", "--get", "core.ignorecase").stdout.strip() == b"true":
-        _check_spellings(git, theirs, seen)
-
-
-def _refused(commit: str, path: str, why: str) -> TrustError:
-    return TrustError(f"commit {commit[:12]} brings {why}: {printable(path)}", MEND)
-
-
-def _check_spellings(git: Git, theirs: str, changed: set[str]) -> None:
-    """Refuse two paths that this file system takes for one."""
-    names: dict[str, str] = {}
-    for path in os.fsdecode(git.run("ls-tree", "-r", "-z", "--name-only", "--full-tree", theirs)).split("\0"):
-        other = names.setdefault(path.casefold(), path)
-        if other != path and not changed.isdisjoint((path, other)):
-            raise _refused(theirs, path, f"a path that this file system takes for {printable(other)}")
-
-
-class _Sizes:
-    """Asks git for the sizes of many blobs at once."""
-
-    def __init__(self, git: Git) -> None:
-        self._git = git
-        self._paths: dict[str, list[str]] = {}
-
-    def want(self, blob: str, path: str) -> None:
-        self._paths.setdefault(blob, []).append(path)
-
-    def too_large(self) -> tuple[str, int]:
-        """Find a file that is larger than one at its path may be; gives the path, empty if none is, and the limit."""
-        asked = "".join(f"{blob}\n" for blob in self._paths).encode()
-        answer = self._git.run("cat-file", "--batch-check=%(objectsize)", stdin=asked).split()
-        for size, paths in zip(answer, self._paths.values(), strict=True):
-            for path in paths:
-                if int(size) > foreign.limit(path):
-                    return path, foreign.limit(path)
-        return "", 0
-
-
 class _View:
     """The recipients here, there, and as they would be after the merge, beside what was accepted."""
 
@@ -235,12 +167,12 @@ class _View:
             if same or not recipientlists.counts(path):
                 continue
             if file.signature is None:
-                raise TrustError(f"{printable(path)} has no signature in commit {self._theirs[:12]}", MEND)
+                raise TrustError(f"{printable(path)} has no signature in commit {self._theirs[:12]}", incomingtree.MEND)
             if not _is_signed(self._store, file):
                 raise TrustError(
                     f"the signature of {printable(path)} in commit {self._theirs[:12]} is not by a key in "
                     "PASSWORD_STORE_SIGNING_KEY",
-                    MEND,
+                    incomingtree.MEND,
                 )
 
     def check_recipients(self) -> None:
@@ -340,14 +272,6 @@ def _is_signed(store: PassStore, file: RecipientFile) -> bool:
         with open(path, "xb") as handle:
             handle.write(file.signature)
         return recipients.is_signed(path, file.text, store.gpg)
-
-
-def _commit(git: Git, name: str) -> str:
-    """Give the full id of a commit; empty for a HEAD that has none yet."""
-    child = git.ask("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
-    if child.returncode != 0 and name != "HEAD":
-        raise TrustError(f"there is no commit {printable(name)} in {git.place.root}", "run: passhelper sync")
-    return child.stdout.decode().strip() if child.returncode == 0 else ""
 
 
 def _exists(git: Git, commit: str) -> bool:

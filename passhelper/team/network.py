@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from passhelper.errors import ConfigurationError, GitError, RemoteError, TrustError
 from passhelper.protocol import printable
-from passhelper.team import incoming
+from passhelper.team import incomingtree
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -123,6 +123,9 @@ def fetch(git: Git, upstream: Upstream, *more: str) -> str:
         return git.run("rev-parse", "--verify", upstream.tracking).decode().strip()
     if b"couldn't find remote ref" in child.stderr:
         return ""
+    if any(word in child.stderr for word in _LOCKED):
+        path = child.stderr.decode(errors="replace").partition("Unable to create '")[2].partition("'")[0]
+        raise GitError(f"another git is at work in {git.place.root}", f"if not, remove {path}" if path else "try again")
     _refuse_malformed(upstream, child)
     raise _unreachable(git, upstream, child, "fetched from")
 
@@ -135,7 +138,7 @@ def _refuse_malformed(upstream: Upstream, child: Child) -> None:
         if why and _OBJECT.fullmatch(name):
             raise TrustError(
                 f"the remote {printable(upstream.remote)} sends what git refuses: object {name[:12]}: {printable(why)}",
-                incoming.MEND,
+                incomingtree.MEND,
             )
 
 

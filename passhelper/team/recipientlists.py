@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from passhelper.errors import StoreError, TrustError
 from passhelper.store import recipients, trust
 from passhelper.store.layout import FOLDER
+from passhelper.team import blobs, trees
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,8 +17,7 @@ if TYPE_CHECKING:
     from passhelper.store.store import PassStore
     from passhelper.team.gitrepo import Git
 
-# Everything but ours is read literally by git's own children; here a pattern is wanted.
-_PATTERNS = {"GIT_LITERAL_PATHSPECS": "0"}
+_FILES = ("100644", "100755")  # git's modes of what is no link
 
 
 @dataclass(frozen=True)
@@ -41,18 +41,14 @@ def read(store: PassStore, git: Git, commit: str) -> dict[str, RecipientFile]:
     """Read every ``.gpg-id`` of a commit, by its path in the store; none of no commit (an empty id).
 
     Raises:
-        TrustError: one of them is too large or holds what cannot be a key.
+        TrustError: one of them holds what cannot be a key.
     """
     if not commit:
         return {}
-    empty = git.run("hash-object", "-t", "tree", "--stdin").decode().strip()
     patterns = [f":(glob)**/{name}" for name in (recipients.FILE, f"{recipients.FILE}.sig")]
-    listing = git.run(
-        "diff-tree", "-r", "-z", "--raw", "--no-renames", empty, commit, "--", *patterns, environ=_PATTERNS
-    )
-    fields = os.fsdecode(listing).split("\0")
-    found = {path: facts.split()[3] for facts, path in zip(fields[::2], fields[1::2], strict=False)}
-    contents = blobs(git, set(found.values()))
+    differing = trees.difference(git, trees.empty(git), commit, *patterns)
+    found = {path: after[1] for path, _, after in differing if after is not None and after[0] in _FILES}
+    contents = blobs.read(git, found.values())
     files = {}
     for inside, blob in found.items():
         if inside.endswith(".sig"):
@@ -70,27 +66,6 @@ def read(store: PassStore, git: Git, commit: str) -> dict[str, RecipientFile]:
 def in_store(store: PassStore, git: Git, inside: str) -> str:
     """Turn a path in the repository, which may begin below the store's root, into one in the store."""
     return os.path.relpath(os.path.join(git.place.root, inside), store.root)
-
-
-def blobs(git: Git, names: set[str]) -> dict[str, bytes]:
-    """Read some blobs, none larger than a ``.gpg-id`` may be.
-
-    Raises:
-        TrustError: one is larger.
-    """
-    asked = "".join(f"{name}\n" for name in sorted(names)).encode()
-    sizes = git.run("cat-file", "--batch-check=%(objectname) %(objectsize)", stdin=asked).decode().split()
-    for name, size in zip(sizes[::2], sizes[1::2], strict=True):
-        if int(size) > recipients.MAX_FILE:
-            raise TrustError(f"object {name[:12]} is larger than {recipients.MAX_FILE} bytes, which no list of keys is")
-    data = git.run("cat-file", "--batch", stdin=asked)
-    found, position = {}, 0
-    while position < len(data):
-        end = data.index(b"\n", position)
-        name, _, size = data[position:end].decode().split(" ")
-        found[name] = data[end + 1 : end + 1 + int(size)]
-        position = end + 2 + int(size)
-    return found
 
 
 def counts(path: str) -> bool:

@@ -32,9 +32,19 @@ def empty(git: Git) -> str:
     return git.run("hash-object", "-w", "-t", "tree", "--stdin").decode().strip()
 
 
-def difference(git: Git, before: str, after: str) -> list[Difference]:
-    """List the files that differ between two commits or trees: path, then what each has there."""
-    raw = git.run("diff-tree", "-r", "-z", "--raw", "--no-renames", "--no-ext-diff", before, after)
+def difference(git: Git, before: str, after: str, *patterns: str) -> list[Difference]:
+    """List the files that differ between two commits or trees: path, then what each has there.
+
+    Args:
+        git: the repository.
+        before: one commit or tree.
+        after: the other.
+        patterns: which files, as git's pathspecs; all if there is none.
+    """
+    raw = git.run(
+        "diff-tree", "-r", "-z", "--raw", "--no-renames", "--no-ext-diff", before, after, "--", *patterns,
+        environ={"GIT_LITERAL_PATHSPECS": "0"},
+    )  # fmt: skip
     tokens = raw.split(b"\0")
     found = []
     for fields, name in zip(tokens[0::2], tokens[1::2], strict=False):
