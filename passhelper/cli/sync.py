@@ -73,7 +73,7 @@ def _progress() -> Iterator[Callable[[str], None]]:
     if not console.is_terminal:
         yield lambda _: None
         return
-    with console.status("") as status:
+    with console.status("looking at the store") as status:
         yield status.update
 
 

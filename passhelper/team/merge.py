@@ -163,7 +163,8 @@ class _Joint:
                 self._join_readers(unit, files, found)
             else:
                 winner = self._winner(unit)
-                found.conflicts.append(self._conflict(unit, winner))
+                if self._stamp(unit, 1 - winner) != _NOTHING:
+                    found.conflicts.append(self._conflict(unit, winner))
                 if winner == 1:
                     found.changes.update((path, theirs) for path, (_, theirs) in files.items())
         return found

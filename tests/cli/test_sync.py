@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from clones import Clone, Team
 from machines import Command
-from support import FOLDER, KeyRing
+from support import FOLDER, KeyRing, Program
+from terminals import Person
 from vault import SERVER
 
 OTHER = "https://b.example"
@@ -47,6 +48,13 @@ def test_everybody_in_words(passhelper: Command, team: Team, ann: Clone) -> None
     )  # fmt: skip
     told = f"warning: changed on both sides: {SERVER}: ours {tips[0]} over {tips[1]}\n"
     assert answer.err.decode() == told == dry.err.decode()
+
+
+def test_progress_on_a_terminal(installed: Program, ann: Clone) -> None:
+    person = Person()
+    answer = person.run([installed.passhelper, "sync"], {**ann.environ, "TERM": "xterm"}, b"")
+    assert (answer.code, answer.text) == (0, "2 commits pushed to origin/main\n")
+    assert b"looking at the store" in person.screen
 
 
 def test_everything_for_programs(passhelper: Command, team: Team, ann: Clone) -> None:

@@ -181,8 +181,8 @@ def test_what_sync_took_over_decides_nothing(lab: Lab, base: str) -> None:
     others = lab.commit({entry(A): b"first"}, base, when=NOW)
     newer = lab.commit({entry(A): b"second"}, others, when=NOW + 1)
     kept = lab.commit({entry(A): b"first"}, base, when=NOW + 500, subject=f"Take over\n\n{MARK}")
-    merged, _ = lab.both(kept, newer)
-    assert merged[entry(A)] == b"second"
+    merged, found = lab.both(kept, newer)
+    assert (merged[entry(A)], found) == (b"second", [])
 
 
 def test_a_change_wins_over_a_later_re_encryption(lab: Lab, base: str) -> None:
@@ -310,15 +310,18 @@ def test_recipients_are_merged_as_a_set(lab: Lab, base: str, start: str, ours: s
     assert set(found[path].decode().split()) == set(merged.split())
 
 
-def test_a_removal_is_not_undone_by_the_other_side_of_a_criss_cross(lab: Lab, base: str) -> None:
+@pytest.mark.parametrize("later", [1, -1])
+def test_a_removal_is_not_undone_by_the_other_side_of_a_criss_cross(lab: Lab, base: str, later: int) -> None:
+    """Whatever order git finds the merge bases in."""
     start = lab.commit({".gpg-id": b"K1\nK2\n"}, base)
     without = lab.commit({".gpg-id": b"K1\n"}, start, when=NOW)
-    more = lab.commit({".gpg-id": b"K1\nK2\nK3\n"}, start, when=NOW + 1)
+    more = lab.commit({".gpg-id": b"K1\nK2\nK3\n"}, start, when=NOW + later)
     first = lab.remote.commit(lab.tree(without, more)[0], [without, more])
     second = lab.remote.commit(lab.tree(more, without)[0], [more, without])
-    left, right = lab.commit({entry(A): b"l"}, first), lab.commit({".gpg-id": b"K1\nK3\nK4\n"}, second, when=NOW + 9)
+    left = lab.commit({".gpg-id": b"K1\nK3\nK5\n"}, first, when=NOW + 8)
+    right = lab.commit({".gpg-id": b"K1\nK3\nK2\n"}, second, when=NOW + 9)
     merged, _ = lab.both(left, right)
-    assert set(merged[".gpg-id"].split()) == {b"K1", b"K3", b"K4"}
+    assert set(merged[".gpg-id"].split()) == {b"K1", b"K3", b"K5"}
 
 
 def test_comments_stay_with_their_keys(lab: Lab, base: str) -> None:

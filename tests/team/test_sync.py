@@ -13,9 +13,9 @@ from support import FOLDER, KeyRing
 from vault import SERVER
 
 from passhelper.errors import GitError, RemoteError, StoreError, TrustError
-from passhelper.store import commit, trust
+from passhelper.store import commit, journal, trust
 from passhelper.team import network, trees
-from passhelper.team.merge import MARK
+from passhelper.team.merge import MARK, SAME
 
 OTHER = "https://b.example"
 NOW = int(time.time()) - 1000
@@ -226,6 +226,27 @@ def test_both_changed_the_recipients(ann: Clone, bob: Clone, keys: KeyRing) -> N
     assert trust.load(str(bob.path / ".git" / "passhelper")) == {".gpg-id": sorted(everybody)}
 
 
+def test_recipients_are_accepted_together_with_the_merge(
+    team: Team, ann: Clone, bob: Clone, keys: KeyRing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever happens after it, nobody has to accept them twice."""
+    ann.write(".gpg-id", f"{keys['alice']}\n{keys['bob']}\n".encode())
+    accept(ann)
+    ann.sync()
+    bob.store(OTHER)
+
+    def fail(*_: object) -> None:
+        raise RemoteError("gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(network, "push", fail)
+        with pytest.raises(RemoteError):
+            bob.sync(accepted=frozenset([keys["alice"], keys["bob"]]))
+    bob.store("https://c.example")
+    bob.sync()
+    converge(ann, bob)
+
+
 def accept(clone: Clone) -> None:
     state = clone.path / ".git" / "passhelper"
     trust.save(str(state), trust.current(str(clone.path)), clone.helper.pass_store.files())
@@ -335,6 +356,78 @@ def test_a_store_made_while_a_merge_is_prepared(ann: Clone, bob: Clone, monkeypa
     bob.sync()
     assert set(bob.list()) == {SERVER, OTHER, "https://late.example"}
     converge(ann, bob)
+
+
+# Killed, and somebody else was faster than the next sync
+
+
+def interrupted(clone: Clone, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a sync die when all is ready and nothing has changed yet."""
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(journal, "finish", die)
+        with pytest.raises(KeyboardInterrupt):
+            clone.sync()
+    assert (clone.path / ".git" / "passhelper" / "journal").exists()
+
+
+def test_the_next_verb_finishes_a_merge(ann: Clone, bob: Clone, monkeypatch: pytest.MonkeyPatch) -> None:
+    ann.store(secret="ann's")
+    ann.sync()
+    bob.store(OTHER)
+    interrupted(bob, monkeypatch)
+    bob.store("https://c.example")
+    assert (bob.subjects[1], bob.get(), bob.status) == ("Merge origin/main", ("bob", "ann's"), "")
+    converge(ann, bob)
+
+
+def test_a_commit_of_another_program_before_a_merge_is_finished(
+    ann: Clone, bob: Clone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the merge had taken over is kept, and is nobody's decision: what comes later wins."""
+    ann.at(NOW).store(secret="first")
+    ann.sync()
+    bob.store(OTHER)
+    interrupted(bob, monkeypatch)
+    bob.write("notes", b"by hand")
+    ann.at(NOW + 1).store(secret="second")
+    ann.sync()
+    assert bob.sync().conflicts == []
+    converge(ann, bob)
+    assert bob.get() == ("bob", "second")
+    assert set(bob.list()) == {SERVER, OTHER}
+    assert (ann.path / "notes").read_bytes() == b"by hand"
+    assert bob.warnings == []
+
+
+def test_an_entry_that_another_program_wrote_before_a_merge_is_finished(
+    ann: Clone, bob: Clone, keys: KeyRing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann.at(NOW).store(secret="ann's")
+    ann.sync()
+    interrupted(bob, monkeypatch)
+    bob.write(str(bob.entry().relative_to(bob.path)), keys.encrypt(b"by hand", "alice"))
+    bob.sync()
+    converge(ann, bob)
+    assert bob.get() == ("bob", "by hand")
+    assert any("was written by another program meanwhile" in warning for warning in bob.warnings)
+
+
+def test_locks_of_gits_that_were_killed(ann: Clone, bob: Clone) -> None:
+    ann.store(OTHER)
+    ann.sync()
+    lock = bob.path / ".git" / "refs" / "remotes" / "origin" / "main.lock"
+    lock.touch()
+    with pytest.raises(GitError, match="another git is at work in") as caught:
+        bob.sync()
+    assert (caught.value.exit_code, caught.value.remedy) == (1, f"if not, remove {lock}")
+    os.utime(lock, (time.time() - 120,) * 2)
+    bob.sync()
+    assert bob.head == ann.head
+    assert bob.warnings == [f"removed {lock}, which a git that no longer runs left behind"]
 
 
 # What was not committed
@@ -476,6 +569,17 @@ def test_a_merge_without_an_identity(ann: Clone, bob: Clone) -> None:
     ann.sync()
     bob.sync()
     assert bob.git("log", "-1", "--format=%cn <%ce>") == "passhelper <passhelper@localhost>\n"
+
+
+@pytest.mark.parametrize("neutral", ["false", "true"])
+def test_a_re_encryption_says_that_it_changes_nothing(ann: Clone, keys: KeyRing, neutral: str) -> None:
+    ann.git("config", "passhelper.neutralCommits", neutral)
+    (ann.path / ".gpg-id").write_text(f"{keys['alice']}\n{keys['bob']}\n")
+    accept(ann)
+    ann.sync()
+    subject, _, *body = ann.git("log", "-1", "--format=%B").splitlines()
+    assert subject == {"true": "Update credential", "false": "Re-encrypt 1 credential"}[neutral]
+    assert SAME in body
 
 
 @pytest.mark.parametrize("neutral", ["false", "true"])
@@ -627,6 +731,13 @@ def test_a_dry_run_changes_nothing(team: Team, ann: Clone, bob: Clone) -> None:
     assert (bob.tree, bob.head, team.head) == (before, head, theirs)
     assert sorted((bob.path / ".git" / "passhelper").iterdir()) == state
     assert bob.status == f"?? {bob.directory(OTHER).relative_to(bob.path)}/\n"
+
+
+def test_nothing_waits_for_its_push_afterwards(ann: Clone) -> None:
+    mark = ann.path / ".git" / "passhelper" / "unpushed"
+    mark.touch()
+    ann.sync()
+    assert not mark.exists()
 
 
 def test_the_time_of_the_last_sync_is_kept(ann: Clone) -> None:
