@@ -258,7 +258,7 @@ class _Sync:
         bases = self._bases(ours, theirs)
         if not ours or bases == [ours]:
             return theirs, []
-        if len(bases) != 1:
+        if not bases:
             self._complete()
             bases = self._bases(ours, theirs)
         merged = self.merger.merge(ours, theirs, bases)

@@ -355,6 +355,7 @@ def test_a_store_made_while_a_merge_is_prepared(ann: Clone, bob: Clone, monkeypa
     monkeypatch.setattr(trees, "write", slow)
     bob.sync()
     assert set(bob.list()) == {SERVER, OTHER, "https://late.example"}
+    assert [line for line in bob.subjects if line.startswith(("Merge ", "Take over "))] == ["Merge origin/main"]
     converge(ann, bob)
 
 
@@ -665,6 +666,28 @@ def test_a_shallow_clone(team: Team, ann: Clone) -> None:
     bob.sync()
     assert bob.git("rev-parse", "--is-shallow-repository") == "true\n"  # who was last was no question
     converge(ann, bob)
+
+
+def test_a_shallow_clone_looks_for_what_it_has_in_common(team: Team, ann: Clone) -> None:
+    """Somebody took back what the clone began with, and the user has accepted that."""
+    ann.store(OTHER)
+    ann.sync()
+    bob = team.clone("bob", "--depth", "1")
+    bob.sync()
+    bob.store("https://c.example")
+    ann.git("reset", "-q", "--hard", "HEAD~1")
+    ann.store("https://d.example")
+    ann.git("push", "-q", "--force")
+    with pytest.raises(TrustError, match="history was rewritten"):
+        bob.sync()
+    state = str(bob.path / ".git" / "passhelper")
+    known = trust.load_all(state)
+    assert known is not None
+    known.offer = team.head
+    trust.save_all(state, known, bob.helper.pass_store.files())
+    bob.sync()
+    assert set(bob.list()) == {SERVER, OTHER, "https://c.example", "https://d.example"}
+    assert bob.get() == ("bob", "s3cret")
 
 
 def test_a_list_of_readers_that_counts_for_others_too_is_left_alone(ann: Clone, keys: KeyRing) -> None:
