@@ -19,6 +19,7 @@
      |    +-- RecipientsError           at least one recipient cannot be encrypted to
      +-- TrustError                     something came from elsewhere and was not accepted here (exit 4)
      +-- GitError                       git said no
+     |    +-- RemoteError               the store's remote cannot be reached or refuses (exit 6)
      +-- DockerError                    Docker's configuration, another helper or a registry
           +-- NoAnswerError             another helper ran out of time
 
@@ -131,6 +132,12 @@ class TrustError(PasshelperError):
 
 class GitError(PasshelperError):
     """git failed, or its repository is not in a usable state."""
+
+
+class RemoteError(GitError):
+    """The store's remote cannot be reached, or refuses; what was done here stays."""
+
+    exit_code = 6
 
 
 class DockerError(PasshelperError):

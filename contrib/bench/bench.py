@@ -143,6 +143,28 @@ class Lab:
             place.mkdir(parents=True)
             (place / "robot.gpg").write_bytes(ciphertext)
 
+    def know_rights(self, environ: dict[str, str], folder: str) -> dict[str, str]:
+        """Give every second entry of a large store to somebody else and let ``list`` know who can read what.
+
+        Returns:
+            an environment with a home of its own, so that the other rows know nothing.
+        """
+        other = {**self.environ, "GNUPGHOME": str(self.folder / "o"), "HOME": str(self.folder / "h")}
+        for name in ("GNUPGHOME", "HOME"):
+            Path(other[name]).mkdir(mode=0o700)
+        subprocess.run(["gpg", "--batch", "--quiet", "--gen-key"], input=_KEY.encode(), env=other, check=True)
+        encrypt = ["gpg", "--batch", "--trust-model", "always", "-r", "bench@example.test", "--encrypt"]
+        ciphertext = subprocess.run(encrypt, input=b"robot", env=other, check=True, capture_output=True).stdout
+        subprocess.run(["gpgconf", "--kill", "all"], env=other, check=True)
+        for path in sorted(Path(environ["PASSWORD_STORE_DIR"], folder).glob("*/robot.gpg"))[::2]:
+            path.write_bytes(ciphertext)
+        environ = {**environ, "HOME": other["HOME"]}
+        script = (
+            "import os; from passhelper.store import rights, store; rights.write(store.PassStore(os.environ, print))"
+        )
+        subprocess.run([self.python, "-c", script], env=environ, check=True)
+        return environ
+
     def ciphertext(self, environ: dict[str, str]) -> str:
         """Find the one entry's file."""
         return str(next(Path(environ["PASSWORD_STORE_DIR"]).glob(f"{FOLDER}/*/robot.gpg")))
@@ -236,11 +258,15 @@ def measure_git(lab: Lab, runs: int) -> list[Row]:
 def measure_many(lab: Lab, runs: int) -> list[Row]:
     """Measure beside 10,000 other credentials, and beside 10,000 entries of somebody else."""
     few, many, foreign = lab.store("few"), lab.store("many"), lab.store("foreign")
+    shared = lab.store("shared")
     lab.fill(many, FOLDER)
     lab.fill(foreign, "personal")
+    lab.fill(shared, FOLDER)
+    rights = lab.know_rights(shared, FOLDER)
     found = medians(
         {
             "list": Case([lab.ours, "list"], many),
+            "filtered": Case([lab.ours, "list"], rights),
             "go list": Case([GO, "list"], many),
             "one": Case([lab.ours, "get"], few, SERVER),
             "many": Case([lab.ours, "get"], many, SERVER),
@@ -250,6 +276,7 @@ def measure_many(lab: Lab, runs: int) -> list[Row]:
     )
     return [
         Row("`list`, 10,000 entries", found["list"], "Go `list`", found["go list"], 0.90),
+        Row("`list`, 10,000 entries, reading rights", found["filtered"], "Go `list`", found["go list"], 1.25),
         Row("`get` beside 10,000 credentials", found["many"], "our `get` beside none", found["one"], 1.10),
         Row("`get` beside 10,000 foreign entries", found["foreign"], "our `get` beside none", found["one"], 1.10),
     ]

@@ -29,7 +29,11 @@ _COMMANDS = {
     "logout": Lazy("passhelper.cli.credentials:logout", "Erase the credential of a registry."),
     "get": Lazy("passhelper.cli.credentials:get", "Print the credential of a registry."),
     "list": Lazy("passhelper.cli.listing:list_", "List the credentials and who can read them."),
-    "recipients": Lazy("passhelper.cli.recipients:recipients", "Show and accept the keys that can read the store."),
+    "recipients": Lazy("passhelper.cli.recipients:recipients", "Show and change the keys that can read the store."),
+    "reencrypt": Lazy("passhelper.cli.reencrypt:reencrypt", "Bring every entry in line with its .gpg-id."),
+    "rotation": Lazy("passhelper.cli.rotation:rotation", "Find the credentials that somebody knows."),
+    "log": Lazy("passhelper.cli.log:log", "Say who stored, erased or re-keyed what, and when."),
+    "sync": Lazy("passhelper.cli.sync:sync_", "Bring the store and its git remote together."),
     "unlock": Lazy("passhelper.cli.agent:unlock", "Enter the key's passphrase once, so that Docker need not ask."),
     "lock": Lazy("passhelper.cli.agent:lock", "Make gpg-agent forget the passphrase of the store's keys."),
     "import": Lazy(

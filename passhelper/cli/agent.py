@@ -9,7 +9,7 @@ import click
 from passhelper.cli import output, terminal
 from passhelper.errors import NoSecretKeyError
 from passhelper.machine import agent, ci, oskeyring
-from passhelper.store import recipients, trust
+from passhelper.store import recipients, rights, trust
 from passhelper.store.store import PassStore
 from passhelper.team.keys import Key, KeyRing
 
@@ -76,6 +76,7 @@ def unlock(*, from_keyring: bool, ttl: int | None) -> None:
         for key in keys:
             if key not in secrets:
                 output.say(f"has no passphrase: {key}")
+    rights.write(store)
     _say_times(store)
 
 

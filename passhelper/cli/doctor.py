@@ -7,10 +7,12 @@ import os
 import click
 
 from passhelper.cli import output
+from passhelper.errors import PasshelperError
 from passhelper.machine.doctor import metrics, report
 from passhelper.machine.doctor.model import Severity
 from passhelper.machine.doctor.patient import Patient
 from passhelper.protocol import printable
+from passhelper.store import rights
 
 _COLOURS = {Severity.NOTE.word: "green", Severity.FAILED.word: "red", report.NOT_CHECKED: "bright_black"}
 
@@ -25,7 +27,8 @@ def doctor(*, fix: bool, lead: int, as_json: bool, prometheus: bool) -> int:
 
     Looks at gpg, the keys, the store, its git repository and Docker's configuration; nothing asks, nothing
     takes longer than a few seconds, and only --fix changes anything: modes, the form of .gpg-id
-    files, and a lock file that a dead git has left.
+    files, and a lock file that a dead git has left. (A cache in ~/.cache/passhelper that lets
+    docker-credential-pass list only what this machine can read is written each time.)
 
     \b
     Examples:
@@ -39,6 +42,7 @@ def doctor(*, fix: bool, lead: int, as_json: bool, prometheus: bool) -> int:
     repaired = report.repair(environ, lead) if fix else []
     patient = Patient(environ, lead)
     results = report.examine(patient)
+    _write_rights(patient)
     if prometheus:
         output.say(metrics.write(patient, results).rstrip("\n"))
         return 0
@@ -50,6 +54,13 @@ def doctor(*, fix: bool, lead: int, as_json: bool, prometheus: bool) -> int:
         for status, name, text in report.lines(results):
             _line(status, name, text)
     return report.exit_code(results)
+
+
+def _write_rights(patient: Patient) -> None:
+    try:
+        rights.write(patient.store)
+    except PasshelperError:
+        return  # there is no store, which a check has said
 
 
 def _line(status: str, name: str, text: str) -> None:

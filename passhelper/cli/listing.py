@@ -50,7 +50,7 @@ def _document(item: inventory.Item, result: tuple[str, str] | None) -> dict[str,
     document: dict[str, object] = {
         "server": item.entry.server,
         "username": item.entry.username,
-        "changed": _stamp(item.changed) if item.changed is not None else None,
+        "changed": output.stamp(item.changed) if item.changed is not None else None,
         "readers": [{"key_id": one.key_id, "fingerprint": one.fingerprint, "uid": one.uid} for one in item.readers],
         "trouble": item.trouble,
     }
@@ -71,10 +71,6 @@ def _print_table(found: list[inventory.Item], results: list[tuple[str, str] | No
             word, reason = result or ("", "")
             row.append(f"{word}: {reason}" if reason else word)
     output.table(columns, rows)
-
-
-def _stamp(seconds: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 def _age(changed: int | None) -> str:

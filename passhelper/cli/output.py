@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -49,6 +50,11 @@ def error(shown: PasshelperError) -> None:
 def _marked(mark: str, colour: str, text: str) -> None:
     styled = mark if os.environ.get("NO_COLOR") else click.style(mark, fg=colour)
     click.echo(f"{styled}: {' '.join(text.split())}", err=True)
+
+
+def stamp(seconds: int) -> str:
+    """Write a moment, in seconds since 1970, in UTC."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 def envelope(command: str, data: Any) -> None:

@@ -8,32 +8,40 @@ from typing import TYPE_CHECKING
 
 import click
 
-from passhelper.cli import output, terminal
-from passhelper.errors import StoreError, StoreNotInitializedError, TrustError
+from passhelper.cli import members, output, terminal
+from passhelper.errors import StoreNotInitializedError, TrustError
 from passhelper.protocol import printable
 from passhelper.store import trust
 from passhelper.store.recipients import find, normalize
 from passhelper.store.store import PassStore
+from passhelper.team import offer as offers
 from passhelper.team.keys import KeyRing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from passhelper.store.repository import Repository
     from passhelper.store.trust import Pins
+    from passhelper.team.offer import Offer
 
 
 @click.group(invoke_without_command=True)
 @click.pass_context
 def recipients(ctx: click.Context) -> None:
-    """Show and accept the keys that can read the store.
+    """Show and change the keys that can read the store.
 
     \b
     Examples:
       passhelper recipients
+      passhelper recipients add bob.asc
       passhelper recipients accept
     """  # noqa: D301 - click marks a verbatim paragraph so
     if ctx.invoked_subcommand is None:
         _list(as_json=False)
+
+
+for _command in (members.add, members.remove, members.check):
+    recipients.add_command(_command)
 
 
 @recipients.command("list")
@@ -67,7 +75,7 @@ def _list(*, as_json: bool) -> None:
 @click.argument("fingerprints", nargs=-1, metavar="[FINGERPRINT]...")
 @click.option("--yes", is_flag=True, help="Accept what is there without a question.")
 def accept(*, fingerprints: tuple[str, ...], yes: bool) -> None:
-    """Accept the keys that the store names now.
+    """Accept the keys that the store names now, or that a sync has refused.
 
     Whoever can push to a shared store can add a key to it; this machine encrypts to no key that it has
     not accepted. Compare the fingerprints with their owners before you accept them. Without a terminal,
@@ -84,24 +92,32 @@ def accept(*, fingerprints: tuple[str, ...], yes: bool) -> None:
         output.say(f"{store.root} is no git repository: only its owner can change the recipients, nothing to accept")
         return
     there = trust.current(store.root)
-    pins = _pins(store)
-    if pins == there:
+    known = _known(place)
+    offer = offers.find(store, place, known)
+    if offer is None and known is not None and known.pins == there:
         output.say("these recipients are accepted already")
         return
-    _show(store, there, pins)
-    _decide(there, fingerprints, yes=yes)
+    _show(store, there, known.pins if known else {})
+    wanted = {key for keys in there.values() for key in keys}
+    if offer is not None:
+        _show_offer(store, offer)
+        wanted |= {key for keys in offer.after.values() for key in keys}
+    _decide(wanted, fingerprints, yes=yes)
     with store.lock(place):
         if trust.current(store.root) != there:
             raise TrustError("the recipients changed while you were asked", "run: passhelper recipients accept")
-        trust.save(place.state, there, store.files())
-    output.say("accepted")
+        known = _known(place, quiet=True) or trust.Trust({})
+        known.pins = there
+        known.offer = offer.commit if offer is not None else known.offer
+        trust.save_all(place.state, known, store.files())
+    output.say("accepted" if offer is None else "accepted; run: passhelper sync")
 
 
-def _decide(there: Pins, fingerprints: Sequence[str], *, yes: bool) -> None:
+def _decide(wanted: set[str], fingerprints: Sequence[str], *, yes: bool) -> None:
     """Find out whether the user accepts; the answer must cover every key."""
     if fingerprints:
         named = {normalize("".join(one.split())) for one in fingerprints}
-        missing = sorted({key for keys in there.values() for key in keys} - named)
+        missing = sorted(wanted - named)
         if missing:
             raise TrustError(
                 f"the store also names {', '.join(missing)}, so nothing was accepted",
@@ -127,25 +143,37 @@ def _store() -> PassStore:
 
 
 def _pins(store: PassStore) -> Pins | None:
-    """Read the pins; damaged ones accept nothing, which `accept` repairs."""
+    """Read the pins; None where there is nothing to pin."""
     place = store.repository("")
-    if place is None:
-        return None
+    known = _known(place) if place is not None else None
+    return None if known is None else known.pins
+
+
+def _known(place: Repository, *, quiet: bool = False) -> trust.Trust | None:
+    """Read what was accepted; where that is damaged nothing is, which `accept` repairs."""
     try:
-        return trust.load(place.state)
-    except StoreError as error:
-        output.warn(str(error))
-        return {}
+        return trust.load_all(place.state)
+    except trust.DamagedError as error:
+        if not quiet:
+            output.warn(str(error))
+        return trust.Trust({})
 
 
-def _show(store: PassStore, there: Pins, pins: Pins | None) -> None:
-    for row in _rows(store, there, pins or {}):
+def _show(store: PassStore, there: Pins, pins: Pins) -> None:
+    for row in _rows(store, there, pins):
         mark = " " if row["accepted"] else "+"
         output.say(f"{mark} {row['key']} {_owner(row)} ({row['file']})")
-    for path, keys in (pins or {}).items():
+    for path, keys in pins.items():
         for key in keys:
             if key not in there.get(path, []):
                 output.say(f"- {key} ({printable(path)})")
+
+
+def _show_offer(store: PassStore, offer: Offer) -> None:
+    output.say(f"in commit {offer.commit[:12]} of the remote, which sync refused:")
+    for note in offer.notes:
+        output.say(f"! {note}")
+    _show(store, offer.after, offer.before)
 
 
 def _rows(store: PassStore, there: Pins, pins: Pins | None) -> list[dict[str, object]]:

@@ -14,14 +14,18 @@ from passhelper.machine import ci as ci_runner
 from passhelper.machine import ciexport
 from passhelper.machine.setup import Step, Wishes, run
 from passhelper.store.store import PassStore
+from passhelper.team.clone import COMMIT, Source
 
 if TYPE_CHECKING:
     from types import FrameType
 
+EXIT_OPEN = 3  # somebody else has to act
 _HERE = "\0here"  # --git without a value: the store itself becomes a repository
 
 
 _KEY = "Who reads the store: a fingerprint, an e-mail address or a key file. Repeatable."
+_GIT = "Make the store a git repository; with a URL, clone the team's store or fill an empty remote."
+_DEPTH = "With --git URL or --ci: clone only the last N commits."
 _CI = "Set up a throw-away runner with the key in PASSHELPER_GPG_KEY or PASSHELPER_GPG_KEY_FILE."
 _BIN_DIR = "Where docker-credential-pass goes; ~/.local/bin by default."
 
@@ -46,7 +50,9 @@ class _SetupCommand(click.Command):
 @click.option("--email", default="", metavar="EMAIL", help="The new key's address; git's user.email by default.")
 @click.option("--expire", default="", metavar="DATE", help="When the new key expires, such as 2y; never by default.")
 @click.option("--no-passphrase", is_flag=True, help="Protect the new key by nothing but this machine.")
-@click.option("--git", is_flag=False, flag_value=_HERE, metavar="", help="Make the store a git repository.")
+@click.option("--git", is_flag=False, flag_value=_HERE, metavar="[URL]", help=_GIT)
+@click.option("--whole-store", is_flag=True, help="With --git URL: push entries that are no Docker credentials too.")
+@click.option("--depth", default=None, metavar="N", type=click.IntRange(1), help=_DEPTH)
 @click.option("--bin-dir", default="", metavar="DIR", help=_BIN_DIR)
 @click.option("--registry", "registries", multiple=True, metavar="HOST", help="Only for this registry. Repeatable.")
 @click.option("--no-docker", is_flag=True, help="Leave Docker's config.json alone.")
@@ -65,6 +71,8 @@ def setup(  # noqa: PLR0913 - one argument per option
     expire: str,
     no_passphrase: bool,
     git: str | None,
+    whole_store: bool,
+    depth: int | None,
     bin_dir: str,
     registries: tuple[str, ...],
     no_docker: bool,
@@ -72,39 +80,47 @@ def setup(  # noqa: PLR0913 - one argument per option
     ci: bool,
     env_file: str,
     as_json: bool,
-) -> None:
+) -> int:
     """Set this machine up, from nothing to a working docker login.
 
     Looks first and changes only what is missing, so it can be run again at any time. Ends with a
     proof: a credential is stored, read and erased through the helper that Docker would run, in a
     throw-away store.
 
+    With --git URL the store is the team's. Its recipients are shown and, on a terminal, asked about. Where
+    none of this machine's keys is one of them, its public key is written to a file for a member; exit status 3.
+
     \b
     Examples:
       passhelper setup --generate-key
+      passhelper setup --generate-key --git git@git.example:team/registry-store.git
       passhelper setup --key alice@example.org --git
       passhelper setup --registry registry.example:5000
       eval "$(passhelper setup --ci || echo false)"
     """  # noqa: D301 - click marks a verbatim paragraph so
     if ci:
-        _set_up_runner(ctx, registries, env_file)
-        return
+        _set_up_runner(ctx, registries, env_file, depth or 0)
+        return 0
     if env_file:
         raise click.UsageError("--env-file needs --ci")
-    _check(keys, git, registries, generate=generate_key, no_docker=no_docker)
+    url = git if git != _HERE else ""
+    _check(keys, registries, generate=generate_key, no_docker=no_docker)
+    if not url and (depth or whole_store):
+        raise click.UsageError(f"{'--depth' if depth else '--whole-store'} needs --git URL")
+    store = PassStore(dict(os.environ), output.warn)
     wishes = Wishes(
         keys=keys, generate=generate_key, name=name, email=email, expire=expire, protect=not no_passphrase,
-        git=git is not None, bin_dir=bin_dir, docker=not no_docker, registries=registries, containers=containers,
+        git=git is not None, source=Source(url, store.environ.get(COMMIT, ""), depth or 0) if url else None,
+        whole_store=whole_store, bin_dir=bin_dir, docker=not no_docker, registries=registries, containers=containers,
     )  # fmt: skip
-    store = PassStore(dict(os.environ), output.warn)
     steps: list[Step] = []
     proved = False
     try:
-        for step in run(store, wishes, _ask_passphrase):
+        for step in run(store, wishes, _ask_passphrase, _confirm if terminal.is_present() else None):
             steps.append(step)
             if not as_json:
                 output.say(step.text)
-        proved = True
+        proved = steps[-1].name == "proof"
     finally:
         changed = any(step.changed for step in steps)
         if as_json:
@@ -112,19 +128,25 @@ def setup(  # noqa: PLR0913 - one argument per option
             output.envelope("setup", {"steps": data, "changed": changed, "proved": proved})
         elif proved and not changed:
             output.say("nothing had to be changed")
+    return 0 if proved else EXIT_OPEN
 
 
-def _set_up_runner(ctx: click.Context, registries: tuple[str, ...], env_file: str) -> None:
+def _confirm(who: str) -> bool:
+    output.note(f"These keys can read the store: {who}")
+    return terminal.confirm("Are they the right ones?")
+
+
+def _set_up_runner(ctx: click.Context, registries: tuple[str, ...], env_file: str, depth: int) -> None:
     """Set a runner up; stdout is for the shell's ``eval``, so steps go to stderr."""
     try:
         for name in ctx.params:
             given = ctx.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE
-            if given and name not in ("ci", "env_file", "registries"):
+            if given and name not in ("ci", "env_file", "registries", "depth"):
                 option = next(option.opts[0] for option in ctx.command.params if option.name == name)
                 raise click.UsageError(f"--ci and {option} exclude each other")
         signal.signal(signal.SIGTERM, _interrupt)  # a cancelled job must not leave its key behind
         environ = dict(os.environ)
-        with ci_runner.set_up(environ, registries, output.warn, output.note) as runner:
+        with ci_runner.set_up(environ, registries, output.warn, output.note, depth) as runner:
             ciexport.check(runner.settings)
             for file in ciexport.append(environ, runner.settings, runner.home.bin, env_file):
                 output.note(f"settings: appended to {file}")
@@ -140,15 +162,11 @@ def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _check(
-    keys: tuple[str, ...], git: str | None, registries: tuple[str, ...], *, generate: bool, no_docker: bool
-) -> None:
+def _check(keys: tuple[str, ...], registries: tuple[str, ...], *, generate: bool, no_docker: bool) -> None:
     if keys and generate:
         raise click.UsageError("--key and --generate-key exclude each other")
     if registries and no_docker:
         raise click.UsageError("--registry and --no-docker exclude each other")
-    if git not in (None, _HERE):
-        raise click.UsageError("--git takes no value: joining a store by its URL is not possible yet")
 
 
 def _ask_passphrase() -> bytes:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from passhelper.errors import ConfigurationError, PasshelperError
 from passhelper.machine import agent, ciagent, ciclients, ciclone, cihome, cikey, launcher, proof, wipe
 from passhelper.machine.cihome import VARIABLE, Home
-from passhelper.store import passphrase
+from passhelper.store import passphrase, rights
 from passhelper.store.child import clean_environ
 from passhelper.store.gpg import Gpg
 from passhelper.store.store import PassStore
@@ -51,6 +51,7 @@ def set_up(
     registries: Sequence[str],
     warn: Callable[[str], None],
     note: Callable[[str], None],
+    depth: int = 0,
 ) -> Iterator[Runner]:
     """Set a runner up; if that fails, or what the caller does with it, everything is removed again.
 
@@ -59,6 +60,7 @@ def set_up(
         registries: the only ones that ``pass`` serves; none of them means all.
         warn: takes one line that the user should know.
         note: takes one line for each step.
+        depth: how many commits of the store's history to clone, 0 for all.
 
     Yields:
         what was made, and proved.
@@ -89,9 +91,10 @@ def set_up(
             cikey.unlock(gpg, key, secret, secret_name)
             home.agent = ciagent.pid(home.gnupg, inner)
             home.save()
-            _provide_store(home, PassStore(inner, warn), key, (url, commit))
+            _provide_store(home, PassStore(inner, warn), key, (url, commit, depth))
             note(f"store: {'made' if not url and home.made_store else 'cloned' if url else 'found'} {home.store}")
             _prove(home, environ, inner, registries, key)
+            rights.write(PassStore(inner, _ignore))
             note("proved: docker-credential-pass stores, gets and erases with this key")
             home.is_complete = True  # before the caller can tell anybody of it
             home.save()
@@ -115,16 +118,16 @@ def sweep(environ: Mapping[str, str]) -> list[str]:
         return [home.path for home in left]
 
 
-def _provide_store(home: Home, store: PassStore, key: Key, wanted: tuple[str, str]) -> None:
+def _provide_store(home: Home, store: PassStore, key: Key, wanted: tuple[str, str, int]) -> None:
     """Clone the store, make it, or take what ``PASSWORD_STORE_DIR`` names."""
-    url, commit = wanted
+    url, commit, depth = wanted
     store.check_folder()
     is_new = not os.path.isdir(store.root) or not os.listdir(store.root)
     if is_new:  # known before anything is in it, so that a failure half-way removes it
         home.made_store = True
         home.save()
     if url:
-        place = ciclone.clone(store, url, commit)
+        place = ciclone.clone(store, url, commit, depth)
         ciclone.check_readable(store, key)
         refused = ciclone.pin(store, place)
         if refused:

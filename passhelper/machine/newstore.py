@@ -10,10 +10,12 @@ import os
 from typing import TYPE_CHECKING
 
 from passhelper.errors import GitError, StoreError
-from passhelper.store import diagnose, layout, recipients, repository, trust
+from passhelper.store import diagnose, foreign, layout, recipients, repository, trust
 from passhelper.store.child import finish, start
 from passhelper.store.commit import Committer
 from passhelper.store.repository import Repository
+from passhelper.team import gpgid, publickeys
+from passhelper.team.scope import other_entries as other_entries  # noqa: PLC0414 - its callers look here
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,17 +39,6 @@ def current(store: PassStore) -> Recipients | None:
     return None
 
 
-def other_entries(store: PassStore) -> int:
-    """Count the entries of the store that are no Docker credentials."""
-    count = 0
-    for folder, folders, files in os.walk(store.root):
-        if folder == store.root:
-            folders[:] = [name for name in folders if name != layout.FOLDER]
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        count += sum(1 for name in files if name.endswith(layout.SUFFIX))
-    return count
-
-
 def write_recipients(store: PassStore, keys: Sequence[Key]) -> str:
     """Write the ``.gpg-id`` for new credentials: full fingerprints, each below a comment with its owner.
 
@@ -58,7 +49,7 @@ def write_recipients(store: PassStore, keys: Sequence[Key]) -> str:
     files = store.files()
     files.make_directory(store.folder)
     path = os.path.join(store.folder if other_entries(store) else store.root, recipients.FILE)
-    text = "".join(f"# {key.uid}\n{key.fingerprint}\n" for key in keys)
+    relative = os.path.relpath(path, store.root)
     place = store.repository("")
     with store.lock(place):
         if os.path.lexists(path):
@@ -66,16 +57,37 @@ def write_recipients(store: PassStore, keys: Sequence[Key]) -> str:
         temporary = store.folder if place is None else place.state
         files.make_directory(temporary)
         files.sweep(temporary)
-        files.replace(path, text.encode(), temporary)
-        pins = trust.load(place.state) if place is not None else None
-        if place is not None and pins is not None:  # the user has just named these keys: that is acceptance
-            relative = os.path.relpath(path, store.root)
-            trust.save(place.state, {**pins, relative: sorted(key.fingerprint for key in keys)}, files)
+        known = trust.load_all(place.state) if place is not None else None
+        texts, serial = gpgid.compose(store, keys, relative, known)
+        for name in sorted(texts, reverse=True):  # the signature first: a list without one is refused
+            files.replace(os.path.join(store.root, name), texts[name], temporary)
+        if place is not None and known is not None:  # the user has just named these keys: that is acceptance
+            accepted = {relative: sorted({key.fingerprint for key in keys})}
+            trust.write_down(place.state, trust.Accepted(accepted, {relative: serial} if serial else {}), files)
     return path
 
 
-def make_repository(store: PassStore) -> list[str]:
+def write_public_keys(store: PassStore, keys: Sequence[Key]) -> None:
+    """Put public keys beside the entries, for those who join later and have to encrypt to them."""
+    exported = [publickeys.export(store, key) for key in keys]
+    files = store.files()
+    place = store.repository("")
+    with store.lock(place):
+        temporary = store.folder if place is None else place.state
+        files.make_directory(temporary)
+        for name, data in exported:
+            path = os.path.join(store.root, name)
+            if not os.path.lexists(path):
+                files.make_directory(os.path.dirname(path))
+                files.replace(path, data, temporary)
+
+
+def make_repository(store: PassStore, *, is_whole: bool = False) -> list[str]:
     """Make the store a git repository, with what it holds in its first commit and its recipients pinned.
+
+    Args:
+        store: which.
+        is_whole: whether that goes for entries that are no Docker credentials too.
 
     Returns:
         what was done, one phrase each; empty if everything was there.
@@ -87,7 +99,7 @@ def make_repository(store: PassStore) -> list[str]:
     done = []
     place = store.repository("")
     if place is None:
-        place = _init(store)
+        place = _init(store, is_whole=is_whole)
         done.append(f"made {place.root} a git repository")
     git = repository.program(store.environ)
     files = store.files()
@@ -97,7 +109,7 @@ def make_repository(store: PassStore) -> list[str]:
         if trust.load(place.state) is None:
             trust.save(place.state, trust.current(store.root), files)
             done.append("pinned its recipients")
-        paths = _uncommitted(store, place, git)
+        paths = _uncommitted(store, place, git, is_whole=is_whole)
         if paths:
             committer = Committer(place, store.environ, files, store.warn)
             committer.plan(paths)
@@ -106,8 +118,8 @@ def make_repository(store: PassStore) -> list[str]:
     return done
 
 
-def _init(store: PassStore) -> Repository:
-    others = other_entries(store)
+def _init(store: PassStore, *, is_whole: bool) -> Repository:
+    others = 0 if is_whole else other_entries(store)
     if others:
         raise StoreError(
             f"{store.root} also holds {others} other entries, which git would keep too",
@@ -128,11 +140,12 @@ def _init(store: PassStore) -> Repository:
     return place
 
 
-def _uncommitted(store: PassStore, place: Repository, git: str) -> list[str]:
-    """List our files that git has not committed as they are."""
-    inside = [store.folder]
+def _uncommitted(store: PassStore, place: Repository, git: str, *, is_whole: bool) -> list[str]:
+    """List our files, or all of the store, that git has not committed as they are."""
+    inside = [store.root] if is_whole else [store.folder]
     if not other_entries(store):
-        inside.append(os.path.join(store.root, recipients.FILE))
+        inside += [os.path.join(store.root, name) for name in (recipients.FILE, f"{recipients.FILE}.sig")]
+    inside.append(os.path.join(store.root, foreign.KEYS))
     pathspecs = [os.path.relpath(path, place.root) for path in inside if os.path.lexists(path)]
     pathspecs = [path for path in pathspecs if not path.startswith(os.pardir)]
     if not pathspecs:
@@ -143,5 +156,6 @@ def _uncommitted(store: PassStore, place: Repository, git: str) -> list[str]:
     if child.returncode != 0:
         raise GitError(f"git cannot read {place.root}: {diagnose.last_line(child)}")
     names = [os.fsdecode(line[3:]) for line in bytes(child.stdout).split(b"\0") if line]
-    ours = (recipients.FILE, layout.SUFFIX)
-    return [os.path.join(place.root, name) for name in names if name.endswith(ours)]
+    ours = (recipients.FILE, f"{recipients.FILE}.sig", layout.SUFFIX)
+    keys = f"{foreign.KEYS}/"
+    return [os.path.join(place.root, name) for name in names if name.endswith(ours) or name.startswith(keys)]

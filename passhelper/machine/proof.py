@@ -60,9 +60,9 @@ def _prove_accepted(store: PassStore, found: Recipients) -> None:
     place = store.repository("")
     if place is None or not found.path:
         return
-    pins = trust.load(place.state)
-    if pins is not None:
-        trust.check(store.root, "", found, pins, store.gpg)
+    known = trust.load_all(place.state)
+    if known is not None:
+        trust.check(store.root, "", found, known, store.gpg)
 
 
 def _prove_keys(store: PassStore, found: Recipients, secret: bytes | None) -> None:

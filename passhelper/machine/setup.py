@@ -13,16 +13,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from passhelper.errors import ConfigurationError
-from passhelper.machine import agent, dockerconfig, launcher, newstore, proof
+from passhelper.machine import agent, dockerconfig, launcher, newstore, proof, sharedstore
+from passhelper.machine.sharedstore import SharedStore
+from passhelper.store import rights, trust
 from passhelper.store.child import clean_environ, find_program, finish, start
-from passhelper.store.recipients import normalize
+from passhelper.store.recipients import is_fingerprint, normalize
+from passhelper.store.store import PassStore
 from passhelper.team.keys import Key, KeyRing, NewKey, names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
 
     from passhelper.store.recipients import Recipients
-    from passhelper.store.store import PassStore
+    from passhelper.team.clone import Source
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,8 @@ class Wishes:
         name, email, expire: for a new key; empty for the defaults.
         protect: whether a new key gets a passphrase.
         git: whether the store is to be a git repository.
+        source: the team's store, to be cloned or filled; None for a store of one's own.
+        whole_store: whether entries that are no Docker credentials may be pushed there too.
         bin_dir: where the launcher goes; chosen when empty.
         docker: whether to point Docker at ``pass``.
         registries: only for these servers; none of them means all.
@@ -48,6 +53,8 @@ class Wishes:
     expire: str = ""
     protect: bool = True
     git: bool = False
+    source: Source | None = None
+    whole_store: bool = False
     bin_dir: str = ""
     docker: bool = True
     registries: tuple[str, ...] = ()
@@ -69,35 +76,62 @@ class Step:
     text: str
 
 
-def run(store: PassStore, wishes: Wishes, ask: Callable[[], bytes]) -> Iterator[Step]:
+def run(
+    store: PassStore, wishes: Wishes, ask: Callable[[], bytes], confirm: Callable[[str], bool] | None = None
+) -> Iterator[Step]:
     """Set the machine up.
 
     Args:
         store: where credentials go.
         wishes: what the user asked for.
         ask: asks a person for a new passphrase; raises where nobody is there.
+        confirm: shows a person the recipients of a store that was cloned and asks whether they are right; None
+            where nobody is there.
 
     Yields:
-        each step when it is done.
+        each step when it is done; a last one called ``join`` when a member of the team has to act first.
 
     Raises:
         PasshelperError: what went wrong; the steps before it are done.
     """
     store.check_folder()
     secret = agent.passphrase_from_environment(store.environ)
+    shared = SharedStore(store, wishes.source, is_whole=wishes.whole_store) if wishes.source is not None else None
+    if shared is not None:
+        text = shared.obtain()
+        yield Step("clone", shared.was_cloned, f"clone: {text}")
+        if shared.was_cloned:
+            yield Step("accepted", changed=True, text=f"accepted: {shared.accept(confirm)}")
+    keys = _Keys(store, wishes, ask, secret)
+    if shared is not None and not shared.is_ours and not shared.was_cloned and not keys.can_read():
+        came = shared.catch_up(keys.own())
+        yield Step("sync", came, f"sync: {'fetched what is new' if came else 'nothing is new'}")
+    if shared is not None and not shared.is_ours and not keys.can_read():
+        yield from keys.join()
+        shared.import_keys()
+        return
     is_new = False
-    for step in _Keys(store, wishes, ask, secret).settle():
+    for step in keys.settle():
         is_new = is_new or (step.name == "recipients" and step.changed)
         yield step
-    if wishes.git or (is_new and store.repository("") is not None):
-        done = newstore.make_repository(store)
+    if shared is not None and not shared.is_ours:
+        shared.import_keys()
+    if shared is not None and shared.is_ours:
+        newstore.write_public_keys(store, keys.fingerprinted())
+    if wishes.git or shared is not None or (is_new and store.repository("") is not None):
+        done = newstore.make_repository(store, is_whole=wishes.whole_store)
         yield Step("git", bool(done), f"git: {', '.join(done)}" if done else f"git: {store.root} is a repository")
+    if shared is not None and shared.is_ours:
+        yield Step("push", changed=True, text=f"push: {shared.publish()}")
     placed = launcher.install(store.environ, wishes.bin_dir)
     verb = "wrote" if placed.changed else "found"
     note = f" ({placed.note})" if placed.note else ""
     yield Step("launcher", placed.changed, f"launcher: {verb} {placed.path}{note}")
     yield from _point(store.environ, wishes)
-    program = proof.prove(store, placed.path, secret)
+    reader = keys.only_reader
+    proven = store if reader is None else PassStore({**store.environ, "PASSWORD_STORE_KEY": reader}, store.warn)
+    program = proof.prove(proven, placed.path, secret)
+    rights.write(store)
     yield Step("proof", changed=False, text=f"proved: {program} stores, gets and erases with the keys of this store")
 
 
@@ -113,7 +147,11 @@ def _point(environ: Mapping[str, str], wishes: Wishes) -> Iterator[Step]:
 
 
 class _Keys:
-    """Who will be able to read the store."""
+    """Who will be able to read the store.
+
+    Attributes:
+        only_reader: the key of a machine that reads some servers and not the store as a whole; None for others.
+    """
 
     def __init__(self, store: PassStore, wishes: Wishes, ask: Callable[[], bytes], secret: bytes | None) -> None:
         self._store = store
@@ -121,6 +159,42 @@ class _Keys:
         self._ask = ask
         self._secret = secret
         self._ring = KeyRing(store.gpg)
+        self.only_reader: str | None = None
+
+    def own(self) -> list[Key]:
+        """List this machine's keys."""
+        return [key for key in self._ring.own() if key.is_own]
+
+    def can_read(self) -> bool:
+        """Tell whether this machine holds a key of any recipient of the store, be it for a single server."""
+        return bool(self._readers())
+
+    def fingerprinted(self) -> list[Key]:
+        """List the keys that the store names by their fingerprints, so that nobody can mistake them for others."""
+        lines = dict.fromkeys(line for keys in trust.current(self._store.root).values() for line in keys)
+        return [key for line in lines if is_fingerprint(line) for key in self._ring.find(line)]
+
+    def _readers(self) -> list[Key]:
+        lines = dict.fromkeys(line for keys in trust.current(self._store.root).values() for line in keys)
+        return [key for line in lines for key in self._ring.find(line) if key.is_own]
+
+    def join(self) -> Iterator[Step]:
+        """Find or make the key with which this machine is to read, and write its public part for a member."""
+        asked = [key for key in map(self._ring.resolve, self._wishes.keys) if key.is_own]
+        if asked:
+            key = asked[0]
+        elif self._wishes.generate:
+            key = yield from self._generate()
+        else:
+            key = self._only_own()
+        path = sharedstore.export(self._store, key)
+        text = (
+            f"join: this machine's key is no recipient of the store yet: {key}\n"
+            f"join: give a member of the team the file {path}, to run: "
+            f"passhelper recipients add {os.path.basename(path)} && passhelper sync\n"
+            "join: then run this command again"
+        )
+        yield Step("join", changed=True, text=text)
 
     def settle(self) -> Iterator[Step]:
         """Find or make the keys and write them down."""
@@ -160,6 +234,12 @@ class _Keys:
                 f"run: passhelper recipients add {missing[0].fingerprint}",
             )
         own = [key for key in known if key.is_own]
+        some = [] if own else self._readers()
+        if some:
+            self._check(some)
+            self.only_reader = some[0].fingerprint
+            text = f"recipients: kept {path}, this machine reads single servers with {names(some)}"
+            return Step("recipients", changed=False, text=text)
         if not own:
             raise ConfigurationError(
                 f"this machine has no secret key for any recipient in {path}",

@@ -71,6 +71,8 @@ else:
             stdin: bytes to send, or an open descriptor to read from.
             passphrase: bytes for the :data:`PASSPHRASE` descriptor.
             limit: bytes of stdout to keep; a child that says more is ended (``overflow``).
+            group: whether what it starts ends with it: a git that is ended leaves its ssh behind. Such a child
+                cannot ask on the terminal.
 
         Attributes:
             stdout, status, stderr: what was read.
@@ -81,7 +83,7 @@ else:
             readers, writers: our open ends of its pipes, for :func:`finish`.
         """
 
-        def __init__(
+        def __init__(  # noqa: PLR0913 - all that a program can need
             self,
             argv: "Sequence[str | int]",
             environ: "Mapping[str, str]",
@@ -89,6 +91,7 @@ else:
             stdin: "bytes | int" = b"",
             passphrase: "bytes | None" = None,
             limit: "int | None" = None,
+            group: bool = False,
         ) -> None:
             self.stdout = bytearray()
             self.status = bytearray()
@@ -100,6 +103,7 @@ else:
             self.forbidden = b""
             self.readers: dict[int, bytearray] = {}
             self.writers: dict[int, memoryview] = {}
+            self._group = group
             theirs: list[int] = []
             numbers: dict[int, int] = {}
             try:
@@ -115,7 +119,12 @@ else:
                 command = [str(numbers[item]) if isinstance(item, int) else item for item in argv]
                 redirect = [(os.POSIX_SPAWN_DUP2, number, at) for at, number in enumerate((source, out, err))]
                 # Python ignores SIGPIPE; a child that inherited that would write to nobody for ever.
-                self.pid = os.posix_spawn(command[0], command, environ, file_actions=redirect, setsigdef=[_PIPE])
+                if group:
+                    self.pid = os.posix_spawn(
+                        command[0], command, environ, file_actions=redirect, setsigdef=[_PIPE], setpgroup=0
+                    )
+                else:
+                    self.pid = os.posix_spawn(command[0], command, environ, file_actions=redirect, setsigdef=[_PIPE])
             except BaseException:
                 self.close()
                 raise
@@ -193,24 +202,33 @@ else:
         def kill(self) -> None:
             """End it now: TERM, then KILL after :data:`GRACE` seconds. Harmless when it has ended."""
             number = _TERM
+            has_run = not self.ended()
             while not self.ended():
-                os.kill(self.pid, number)
+                os.kill(-self.pid if self._group else self.pid, number)
                 end = time.monotonic() + GRACE
                 while not self.ended() and time.monotonic() < end:
                     time.sleep(0.005)
                 number = _KILL
+            if has_run and self._group:
+                try:
+                    os.kill(-self.pid, _KILL)  # what did not care for TERM
+                except ProcessLookupError:
+                    pass
             self.close()
 
-    def finish(children: "Sequence[Child]", seconds: float) -> None:
+    def finish(children: "Sequence[Child]", seconds: float, *, first: bool = False) -> None:
         """Serve children until all have ended; end those that take longer or say too much.
 
         Args:
             children: started together or one after the other.
             seconds: time for all of them, from now.
+            first: return as soon as one of them has ended.
         """
         end = time.monotonic() + seconds
         try:
             while running := [child for child in children if child.returncode is None]:
+                if first and len(running) < len(children):
+                    return
                 left = end - time.monotonic()
                 if left <= 0:
                     for child in running:
@@ -264,13 +282,14 @@ else:
             time.sleep(pause)
 
 
-def start(
+def start(  # noqa: PLR0913 - as Child
     argv: "Sequence[str | int]",
     environ: "Mapping[str, str]",
     *,
     stdin: "bytes | int" = b"",
     passphrase: "bytes | None" = None,
     limit: "int | None" = None,
+    group: bool = False,
 ) -> Child:
     """Start a child; see :class:`Child` for the arguments.
 
@@ -278,6 +297,6 @@ def start(
         PasshelperError: the system refused to start it.
     """
     try:
-        return Child(argv, environ, stdin=stdin, passphrase=passphrase, limit=limit)
+        return Child(argv, environ, stdin=stdin, passphrase=passphrase, limit=limit, group=group)
     except OSError as error:
         raise PasshelperError(f"cannot start {argv[0]}: {error.strerror}") from error

@@ -21,7 +21,7 @@ _STATUS_PREFIX = b"[GNUPG:] "
 class Child:
     """One running program; see ``child.Child`` for the arguments and attributes."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - as child.Child
         self,
         argv: "Sequence[str | int]",
         environ: "Mapping[str, str]",
@@ -29,6 +29,7 @@ class Child:
         stdin: "bytes | int" = b"",
         passphrase: "bytes | None" = None,
         limit: "int | None" = None,
+        group: bool = False,  # noqa: ARG002 - there are no process groups
     ) -> None:
         if passphrase is not None:
             raise ConfigurationError("passphrases from a file or variable are not supported on Windows")
@@ -69,9 +70,11 @@ class Child:
         self.returncode = self._process.wait()
 
 
-def finish(children: "Sequence[Child]", seconds: float) -> None:
-    """Serve children, one after the other, until all have ended or the time is up."""
+def finish(children: "Sequence[Child]", seconds: float, *, first: bool = False) -> None:
+    """Serve children, one after the other, until all have ended or the time is up; ``first``: until one has."""
     end = time.monotonic() + seconds
     for child in children:
         if child.returncode is None:
             child.collect(end - time.monotonic())
+        if first:
+            return

@@ -21,13 +21,12 @@ if TYPE_CHECKING:
 
     from passhelper.store.repository import Repository
 
-TIMEOUT = 10.0  # seconds for one commit, waiting for somebody's index.lock included
+TIMEOUT = 10.0  # seconds for one commit of a few files
 STALE_LOCK = 60.0  # seconds after which an index.lock has no living owner
 _WATCH = 1.0  # seconds for which such a lock must not change while we hold the store's lock
 _SIGNER = "gpg-without-prompt"
 _IDENTITY = ("-c", "user.name=passhelper", "-c", "user.email=passhelper@localhost")
 _OWN_IDENTITY: "tuple[str, ...]" = ("-c", "user.useConfigOnly=true")
-_TRUE = ("true", "yes", "on", "1")
 
 
 class Committer:
@@ -38,6 +37,10 @@ class Committer:
         environ: the caller's environment.
         files: writes with the store's modes.
         warn: takes one line for the user when something could not be committed.
+
+    Attributes:
+        has_committed: whether :meth:`commit` has made a commit.
+        seconds: how long one commit may take, waiting for somebody's ``index.lock`` included.
     """
 
     def __init__(
@@ -58,6 +61,8 @@ class Committer:
         self._paths: list[str] = []
         self._has_new = True
         self._trouble: PasshelperError | None = None
+        self.has_committed = False
+        self.seconds = TIMEOUT
 
     def begin(self) -> None:
         """Ask git for its settings, which it tells while files are written; :meth:`commit` does so at the latest."""
@@ -99,21 +104,96 @@ class Committer:
         Never raises for a commit that fails: the credential is stored, so the verb has succeeded.
 
         Args:
-            subject: the commit's first line.
+            subject: the commit's first line; what follows it names nobody.
         """
         umask = os.umask(self._files.umask)
         try:
             self._commit(self._paths, subject)
             os.unlink(self._repository.pending)
+            self.has_committed = True
         except (PasshelperError, OSError) as error:
             self._warn(f"changed but not committed, the next change will commit it: {error}")
         finally:
             os.umask(umask)
 
+    def join(self, tree: str, parents: "list[str]", message: str) -> str:
+        """Make a commit of a tree that exists already; no branch, no index and no file changes.
+
+        Args:
+            tree: its id.
+            parents: the commits that it joins, ours first.
+            message: what it says.
+
+        Returns:
+            its id.
+
+        Raises:
+            GitError: git cannot make or sign it.
+        """
+        self.begin()
+        if self._trouble is not None:
+            raise self._trouble
+        settings = self._read_settings()
+        begin = git.command(self._repository, self._program)
+        commit = ["commit-tree", *(word for parent in parents for word in ("-p", parent)), "-F", "-"]
+        begin += self._signing(settings, commit)
+        if _is_on(settings, "commit.gpgsign") and "--gpg-sign" not in commit:
+            commit.append("--gpg-sign")  # which this command does not look up
+        end = time.monotonic() + self.seconds
+        text = message.encode(errors="surrogateescape")
+        try:
+            identity = _OWN_IDENTITY if self._may_have_identity(settings) else _IDENTITY
+            made = self._run([*begin, *identity, *commit, tree], text, end)
+        except _NoIdentityError:
+            made = self._run([*begin, *_IDENTITY, *commit, tree], text, end)
+        return made.decode().strip()
+
+    def adopt(self, commit: str, previous: str) -> bool:
+        """Make a commit that holds what was planned the current one; the caller still holds the store's lock.
+
+        Args:
+            commit: which, an ancestor of nothing that HEAD has since gained.
+            previous: where HEAD was when the commit was made, zeros before the first commit.
+
+        Returns:
+            whether HEAD is there now; False if it has moved elsewhere, so that an ordinary commit is due.
+
+        Raises:
+            GitError: git cannot do it now.
+        """
+        end = time.monotonic() + self.seconds
+        umask = os.umask(self._files.umask)
+        try:
+            begin = git.command(self._repository, git.program(self._environ))
+            self._repository.prepare(self._files)
+            child = start([*begin, "rev-parse", "--verify", "--quiet", "HEAD"], self._child_environ)
+            finish([child], self.seconds)
+            if child.timed_out:
+                raise self._failure(child)
+            head = child.stdout.decode().strip() or "0" * len(previous)
+            if head not in (commit, previous):
+                return False
+            if head != commit:
+                self._run([*begin, "update-ref", "HEAD", commit, previous], b"", end)
+            reset = ["reset", "--quiet", "--pathspec-from-file=-", "--pathspec-file-nul", commit]
+            self._run([*begin, *reset], _lines(self._paths), end)
+        finally:
+            os.umask(umask)
+        self.cancel()
+        return True
+
     def close(self) -> None:
         """Collect the question to git, if nothing was committed."""
         if self._settings is not None:
             self._settings.kill()
+
+    def settings(self) -> "Mapping[str, str]":
+        """Tell what git is configured to: names in lower case. Empty where git could not be asked."""
+        self.begin()
+        try:
+            return self._read_settings()
+        except PasshelperError:
+            return {}
 
     def has_pending(self) -> bool:
         """Tell whether an earlier change waits for its commit."""
@@ -126,9 +206,9 @@ class Committer:
         self._repository.prepare(self._files)
         settings = self._read_settings()
         if _is_on(settings, "passhelper.neutralcommits"):
-            subject = "Update credential"
+            subject = "Update credential" + "".join(subject.partition("\n")[1:])
         begin = git.command(self._repository, self._program, hooks=_is_on(settings, "passhelper.hooks"))
-        end = time.monotonic() + TIMEOUT
+        end = time.monotonic() + self.seconds
         if self._has_new:  # commit --only takes what git knows, changed or gone, without this
             self._add(begin, paths, end)
         commit = ["commit", "--quiet", "--no-status", "--only", "--message", subject]
@@ -143,7 +223,8 @@ class Committer:
         """Commit; where git has a reason not to that can be removed, remove it and try again."""
         while True:
             try:
-                return self._run([*begin, *identity, *commit], _lines(paths), end)
+                self._run([*begin, *identity, *commit], _lines(paths), end)
+                return
             except _NoIdentityError:
                 if identity == _IDENTITY:
                     raise
@@ -156,7 +237,7 @@ class Committer:
                 # A path that git never knew and that is gone again, or one that was committed meanwhile.
                 changed = self._changed(begin, paths, end)
                 if not changed:
-                    return None
+                    return
                 if len(changed) == len(paths):
                     raise
                 paths = changed
@@ -186,15 +267,10 @@ class Committer:
         child = self._settings
         if child is None:
             return {}
-        finish([child], TIMEOUT)
+        finish([child], self.seconds)
         if child.returncode != 0:
             raise self._failure(child)
-        pairs = child.stdout.decode(errors="replace").split("\0")
-        found = {}
-        for pair in pairs:
-            name, separator, value = pair.partition("\n")
-            found[name.lower()] = value if separator else "true"
-        return found
+        return git.parse_settings(child.stdout.decode(errors="replace"))
 
     def _signing(self, settings: "dict[str, str]", commit: "list[str]") -> "list[str]":
         """Sign where the user's settings say so, with a gpg that fails instead of asking nobody."""
@@ -210,19 +286,20 @@ class Committer:
         signer = settings.get("gpg.openpgp.program") or settings.get("gpg.program") or "gpg"
         script = f'#!/bin/sh\nexec {quoted(signer)} --pinentry-mode error "$@"\n'
         path = os.path.join(self._repository.state, _SIGNER)
-        self._files.make_directory(self._repository.state)
-        self._files.replace(path, script.encode(), self._repository.state)
-        os.chmod(path, 0o700)
+        if not _is_script(path, script):
+            self._files.make_directory(self._repository.state)
+            self._files.replace(path, script.encode(), self._repository.state)
+            os.chmod(path, 0o700)
         return ["-c", f"gpg.program={path}", "-c", f"gpg.openpgp.program={path}"]
 
-    def _run(self, argv: "list[str]", stdin: bytes, end: float) -> None:
-        """Run git; again and again while somebody else holds the index or a ref."""
+    def _run(self, argv: "list[str]", stdin: bytes, end: float) -> bytes:
+        """Run git; again and again while somebody else holds the index or a ref. Gives what it printed."""
         pause = 0.02
         while True:
             child = start(argv, self._child_environ, stdin=stdin)
             finish([child], max(end - time.monotonic(), 0.001))
             if child.returncode == 0:
-                return
+                return bytes(child.stdout)
             lock = "" if child.timed_out else self._lock_in_the_way(child)
             if not lock or time.monotonic() + pause >= end:
                 raise self._failure(child)
@@ -235,7 +312,7 @@ class Committer:
         text = child.stderr.decode(errors="replace")
         root = self._repository.root
         if child.timed_out:
-            return GitError(f"git did not finish within {TIMEOUT:g} s in {root}")
+            return GitError(f"git did not finish within {self.seconds:g} s in {root}")
         if "dubious ownership" in text:
             return GitError(
                 f"git refuses the store: it belongs to uid {os.stat(root).st_uid}",
@@ -299,13 +376,22 @@ class _NoIdentityError(GitError):
     """git has no name to commit with; passhelper then commits under its own."""
 
 
+def _is_script(path: str, text: str) -> bool:
+    """Tell whether a file is this script already, so that another process that runs it is not disturbed."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read() == text and os.access(path, os.X_OK)
+    except (OSError, ValueError):
+        return False
+
+
 def _lines(paths: "list[str]") -> bytes:
     """Write paths for git's ``-z``, and for ours."""
     return "".join(f"{path}\0" for path in paths).encode(errors="surrogateescape")
 
 
 def _is_on(settings: "Mapping[str, str]", name: str) -> bool:
-    return settings.get(name, "").lower() in _TRUE
+    return settings.get(name, "").lower() in git.TRUE
 
 
 def quoted(word: str) -> str:

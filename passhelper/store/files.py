@@ -13,8 +13,9 @@ from passhelper.errors import ConfigurationError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+_MANY = 16  # files, from which on it is faster to force the whole file system to the disk
 TEMPORARY = ".passhelper-"  # not ending in .gpg: other readers of the store skip such files
 
 
@@ -90,6 +91,35 @@ class Files:
         if durable:
             sync_directory(os.path.dirname(path))
 
+    def replace_many(self, contents: "Sequence[tuple[str, bytes]]", temporary_folder: str) -> None:
+        """Write many files, each in one step; the caller holds the store's lock.
+
+        All are forced to the disk at once before the first takes its place, and their directories at once after the
+        last: a thousand times apart takes ten times as long.
+
+        Args:
+            contents: where each file goes, and what it will hold; missing directories are made.
+            temporary_folder: where the temporary files go first.
+        """
+        if len(contents) < _MANY:
+            for path, data in contents:
+                self.make_directory(os.path.dirname(path))
+                self.replace(path, data, temporary_folder)
+            return
+        begin = os.path.join(temporary_folder, f"{TEMPORARY}{os.getpid()}-")
+        for number, (_, data) in enumerate(contents):
+            self._write(f"{begin}{number}", data, durable=False)
+        sync_file_system(temporary_folder)
+        for number, (path, data) in enumerate(contents):
+            self.make_directory(os.path.dirname(path))
+            try:
+                os.replace(f"{begin}{number}", path)
+            except OSError as error:
+                if error.errno != errno.EXDEV:
+                    raise
+                self.replace(path, data, temporary_folder)
+        sync_file_system(os.path.dirname(contents[0][0]))
+
     def _write(self, path: str, data: bytes, *, durable: bool) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
         _remove(path)
@@ -149,6 +179,25 @@ def sync_directory(path: str) -> None:
         os.fsync(descriptor)
     except OSError:
         pass
+    finally:
+        os.close(descriptor)
+
+
+def sync_file_system(folder: str) -> None:
+    """Force all that was written to a directory's file system to the disk, where the system can."""
+    try:
+        import ctypes  # noqa: PLC0415 - only for a change of many files
+
+        syncfs = ctypes.CDLL(None, use_errno=True).syncfs
+    except (ImportError, AttributeError, OSError, TypeError):
+        if hasattr(os, "sync"):  # not on Windows; not only this file system
+            os.sync()
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        if syncfs(descriptor) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), folder)
     finally:
         os.close(descriptor)
 

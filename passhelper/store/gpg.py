@@ -25,6 +25,7 @@ PASSPHRASE_VARIABLES = ("PASSHELPER_PASSPHRASE_FILE", "PASSHELPER_PASSPHRASE_FD"
 _COMMON = ("--batch", "--yes", "--no-greeting", "--no-auto-key-locate", "--no-auto-key-retrieve",
            "--disable-dirmngr", "--no-auto-check-trustdb")  # fmt: skip
 _NO_PROMPT = ("--pinentry-mode", "error")
+_BESIDE = ("--lock-never", "--no-random-seed-file")  # or they wait for each other at every key and every seed
 _ENCRYPT = ("--quiet", "--compress-algo=none", "--no-encrypt-to", "--no-armor", "--no-textmode")
 
 # libgpg-error: the codes (low 16 bits) with which gpg says that a key is locked.
@@ -225,7 +226,9 @@ class Gpg:
 
     # Encryption
 
-    def start_encrypt(self, data: bytes, recipients: "Sequence[str]", name: str, *, trusted: bool) -> Child:
+    def start_encrypt(
+        self, data: bytes, recipients: "Sequence[str]", name: str, *, trusted: bool, beside: bool = False
+    ) -> Child:
         """Start encrypting to all recipients; :meth:`ciphertext` reads the result.
 
         Args:
@@ -234,8 +237,10 @@ class Gpg:
             name: the file name to keep inside the ciphertext.
             trusted: whether every recipient is named by a full fingerprint, which is a statement
                 of trust of its own; gpg's ``--trust-model`` holds for the whole call.
+            beside: whether many such children run side by side.
         """
-        argv: list[str | int] = [self.program, *_COMMON, *_ENCRYPT, "--status-fd", STATUS, "--set-filename", name]
+        options = (*_COMMON, *_ENCRYPT, *(_BESIDE if beside else ()))
+        argv: list[str | int] = [self.program, *options, "--status-fd", STATUS, "--set-filename", name]
         if trusted:
             argv += ["--trust-model", "always"]
         argv += self.options()

@@ -55,7 +55,12 @@ class PassHelper(Helper):
         """Decrypt the credential of a server, or of an equivalent name; see :class:`~passhelper.Helper`."""
         store = self.pass_store
         try:
-            found = self._read(store, server)
+            try:
+                found = self._read(store, server)
+            except CredentialsNotFoundError:
+                if not self._pulled(store):
+                    raise
+                found = self._read(store, server)
             if found is None:
                 # A writer replaced the file between our two looks: look once more between two writers.
                 with store.lock(store.repository(""), shared=True):
@@ -65,6 +70,29 @@ class PassHelper(Helper):
         if found is None:
             raise CredentialsNotFoundError
         return found
+
+    def _pulled(self, store: PassStore) -> bool:
+        """Fetch what others have stored, in a clone that does so by itself; most do not, and load nothing for it."""
+        if not self._may_pull(store):
+            return False
+        from passhelper.store import remote  # noqa: PLC0415 - only with automatic sync
+
+        return remote.pull(store)
+
+    def _may_pull(self, store: PassStore) -> bool:
+        wanted = self._environ.get("PASSHELPER_SYNC", "")
+        if wanted:
+            return "pull" in wanted
+        for folder in (store.folder, store.root):
+            try:
+                with open(os.path.join(folder, ".git", "config"), "rb") as file:
+                    text = file.read().lower()
+            except FileNotFoundError:
+                continue
+            except NotADirectoryError:  # a linked work tree
+                return True
+            return b"passhelper" in text and b"pull" in text
+        return False
 
     def _read(self, store: PassStore, server: str) -> "Credentials | None":
         """Read a credential; None if its file vanished while it was read.
@@ -108,10 +136,20 @@ class PassHelper(Helper):
             raise _converted(error, "write", store) from error
 
     def list(self) -> dict[str, str]:
-        """Name all servers from the store's directories alone; see :class:`~passhelper.Helper`."""
+        """Name all servers without decrypting any; see :class:`~passhelper.Helper`.
+
+        Those that this machine certainly cannot read are left out, where that is known.
+        """
         store = self.pass_store
         try:
-            return {entry.server: entry.username for entry in store.walk()}
+            entries = store.walk()
+            if entries:
+                from passhelper.store import rights  # noqa: PLC0415 - the other verbs need it not
+
+                known = rights.load(self._environ)
+                if known is not None:
+                    entries = [entry for entry in entries if not known.hides(entry.path)]
+            return {entry.server: entry.username for entry in entries}
         except OSError as error:
             raise _converted(error, "read", store) from error
 

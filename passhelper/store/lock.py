@@ -15,6 +15,7 @@ from passhelper.errors import StoreBusyError, StoreError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
 TIMEOUT = 10.0  # seconds that a writer waits for another
@@ -29,25 +30,30 @@ class StoreLock:
         fallback: a path for the lock file where directories cannot be locked.
         shared: for a reader that met a vanished file and wants to look again between two writers.
         timeout: seconds to wait.
+        settle: what whoever has taken the lock does first.
     """
 
-    def __init__(self, root: str, fallback: str, *, shared: bool = False, timeout: float = TIMEOUT) -> None:
+    def __init__(
+        self,
+        root: str,
+        fallback: str,
+        *,
+        shared: bool = False,
+        timeout: float = TIMEOUT,
+        settle: "Callable[[], None] | None" = None,
+    ) -> None:
         self._root = root
         self._fallback = fallback
         self._shared = shared
         self._timeout = timeout
+        self._settle = settle
         self._descriptor = -1
 
     def __enter__(self) -> "StoreLock":
         try:
-            if sys.platform != "win32":
-                self._descriptor = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY)
-                if self._acquire():
-                    return self
-                os.close(self._descriptor)
-            self._descriptor = self._open_file()
-            if not self._acquire():
-                raise StoreError(f"the file system cannot lock {self._fallback}")
+            self._take()
+            if self._settle is not None:
+                self._settle()
         except BaseException:
             self._release()
             raise
@@ -60,6 +66,16 @@ class StoreLock:
         traceback: "TracebackType | None",
     ) -> None:
         self._release()
+
+    def _take(self) -> None:
+        if sys.platform != "win32":
+            self._descriptor = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY)
+            if self._acquire():
+                return
+            os.close(self._descriptor)
+        self._descriptor = self._open_file()
+        if not self._acquire():
+            raise StoreError(f"the file system cannot lock {self._fallback}")
 
     def _release(self) -> None:
         if self._descriptor >= 0:

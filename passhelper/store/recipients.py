@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 FILE = ".gpg-id"
 MAX_FILE = 1 << 20  # bytes; some 20,000 recipients
+MAX_SERIAL = 18  # digits; seconds since 1970 would need ten
 _HEX = frozenset("0123456789ABCDEF")
 
 
@@ -132,28 +133,60 @@ def find(root: str, directory: str, environ: "Mapping[str, str]") -> Recipients:
     raise StoreNotInitializedError(f"password store not initialised at {root}", "run: passhelper setup")
 
 
-def verify_signature(root: str, recipients: Recipients, gpg: "Gpg") -> None:
-    """Demand a good signature of the file by a key in ``PASSWORD_STORE_SIGNING_KEY``, if that is set.
+def header(text: bytes) -> "tuple[str, int] | None":
+    """Read which file a signed ``.gpg-id`` says it is, and how new: its first line is ``# passhelper PATH SERIAL``.
+
+    A signature says who, not where or when: without this line an older signed file could be put back,
+    and one directory's copied into another.
+    """
+    words = text.partition(b"\n")[0].decode(errors="replace").rstrip("\r").split(" ")
+    if words[:2] != ["#", "passhelper"] or len(words) != 4:
+        return None
+    path, serial = words[2:]
+    return (path, int(serial)) if serial.isascii() and serial.isdigit() and len(serial) <= MAX_SERIAL else None
+
+
+def signing_keys(environ: "Mapping[str, str]") -> "set[str]":
+    """Read ``PASSWORD_STORE_SIGNING_KEY``: the full fingerprints that may sign a ``.gpg-id``."""
+    return {normalize(key) for key in environ.get("PASSWORD_STORE_SIGNING_KEY", "").split()}
+
+
+def is_signed(signature: str, text: bytes, gpg: "Gpg") -> bool:
+    """Tell whether a key in ``PASSWORD_STORE_SIGNING_KEY`` has signed a text.
 
     As in pass(1), the signing key or its primary key must be one of the full fingerprints there.
+
+    Args:
+        signature: the file with the detached signature.
+        text: what it has to cover.
+        gpg: what checks it, and the environment that names the keys.
+    """
+    from passhelper.store.gpg import status_lines  # noqa: PLC0415 - loaded with the caller's gpg
+
+    allowed = signing_keys(gpg.environ)
+    found = False
+    for line in status_lines(gpg.ask("--verify", "--", signature, "-", stdin=text)):
+        if line[0] in ("REVKEYSIG", "EXPSIG"):  # gpg calls these valid, too
+            return False
+        found = found or (line[0] == "VALIDSIG" and not allowed.isdisjoint((line[1], line[-1])))
+    return found
+
+
+def verify_signature(root: str, recipients: Recipients, gpg: "Gpg") -> None:
+    """Demand a good signature of the file by a key in ``PASSWORD_STORE_SIGNING_KEY``, if that is set.
 
     Raises:
         TrustError: the signature is missing, bad, or by somebody else.
     """
-    allowed = {normalize(key) for key in gpg.environ.get("PASSWORD_STORE_SIGNING_KEY", "").split()}
-    if not allowed or not recipients.path:
+    if not recipients.path or not signing_keys(gpg.environ):
         return
     path = os.path.join(root, recipients.path)
     if read_file(root, recipients.path + ".sig") is None:
         raise TrustError(
             f"{path} has no signature", f"run: gpg --detach-sign {path}, or unset PASSWORD_STORE_SIGNING_KEY"
         )
-    child = gpg.ask("--verify", "--", f"{path}.sig", "-", stdin=recipients.text)
-    from passhelper.store.gpg import status_lines  # noqa: PLC0415 - loaded with the caller's gpg
-
-    for line in status_lines(child):
-        if line[0] == "VALIDSIG" and allowed & {line[1], line[-1]}:
-            return
+    if is_signed(path + ".sig", recipients.text, gpg):
+        return
     raise TrustError(
         f"the signature of {path} is not by a key in PASSWORD_STORE_SIGNING_KEY",
         "find out who changed it, then sign it again",

@@ -26,13 +26,16 @@ _SAFE = (
     "maintenance.auto=false",
 )
 
-# git rev-parse --local-env-vars, and GIT_NAMESPACE: variables that aim git at another repository.
+TRUE = ("true", "yes", "on", "1")
+
+# git rev-parse --local-env-vars, GIT_NAMESPACE, and GIT_QUARANTINE_PATH, which a server's hook has and which forbids
+# every commit: variables that aim git at another repository.
 # GIT_CONFIG_COUNT and its pairs stay, CI systems pass credentials for the remote in them.
 _AIMED_ELSEWHERE = (
     "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_COMMON_DIR", "GIT_CONFIG", "GIT_CONFIG_PARAMETERS", "GIT_DIR",
     "GIT_GRAFT_FILE", "GIT_IMPLICIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_INTERNAL_SUPER_PREFIX", "GIT_NAMESPACE",
-    "GIT_NO_REPLACE_OBJECTS", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX", "GIT_REPLACE_REF_BASE", "GIT_SHALLOW_FILE",
-    "GIT_WORK_TREE",
+    "GIT_NO_REPLACE_OBJECTS", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX", "GIT_QUARANTINE_PATH", "GIT_REPLACE_REF_BASE",
+    "GIT_SHALLOW_FILE", "GIT_WORK_TREE",
 )  # fmt: skip
 
 
@@ -44,6 +47,9 @@ class Repository:
         git_dir: its ``.git`` directory.
         state: where passhelper keeps what is not to be committed: ``<git dir>/passhelper``.
         pending: the file there that lists what is still to be committed.
+        journal: the file there that describes a change of many files while it lasts.
+        unpushed: the file there that says that an automatic push is still to be done.
+        synced: the file there that says when a sync last went well, in seconds since 1970.
     """
 
     def __init__(self, root: str, git_dir: str) -> None:
@@ -51,6 +57,9 @@ class Repository:
         self.git_dir = git_dir
         self.state = os.path.join(git_dir, "passhelper")
         self.pending = os.path.join(self.state, "pending")
+        self.journal = os.path.join(self.state, "journal")
+        self.unpushed = os.path.join(self.state, "unpushed")
+        self.synced = os.path.join(self.state, "synced")
 
     def prepare(self, files: Files) -> None:
         """Make sure that no attribute of the tree has a say over what git stores; under the lock."""
@@ -143,3 +152,12 @@ def command(repository: Repository, git: str, *, hooks: bool = False) -> "list[s
     for setting in (*_SAFE, *(() if hooks else ("core.hooksPath=/dev/null",))):
         argv += ["-c", setting]
     return argv
+
+
+def parse_settings(listing: str) -> "dict[str, str]":
+    """Read ``git config --null --list``: names in lower case, the last value of each."""
+    found = {}
+    for pair in listing.split("\0"):
+        name, separator, value = pair.partition("\n")
+        found[name.lower()] = value if separator else "true"
+    return found

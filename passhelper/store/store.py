@@ -15,6 +15,7 @@ from passhelper.store.gpg import Gpg
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import Any
 
     from passhelper.store.files import Files
     from passhelper.store.gpg import Plaintext
@@ -208,6 +209,15 @@ class PassStore:
 
     def open(self, entry: Entry) -> int:
         """Open an entry's file, refusing all that gpg must not see."""
+        return self._open(entry)[0]
+
+    def key_ids(self, entry: Entry) -> "list[str]":
+        """Read which keys an entry is encrypted to; raises as :meth:`open` does."""
+        descriptor, found = self._open(entry)
+        os.close(descriptor)
+        return found
+
+    def _open(self, entry: Entry) -> "tuple[int, list[str]]":
         from passhelper.store import packets  # noqa: PLC0415 - list and a miss open nothing
 
         flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
@@ -219,7 +229,7 @@ class PassStore:
             if facts.st_size > MAX_ENTRY:
                 raise EntryError(f"{self._label(entry)} is larger than {MAX_ENTRY} bytes", "remove it")
             try:
-                packets.key_ids(os.read(descriptor, packets.MAX_HEADERS))
+                found = packets.key_ids(os.read(descriptor, min(facts.st_size, packets.MAX_HEADERS)))
             except packets.PacketError as error:
                 raise EntryError(
                     f"{self._label(entry)} is no entry: {error}",
@@ -229,7 +239,7 @@ class PassStore:
         except BaseException:
             os.close(descriptor)
             raise
-        return descriptor
+        return descriptor, found
 
     def _check_binding(self, entry: Entry, plaintext: "Plaintext", place: str) -> None:
         if plaintext.name.startswith(BINDING):
@@ -252,16 +262,35 @@ class PassStore:
 
     # Writing: see write.py
 
-    def lock(self, repository: "Repository | None", *, shared: bool = False) -> "StoreLock":
-        """Prepare the store's lock."""
-        from passhelper.store.lock import StoreLock  # noqa: PLC0415 - readers take none
+    def lock(
+        self, repository: "Repository | None", *, shared: bool = False, timeout: "float | None" = None
+    ) -> "StoreLock":
+        """Prepare the store's lock; who takes it to write first finishes what a killed writer has begun."""
+        from passhelper.store.lock import TIMEOUT, StoreLock  # noqa: PLC0415 - readers take none
 
         if repository is not None:
             fallback = os.path.join(repository.state, "lock")
         else:
             home = home_directory(self.environ)
             fallback = os.path.join(home, ".cache", "passhelper", f"{digest(os.fsencode(self.root))[:32]}.lock")
-        return StoreLock(self.root, fallback, shared=shared)
+        return StoreLock(
+            self.root,
+            fallback,
+            shared=shared,
+            timeout=TIMEOUT if timeout is None else timeout,
+            settle=None if shared else lambda: self._settle(repository),
+        )
+
+    def journal(self, repository: "Repository | None") -> str:
+        """Give the place of the journal of a change of many files."""
+        return os.path.join(self.folder, ".passhelper.journal") if repository is None else repository.journal
+
+    def _settle(self, repository: "Repository | None") -> None:
+        """Finish a change of many files whose writer was killed; under the lock."""
+        if os.path.exists(self.journal(repository)):
+            from passhelper.store import journal  # noqa: PLC0415 - after a kill only
+
+            journal.finish(self, repository)
 
     def files(self) -> "Files":
         """Prepare writes with the store's modes."""
@@ -321,15 +350,21 @@ def binding(server: str, username: str) -> str:
     return BINDING + digest(f"{server}\0{username}".encode())
 
 
+_sha256: "Callable[[bytes], Any] | None" = None
+
+
 def digest(data: bytes) -> str:
     """Give the SHA-256 of some bytes in hex, without loading OpenSSL, which ``hashlib`` does."""
-    # CPython's own implementation: _sha2 since 3.12, _sha256 before; either costs 3 ms less than hashlib.
-    try:
-        from _sha2 import sha256  # noqa: PLC0415
-    except ImportError:
+    global _sha256  # noqa: PLW0603 - on some Pythons one of the imports fails, which takes as long as many digests
+    if _sha256 is None:
+        # CPython's own implementation: _sha2 since 3.12, _sha256 before; either costs 3 ms less than hashlib.
         try:
-            from _sha256 import sha256  # noqa: PLC0415
-        except ImportError:  # pragma: no cover - a build without them
-            from hashlib import sha256  # noqa: PLC0415
-    value: str = sha256(data).hexdigest()
+            from _sha2 import sha256  # noqa: PLC0415
+        except ImportError:
+            try:
+                from _sha256 import sha256  # noqa: PLC0415
+            except ImportError:  # pragma: no cover - a build without them
+                from hashlib import sha256  # noqa: PLC0415
+        _sha256 = sha256
+    value: str = _sha256(data).hexdigest()
     return value

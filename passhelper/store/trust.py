@@ -1,12 +1,15 @@
-"""Which recipients this machine has accepted, so that a push to the shared store cannot add one.
+"""What this machine has accepted, so that a push to the shared store cannot add a reader.
 
 Whoever can push to the git remote can edit ``.gpg-id``; the next ``store`` on any machine would then
-encrypt to the new key. So a git store keeps, outside the work tree, the key lists that were accepted
-here: ``<git dir>/passhelper/trust.json``::
+encrypt to the new key. So a git store keeps, outside the work tree, what was accepted here:
+``<git dir>/passhelper/trust.json``::
 
-    {"version":1,"recipients":{"docker-credential-helpers/.gpg-id":["<fingerprint>", ...]}}
+    {"version":1,"recipients":{"docker-credential-helpers/.gpg-id":["<fingerprint>", ...]},
+     "commit":"<id>","serials":{"docker-credential-helpers/.gpg-id":7},"offer":"<id>"}
 
-A store without git has no pins: nobody but its owner changes it.
+``commit`` is the newest commit of the remote that was accepted, ``serials`` the highest serial of each
+signed file, ``offer`` a commit that the user has accepted before it was merged. Only ``recipients`` is always
+there. A store without git has no pins: nobody but its owner changes it.
 """
 
 import os
@@ -19,29 +22,81 @@ from passhelper.store.layout import FOLDER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from passhelper.store.gpg import Gpg
     from passhelper.store.recipients import Recipients
 
 FILE = "trust.json"
 VERSION = 1
+_HEX = frozenset("0123456789abcdef")
 
 Pins = dict[str, list[str]]
 """The accepted keys of every ``.gpg-id``, by its path in the store."""
 
 
+class DamagedError(StoreError):
+    """The file cannot be read as what it should be; what was accepted has to be accepted again."""
+
+
+class Trust:
+    """What was accepted.
+
+    Attributes:
+        pins: the keys of every ``.gpg-id``.
+        commit: the newest commit of the remote; empty if none was seen yet.
+        serials: the highest serial of every signed ``.gpg-id``.
+        offer: a commit not merged yet whose recipients the user has accepted; empty if there is none.
+    """
+
+    __slots__ = ("commit", "offer", "pins", "serials")
+
+    def __init__(
+        self, pins: Pins, commit: str = "", serials: "Mapping[str, int] | None" = None, offer: str = ""
+    ) -> None:
+        self.pins = pins
+        self.commit = commit
+        self.serials = dict(serials or {})
+        self.offer = offer
+
+
+class Accepted:
+    """What a check has accepted, to be written down together with the change that it allowed.
+
+    Attributes:
+        pins: the keys of some files; None for a file that is gone.
+        serials: of those that were accepted for their signature.
+        is_first: whether the store was never pinned before.
+    """
+
+    __slots__ = ("is_first", "pins", "serials")
+
+    def __init__(
+        self, pins: "Mapping[str, list[str] | None]", serials: "Mapping[str, int]", *, is_first: bool = False
+    ) -> None:
+        self.pins = dict(pins)
+        self.serials = dict(serials)
+        self.is_first = is_first
+
+
 def load(state: str) -> "Pins | None":
-    """Read the pins of a store.
+    """Read the pins of a store; None when it was never pinned. Raises as :func:`load_all` does."""
+    trust = load_all(state)
+    return None if trust is None else trust.pins
+
+
+def load_all(state: str) -> "Trust | None":
+    """Read what was accepted.
 
     Args:
         state: the directory ``<git dir>/passhelper``.
 
     Returns:
-        the pins; None when the store was never pinned.
+        None when the store was never pinned.
 
     Raises:
-        StoreError: the file is damaged.
+        DamagedError: the file is damaged.
+        StoreError: a newer passhelper wrote it.
     """
     path = os.path.join(state, FILE)
     try:
@@ -51,24 +106,89 @@ def load(state: str) -> "Pins | None":
         return None
     except ValueError as error:
         raise _damaged(path, str(error)) from None
-    pins = document.get("recipients") if isinstance(document, dict) else None
-    if not isinstance(document, dict) or document.get("version") != VERSION or not isinstance(pins, dict):
+    version = document.get("version") if isinstance(document, dict) else None
+    if type(version) is int and version > VERSION:
+        raise StoreError(f"{path} was written by a newer passhelper (format {version})", "upgrade passhelper")
+    trust = _read(document) if isinstance(document, dict) and type(version) is int else None
+    if trust is None or version != VERSION:
         raise _damaged(path, "unknown format")
-    for keys in pins.values():
-        if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
-            raise _damaged(path, "unknown format")
-    return pins
+    return trust
 
 
-def _damaged(path: str, why: str) -> StoreError:
-    return StoreError(f"{path} is damaged: {why}", "run: passhelper recipients accept")
+def _read(document: "dict[object, object]") -> "Trust | None":
+    """Read the parts of the document; None if one is not what it should be."""
+    pins, serials = document.get("recipients"), document.get("serials", {})
+    commit, offer = document.get("commit", ""), document.get("offer", "")
+    if (
+        isinstance(pins, dict)
+        and all(isinstance(keys, list) and all(isinstance(key, str) for key in keys) for keys in pins.values())
+        and isinstance(serials, dict)
+        and all(type(serial) is int for serial in serials.values())
+        and isinstance(commit, str)
+        and isinstance(offer, str)
+        and _HEX.issuperset(commit + offer)
+    ):
+        return Trust(pins, commit, serials, offer)
+    return None
+
+
+def _damaged(path: str, why: str) -> DamagedError:
+    return DamagedError(f"{path} is damaged: {why}", "run: passhelper recipients accept")
 
 
 def save(state: str, pins: Pins, files: Files) -> None:
-    """Write the pins; the caller holds the store's lock."""
+    """Write all pins and keep the rest; the caller holds the store's lock.
+
+    Raises:
+        StoreError: a newer passhelper wrote the file. A damaged one is written anew.
+    """
+    try:
+        trust = load_all(state) or Trust({})
+    except DamagedError:
+        trust = Trust({})
+    trust.pins = pins
+    save_all(state, trust, files)
+
+
+def save_all(state: str, trust: Trust, files: Files) -> None:
+    """Write everything that was accepted; the caller holds the store's lock, and read it under the same lock."""
     files.make_directory(state)
-    document = {"version": VERSION, "recipients": {path: pins[path] for path in sorted(pins)}}
-    files.replace(os.path.join(state, FILE), render(document).encode() + b"\n", state)
+    files.replace(os.path.join(state, FILE), text(trust), state)
+
+
+def text(trust: Trust) -> bytes:
+    """Write everything that was accepted as the content of the file."""
+    document: dict[str, object] = {
+        "version": VERSION,
+        "recipients": {path: trust.pins[path] for path in sorted(trust.pins)},
+    }
+    if trust.commit:
+        document["commit"] = trust.commit
+    if trust.serials:
+        document["serials"] = {path: trust.serials[path] for path in sorted(trust.serials)}
+    if trust.offer:
+        document["offer"] = trust.offer
+    return render(document).encode() + b"\n"
+
+
+def write_down(state: str, accepted: Accepted, files: Files) -> None:
+    """Add to what was accepted; the caller holds the store's lock.
+
+    Only what the check was about is changed: another process may have accepted something else since.
+    """
+    trust = load_all(state)
+    if trust is None:
+        trust = Trust({})
+    elif accepted.is_first:
+        return
+    for path, keys in accepted.pins.items():
+        if keys is None:
+            trust.pins.pop(path, None)
+        else:
+            trust.pins[path] = keys
+    for path, serial in accepted.serials.items():
+        trust.serials[path] = max(serial, trust.serials.get(path, 0))
+    save_all(state, trust, files)
 
 
 def current(root: str) -> Pins:
@@ -88,12 +208,17 @@ def current(root: str) -> Pins:
     for path in paths:
         text = recipients_module.read_file(root, path)
         if text is not None:
-            pins[path] = _keys(text, os.path.join(root, path))
+            pins[path] = keys_of(text, os.path.join(root, path))
     return pins
 
 
-def _keys(text: bytes, label: str) -> "list[str]":
-    return sorted(recipients_module.normalize(key) for key in recipients_module.parse(text, label))
+def keys_of(text: bytes, label: str) -> "list[str]":
+    """Read the keys of a ``.gpg-id`` as they are pinned: in one spelling, sorted, each once.
+
+    Raises:
+        StoreError: a line cannot be a key.
+    """
+    return sorted({recipients_module.normalize(key) for key in recipients_module.parse(text, label)})
 
 
 def differences(root: str, directory: str, pins: Pins) -> "dict[str, tuple[list[str], list[str]]]":
@@ -108,7 +233,7 @@ def differences(root: str, directory: str, pins: Pins) -> "dict[str, tuple[list[
     changed: dict[str, tuple[list[str], list[str]]] = {}
     for path in recipients_module.candidates(directory):
         text = recipients_module.read_file(root, path)
-        here = _keys(text, os.path.join(root, path)) if text is not None else []
+        here = keys_of(text, os.path.join(root, path)) if text is not None else []
         pinned = pins.get(path, [])
         if here != pinned:
             changed[path] = ([key for key in here if key not in pinned], [key for key in pinned if key not in here])
@@ -117,38 +242,64 @@ def differences(root: str, directory: str, pins: Pins) -> "dict[str, tuple[list[
     return changed
 
 
-def check(root: str, directory: str, found: "Recipients", pins: Pins, gpg: "Gpg") -> "Pins | None":
+def first(root: str, found: "Recipients", gpg: "Gpg") -> Accepted:
+    """Accept a store as it is found, which was never pinned.
+
+    Args:
+        root: the store.
+        found: recipients whose signature, where one is demanded, was verified.
+        gpg: for its environment.
+    """
+    serial = newer_serial(found, {}, gpg.environ)
+    return Accepted(current(root), {found.path: serial} if serial else {}, is_first=True)
+
+
+def check(root: str, directory: str, found: "Recipients", trust: Trust, gpg: "Gpg") -> "Accepted | None":
     """Refuse recipients that differ from the accepted ones.
 
     Args:
         root: the store.
         directory: the server directory that is written to.
-        found: the recipients that would be encrypted to.
-        pins: what was accepted.
+        found: the recipients that would be encrypted to; their signature, where one is demanded, was
+            verified.
+        trust: what was accepted.
         gpg: for the names of keys in the message, and for its environment:
             ``PASSHELPER_ACCEPT_RECIPIENTS`` names the complete set of keys that may be accepted unasked.
 
     Returns:
-        new pins when the environment accepts the change, None when nothing changed.
+        what to write down when the environment or a signature accepts the change, None when nothing changed.
 
     Raises:
         TrustError: the recipients changed.
     """
     if not found.path:  # PASSWORD_STORE_KEY: the user's own word
         return None
-    changed = differences(root, directory, pins)
+    changed = differences(root, directory, trust.pins)
     if not changed:
         return None
+    serial = newer_serial(found, trust.serials, gpg.environ) if found.path in changed else 0
     allowed = accepted_by_environment(gpg.environ.get("PASSHELPER_ACCEPT_RECIPIENTS", ""))
-    if allowed and allowed.issuperset(recipients_module.normalize(key) for key in found.keys):
-        renewed = dict(pins)
+    # The signature of a file says nothing about another one that is gone.
+    if (serial and len(changed) == 1) or allowed.issuperset(map(recipients_module.normalize, found.keys)):
+        pins: dict[str, list[str] | None] = {}
         for path in changed:
-            renewed.pop(path, None)
             text = recipients_module.read_file(root, path)
-            if text is not None:
-                renewed[path] = _keys(text, path)
-        return renewed
+            pins[path] = None if text is None else keys_of(text, path)
+        return Accepted(pins, {found.path: serial} if serial else {})
     raise TrustError(f"recipients changed: {describe(changed, gpg)}", "run: passhelper recipients accept")
+
+
+def newer_serial(found: "Recipients", serials: "Mapping[str, int]", environ: "Mapping[str, str]") -> int:
+    """Read the serial of a signed file whose signature was verified.
+
+    Returns:
+        0 unless signatures are demanded, the file says that it is this one, and it is newer than accepted.
+    """
+    named = recipients_module.header(found.text)
+    path = found.path.replace(os.sep, "/")
+    if named is None or not recipients_module.signing_keys(environ) or named[0] != path:
+        return 0
+    return named[1] if named[1] > serials.get(found.path, 0) else 0
 
 
 def accepted_by_environment(value: str) -> "set[str]":

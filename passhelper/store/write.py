@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from passhelper.store.files import Files
     from passhelper.store.recipients import Recipients
     from passhelper.store.repository import Repository
-    from passhelper.store.trust import Pins
+    from passhelper.store.trust import Accepted
 
 _TRIES = 3  # encryptions for a store whose recipients keep changing
 
@@ -38,7 +38,9 @@ def write(store: PassStore, server: str, username: str, secret: bytes) -> None:
         StoreError, GpgError, OSError: anything else; the store is as it was.
     """
     store.check_folder()
-    _Writer(store, server, username, secret).write()
+    writer = _Writer(store, server, username, secret)
+    writer.write()
+    share(store, writer.repository, writer.committer)
 
 
 class _Writer:
@@ -53,7 +55,7 @@ class _Writer:
         self.place = binding(server, username)
         self.repository = store.repository(self.directory)
         self.committer: Committer | None = None
-        self.pins: Pins | None = None  # what to pin together with the write, if anything changed
+        self.accepted: Accepted | None = None  # what to pin together with the write, if anything changed
         self.children: list[Child] = []
 
     def write(self) -> None:
@@ -69,7 +71,7 @@ class _Writer:
         store = self.store
         self._refuse_shadowed_recipients()
         for _ in range(_TRIES):
-            found = self._accepted_recipients()
+            found = self._settled_recipients()
             ciphertext = self._encrypt(found)
             if ciphertext is None:  # in a git store: what is there says the same to the same keys
                 self._commit_pending()
@@ -93,6 +95,19 @@ class _Writer:
                     f"move it to {os.path.join(layout.FOLDER, self.directory)}",
                 )
 
+    def _settled_recipients(self) -> "Recipients":
+        """Find the recipients, and not in the middle of a change of many files."""
+        if os.path.exists(self.store.journal(self.repository)):
+            with self.store.lock(self.repository):
+                pass  # it is finished, by whoever makes it or by us
+        try:
+            return self._accepted_recipients()
+        except TrustError:
+            if self.repository is None:
+                raise
+        with self.store.lock(self.repository):  # they may have been about to be pinned
+            return self._accepted_recipients()
+
     def _accepted_recipients(self) -> "Recipients":
         """Find the recipients and make sure that this machine has accepted them."""
         store = self.store
@@ -101,11 +116,11 @@ class _Writer:
         if self.repository is not None and found.path:
             from passhelper.store import trust  # noqa: PLC0415 - only in a git store
 
-            pins = trust.load(self.repository.state)
-            if pins is None:
-                self.pins = trust.current(store.root)
+            known = trust.load_all(self.repository.state)
+            if known is None:
+                self.accepted = trust.first(store.root, found, store.gpg)
             else:
-                self.pins = trust.check(store.root, self.directory, found, pins, store.gpg)
+                self.accepted = trust.check(store.root, self.directory, found, known, store.gpg)
         return found
 
     def _encrypt(self, found: "Recipients") -> "bytes | None":
@@ -176,7 +191,7 @@ class _Writer:
         """Put the new file in place, remove older usernames, commit; under the lock."""
         store, target, repository = self.store, self.target, self.repository
         files = store.files()
-        _sweep(store, repository)
+        sweep(store, repository)
         older = [entry.path for entry in store.all_entries(target.server) if entry.path != target.path]
         made = files.make_directory(store.folder)
         temporary = store.folder
@@ -184,10 +199,10 @@ class _Writer:
             if repository is not None:
                 temporary = repository.state
                 files.make_directory(temporary)
-                if self.pins is not None:
+                if self.accepted is not None:
                     from passhelper.store import trust  # noqa: PLC0415 - only in a git store
 
-                    trust.save(temporary, self.pins, files)
+                    trust.write_down(temporary, self.accepted, files)
             with _Change(files, temporary, self.committer, [target.path, *older]) as change:
                 below = files.make_directory(os.path.dirname(target.path))
                 try:
@@ -211,7 +226,7 @@ class _Writer:
         if self.committer is not None and self.committer.has_pending():
             self.committer.begin()
             with self.store.lock(self.repository):
-                _sweep(self.store, self.repository)
+                sweep(self.store, self.repository)
                 self.committer.plan([])
                 self.committer.commit(f"Store credential for {self.target.server} ({self.target.username})")
 
@@ -252,6 +267,21 @@ class _Change:
             self._committer.cancel()
 
 
+def share(store: PassStore, repository: "Repository | None", committer: "Committer | None") -> None:
+    """Push what was committed, or what could not be pushed before, where the clone pushes by itself.
+
+    The caller has let the lock go; whatever comes of it, the change is made.
+    """
+    if repository is None:
+        return
+    settings = committer.settings() if committer is not None and committer.has_committed else None
+    wanted = settings is not None and (store.environ.get("PASSHELPER_SYNC", "") or settings.get("passhelper.sync", ""))
+    if (wanted and "push" in wanted) or os.path.exists(repository.unpushed):
+        from passhelper.store import remote  # noqa: PLC0415 - only with automatic sync
+
+        remote.push(store, repository, settings)
+
+
 def committer_for(store: PassStore, repository: "Repository | None") -> "Committer | None":
     """Prepare commits to the repository of a store, if it has one."""
     if repository is None:
@@ -278,13 +308,14 @@ def remove(store: PassStore, servers: "list[str]") -> None:
         finally:
             if committer is not None:
                 committer.close()
+        share(store, repository, committer)
 
 
 def _remove_group(
     store: PassStore, group: "list[tuple[str, str]]", repository: "Repository | None", committer: "Committer | None"
 ) -> None:
     """Remove what is in some directories of one repository; under the lock."""
-    _sweep(store, repository)
+    sweep(store, repository)
     paths = [entry.path for server, name in group for entry in store.entries(server, name)]
     if not paths:
         return
@@ -334,7 +365,7 @@ def _remove_files(store: PassStore, paths: "list[str]") -> None:
         sync_directory(place)
 
 
-def _sweep(store: PassStore, repository: "Repository | None") -> None:
+def sweep(store: PassStore, repository: "Repository | None") -> None:
     """Remove what a killed writer left: its temporary files, and directories it made or had emptied."""
     files = store.files()
     left = files.sweep(store.folder)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from passhelper.store.repository import Repository
 
 SECONDS = 60.0  # for one git that talks to nobody
+MAX_ANSWER = 64 << 20  # bytes that one may print; a listing of 100,000 entries has some 20 MB
 
 
 class Git:
@@ -33,13 +34,14 @@ class Git:
     Attributes:
         repo: GitPython's view of it: commits, trees, references, remotes.
         place: where it is.
+        environ: the cleaned environment of its children.
     """
 
     def __init__(self, repo: Repo, place: Repository, program: str, environ: Mapping[str, str], umask: int) -> None:
         self.repo = repo
         self.place = place
         self._begin = repository.command(place, program)
-        self._environ = environ
+        self.environ = environ
         self._umask = umask
 
     def ask(
@@ -49,6 +51,7 @@ class Git:
         seconds: float = SECONDS,
         settings: tuple[str, ...] = (),
         environ: Mapping[str, str] | None = None,
+        group: bool = False,
     ) -> Child:
         """Run one command whose failure is an answer too.
 
@@ -58,11 +61,12 @@ class Git:
             seconds: how long it may take; then it is ended.
             settings: more settings (``name=value``) for this command alone.
             environ: more variables, such as ``GIT_INDEX_FILE``.
+            group: whether what it starts ends with it; for one that talks to somebody.
         """
         command = [*self._begin, *(word for setting in settings for word in ("-c", setting)), *arguments]
         umask = os.umask(self._umask)
         try:
-            child = start(command, {**self._environ, **(environ or {})}, stdin=stdin)
+            child = start(command, {**self.environ, **(environ or {})}, stdin=stdin, limit=MAX_ANSWER, group=group)
             finish([child], seconds)
         finally:
             os.umask(umask)

@@ -1,23 +1,165 @@
-"""When each credential was last changed, from the store's git history."""
+"""The history of the credentials: which commit changed which file, who made it, and when.
+
+Only what git itself knows is read; nothing of a clone runs for it. A commit that re-encrypts entries changes their
+files and not what they say, so it makes no credential younger.
+"""
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from passhelper.errors import GitError
-from passhelper.store import layout, repository
+from passhelper.store import layout, recipients, repository
+from passhelper.store.foreign import KEYS
 from passhelper.team import gitrepo
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from passhelper.store.repository import Repository
     from passhelper.store.store import PassStore
+    from passhelper.team.gitrepo import Git
 
 _SECONDS = 60.0  # for reading the history of all credentials
+_MARK = b"\x01"
+_FORMAT = "%x01%H%x00%ct%x00%an%x00%ae%x00%s%x00"
+_ABSENT = "000000"  # git's mode of a file that is not there
+_REKEYED = ("re-encrypt ", "reencrypt ")  # our own subjects, and those of pass and gopass
+
+
+@dataclass(frozen=True)
+class Change:
+    """What one commit did to one file.
+
+    Attributes:
+        path: below the work tree.
+        before: the id of its content before; empty if it was not there.
+        after: the id of its content after; empty if it is gone.
+    """
+
+    path: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
+class Revision:
+    """One commit.
+
+    Attributes:
+        commit: its id.
+        when: the committer's time, in seconds since 1970.
+        author, email: who made it, as it says.
+        subject: its first line.
+        changes: what it did to the files that were asked for; of a merge, against each of its parents.
+    """
+
+    commit: str
+    when: int
+    author: str
+    email: str
+    subject: str
+    changes: tuple[Change, ...]
+
+    @property
+    def is_rekeying(self) -> bool:
+        """Whether it changes who can read entries and not what they say, as far as a commit shows that."""
+        if self.subject.lower().startswith(_REKEYED):
+            return True
+        if any(os.path.basename(change.path) == recipients.FILE for change in self.changes):
+            return True
+        # A neutral subject: a verb changes one server at a time.
+        entries = [change for change in self.changes if change.path.endswith(layout.SUFFIX)]
+        return len({os.path.dirname(change.path) for change in entries}) > 1 and all(
+            change.before and change.after for change in entries
+        )
+
+
+def revisions(git: Git, *options: str, paths: tuple[str, ...] = ()) -> list[Revision]:
+    """List the commits that changed something of ours, newest first.
+
+    Args:
+        git: the store's repository.
+        options: more of ``git log``, such as ``-m`` for what merges did.
+        paths: only what lies there, below the work tree; credentials, recipients and public keys by default.
+    """
+    wanted = paths or _ours(git.place)
+    text = git.run(
+        "log", "--topo-order", "--raw", "-z", "--no-abbrev", "--no-renames", "--no-ext-diff", "--no-textconv",
+        f"--format={_FORMAT}", *options, "HEAD", "--", *wanted, seconds=_SECONDS,
+    )  # fmt: skip
+    return list(_parse(text.split(b"\0")))
+
+
+def _ours(place: Repository) -> tuple[str, ...]:
+    if os.path.basename(place.root) == layout.FOLDER:
+        return (".",)
+    return (layout.FOLDER, recipients.FILE, KEYS)
+
+
+def _parse(tokens: list[bytes]) -> Iterator[Revision]:
+    """Read the tokens of ``git log -z --raw``: five of a commit, then two of each file."""
+    at = 0
+    fields: list[str] = []
+    changes: list[Change] = []
+    while at < len(tokens):
+        token = tokens[at].lstrip(b"\n")
+        if token.startswith(_MARK):
+            if fields:
+                yield _revision(fields, changes)
+            fields = [part.decode(errors="replace") for part in (token[1:], *tokens[at + 1 : at + 5])]
+            changes = []
+            at += 5
+        elif token.startswith(b":"):
+            before, after, old, new, _ = token[1:].decode().split(" ")
+            path = os.fsdecode(tokens[at + 1])
+            changes.append(Change(path, "" if before == _ABSENT else old, "" if after == _ABSENT else new))
+            at += 2
+        else:
+            at += 1
+    if fields:
+        yield _revision(fields, changes)
+
+
+def _revision(fields: list[str], changes: list[Change]) -> Revision:
+    commit, when, author, email, subject = fields
+    return Revision(commit, int(when), author, email, subject, tuple(changes))
+
+
+def is_shallow(git: Git) -> bool:
+    """Tell whether the oldest commits are missing, so that history says nothing for certain."""
+    return git.run("rev-parse", "--is-shallow-repository").strip() == b"true"
+
+
+def has_commits(git: Git) -> bool:
+    """Tell whether there is any history.
+
+    Raises:
+        GitError: git does not say; the repository may be another user's.
+    """
+    child = git.ask("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
+    if child.stderr:
+        raise gitrepo.failure(git.place.root, "rev-parse", child, gitrepo.SECONDS)
+    return child.returncode == 0
+
+
+def credential(git: Git, store: PassStore, path: str) -> tuple[str, str] | None:
+    """Read the path of an entry, whether it is still there or not.
+
+    Returns:
+        the server and the username; None if it is no entry.
+    """
+    inside = os.path.relpath(os.path.join(git.place.root, path), store.folder)
+    directory, _, file = inside.replace(os.sep, "/").partition("/")
+    server = layout.decode_server(directory) if file and directory != os.pardir else None
+    username = layout.decode_username(file) if server is not None else None
+    return (server, username) if server is not None and username is not None else None
 
 
 def last_changes(store: PassStore) -> dict[str, int] | None:
-    """Find when each file of the store was last committed.
+    """Find when what each file says was last changed.
 
     Returns:
         seconds since 1970 by absolute path; None where there is no history to ask: no git, no
@@ -31,27 +173,12 @@ def last_changes(store: PassStore) -> dict[str, int] | None:
     except GitError:
         return None
     with gitrepo.opened(place, store.environ) as git:
-        if git.repo.git.rev_parse("--is-shallow-repository") == "true" or not git.repo.head.is_valid():
+        if not has_commits(git) or is_shallow(git):
             return None
-        text = git.repo.git.log(
-            "--format=%x01%ct", "--name-only", "-z", "--no-renames", "--no-ext-diff", "--no-textconv",
-            "--", _pathspec(place), kill_after_timeout=_SECONDS,
-        )  # fmt: skip
-    return _parse(place.root, text)
-
-
-def _pathspec(place: Repository) -> str:
-    return "." if os.path.basename(place.root) == layout.FOLDER else layout.FOLDER
-
-
-def _parse(root: str, text: str) -> dict[str, int]:
-    """Read ``git log``: newest first, so the first commit that names a file is the last that changed it."""
-    found: dict[str, int] = {}
-    for record in text.split("\x01"):
-        stamp, _, names = record.replace("\n", "\0").partition("\0")
-        if not stamp.isdigit():
-            continue
-        for name in names.split("\0"):
-            if name:
-                found.setdefault(os.path.join(root, name), int(stamp))
-    return found
+        found: dict[str, int] = {}
+        for revision in revisions(git):
+            is_rekeying = revision.is_rekeying
+            for change in revision.changes:
+                if not is_rekeying or not change.before:
+                    found.setdefault(os.path.join(place.root, change.path), revision.when)
+        return found

@@ -39,7 +39,8 @@ class Key:
         emails: the addresses of all user ids, in lower case.
         expires: seconds since 1970, 0 for never.
         can_encrypt: whether gpg would encrypt to it today.
-        key_ids: of the subkeys that encrypt, as a message names them; expired ones too.
+        key_ids: of the subkeys that encrypt, as a message names them; expired and revoked ones too.
+        revoked_ids: of those, the revoked ones.
         is_own: whether this machine can decrypt with it.
         is_on_card: whether the secret part that decrypts is on a card.
         keygrips: how the agent calls its secret parts.
@@ -56,6 +57,7 @@ class Key:
     is_on_card: bool
     keygrips: tuple[str, ...]
     subkey_expires: int = 0
+    revoked_ids: tuple[str, ...] = ()
 
     @property
     def ends(self) -> int:
@@ -282,6 +284,7 @@ def _key(found: dict[str, Any], *, secret: bool) -> Key:
         is_on_card=bool(held) and "+" not in held,
         keygrips=tuple(part["keygrip"] for part in parts if part["keygrip"]) if secret else (),
         subkey_expires=0 if 0 in lasting else max(lasting, default=0),
+        revoked_ids=tuple(part["keyid"] for part in encrypting if part["trust"][:1] == "r"),
     )
 
 

@@ -131,16 +131,27 @@ def test_accepted_are_all_or_none(job: Job, keys: KeyRing) -> None:
     assert store(job).code == 1
 
 
-@pytest.mark.parametrize("signer", ["alice", "bob"])
-def test_signed_recipients(job: Job, keys: KeyRing, team: Team, signer: str) -> None:
-    """A signature vouches only if the environment names its key."""
-    signature = keys.gpg("--local-user", keys[signer], "--detach-sign", stdin=(team.work / ".gpg-id").read_bytes())
+@pytest.mark.parametrize(
+    ("signer", "says"),
+    [
+        ("alice", ".gpg-id 1"),
+        ("bob", ".gpg-id 1"),
+        ("alice", ""),  # as pass signs: it could be the list of another directory
+        ("alice", "docker-credential-helpers/eA==/.gpg-id 1"),  # which it is
+    ],
+)
+def test_signed_recipients(job: Job, keys: KeyRing, team: Team, signer: str, says: str) -> None:
+    """A signature vouches only if the environment names its key, and for the very file that the text names."""
+    text = f"# passhelper {says}\n{keys['alice']}\n" if says else f"{keys['alice']}\n"
+    signature = keys.gpg("--local-user", keys[signer], "--detach-sign", stdin=text.encode())
+    team.put(".gpg-id", text.encode())
     team.put(".gpg-id.sig", signature.stdout)
     job.environ["PASSWORD_STORE_SIGNING_KEY"] = keys["alice"]
     answer = job.set_up()
     job.adopt(answer.text)
-    assert (b"warning" in answer.err) == (signer == "bob")
-    assert (store(job).code == 0) == (signer == "alice")
+    is_good = (signer, says) == ("alice", ".gpg-id 1")
+    assert (b"warning" in answer.err) != is_good
+    assert (store(job).code == 0) == is_good
 
 
 def test_nothing_reaches_the_team(job: Job, keys: KeyRing, team: Team, registry: str) -> None:
@@ -199,12 +210,12 @@ def test_a_commit_that_must_be_there(job: Job, team: Team) -> None:
 def test_unusable_remotes(job: Job, keys: KeyRing, team: Team, tmp_path: Path) -> None:
     url = job.environ["PASSHELPER_STORE_URL"]
     job.environ["PASSHELPER_STORE_URL"] = f"{url}-not"
-    refused(job, f"error: git cannot clone {url}-not: ")
+    refused(job, f"error: git cannot clone {url}-not: ", 6)
     job.environ["PASSHELPER_STORE_URL"] = f"ext::sh -c touch% {tmp_path}/owned"
-    refused(job, "transport 'ext' not allowed")
+    refused(job, "transport 'ext' not allowed", 6)
     assert not (tmp_path / "owned").exists()
     job.environ["PASSHELPER_STORE_URL"] = f"--upload-pack=touch {tmp_path}/owned"
-    refused(job, "git cannot clone --upload-pack=")
+    refused(job, "git cannot clone --upload-pack=", 6)
     assert not (tmp_path / "owned").exists()
     empty = tmp_path / "empty.git"
     subprocess.run(["git", "init", "-q", "--bare", str(empty)], check=True)
@@ -289,11 +300,11 @@ def test_password_in_the_url(job: Job, http_remote: str) -> None:
         assert text.encode() not in traced.answer.out + traced.answer.err
     job.environ["PASSHELPER_STORE_URL"] = f"http://ci:wr0ng@{http_remote}"
     answer = job.set_up()
-    assert (answer.code, answer.out) == (1, b"false\n")
+    assert (answer.code, answer.out) == (6, b"false\n")
     assert f"error: git cannot clone http://ci@{http_remote}: " in answer.err.decode()
     assert b"wr0ng" not in answer.err
     job.environ["PASSHELPER_STORE_URL"] = f"http://ci:a%0Aurl=x@{http_remote}"
-    refused(job, "error: the user name or password in PASSHELPER_STORE_URL has a control character")
+    refused(job, "error: the user name or password in the URL has a control character\nhint: check the URL\n")
 
 
 def test_ssh_never_asks(job: Job, tmp_path: Path) -> None:

@@ -564,7 +564,8 @@ def test_json(machine: Machine, keys: KeyRing) -> None:
     [
         (("--key", "a", "--generate-key"), "--key and --generate-key exclude each other"),
         (("--registry", "a", "--no-docker"), "--registry and --no-docker exclude each other"),
-        (("--git", "https://git.example"), "--git takes no value: joining a store by its URL is not possible yet"),
+        (("--git", "--depth", "1"), "--depth needs --git URL"),
+        (("--git", "--whole-store"), "--whole-store needs --git URL"),
     ],
 )
 def test_usage(machine: Machine, options: tuple[str, ...], message: str) -> None:

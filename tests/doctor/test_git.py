@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from doctors import SERVER, Doctor, git
-from support import FOLDER, Helper, KeyRing
+from support import FOLDER, Helper, KeyRing, run
 
 
 @pytest.fixture
@@ -97,14 +97,12 @@ def test_diverged(doctor: Doctor, helper: Helper, remote: Path, repository: Path
     assert doctor().finding("git.remote")[:2] == ("warning", "the remote origin has commits that are not here")
     assert helper.store(SERVER, "alice", "new").code == 0
     report = doctor()
-    remedy = f"run: git -C {repository} pull --rebase, then git -C {repository} push"
-    diverged = ("failed", "the store and its remote origin have diverged", remedy)
+    diverged = ("failed", "the store and its remote origin have diverged", "run: passhelper sync")
     assert report.finding("git.remote") == diverged
     git(repository, "fetch", "-q")
     assert doctor().finding("git.remote") == diverged
     assert helper.get(SERVER).json["Secret"] == "new"  # no verb minds
-    git(repository, "pull", "-q", "--rebase")
-    git(repository, "push", "-q")
+    assert run([doctor.program, "sync"], helper.environ).code == 0
     assert doctor().code == 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import time
 from pathlib import Path
 
 from doctors import Doctor, git
@@ -74,13 +75,14 @@ def test_prometheus(doctor: Doctor, helper: Helper, repository: Path, own_keys: 
     own_keys.gpg("--quick-set-expire", own_keys["bob"], "10d")
     (repository / ".gpg-id").write_text(f"{own_keys['alice']}\n{own_keys['bob']}\n")
     git(repository, "commit", "-q", "-a", "-m", "Add bob")
+    (repository / ".git" / "passhelper" / "synced").write_text(f"{time.time() - 100:.0f}\n")
     answer = doctor.run("--prometheus")
     assert (answer.code, answer.err) == (0, b"")
     promtool(answer.out)
     found = samples(answer.text)
     assert found["passhelper_entries", ""] == 2
     assert found["passhelper_drifted_entries", ""] == 2
-    assert 0 <= found["passhelper_last_sync_age_seconds", ""] < 60
+    assert 99 <= found["passhelper_last_sync_age_seconds", ""] < 160
     labels = 'fingerprint="{}",uid="{} <{}@example.test>",unit="days"'
     days = {name: found["passhelper_recipient_time_left", labels.format(own_keys[name], name, name)]
             for name in ("alice", "bob")}  # fmt: skip

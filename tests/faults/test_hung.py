@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from support import FOLDER, Helper, require, run, tree
+from support import FOLDER, Helper, require, run, running, tree
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,19 +30,6 @@ def script(folder: Path, name: str, text: str) -> Path:
     path.write_text("#!/bin/sh\n" + text)
     path.chmod(0o755)
     return path
-
-
-def running(marker: str) -> list[str]:
-    """The processes whose command line holds a word."""
-    found = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{pid}/cmdline", "rb") as file:
-                if marker.encode() in file.read():
-                    found.append(pid)
-        except OSError:
-            continue
-    return found
 
 
 def test_hung_gpg(helper: Helper, store: Path, bin_folder: Path) -> None:

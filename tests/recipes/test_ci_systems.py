@@ -140,7 +140,7 @@ def test_gitlab_job_that_fails(recipe: Callable[[str], Recipe], site: Site, plac
     for script, broken in (("exit 7", {}), ("exit 0", {"PASSHELPER_STORE_URL": "/nonexistent"})):
         job = {**environ, **broken}
         failed = run(["bash", "-eo", "pipefail", "-c", f"{before}\n{script}"], job, cwd=project)
-        assert failed.code == (7 if not broken else 1), failed.err
+        assert failed.code == (6 if broken else 7), failed.err
         run(["bash", "-eo", "pipefail", "-c", after], job, cwd=project)
         assert os.listdir(place / "r") == []
 

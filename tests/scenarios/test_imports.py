@@ -7,10 +7,15 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
-from support import Helper, Program, run
+from jobs import git
+from support import FOLDER, Helper, Program, run
+
+from passhelper.store import trust
+from passhelper.store.files import Files
 
 SERVER = "https://registry.example"
 REQUEST = json.dumps({"ServerURL": SERVER, "Username": "alice", "Secret": "s"})
@@ -31,6 +36,8 @@ VERBS = {
     "store without git": ("store", REQUEST, False, False),
     "store in git": ("store", REQUEST, True, False),
     "erase": ("erase", SERVER, False, True),
+    "store, automatic sync": ("store", REQUEST, True, False),
+    "get, a miss, automatic sync": ("get", SERVER, True, False),
 }
 
 
@@ -68,6 +75,8 @@ def test_imports(
 ) -> None:
     argument, stdin, in_git, present = VERBS[verb]
     request.getfixturevalue("git_store" if in_git else "store")
+    if "automatic sync" in verb:
+        share(Path(environ["PASSWORD_STORE_DIR"]), environ)
     helper = Helper(any_installed.helper, environ)
     if present:
         assert helper.store(SERVER, "alice", "s").code == 0
@@ -76,9 +85,28 @@ def test_imports(
     # It would be easy to be on the list of nothing: see that something was seen.
     loaded = imported([*python, any_installed.helper, argument], environ, stdin)
     assert "passhelper.protocol" in loaded
+    assert ("passhelper.store.remote" in loaded) == ("automatic sync" in verb)
+    assert ("passhelper.store.journal" in loaded) == (verb == "get, a miss, automatic sync")
     assert {name for name in loaded if name in FORBIDDEN} == set()
     extra = loaded - bare - allowed()[verb]
     assert extra == set(), f"not on the list for {verb!r}: {sorted(extra)}"
+
+
+def share(store: Path, environ: dict[str, str]) -> None:
+    """Give a store a remote with news, which the verb is to fetch or to push to."""
+    remote = f"{store}-remote"
+    subprocess.run(["git", "clone", "-q", "--bare", str(store), remote], check=True)
+    environ["PASSHELPER_SYNC"] = "push,pull"
+    git(store, "remote", "add", "origin", remote)
+    pins = {path: sorted(keys) for path, keys in trust.current(str(store)).items()}
+    trust.save(str(store / ".git" / "passhelper"), pins, Files(environ))
+    news = store / FOLDER / "bmV3cy5leGFtcGxl" / "u.gpg"
+    news.parent.mkdir(parents=True)
+    news.write_bytes(b"news")
+    git(store, "add", "--all")
+    git(store, "commit", "-q", "-m", "News")
+    git(store, "push", "-q", "origin", "HEAD")
+    git(store, "reset", "-q", "--hard", "HEAD~1")
 
 
 def test_list_names_verbs_that_exist() -> None:

@@ -6,6 +6,7 @@ import errno
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from support import FOLDER, require, tree
 from vault import Vault
 
 from passhelper.errors import ConfigurationError
-from passhelper.store.files import Files, sync_directory
+from passhelper.store.files import Files, sync_directory, sync_file_system
 
 
 @pytest.fixture
@@ -182,3 +183,35 @@ def test_a_file_system_that_cannot_sync_directories_is_no_obstacle(
     for _ in range(3):
         sync_directory(str(tmp_path))
     assert not codes
+
+
+@pytest.mark.parametrize("count", [1, 40])
+def test_many_files_at_once(tmp_path: Path, count: int) -> None:
+    files = Files({})
+    temporary = tmp_path / "state"
+    temporary.mkdir()
+    paths = [tmp_path / f"d{number}" / "deep" / "x" for number in range(count)]
+    for text in (b"old", b"new"):
+        files.replace_many([(str(path), text) for path in paths], str(temporary))
+        assert {path.read_bytes() for path in paths} == {text}
+    assert {path.stat().st_mode & 0o777 for path in paths} == {0o600}
+    assert {path.parent.stat().st_mode & 0o777 for path in paths} == {0o700}
+    assert list(temporary.iterdir()) == []
+
+
+def test_many_files_on_another_file_system(tmp_path: Path) -> None:
+    shared = Path("/dev/shm")
+    if not shared.is_dir() or shared.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("there is no second file system")
+    with tempfile.TemporaryDirectory(dir=shared) as folder:
+        paths = [tmp_path / "d" / str(number) for number in range(20)]
+        Files({}).replace_many([(str(path), b"x") for path in paths], folder)
+        assert {path.read_bytes() for path in paths} == {b"x"}
+
+
+def test_without_syncfs_everything_is_forced_to_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    monkeypatch.setitem(sys.modules, "ctypes", None)
+    monkeypatch.setattr(os, "sync", lambda: calls.append("sync"))
+    sync_file_system(str(tmp_path))
+    assert calls == ["sync"]

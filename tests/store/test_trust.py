@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
-from support import FOLDER, KeyRing, tree
-from vault import SERVER, Vault
+from support import FOLDER, KeyRing, Program, tree
+from vault import SERVER, Vault, script
 
 from passhelper.errors import StoreError, TrustError
 from passhelper.store import trust
@@ -171,10 +172,18 @@ def test_a_store_without_git_has_no_pins(vault: Vault, keys: KeyRing) -> None:
         ("", "Expecting value: character 0"),
         ("[]", "unknown format"),
         ("{}", "unknown format"),
-        ('{"version":2,"recipients":{}}', "unknown format"),
+        ('{"version":0,"recipients":{}}', "unknown format"),
+        ('{"version":true,"recipients":{}}', "unknown format"),
+        ('{"version":"2","recipients":{}}', "unknown format"),
         ('{"version":1,"recipients":[]}', "unknown format"),
         ('{"version":1,"recipients":{"a":"b"}}', "unknown format"),
         ('{"version":1,"recipients":{"a":[1]}}', "unknown format"),
+        ('{"version":1,"recipients":{},"commit":1}', "unknown format"),
+        ('{"version":1,"recipients":{},"commit":"--output=x"}', "unknown format"),
+        ('{"version":1,"recipients":{},"offer":"HEAD"}', "unknown format"),
+        ('{"version":1,"recipients":{},"serials":[]}', "unknown format"),
+        ('{"version":1,"recipients":{},"serials":{".gpg-id":"3"}}', "unknown format"),
+        ('{"version":1,"recipients":{},"serials":{".gpg-id":true}}', "unknown format"),
     ],
 )
 def test_damaged_pins_accept_nothing(pinned: Vault, text: str, why: str) -> None:
@@ -201,3 +210,139 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     trust.save(str(state), wanted, Files({}))
     assert trust.load(str(state)) == wanted
     assert (state / "trust.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_what_a_newer_passhelper_wrote_is_left_alone(pinned: Vault) -> None:
+    path = pinned.path / ".git" / "passhelper" / "trust.json"
+    text = '{"version":2,"recipients":{}}'
+    path.write_text(text)
+    before = pinned.tree
+    with pytest.raises(StoreError) as caught:
+        pinned.store(secret="new")
+    assert str(caught.value) == f"{path} was written by a newer passhelper (format 2); upgrade passhelper"
+    with pytest.raises(StoreError, match="newer passhelper"):
+        trust.save(str(path.parent), {}, Files({}))
+    assert path.read_text() == text
+    assert pinned.tree == before
+
+
+def test_pins_are_saved_beside_the_rest(tmp_path: Path) -> None:
+    state, files = str(tmp_path), Files({})
+    trust.save_all(state, trust.Trust({"a": ["A"]}, "ab" * 20, {"a": 3}, "cd" * 20), files)
+    trust.save(state, {"b": ["B"]}, files)
+    known = trust.load_all(state)
+    assert known is not None
+    assert (known.pins, known.commit, known.serials, known.offer) == ({"b": ["B"]}, "ab" * 20, {"a": 3}, "cd" * 20)
+
+
+def test_only_what_was_checked_is_written_down(tmp_path: Path) -> None:
+    """Another process has accepted something since: that stays."""
+    state, files = str(tmp_path), Files({})
+    trust.save_all(state, trust.Trust({"a": ["A"], "b": ["B"], "c": ["C"]}, "", {"a": 5}), files)
+    trust.write_down(state, trust.Accepted({"a": ["X"], "b": None}, {"a": 4, "b": 2}), files)
+    known = trust.load_all(state)
+    assert known is not None
+    assert (known.pins, known.serials) == ({"a": ["X"], "c": ["C"]}, {"a": 5, "b": 2})
+    trust.write_down(state, trust.Accepted({"a": ["Z"]}, {}, is_first=True), files)
+    assert trust.load(state) == {"a": ["X"], "c": ["C"]}
+    trust.write_down(str(tmp_path / "new"), trust.Accepted({"a": ["Z"]}, {"a": 1}, is_first=True), files)
+    assert trust.load(str(tmp_path / "new")) == {"a": ["Z"]}
+
+
+# Signed changes
+
+
+def sign(vault: Vault, keys: KeyRing, *lines: str, path: str = ".gpg-id", says: str | None = None) -> None:
+    """Write a ``.gpg-id`` as alice, the admin, and sign it; ``says`` is what stands in its first line."""
+    recipients(vault, *([] if says is None else [f"# passhelper {says}"]), *lines, path=path)
+    file = vault.path / path
+    signature = keys.gpg("--local-user", keys["alice"], "--detach-sign", stdin=file.read_bytes()).stdout
+    Path(f"{file}.sig").write_bytes(signature)
+
+
+@pytest.fixture
+def signed(git_vault: Vault, keys: KeyRing) -> Vault:
+    """A store whose recipients alice signs, pinned at serial 3."""
+    git_vault.environ["PASSWORD_STORE_SIGNING_KEY"] = keys["alice"]
+    sign(git_vault, keys, keys["alice"], says=".gpg-id 3")
+    git_vault.store()
+    return git_vault
+
+
+def serials(vault: Vault) -> object:
+    return json.loads((vault.path / ".git" / "passhelper" / "trust.json").read_text()).get("serials")
+
+
+def test_a_newer_signed_list_is_accepted_unasked(signed: Vault, keys: KeyRing) -> None:
+    assert serials(signed) == {".gpg-id": 3}
+    sign(signed, keys, keys["alice"], keys["bob"], says=".gpg-id 4")
+    signed.store(secret="new")
+    assert serials(signed) == {".gpg-id": 4}
+    assert pins(signed) == {".gpg-id": sorted([keys["alice"], keys["bob"]])}
+
+
+@pytest.mark.parametrize(
+    "says",
+    [None, ".gpg-id 3", ".gpg-id 2", ".gpg-id -4", ".gpg-id 4 ", ".gpg-id", "docker-credential-helpers/.gpg-id 4",
+     "./.gpg-id 4", ".gpg-id ٤", ".gpg-id " + "9" * 19],
+)  # fmt: skip
+def test_a_signed_list_that_is_old_or_of_another_place(signed: Vault, keys: KeyRing, says: str | None) -> None:
+    sign(signed, keys, keys["alice"], keys["bob"], says=says)
+    assert refusal(signed) == f"recipients changed: +{keys['bob']} bob <bob@example.test> (.gpg-id); {ACCEPT}"
+
+
+def test_a_signature_says_nothing_about_a_file_that_is_gone(git_vault: Vault, keys: KeyRing) -> None:
+    """The nearer list is taken away while the one above gets a new signature: its readers were not accepted here."""
+    nearer = f"{FOLDER}/{git_vault.directory().name}/.gpg-id"
+    git_vault.environ["PASSWORD_STORE_SIGNING_KEY"] = keys["alice"]
+    sign(git_vault, keys, keys["alice"], keys["bob"], says=".gpg-id 3")
+    sign(git_vault, keys, keys["alice"], path=nearer, says=f"{nearer} 1")
+    git_vault.store()
+    (git_vault.path / nearer).unlink()
+    sign(git_vault, keys, keys["bob"], says=".gpg-id 4")
+    assert refusal(git_vault) == (
+        f"recipients changed: -{keys['alice']} alice <alice@example.test> ({nearer}), "
+        f"-{keys['alice']} alice <alice@example.test> (.gpg-id); {ACCEPT}"
+    )
+
+
+def test_without_a_signing_key_the_first_line_is_a_comment(pinned: Vault, keys: KeyRing) -> None:
+    sign(pinned, keys, keys["alice"], keys["bob"], says=".gpg-id 4")
+    assert refusal(pinned) == f"recipients changed: +{keys['bob']} bob <bob@example.test> (.gpg-id); {ACCEPT}"
+
+
+# Several at once
+
+
+def test_writers_at_the_same_time_lose_no_pin(git_store: Path, installed: Program, environ: dict[str, str]) -> None:
+    """Each accepts a list of its own while the others do; all read and write under the store's lock."""
+    code = (
+        "import os, sys\n"
+        "from passhelper.store import trust\n"
+        "from passhelper.store.store import PassStore\n"
+        "store = PassStore(os.environ, print)\n"
+        "place = store.repository('')\n"
+        "for number in range(20):\n"
+        "    with store.lock(place):\n"
+        "        accepted = trust.Accepted({f'{sys.argv[1]}/{number}': ['A']}, {sys.argv[1]: number})\n"
+        "        trust.write_down(place.state, accepted, store.files())\n"
+    )
+    writers = [subprocess.Popen([installed.python, "-I", "-c", code, name], env=environ) for name in "abcd"]
+    assert [writer.wait(60) for writer in writers] == [0] * 4
+    known = trust.load_all(str(git_store / ".git" / "passhelper"))
+    assert known is not None
+    assert set(known.pins) == {f"{name}/{number}" for name in "abcd" for number in range(20)}
+    assert known.serials == dict.fromkeys("abcd", 19)
+
+
+def test_a_first_write_keeps_what_another_has_accepted_meanwhile(git_vault: Vault, keys: KeyRing) -> None:
+    """The pins were not there when the list was read; when the lock is held, they are."""
+    state = git_vault.path / ".git" / "passhelper"
+    other = {f"{FOLDER}/eA==/.gpg-id": [keys["bob"]], ".gpg-id": [keys["alice"]]}
+    git_vault.environ["PASSHELPER_GPG"] = script(
+        git_vault.path.parent / "gpg",
+        f"mkdir -p {state}\nprintf '%s' '{json.dumps({'version': 1, 'recipients': other})}' > {state}/trust.json\n"
+        'exec gpg "$@"',
+    )
+    git_vault.store()
+    assert pins(git_vault) == other

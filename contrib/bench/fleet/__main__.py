@@ -27,8 +27,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import check
-from runners import PasshelperRunner, PassRunner, Runner
 from served import daemon
+from workers import PasshelperRunner, PassRunner, Runner
 
 _KEY = """\
 %no-protection

@@ -78,7 +78,8 @@ def _pending(patient: Patient) -> Iterator[Finding]:
     except FileNotFoundError:
         return
     if count:
-        yield Finding(f"{count} changes wait for their commit", "store or erase a credential: that commits them too")
+        cause = f"{count} changes wait for their commit"
+        yield Finding(cause, "run: passhelper sync, or store a credential: either commits them too")
 
 
 def _changes(patient: Patient) -> Iterator[Finding]:
@@ -135,15 +136,12 @@ def _compared(patient: Patient, remote: str, branch: str, theirs: str) -> Findin
     else:  # what was fetched last is all that is known to be common
         is_ahead = _text(patient, "rev-list", "--count", f"refs/remotes/{remote}/{branch}..HEAD") not in ("", "0")
         is_behind = True
-    name, git = printable(remote), f"git -C {patient.place.root}"
-    run = f"run: {git}"
+    name, remedy = printable(remote), "run: passhelper sync"
     if is_ahead and is_behind:
-        cause, remedy = f"the store and its remote {name} have diverged", f"{run} pull --rebase, then {git} push"
-        return Finding(cause, remedy, Severity.FAILED)
+        return Finding(f"the store and its remote {name} have diverged", remedy, Severity.FAILED)
     if is_behind:
-        cause = f"the remote {name} has commits that are not here"
-        return Finding(cause, f"{run} pull --ff-only", Severity.WARNING)
-    return Finding(f"the store has commits that the remote {name} has not", f"{run} push", Severity.WARNING)
+        return Finding(f"the remote {name} has commits that are not here", remedy, Severity.WARNING)
+    return Finding(f"the store has commits that the remote {name} has not", remedy, Severity.WARNING)
 
 
 def _pins(patient: Patient) -> Iterator[Finding]:

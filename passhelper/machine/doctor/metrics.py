@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,6 @@ from passhelper.errors import PasshelperError
 from passhelper.machine.doctor.entry_checks import drifted
 from passhelper.machine.doctor.key_checks import recipient_keys
 from passhelper.machine.doctor.model import NotCheckedError, Severity
-from passhelper.store import repository
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +36,7 @@ def write(patient: Patient, results: Sequence[Result]) -> str:
         synced = _last_sync(patient)
         if synced is not None:
             name = "passhelper_last_sync_age_seconds"
-            text += _metric(name, "Seconds since the store's last commit or fetch.", [("", time.time() - synced)])
+            text += _metric(name, "Seconds since passhelper sync last went well.", [("", time.time() - synced)])
     if "store.drift" in passed:
         name = "passhelper_drifted_entries"
         text += _metric(name, "Entries not encrypted to exactly their recipients.", [("", len(drifted(patient)))])
@@ -64,15 +62,9 @@ def _labels(fingerprint: str, uid: str) -> str:
 
 
 def _last_sync(patient: Patient) -> float | None:
-    """Find when the store last got something: from its remote, or from a commit here."""
+    """Find when a sync last went well; None if none ever did."""
     try:
-        place = patient.place
-        found = patient.git("log", "-1", "--format=%ct", "HEAD")
-    except (NotCheckedError, PasshelperError):
+        with open(patient.place.synced, encoding="ascii") as file:
+            return float(file.read())
+    except (NotCheckedError, PasshelperError, OSError, ValueError):
         return None
-    moments = [float(found.stdout)] if found.returncode == 0 and found.stdout.strip().isdigit() else []
-    try:
-        moments.append(os.stat(os.path.join(repository.common_dir(place.git_dir), "FETCH_HEAD")).st_mtime)
-    except OSError:
-        pass
-    return max(moments, default=None)

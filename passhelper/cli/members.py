@@ -1,0 +1,200 @@
+"""``passhelper recipients add``, ``remove`` and ``check``."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import click
+
+from passhelper.cli import output
+from passhelper.cli.progress import bar
+from passhelper.errors import PasshelperError
+from passhelper.protocol import printable
+from passhelper.store.store import PassStore
+from passhelper.team.drift import Policy, survey
+from passhelper.team.keys import KeyRing
+from passhelper.team.members import Members
+from passhelper.team.rekey import Rekey
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from passhelper.team.drift import Record
+    from passhelper.team.keys import Key
+    from passhelper.team.members import Report
+
+DRIFT = 3  # exit code: readers are not the recipients, or something has to be rotated
+_SHOWN = 10  # names in a warning
+
+_path = click.option("--path", "server", default="", metavar="SERVER", help="Of this server alone.")
+_json = click.option("--json", "as_json", is_flag=True, help="Report for programs.")
+
+
+@click.command()
+@click.argument("keys", nargs=-1, required=True, metavar="KEY...")
+@_path
+@_json
+def add(*, keys: tuple[str, ...], server: str, as_json: bool) -> None:
+    """Let keys read the store, or one server's credential.
+
+    KEY is a fingerprint, an e-mail address that only one key has, or a key file. Every entry is encrypted anew
+    for all recipients, all of them or none; then one commit is made. Other entries of the store are
+    left alone.
+
+    \b
+    Examples:
+      passhelper recipients add bob.asc
+      passhelper recipients add --path registry.example bob@example.org
+    """  # noqa: D301 - click marks a verbatim paragraph so
+    with bar("encrypting") as progress:
+        report = Members(Rekey(_store(), progress=progress)).add(keys, server)
+    _tell("add", report, as_json=as_json)
+
+
+@click.command()
+@click.argument("keys", nargs=-1, required=True, metavar="KEY...")
+@_path
+@_json
+def remove(*, keys: tuple[str, ...], server: str, as_json: bool) -> None:
+    """Let keys read no longer: nothing in the store, or not one server's credential.
+
+    Every entry that they can read is encrypted anew for the others, all of them or none; then one commit is
+    made. What they have read they may keep, and the store's history still opens to them: rotate what is listed
+    at the end.
+
+    \b
+    Examples:
+      passhelper recipients remove bob@example.org
+      passhelper recipients remove --path registry.example 0123456789ABCDEF0123456789ABCDEF01234567
+    """  # noqa: D301 - click marks a verbatim paragraph so
+    store = _store()
+    with bar("encrypting") as progress:
+        report = Members(Rekey(store, progress=progress)).remove(keys, server)
+    known = _known(store, report, server)
+    rotate = [{"server": name, "username": user} for name, user in known or ()]
+    _tell("remove", report, {"rotate": rotate if known is not None else None}, as_json=as_json)
+    if as_json:
+        return
+    if known:
+        output.warn("who was removed knows these credentials; change each at its registry and store it again")
+        for name, user in known:
+            output.say(f"{printable(name)} ({printable(user)})")
+    elif known is None:
+        output.warn("who was removed still knows what is in the history; run: passhelper rotation list KEY")
+
+
+def _known(store: PassStore, report: Report, server: str) -> list[tuple[str, str]] | None:
+    """List the credentials that a removed key could ever read and that are still the same; None if nobody can tell."""
+    if store.repository("") is None:
+        return sorted({(record.entry.server, record.entry.username) for record in report.result.changed})
+    from passhelper.team import rotation  # noqa: PLC0415 - reads the history, which takes a while
+
+    try:
+        found = [item for key in report.keys for item in rotation.open_for(store, key.split()[0])]
+    except PasshelperError:
+        return None
+    return sorted({(item.server, item.username) for item in found if server in ("", item.server)})
+
+
+def _tell(command: str, report: Report, more: Mapping[str, object] | None = None, *, as_json: bool) -> None:
+    changed = report.result.changed
+    if as_json:
+        output.envelope(f"recipients {command}", {
+            "keys": report.keys,
+            "files": [printable(path) for path in report.files],
+            "reencrypted": [{"server": record.entry.server, "username": record.entry.username} for record in changed],
+            **(more or {}),
+        })  # fmt: skip
+    elif not report.keys:
+        output.say("these are recipients already, nothing to do")
+    else:
+        for key in report.keys:
+            output.say(f"{'added' if command == 'add' else 'removed'} {printable(key)}")
+        files = ", ".join(map(printable, report.files))
+        output.say(f"changed {files}, encrypted {entries(len(changed))} anew")
+    if report.strays:
+        output.warn(f"no credentials, so left as they are: {_few(report.strays)}")
+
+
+@click.command()
+@_path
+@_json
+def check(*, server: str, as_json: bool) -> int:
+    """Compare who can read each entry with its recipients.
+
+    Nothing is decrypted and nothing is changed. Exit status 3 when they differ: run passhelper reencrypt.
+
+    \b
+    Example:
+      passhelper recipients check --json
+    """  # noqa: D301 - click marks a verbatim paragraph so
+    store = _store()
+    policy = Policy(store, KeyRing(store.gpg))
+    records = list(survey(store, policy, [server] if server else None))
+    drifted = [record for record in records if record.trouble or record.drift.is_there]
+    uncertain = sum(record.drift.is_uncertain for record in records if not record.drift.is_there)
+    if as_json:
+        data = {"entries": len(records), "uncertain": uncertain,
+                "drift": [_document(record, policy.known) for record in drifted]}  # fmt: skip
+        output.envelope("recipients check", data)
+    else:
+        if drifted:
+            rows = [[record.entry.server, record.entry.username, _describe(record, policy.known)] for record in drifted]
+            output.table(["SERVER", "USER", "DRIFT"], rows)
+        else:
+            output.say(f"{entries(len(records))}, encrypted to their recipients and to nobody else")
+        if uncertain:
+            output.note(f"of {entries(uncertain)} some readers could only be counted: hidden, or not in this keyring")
+    if records and not store.environ.get("PASSWORD_STORE_KEY"):
+        Rekey(store).accept(dict.fromkeys(policy.source(record.directory) for record in records if record.wanted))
+    return DRIFT if drifted else 0
+
+
+def _document(record: Record, known: Mapping[str, Key]) -> dict[str, object]:
+    drift = record.drift
+    return {
+        "server": record.entry.server,
+        "username": record.entry.username,
+        "missing": [
+            {"line": each.line, "fingerprint": each.keys[0].fingerprint if each.keys else "", "uid": each.uid}
+            for each in drift.missing
+        ],
+        "extra": [
+            {"key_id": each, "fingerprint": known[each].fingerprint, "uid": known[each].uid} for each in drift.extra
+        ],
+        "unknown": drift.unknown,
+        "hidden": drift.hidden,
+        "surplus": drift.surplus,
+        "trouble": record.trouble,
+    }
+
+
+def _describe(record: Record, known: Mapping[str, Key]) -> str:
+    """Say in words how the readers of an entry differ from its recipients."""
+    if record.trouble:
+        return record.trouble
+    drift = record.drift
+    parts = [f"+{each} {known[each].uid}".rstrip() for each in drift.extra]
+    some = "some of " if drift.is_uncertain and len(drift.missing) > 1 else ""
+    if drift.surplus:
+        unseen = [*drift.unknown, *(f"{drift.hidden} hidden" for _ in range(bool(drift.hidden)))]
+        certain = drift.surplus == len(drift.unknown) + drift.hidden
+        parts.append(("+" if certain else f"{drift.surplus} too many among ") + ", ".join(unseen))
+    if drift.missing:
+        parts.append(f"-{some}" + ", -".join(map(str, drift.missing)))
+    return "; ".join(parts)
+
+
+def entries(count: int) -> str:
+    """Count entries in words."""
+    return f"{count} {'entry' if count == 1 else 'entries'}"
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(map(printable, names[:_SHOWN])) + more
+
+
+def _store() -> PassStore:
+    return PassStore(dict(os.environ), output.warn)

@@ -1,0 +1,92 @@
+"""``passhelper rotation``: what has to be changed when somebody leaves."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import click
+
+from passhelper.cli import output
+from passhelper.store.store import PassStore
+from passhelper.team import rotation as search
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from passhelper.team.history import Revision
+    from passhelper.team.rotation import RotationItem
+
+EXIT_OPEN = 3
+
+
+@click.group()
+def rotation() -> None:
+    """Find the credentials that somebody knows.
+
+    \b
+    Example:
+      passhelper rotation list bob@example.org
+    """  # noqa: D301 - click marks a verbatim paragraph so
+
+
+@rotation.command("list")
+@click.argument("key")
+@click.option("--all", "show_all", is_flag=True, help="Show those that have been changed or erased, too.")
+@click.option("--json", "as_json", is_flag=True, help="Report all of them for programs.")
+def list_(*, key: str, show_all: bool, as_json: bool) -> int:
+    """List the credentials that KEY could read, now or in any past commit.
+
+    KEY is a fingerprint, an e-mail address or a key file. A reader who was removed still knows what was there: each
+    credential has to be changed at its registry. To see whether that has been done, its secret is compared with
+    the last one that KEY could read. Exit status 3 until all have been changed or erased.
+
+    \b
+    Examples:
+      passhelper rotation list bob@example.org
+      passhelper rotation list 8A6F...C0DE --all --json
+    """  # noqa: D301 - click marks a verbatim paragraph so
+    store = PassStore(dict(os.environ), output.warn)
+    items = search.find(store, key)
+    left = [item for item in items if item.is_open]
+    if as_json:
+        output.envelope("rotation list", [document(item) for item in items])
+    elif show_all and items:
+        print_items(items)
+    elif left:
+        print_items(left)
+    else:
+        output.note("every credential that this key could read has been changed" if items
+                    else "this key could never read a credential here")  # fmt: skip
+    return EXIT_OPEN if left else 0
+
+
+def document(item: RotationItem) -> dict[str, object]:
+    """Describe one credential for programs."""
+    return {
+        "server": item.server,
+        "username": item.username,
+        "state": item.state,
+        "open": item.is_open,
+        "certain": item.is_certain,
+        "first": _commit(item.first),
+        "last": _commit(item.last),
+    }
+
+
+def _commit(revision: Revision) -> dict[str, object]:
+    return {"commit": revision.commit, "time": output.stamp(revision.when)}
+
+
+def print_items(items: Sequence[RotationItem]) -> None:
+    """Print credentials for people."""
+    rows = [
+        [item.server, item.username, item.state if item.is_certain else f"{item.state} (hidden recipients)",
+         _shown(item.first), _shown(item.last)]
+        for item in items
+    ]  # fmt: skip
+    output.table(["SERVER", "USER", "STATE", "FIRST READABLE", "LAST READABLE"], rows)
+
+
+def _shown(revision: Revision) -> str:
+    return f"{output.stamp(revision.when)[:10]} {revision.commit[:10]}"

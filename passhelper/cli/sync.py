@@ -1,0 +1,108 @@
+"""``passhelper sync``."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from passhelper.cli import output
+from passhelper.store.store import PassStore
+from passhelper.team import autosync
+from passhelper.team.sync import Options, Report, describe, sync
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_DRIFT = 3  # exit code: something is left for a person to decide
+
+
+@click.command("sync")
+@click.option("--dry-run", is_flag=True, help="Fetch, and say what would happen.")
+@click.option("--auto", metavar="push,pull|off", help="Set what happens by itself from now on, and do nothing else.")
+@click.option("--remote", default="", metavar="NAME", help="Which remote, where there are several.")
+@click.option(
+    "--accept-recipients", multiple=True, metavar="FINGERPRINT", help="A key that may read the store; name all of them."
+)
+@click.option("--push", is_flag=True, help="Push from a clone that setup --ci made, too.")
+@click.option("--json", "as_json", is_flag=True, help="Report for programs.")
+def sync_(  # noqa: PLR0913 - one for each option
+    *, dry_run: bool, auto: str | None, remote: str, accept_recipients: tuple[str, ...], push: bool, as_json: bool
+) -> int:
+    """Bring the store and its git remote together.
+
+    Fetches, merges, repairs drift and pushes, again while others push. Where both sides have changed the same
+    server, the change with the later commit wins; the other stays in history and is named here. A remote
+    that cannot be reached (exit 6) costs nothing: what was done here stays. New readers of the
+    store have to be accepted first (exit 4).
+
+    \b
+    Examples:
+      passhelper sync
+      passhelper sync --dry-run --json
+      passhelper sync --auto push,pull
+    """  # noqa: D301 - click marks a verbatim paragraph so
+    store = PassStore(dict(os.environ), output.warn)
+    if auto is not None:
+        words = autosync.set_up(store, auto)
+        if as_json:
+            output.envelope("sync", {"auto": words})
+        else:
+            output.say(f"automatic sync: {', '.join(words) or 'off'}")
+        return 0
+    keys = frozenset(key for text in accept_recipients for key in text.replace(",", " ").split())
+    options = Options(remote=remote, push=push, dry_run=dry_run, accepted=keys)
+    with _progress() as progress:
+        report = sync(store, options, progress)
+    if as_json:
+        output.envelope("sync", _document(report))
+    else:
+        _say(report)
+    return _DRIFT if report.drift else 0
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str], None]]:
+    """Show what happens now on a terminal; nowhere else."""
+    from rich.console import Console  # noqa: PLC0415 - takes a while, which the reading of options need not
+
+    console = Console(stderr=True, highlight=False)
+    if not console.is_terminal:
+        yield lambda _: None
+        return
+    with console.status("looking at the store") as status:
+        yield status.update
+
+
+def _document(report: Report) -> dict[str, object]:
+    return asdict(report)
+
+
+def _say(report: Report) -> None:
+    would = "would be " if report.dry_run else ""
+    place = f"{report.remote}/{report.branch}"
+    lines = [
+        (report.committed, f"{_changes(report.committed, 'local change')} {would}committed first"),
+        (report.fetched, f"{_changes(report.fetched, 'commit')} {would}merged from {place}"),
+        (report.imported, f"public keys imported: {', '.join(report.imported)}"),
+        (report.removed, f"readers removed from {', '.join(report.removed)}"),
+        (report.added, f"readers added to {', '.join(report.added)}"),
+        (report.pushed, f"{_changes(report.pushed, 'commit')} {would}pushed to {place}"),
+        (report.kept, f"{_changes(report.kept, 'commit')} kept in this runner's clone; run: passhelper sync --push"),
+    ]
+    said = [text for condition, text in lines if condition]
+    for conflict in report.conflicts:
+        output.warn(f"changed on both sides: {describe(conflict)}")
+    for line in said:
+        output.say(line)
+    for problem in report.drift:
+        output.warn(problem)
+    if not said:
+        output.say(f"up to date with {place}")
+
+
+def _changes(count: int, what: str) -> str:
+    return f"{count} {what}{'s' * (count != 1)}"

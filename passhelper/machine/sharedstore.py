@@ -1,0 +1,222 @@
+"""``passhelper setup --git URL``: join the team's store, or make this one the team's.
+
+A remote with commits is cloned: its recipients are shown, accepted and pinned. An empty one gets the store of
+this machine, unless that also holds entries that are no Docker credentials.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from passhelper.errors import ConfigurationError, StoreError, TrustError
+from passhelper.machine import newstore, wipe
+from passhelper.protocol import printable
+from passhelper.store import layout, trust
+from passhelper.store.repository import Repository
+from passhelper.store.store import home_directory
+from passhelper.team import clone, gitrepo, incoming, publickeys, sync
+from passhelper.team.clone import RemoteGit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from passhelper.store.store import PassStore
+    from passhelper.team.keys import Key
+
+_REMOTE = "origin"
+
+
+class SharedStore:
+    """The store of a team on its way to or from this machine.
+
+    Args:
+        store: where it is, or goes.
+        source: the remote.
+        is_whole: whether entries that are no Docker credentials may be shared too.
+
+    Attributes:
+        is_ours: whether the remote is still empty, and gets what is here.
+        was_cloned: whether :meth:`obtain` has cloned it.
+    """
+
+    def __init__(self, store: PassStore, source: clone.Source, *, is_whole: bool) -> None:
+        self._store = store
+        self._source = source
+        self._is_whole = is_whole
+        self.is_ours = False
+        self.was_cloned = False
+
+    def obtain(self) -> str:
+        """Clone the store, or find out that this machine's own is to be shared.
+
+        Returns:
+            what was found or done.
+
+        Raises:
+            ConfigurationError: another store is here.
+            StoreError: the store also holds other entries.
+        """
+        store = self._store
+        place = store.repository("")
+        shown = printable(_bare(self._source.url))
+        if place is not None:
+            remote = self._remote(place)
+            if remote == _bare(self._source.url):
+                self.is_ours = not self._is_pushed(place)
+                return f"{store.root} is a clone of {shown}"
+            if remote:
+                raise ConfigurationError(
+                    f"{store.root} has another remote, {printable(remote)}",
+                    "set PASSWORD_STORE_DIR to a directory for the other store",
+                )
+        is_here = os.path.isdir(store.root) and bool(os.listdir(store.root))
+        if self._is_empty_remote(place):
+            self.is_ours = True
+            self.check_scope(place)
+            return f"{shown} is empty and gets the store at {store.root}"
+        if is_here:
+            raise ConfigurationError(
+                f"there is a store at {store.root} and another one at {shown}",
+                "set PASSWORD_STORE_DIR to a new directory for the other one",
+            )
+        clone.clone(store, self._source)
+        self.was_cloned = True
+        return f"cloned {shown} into {store.root}"
+
+    def check_scope(self, place: Repository | None) -> None:
+        """Refuse to share a store, or a history, with entries that are no Docker credentials."""
+        if self._is_whole:
+            return
+        others = newstore.other_entries(self._store)
+        if not others and place is not None:
+            others = _other_entries_in_history(self._store, place)
+        if others:
+            raise StoreError(
+                f"{self._store.root} is not pushed: it also holds {others} other entries",
+                "use PASSWORD_STORE_DIR for a store of its own, or --whole-store",
+            )
+
+    def accept(self, confirm: Callable[[str], bool] | None) -> str:
+        """Pin the recipients of a fresh clone.
+
+        Args:
+            confirm: shows a person what is to be accepted and asks; None where nobody is there.
+
+        Returns:
+            who was accepted.
+
+        Raises:
+            TrustError: they were not; the clone is gone again.
+        """
+        store = self._store
+        place = store.repository("")
+        pins = trust.current(store.root)
+        if not pins or place is None:
+            wipe.remove_tree(store.root)
+            raise StoreError(
+                f"{printable(_bare(self._source.url))} names no recipients: it is no password store", "check the URL"
+            )
+        who = trust.describe({path: (keys, []) for path, keys in pins.items()}, store.gpg)
+        allowed = trust.accepted_by_environment(store.environ.get("PASSHELPER_ACCEPT_RECIPIENTS", ""))
+        vouched = all(allowed.issuperset(keys) or clone.is_signed(store, path) for path, keys in pins.items())
+        if not vouched and (allowed or (confirm is not None and not confirm(who))):
+            wipe.remove_tree(store.root)
+            raise TrustError(
+                f"recipients not accepted: {who}", "ask a member of the team which keys are right, then set up again"
+            )
+        with gitrepo.opened(place, store.environ) as git, store.lock(place):
+            incoming.accept(store, git, "HEAD")
+        return who
+
+    def catch_up(self, own: Iterable[Key]) -> bool:
+        """See whether a member has let this machine in since it asked.
+
+        Args:
+            own: its keys; that one of them has become a reader is what it asked for, and accepted with it.
+
+        Returns:
+            whether anything has come in.
+
+        Raises:
+            TrustError: other readers have come, too, or something else wants a person's word.
+            RemoteError: the remote cannot be reached.
+        """
+        place = self._store.repository("")
+        pins = trust.load(place.state) if place is not None else None
+        if pins is None:
+            return False
+        known = {key for keys in pins.values() for key in keys}
+        accepted = frozenset(known | {key.fingerprint for key in own})
+        return sync.sync(self._store, sync.Options(accepted=accepted)).fetched > 0
+
+    def import_keys(self) -> None:
+        """Import the public keys of the accepted recipients that came with the store."""
+        place = self._store.repository("")
+        if place is not None:
+            with gitrepo.opened(place, self._store.environ) as git:
+                publickeys.refresh(self._store, git)
+
+    def publish(self) -> str:
+        """Push the store to the empty remote.
+
+        Raises:
+            RemoteError: it cannot be pushed; the store here is as it should be.
+        """
+        store = self._store
+        place = store.repository("")
+        if place is None:
+            raise StoreError(f"{store.root} is no git repository", "run: passhelper setup --git")
+        self.check_scope(place)
+        git = RemoteGit(place, store, self._source.remedy)
+        with clone.password_pipe(clone.absolute(self._source.url)) as (clean, helper):
+            if not self._remote(place):
+                git.run(["remote", "add", "--", _REMOTE, clean], "git cannot add the remote")
+            branch = git.run(["symbolic-ref", "--short", "HEAD"], "the store is on no branch")
+            git.run([*helper, "push", "--quiet", "--set-upstream", _REMOTE, f"HEAD:refs/heads/{branch}"],
+                    f"git cannot push to {printable(clean)}", remote=True)  # fmt: skip
+        return f"pushed to {printable(clean)}"
+
+    def _remote(self, place: Repository) -> str:
+        """Read where the repository's remote is; empty if it has none."""
+        child = RemoteGit(place, self._store, "").ask(["config", "--get", f"remote.{_REMOTE}.url"])
+        return child.stdout.decode(errors="surrogateescape").strip()
+
+    def _is_pushed(self, place: Repository) -> bool:
+        child = RemoteGit(place, self._store, "").ask(["rev-parse", "--verify", "--quiet", "@{upstream}"])
+        return child.returncode == 0
+
+    def _is_empty_remote(self, place: Repository | None) -> bool:
+        """Ask whether the remote has any branch; with no repository yet, from the directory above it."""
+        where = place or Repository(home_directory(self._store.environ), os.path.join(self._store.root, ".git"))
+        git = RemoteGit(where, self._store, self._source.remedy)
+        with clone.password_pipe(clone.absolute(self._source.url)) as (clean, helper):
+            return not git.run([*helper, "ls-remote", "--heads", "--", clean],
+                               f"git cannot read {printable(clean)}", remote=True)  # fmt: skip
+
+
+def export(store: PassStore, key: Key) -> str:
+    """Write the public part of a key to a file in the home directory, for a member of the team.
+
+    Returns:
+        the file.
+    """
+    _, data = publickeys.export(store, key)
+    path = os.path.join(home_directory(store.environ), f"passhelper-{key.fingerprint[-16:]}.asc")
+    with open(path, "wb") as file:
+        file.write(data)
+    return path
+
+
+def _bare(url: str) -> str:
+    with clone.password_pipe(clone.absolute(url)) as (clean, _):
+        return clean
+
+
+def _other_entries_in_history(store: PassStore, place: Repository) -> int:
+    """Count the entries that are gone from the tree and would be pushed with the history."""
+    git = RemoteGit(place, store, "")
+    text = git.run(["log", "--format=", "--name-only", "-z", "--no-renames"], "git cannot read the history")
+    inside = f"{layout.FOLDER}/"
+    names = {name for name in text.split("\0") if name.endswith(layout.SUFFIX) and not name.startswith(inside)}
+    return len(names)

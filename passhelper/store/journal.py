@@ -1,0 +1,226 @@
+"""A change of many files that happens as a whole, whatever kills the program that makes it.
+
+What all the files will hold is written into one journal first, in one step. Until that is on the disk
+nothing has changed; from then on everything will: the one who wrote the journal, or whoever takes the
+store's lock next, a verb too, puts the files in place one by one, commits, and removes the journal.
+At every moment each file is its old self or its new one.
+
+The journal is ``<git dir>/passhelper/journal``, or ``.passhelper.journal`` beside the servers where there is no
+git: one line of JSON, then the new contents one after the other. It names what each file held before, so
+that what another program has written meanwhile is never undone.
+"""
+
+import os
+
+from passhelper.errors import PasshelperError, StoreError
+from passhelper.jsontext import parse, render
+from passhelper.store.files import sync_directory
+from passhelper.store.store import digest
+from passhelper.store.write import committer_for, sweep
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from passhelper.store.repository import Repository
+    from passhelper.store.store import PassStore
+
+VERSION = 1
+_SECONDS = 0.02  # more for git to commit each file, beside its usual time
+_GONE = -1  # in place of a size: the file is removed
+
+
+class Change:
+    """What one file will be.
+
+    Attributes:
+        path: relative to the repository's work tree, or to the store where there is no git.
+        data: its new content, None to remove it.
+        before: the digest of what it holds when the journal is written; empty if it is not there.
+    """
+
+    __slots__ = ("before", "data", "path")
+
+    def __init__(self, path: str, data: "bytes | None", before: str = "") -> None:
+        self.path = path
+        self.data = data
+        self.before = before
+
+
+class Plan:
+    """A change of many files.
+
+    Args:
+        subject: of the commit.
+        changes: the files, in the order in which they are to change.
+
+    Attributes:
+        state: new contents of files in ``repository.state``, by name; they change first and are not committed.
+        commit: a commit that exists already and holds exactly this change, to be taken instead of a new one.
+        previous: where HEAD is while ``commit`` is not yet taken; ``"0" * 40`` before the first commit.
+    """
+
+    def __init__(self, subject: str, changes: "Sequence[Change]") -> None:
+        self.subject = subject
+        self.changes = changes
+        self.state: dict[str, bytes] = {}
+        self.commit = ""
+        self.previous = ""
+
+
+def write(store: "PassStore", repository: "Repository | None", plan: Plan) -> None:
+    """Write a journal; from here on the change will happen, and :func:`finish` makes it happen now.
+
+    The caller has held the store's lock since before it decided what to change, and holds it until ``finish``
+    is done. All files are in the one repository, if there is one.
+
+    Raises:
+        OSError: it cannot be written; nothing has changed.
+    """
+    base = _base(store, repository)
+    contents = list(plan.state.values())
+    files: list[list[object]] = []
+    for change in plan.changes:
+        current = _read(os.path.join(base, change.path))
+        before = "" if current is None else digest(current)
+        files.append([change.path, before, _GONE if change.data is None else len(change.data)])
+        contents.append(change.data or b"")
+    header = {
+        "version": VERSION,
+        "subject": plan.subject,
+        "commit": plan.commit,
+        "previous": plan.previous,
+        "state": [[name, len(data)] for name, data in plan.state.items()],
+        "files": files,
+    }
+    path = store.journal(repository)
+    writer = store.files()
+    writer.make_directory(os.path.dirname(path))
+    writer.replace(path, b"".join([render(header).encode(), b"\n", *contents]), os.path.dirname(path))
+
+
+def finish(store: "PassStore", repository: "Repository | None") -> None:
+    """Make the change that the journal describes, if there is one; the caller holds the store's lock.
+
+    Raises:
+        StoreError: the journal is damaged, or a path in it leads out of the store.
+        OSError: a file cannot be written; the journal stays for the next one who tries.
+    """
+    path = store.journal(repository)
+    text = _read(path)
+    if text is None:
+        return
+    sweep(store, repository)
+    plan = _parse(path, text)
+    base = _base(store, repository)
+    targets = [_target(base, change.path, path) for change in plan.changes]
+    committer = committer_for(store, repository)
+    try:
+        if committer is not None:
+            committer.seconds += len(targets) * _SECONDS
+            committer.begin()
+            committer.plan(targets)
+        _replay(store, plan, base, os.path.dirname(path))
+        if committer is not None:
+            try:
+                is_done = bool(plan.commit) and committer.adopt(plan.commit, plan.previous)
+            except PasshelperError as error:
+                committer.cancel()
+                store.warn(f"a merge is not finished yet, the next change will finish it: {error}")
+                return
+            if not is_done:
+                committer.commit(plan.subject)
+        os.unlink(path)
+        sync_directory(os.path.dirname(path))
+    finally:
+        if committer is not None:
+            committer.close()
+
+
+def _parse(path: str, text: bytes) -> Plan:
+    first, _, rest = text.partition(b"\n")
+    left = memoryview(rest)
+
+    def take(size: int) -> bytes:
+        nonlocal left
+        taken, left = bytes(left[:size]), left[size:]
+        if len(taken) != size:
+            raise ValueError("it ends too early")
+        return taken
+
+    try:
+        document = parse(first.decode())
+        if not isinstance(document, dict) or document["version"] != VERSION:
+            raise ValueError("unknown format")
+        plan = Plan(document["subject"], [])
+        plan.commit, plan.previous = document["commit"], document["previous"]
+        plan.state = {name: take(size) for name, size in document["state"]}
+        plan.changes = [
+            Change(name, None if size == _GONE else take(size), before) for name, before, size in document["files"]
+        ]
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged(path, str(error)) from None
+    return plan
+
+
+def _damaged(path: str, why: str) -> StoreError:
+    return StoreError(f"{path} is damaged: {why}", "remove it, then run: passhelper recipients check")
+
+
+def _base(store: "PassStore", repository: "Repository | None") -> str:
+    return store.root if repository is None else repository.root
+
+
+def _target(base: str, name: str, journal: str) -> str:
+    """Give a file's absolute path, if that is inside and no link on the way leads elsewhere."""
+    parts = name.split(os.sep)
+    inside = not os.path.isabs(name) and not any(part in ("", ".", "..") or part.lower() == ".git" for part in parts)
+    folder = os.path.dirname(os.path.join(base, name))
+    if not inside or os.path.realpath(folder) != os.path.join(os.path.realpath(base), *parts[:-1]).rstrip(os.sep):
+        raise _damaged(journal, f"{name!r} is not a path in the store")
+    return os.path.join(base, name)
+
+
+def _replay(store: "PassStore", plan: Plan, base: str, folder: str) -> None:
+    """Put every file in place that is not yet what it will be."""
+    files = store.files()
+    for name, data in plan.state.items():
+        files.replace(os.path.join(folder, os.path.basename(name)), data, folder)
+    waiting: list[tuple[str, bytes]] = []
+    for change in plan.changes:
+        target = os.path.join(base, change.path)
+        if change.data is None:  # in its turn: what takes its place is there first
+            files.replace_many(waiting, folder)
+            waiting = []
+        current = _read(target)
+        if current != change.data and ("" if current is None else digest(current)) != change.before:
+            store.warn(f"{change.path} was written by another program meanwhile and left as it is")
+        elif change.data is None:
+            if current is not None:
+                os.unlink(target)
+                sync_directory(os.path.dirname(target))
+            _prune(base, os.path.dirname(target))
+        elif current != change.data:
+            waiting.append((target, change.data))
+    files.replace_many(waiting, folder)
+
+
+def _prune(base: str, folder: str) -> None:
+    """Remove the directories that have become empty."""
+    while folder.startswith(base + os.sep):
+        try:
+            os.rmdir(folder)
+        except FileNotFoundError:
+            pass
+        except OSError:
+            return
+        folder = os.path.dirname(folder)
+
+
+def _read(path: str) -> "bytes | None":
+    """Read a file; None if there is none."""
+    try:
+        with open(os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)), "rb") as file:
+            return file.read()
+    except (FileNotFoundError, NotADirectoryError):
+        return None

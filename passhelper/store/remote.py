@@ -1,0 +1,358 @@
+"""Automatic sync on the verb path: push after a commit, fetch before a miss, each within a few seconds.
+
+Both are off unless ``git config passhelper.sync`` or ``PASSHELPER_SYNC`` names them (``push``, ``pull``). A remote that
+is away, hangs or refuses costs seconds and a warning at most: no verb fails because of it. What could not be
+pushed is noted in ``<git dir>/passhelper/unpushed`` and goes out with the next command that can.
+
+A fetch only ever moves the store forward to a descendant of what is here, and only over entries: anything else that
+came in (recipients, keys, other files, odd names, two histories) is left to ``passhelper sync``, which can ask.
+"""
+
+import os
+import time
+
+from passhelper.errors import ConfigurationError, PasshelperError
+from passhelper.store import repository as git
+from passhelper.store.child import Child, finish, start
+from passhelper.store.lock import StoreLock
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from passhelper.store.journal import Change
+    from passhelper.store.repository import Repository
+    from passhelper.store.store import PassStore
+
+SECONDS = 5.0  # for one fetch or push; PASSHELPER_SYNC_TIMEOUT
+PAUSE = 60.0  # seconds after a fetch, failed or not, during which a miss asks nobody
+SUBJECT = "Take over what others have changed\n\nPasshelper-Sync: merge"
+_QUICK = 5.0  # seconds for a git that talks to nobody
+_ASKED = "asked"  # in <git dir>/passhelper; its time is that of the last fetch
+_MOST = 500  # files of one fast-forward; more than a few seconds of a verb are sync's
+_LIMIT = 16 << 20  # bytes of their contents
+_AHEAD = 3600  # seconds that a commit may be ahead of this clock, as for sync
+_SAFE = ("transfer.fsckObjects=true", "protocol.ext.allow=never")
+
+
+class _DoubtError(PasshelperError):
+    """What came in needs a closer look, which ``passhelper sync`` takes."""
+
+
+def push(store: "PassStore", repository: "Repository", settings: "Mapping[str, str] | None" = None) -> None:
+    """Push what is committed, if this clone does so by itself; the caller no longer holds the lock.
+
+    Args:
+        store: warned when the push failed, which is no failure of the verb.
+        repository: where to push from.
+        settings: what ``git config --list`` says, if the caller knows it.
+    """
+    try:
+        remote = _Remote(store, repository, settings)
+        why = remote.push() if remote.may("push") else ""
+    except (PasshelperError, OSError) as error:
+        why = str(error)
+    if why:
+        store.warn(f"changed here but not pushed, the next change or passhelper sync pushes it: {why}")
+
+
+def pull(store: "PassStore") -> bool:
+    """Fetch before a miss, if this clone does so by itself and has not just done it.
+
+    Returns:
+        whether the store may have changed, so that a second look is worth while.
+    """
+    try:
+        repository = store.repository("")
+        return repository is not None and _pull(store, repository)
+    except (PasshelperError, OSError, ValueError):
+        return False  # not found is still the right answer; sync will say what is wrong
+
+
+def _pull(store: "PassStore", repository: "Repository") -> bool:
+    asked = os.path.join(repository.state, _ASKED)
+    if _is_recent(asked):
+        return False
+    store.files().make_directory(repository.state)
+    # One process asks, and those that miss meanwhile wait for its answer.
+    with StoreLock(repository.state, asked + ".lock", timeout=_seconds(store)):
+        if _is_recent(asked):
+            return True
+        remote = _Remote(store, repository, None)
+        if not remote.may("pull"):
+            return False
+        try:
+            theirs = remote.fetch()
+        finally:
+            with open(asked, "wb"):
+                os.utime(asked)
+    changed = remote.forward(theirs)
+    if remote.may("push") and os.path.exists(repository.unpushed):
+        try:
+            remote.push()
+        except (PasshelperError, OSError):
+            pass  # a miss has nothing to say about it
+    return changed
+
+
+def _is_recent(path: str) -> bool:
+    try:
+        return 0 <= time.time() - os.stat(path).st_mtime < PAUSE
+    except FileNotFoundError:
+        return False
+
+
+def _seconds(store: "PassStore") -> float:
+    text = store.environ.get("PASSHELPER_SYNC_TIMEOUT", "")
+    if not text:
+        return SECONDS
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < 86400:
+        raise ConfigurationError(f"PASSHELPER_SYNC_TIMEOUT is not a number of seconds: {text!r}", "set it to 5")
+    return seconds
+
+
+class _Remote:
+    """The remote of a store's branch.
+
+    Attributes:
+        settings: what git is configured to.
+    """
+
+    def __init__(self, store: "PassStore", repository: "Repository", settings: "Mapping[str, str] | None") -> None:
+        self._store = store
+        self._repository = repository
+        self._program = git.program(store.environ)
+        self._environ = git.environment(repository, store.environ)
+        self._command = git.command(repository, self._program)
+        self.settings: Mapping[str, str] = settings or {}
+        if settings is None:
+            found = self._ask("config", "--null", "--list").stdout.decode(errors="replace")
+            self.settings = git.parse_settings(found)
+        self._name = self._ref = self._tracking = ""
+        self._find()
+
+    def _find(self) -> None:
+        """Find the branch and where it is shared: its own remote, else ``origin``, else the only one."""
+        branch = self._ask("symbolic-ref", "--quiet", "HEAD").stdout.decode(errors="surrogateescape").strip()
+        short = branch.removeprefix("refs/heads/")
+        names = [key[len("remote.") : -len(".url")] for key in self.settings
+                 if key.startswith("remote.") and key.endswith(".url")]  # fmt: skip
+        name = self.settings.get(f"branch.{short.lower()}.remote") or ("origin" if "origin" in names else "")
+        if not name and len(names) == 1:
+            name = names[0]
+        if branch and name:
+            self._name = name
+            self._ref = self.settings.get(f"branch.{short.lower()}.merge") or branch
+            self._tracking = f"refs/remotes/{name}/{self._ref.removeprefix('refs/heads/')}"
+
+    def may(self, verb: str) -> bool:
+        """Tell whether this clone pushes or pulls by itself; a runner's never does."""
+        wanted = self._store.environ.get("PASSHELPER_SYNC", "") or self.settings.get("passhelper.sync", "")
+        is_runner = self.settings.get("passhelper.ci", "").lower() in git.TRUE
+        return bool(self._name) and not is_runner and verb in wanted.replace(" ", "").split(",")
+
+    def push(self) -> str:
+        """Push the branch; gives the reason why not, empty if it was. Until then, a note says that it is to be done."""
+        with open(self._repository.unpushed, "wb"):
+            pass
+        why = self._push()
+        if not why:
+            os.unlink(self._repository.unpushed)
+        return why
+
+    def _push(self) -> str:
+        if self._revision(self._tracking) == self._revision("HEAD"):
+            return ""  # sync has done it
+        if not self._is_accepted():
+            return "the recipients here are not the accepted ones"
+        child = self._talk("push", "--quiet", "--no-follow-tags", "--recurse-submodules=no", "--", self._name,
+                           f"HEAD:{self._ref}")  # fmt: skip
+        return self._why(child)
+
+    def fetch(self) -> str:
+        """Fetch the branch; gives its newest commit.
+
+        Raises:
+            PasshelperError: the remote does not answer.
+        """
+        child = self._talk("fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--refmap=", "--", self._name,
+                           f"+{self._ref}:{self._tracking}")  # fmt: skip
+        if child.returncode != 0:
+            raise _DoubtError(self._why(child))
+        return self._revision(self._tracking)
+
+    def forward(self, theirs: str) -> bool:
+        """Take over what was fetched, if that is nothing but newer entries; True if the store has changed.
+
+        Raises:
+            PasshelperError: it is something else; nothing has changed.
+        """
+        head = self._revision("HEAD")
+        if theirs in ("", head) or self._is_ancestor(theirs, head):
+            return False
+        from passhelper.store import journal, trust  # noqa: PLC0415 - after a fetch that brought something
+
+        self._check_history(head, theirs)
+        changes = self._changes(head, theirs)
+        store, repository = self._store, self._repository
+        with store.lock(repository, timeout=_seconds(store)):
+            known = trust.load_all(repository.state)
+            if known is None or self._revision("HEAD") != head or not self._is_accepted():
+                raise _DoubtError("something else has changed here")
+            if known.commit and not self._is_ancestor(known.commit, theirs):
+                raise _DoubtError("the history was rewritten")
+            self._check_work_tree(head, changes)
+            known.commit = theirs
+            plan = journal.Plan(SUBJECT, changes)
+            plan.commit, plan.previous = theirs, head
+            plan.state = {trust.FILE: trust.text(known)}
+            journal.write(store, repository, plan)
+            journal.finish(store, repository)
+        return True
+
+    def _is_accepted(self) -> bool:
+        """Tell whether every ``.gpg-id`` here is as it was accepted."""
+        from passhelper.store import trust  # noqa: PLC0415 - only with automatic sync
+
+        known = trust.load_all(self._repository.state)
+        return known is not None and trust.current(self._store.root) == known.pins
+
+    def _check_history(self, head: str, theirs: str) -> None:
+        if not self._is_ancestor(head, theirs):
+            raise _DoubtError("both sides have commits of their own")
+        stamps = self._answer("rev-list", "--timestamp", theirs, f"^{head}").split(b"\n")
+        if any(int(line.split()[0]) > time.time() + _AHEAD for line in stamps if line):
+            raise _DoubtError("a commit comes from the future")
+
+    def _changes(self, head: str, theirs: str) -> "list[Change]":
+        """List the entries that differ, new ones first; anything that is no entry raises."""
+        from passhelper.store import foreign  # noqa: PLC0415
+        from passhelper.store.journal import Change  # noqa: PLC0415
+        from passhelper.store.layout import SUFFIX  # noqa: PLC0415
+
+        fields = self._answer("diff-tree", "-r", "-z", "--raw", "--no-renames", head, theirs).split(b"\0")
+        paths = [os.fsdecode(name) for name in fields[1::2]]
+        if len(paths) > _MOST or len(set(paths)) < len(paths):
+            raise _DoubtError("too much at once")
+        folder = os.path.relpath(self._store.folder, self._repository.root).replace(os.sep, "/")
+        blobs: dict[str, str] = {}
+        gone: list[str] = []
+        for facts, path in zip(fields[::2], paths, strict=False):
+            _, mode, _, blob, status = facts.decode().split(" ")
+            is_entry = path.endswith(SUFFIX) and (folder == "." or path.startswith(f"{folder}/"))
+            if not is_entry or foreign.decides_readers(path):
+                raise _DoubtError("more than entries has changed")
+            if status == "D":
+                gone.append(path)
+            elif foreign.complaint(mode, path):
+                raise _DoubtError("a path is odd")
+            else:
+                blobs[path] = blob
+        contents = self._contents(list(dict.fromkeys(blobs.values())))
+        if any(len(contents[blob]) > foreign.limit(path) for path, blob in blobs.items()):
+            raise _DoubtError("a file is too large")
+        return [*(Change(path, contents[blob]) for path, blob in blobs.items()), *(Change(path, None) for path in gone)]
+
+    def _contents(self, blobs: "list[str]") -> "dict[str, bytes]":
+        """Read objects from git."""
+        found: dict[str, bytes] = {}
+        if not blobs:
+            return found
+        answer = self._answer("cat-file", "--batch", stdin="".join(f"{blob}\n" for blob in blobs).encode())
+        at = 0
+        for blob in blobs:
+            end = answer.index(b"\n", at)
+            _, kind, size = answer[at:end].decode().split(" ")
+            if kind != "blob":
+                raise _DoubtError("a file is no file")
+            found[blob] = answer[end + 1 : end + 1 + int(size)]
+            at = end + 2 + int(size)
+        return found
+
+    def _check_work_tree(self, head: str, changes: "list[Change]") -> None:
+        """Make sure that nobody's uncommitted work is in the way."""
+        root = self._repository.root
+        changed = self._answer("diff-index", "-z", "--name-only", "--no-renames", head)
+        if changed:  # or only the times of files: status looks closer
+            changed = self._answer("status", "--porcelain", "-z", "--no-renames", "--untracked-files=no")
+        touched = {os.fsdecode(line[3:]) for line in changed.split(b"\0")}
+        known = {os.fsdecode(name) for name in
+                 self._answer("ls-tree", "-r", "-z", "--name-only", "--full-tree", head).split(b"\0")}  # fmt: skip
+        for change in changes:
+            if change.path in touched or (
+                change.path not in known and os.path.lexists(os.path.join(root, change.path))
+            ):
+                raise _DoubtError("a file is in the way")
+            place = os.path.dirname(os.path.join(root, change.path))
+            while len(place) > len(root):
+                if os.path.lexists(place) and (os.path.islink(place) or not os.path.isdir(place)):
+                    raise _DoubtError("a folder is no folder")
+                place = os.path.dirname(place)
+
+    # git
+
+    def _ask(self, *arguments: str, stdin: bytes = b"") -> Child:
+        child = start([*self._command, *arguments], self._environ, stdin=stdin, limit=_LIMIT)
+        finish([child], _QUICK)
+        return child
+
+    def _answer(self, *arguments: str, stdin: bytes = b"") -> bytes:
+        child = self._ask(*arguments, stdin=stdin)
+        if child.returncode != 0:
+            raise _DoubtError(f"git {arguments[0]} failed")
+        return bytes(child.stdout)
+
+    def _revision(self, name: str) -> str:
+        return self._ask("rev-parse", "--verify", "--quiet", name).stdout.decode().strip()
+
+    def _is_ancestor(self, commit: str, of: str) -> bool:
+        return self._ask("merge-base", "--is-ancestor", commit, of).returncode == 0
+
+    def _talk(self, *arguments: str) -> Child:
+        """Run a git that talks to the remote: no questions, in time, nothing left running."""
+        command = list(self._command)
+        for setting in _SAFE:
+            command += ["-c", setting]
+        environ = dict(self._environ)
+        told = environ.get("GIT_SSH_COMMAND") or self.settings.get("core.sshcommand", "")
+        if told or not environ.get("GIT_SSH"):
+            environ["GIT_SSH_COMMAND"] = f"{told or 'ssh'} -oBatchMode=yes"
+        seconds = _seconds(self._store)
+        umask = os.umask(self._store.files().umask)
+        try:
+            child = start([*command, *arguments], environ, group=True)
+            finish([child], seconds)
+        finally:
+            os.umask(umask)
+        return child
+
+    def _why(self, child: Child) -> str:
+        """Say why a remote did not do what it was asked; empty if it did."""
+        if child.timed_out:
+            return f"no answer from {self._name} within {_seconds(self._store):g} s"
+        if child.returncode == 0:
+            return ""
+        lines = [line.strip() for line in child.stderr.decode(errors="replace").split("\n")]
+        useful = [line for line in lines if line and not line.startswith("hint:")]
+        for line in useful:
+            if line.startswith(("! [", "fatal:", "ssh:")):
+                return _without_password(line)
+        return _without_password(useful[-1]) if useful else f"git exit status {child.returncode}"
+
+
+def _without_password(line: str) -> str:
+    """Take what may be a password out of the URLs in a line, and what a terminal must not see."""
+    from passhelper.protocol import printable  # noqa: PLC0415 - loaded already by the program
+
+    begin, found, rest = line.partition("://")
+    while found:
+        place = rest.replace("'", " ").split("/")[0].split(" ")[0]
+        if "@" in place:
+            rest = rest[place.rindex("@") + 1 :]
+        more, again, rest = rest.partition("://")
+        begin, found = f"{begin}://{more}", again
+    return printable(" ".join(begin.split()))

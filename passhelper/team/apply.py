@@ -1,0 +1,140 @@
+"""A commit that exists already becomes what the store holds: file by file, under the lock, whole whatever happens."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from passhelper.errors import GitError, StoreError
+from passhelper.protocol import printable
+from passhelper.store import journal
+from passhelper.team import blobs, trees
+from passhelper.team.merge import MARK
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from passhelper.store.repository import Repository
+    from passhelper.store.store import PassStore
+    from passhelper.team.gitrepo import Git
+    from passhelper.team.trees import Difference
+
+# Of the commit that keeps the change, should HEAD have moved on before a killed merge is finished: the next merge
+# then knows that nobody here has decided anything by it.
+_SUBJECT = f"Take over what others have changed\n\n{MARK}"
+_PLAIN, _EXECUTABLE = "100644", "100755"
+
+
+class Move:
+    """The way from one commit to another, read from git before the lock is taken: a partial clone asks its remote.
+
+    Args:
+        git: the repository.
+        old: what HEAD is now; empty before the first commit.
+        new: what it becomes.
+    """
+
+    def __init__(self, git: Git, old: str, new: str) -> None:
+        self._place = git.place
+        self._old = old
+        self._new = new
+        self._differing = trees.difference(git, old or trees.empty(git), new)
+        self._contents = blobs.read(git, {after[1] for _, _, after in self._differing if after is not None})
+
+    def make(self, store: PassStore, state: Mapping[str, bytes]) -> None:
+        """Make the new commit the current one; the caller holds the lock, and HEAD is still the old one.
+
+        What is not committed here and does not change stays as it is. Whoever is killed while it lasts leaves a
+        journal, which the next one who takes the lock finishes.
+
+        Args:
+            store: the store.
+            state: files in git's own directory that change with it, by name.
+
+        Raises:
+            StoreError: a file that changes has changes of its own that are not committed.
+            GitError: git cannot do its part now; the journal stays.
+        """
+        root = self._place.root
+        gone = {path for path, _, after in self._differing if after is None}
+        for one in self._differing:
+            _check(root, one, gone)
+        plan = journal.Plan(_SUBJECT, [
+            journal.Change(path.replace("/", os.sep), None if after is None else self._contents[after[1]])
+            for path, _, after in _ordered(self._differing)
+        ])  # fmt: skip
+        plan.commit, plan.previous = self._new, self._old or "0" * len(self._new)
+        plan.state = dict(state)
+        journal.write(store, self._place, plan)
+        journal.finish(store, self._place)
+        refuse_unfinished(self._place)
+        umask = store.files().umask
+        for path, before, after in self._differing:
+            if after is not None and (before or (_PLAIN,))[0] != after[0]:
+                os.chmod(os.path.join(root, path), (0o777 if after[0] == _EXECUTABLE else 0o666) & ~umask)
+
+
+def refuse_unfinished(place: Repository) -> None:
+    """Stop where a journal is left because git could not do its part.
+
+    Raises:
+        GitError: there is one.
+    """
+    if os.path.exists(place.journal):
+        raise GitError(
+            f"a merge in {place.root} cannot be finished now", "run: passhelper sync, once git can work there"
+        )
+
+
+def _check(root: str, one: Difference, gone: set[str]) -> None:
+    """Make sure that a file is what HEAD says, or already what it becomes, so that nobody's work is lost."""
+    path, before, after = one
+    place = os.path.dirname(path)
+    while place:
+        full = os.path.join(root, place)
+        if os.path.islink(full):
+            raise StoreError(f"{full} is a symbolic link; links inside a store are not followed", "remove it")
+        if place not in gone and os.path.isfile(full):
+            raise _in_the_way(root, place)
+        place = os.path.dirname(place)
+    full = os.path.join(root, path)
+    known = {blob[1] for blob in (before, after) if blob is not None}
+    if os.path.isdir(full) and not os.path.islink(full):
+        for folder, _, names in os.walk(full):
+            if any(
+                os.path.relpath(os.path.join(folder, name), root).replace(os.sep, "/") not in gone for name in names
+            ):
+                raise _in_the_way(root, path)
+        return
+    found = blobs.of_file(full, len(next(iter(known))))
+    # A file that is gone here and that goes anyway, or that is there already as it comes, is nobody's loss.
+    if found not in known and (found or (before is not None and after is not None)):
+        raise _in_the_way(root, path)
+
+
+def _in_the_way(root: str, path: str) -> StoreError:
+    return StoreError(
+        f"{printable(path)} has changes here that are not committed, and others have changed it",
+        f"run: git -C {root} status, then commit or remove yours",
+    )
+
+
+def _ordered(differing: list[Difference]) -> list[Difference]:
+    """Put files in place before others go, so that no server is without its credential in between.
+
+    Only what stands in the way of a new file (a folder in its place, a file in its folder's place) goes first.
+    """
+    new = {path for path, before, after in differing if after is not None and before is None}
+    folders = {parent for path in new for parent in _parents(path)}
+
+    def rank(one: Difference) -> int:
+        path, _, after = one
+        if after is not None:
+            return 1
+        return 0 if path in folders or not new.isdisjoint(_parents(path)) else 2
+
+    return sorted(differing, key=rank)
+
+
+def _parents(path: str) -> list[str]:
+    return [path[:at] for at, char in enumerate(path) if char == "/"]

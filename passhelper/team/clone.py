@@ -1,0 +1,229 @@
+"""Clone a shared store, and talk to its remote once: no questions, no password in argv, nothing of the clone runs.
+
+What is cloned is data. It is checked out only when no attribute of the tree has a say over what git writes,
+and whether its recipients are accepted is the caller's business.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from passhelper.errors import ConfigurationError, GitError, RemoteError, StoreError, TrustError
+from passhelper.protocol import printable
+from passhelper.store import diagnose, recipients, repository, trust
+from passhelper.store.child import Child, finish, start
+from passhelper.store.recipients import Recipients
+from passhelper.store.repository import Repository
+from passhelper.team import gitrepo, incomingtree, recipientlists
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from passhelper.store.store import PassStore
+
+COMMIT = "PASSHELPER_STORE_COMMIT"
+_SECONDS = 600.0  # for what moves a whole store
+_QUICK = 30.0  # for any other git
+_SAFE = ("transfer.fsckObjects=true", "protocol.ext.allow=never")
+
+
+class RemoteGit:
+    """git in one repository, for commands that may talk to a remote.
+
+    Args:
+        place: the repository; it need not exist yet.
+        store: whose modes and environment count.
+        remedy: what a person should look at when the remote does not answer.
+    """
+
+    def __init__(self, place: Repository, store: PassStore, remedy: str) -> None:
+        program = repository.program(store.environ)
+        self._remedy = remedy
+        self._umask = store.files().umask
+        self._command = repository.command(place, program)
+        for setting in _SAFE:
+            self._command += ["-c", setting]
+        self._environ = without_questions(repository.environment(place, store.environ), program)
+
+    def run(self, arguments: Sequence[str], failure: str, *, remote: bool = False) -> str:
+        """Run one command that has to work.
+
+        Args:
+            arguments: the command and its arguments.
+            failure: what has failed if it does.
+            remote: whether it talks to the remote; it then has ten minutes.
+
+        Raises:
+            RemoteError: a command that talks to the remote failed.
+            GitError: another did.
+        """
+        seconds = _SECONDS if remote else _QUICK
+        child = self.ask(arguments, seconds)
+        if child.returncode != 0:
+            reason = f"no answer within {seconds:g} s" if child.timed_out else printable(diagnose.last_line(child))
+            if remote:
+                raise RemoteError(f"{failure}: {reason}", self._remedy)
+            raise GitError(f"{failure}: {reason}")
+        return bytes(child.stdout).decode(errors="surrogateescape").strip()
+
+    def ask(self, arguments: Sequence[str], seconds: float = _QUICK) -> Child:
+        """Run one command whose failure is an answer too."""
+        umask = os.umask(self._umask)
+        try:
+            child = start([*self._command, *arguments], self._environ, group=True)
+            finish([child], seconds)
+        finally:
+            os.umask(umask)
+        return child
+
+
+@dataclass(frozen=True)
+class Source:
+    """What to clone.
+
+    Attributes:
+        url: what git understands; a password in it reaches git through a pipe.
+        commit: an id that has to be part of the history, empty for any history.
+        depth: how many commits of the history to take, 0 for all.
+        remedy: what a person should look at when the remote does not answer.
+    """
+
+    url: str
+    commit: str = ""
+    depth: int = 0
+    remedy: str = "check the URL, and that you may read it"
+
+
+def clone(store: PassStore, source: Source, settings: Sequence[str] = ()) -> Repository:
+    """Clone a store; what fails leaves nothing behind.
+
+    Args:
+        store: where to; the directory is missing or empty.
+        source: what to clone.
+        settings: ``name=value``, for the clone's own configuration.
+
+    Raises:
+        RemoteError: git cannot clone it.
+        StoreError: the remote has no commit.
+        TrustError: the history lacks the commit, or the tree holds what no store may hold.
+        ConfigurationError: the directory is in use, or the commit is no full id.
+    """
+    _check(source)
+    if os.path.isdir(store.root) and os.listdir(store.root):
+        raise ConfigurationError(
+            f"PASSWORD_STORE_DIR ({store.root}) is not empty, so nothing is cloned into it", "unset PASSWORD_STORE_DIR"
+        )
+    files = store.files()
+    made = files.make_directory(store.root)
+    place = Repository(store.root, os.path.join(store.root, ".git"))
+    try:
+        _fill(store, place, source, settings)
+    except BaseException:
+        for name in os.listdir(store.root):  # it was empty
+            shutil.rmtree(os.path.join(store.root, name), ignore_errors=True)
+        files.remove_directories(made)
+        raise
+    return place
+
+
+def _fill(store: PassStore, place: Repository, source: Source, settings: Sequence[str]) -> None:
+    git = RemoteGit(place, store, source.remedy)
+    # Checked out only when no attribute of the tree has a say over what git writes. Not a copy of
+    # a local remote's files either: hard links would let an overwritten object reach it.
+    options = ["--quiet", "--no-checkout", "--no-tags", "--template=", "--no-hardlinks"]
+    options += ["--no-local", f"--depth={source.depth}"] if source.depth else []
+    for setting in settings:
+        options += ["--config", setting]
+    with password_pipe(absolute(source.url)) as (clean, helper):
+        shown = printable(clean)
+        git.run([*helper, "clone", *options, "--", clean, "."], f"git cannot clone {shown}", remote=True)
+    store.files().make_directory(place.state)
+    place.prepare(store.files())
+    if git.ask(["rev-parse", "--verify", "--quiet", "HEAD^{commit}"]).returncode != 0:
+        raise StoreError(f"the store at {shown} has no commit", "push a store to it first")
+    if source.commit and git.ask(["merge-base", "--is-ancestor", source.commit, "HEAD"]).returncode != 0:
+        raise TrustError(
+            f"the store at {shown} does not contain commit {source.commit} ({COMMIT}): its history was "
+            "rewritten or rolled back",
+            f"find out who did it; only then set {COMMIT} to a newer commit",
+        )
+    with gitrepo.opened(place, store.environ) as opened:
+        incomingtree.check(opened, "HEAD")
+        recipientlists.read(store, opened, "HEAD")  # each can be read
+    # Nothing is accepted yet: were this process to end here, no later one must take this for a store of its own.
+    trust.save_all(place.state, trust.Trust({}), store.files())
+    git.run(["reset", "--hard", "--quiet"], "git cannot check out the store")
+
+
+def _check(source: Source) -> None:
+    """Refuse a commit id that cannot be looked for."""
+    commit = source.commit
+    if commit and not (len(commit) in (40, 64) and set(commit.lower()) <= set("0123456789abcdef")):
+        raise ConfigurationError(f"{COMMIT} is not a full commit id: {printable(commit)!r}", "set it to 40 hex digits")
+    if commit and source.depth:
+        raise ConfigurationError(
+            f"a shallow clone cannot show that it descends from {COMMIT}", f"leave out --depth, or unset {COMMIT}"
+        )
+
+
+def is_signed(store: PassStore, path: str) -> bool:
+    """Tell whether a key in ``PASSWORD_STORE_SIGNING_KEY`` has signed a ``.gpg-id``, as the one at that very path.
+
+    A signature without the path could be that of another directory's list, copied there.
+    """
+    found = Recipients([], path, recipients.read_file(store.root, path) or b"")
+    if not trust.newer_serial(found, {}, store.environ):
+        return False
+    try:
+        recipients.verify_signature(store.root, found, store.gpg)
+    except TrustError:
+        return False
+    return True
+
+
+def absolute(url: str) -> str:
+    """Give a path as an absolute one, for git works in another directory; a URL as it is."""
+    return url if "://" in url or not os.path.exists(url) else os.path.abspath(url)
+
+
+def without_questions(environ: Mapping[str, str], git: str) -> dict[str, str]:
+    """Keep ssh from asking on a terminal, with whatever command it is started."""
+    command = environ.get("GIT_SSH_COMMAND", "")
+    if not command and not environ.get("GIT_SSH"):
+        child = start([git, "config", "--global", "--get", "core.sshCommand"], environ)
+        finish([child], _QUICK)
+        command = child.stdout.decode(errors="surrogateescape").strip() or "ssh"
+    return {**environ, "GIT_SSH_COMMAND": f"{command} -oBatchMode=yes"} if command else dict(environ)
+
+
+@contextmanager
+def password_pipe(url: str) -> Iterator[tuple[str, list[str]]]:
+    """Take the password out of a URL: in argv every user of the machine would see it, and the clone would keep it.
+
+    Yields:
+        the URL without it, and options with which git reads it from a pipe, once.
+    """
+    parts = urlsplit(url) if url.startswith(("https://", "http://")) else None
+    if parts is None or parts.password is None:
+        yield url, []
+        return
+    host = parts.netloc.rpartition("@")[2]
+    clean = parts._replace(netloc=f"{parts.netloc.partition(':')[0]}@{host}").geturl()
+    user, password = unquote(parts.username or ""), unquote(parts.password)
+    if any(char < " " for char in user + password):
+        raise ConfigurationError("the user name or password in the URL has a control character", "check the URL")
+    reader, writer = os.pipe()
+    try:
+        with open(writer, "wb") as file:
+            file.write(f"username={user}\npassword={password}\n".encode())
+        os.set_inheritable(reader, True)  # noqa: FBT003
+        script = f'!f() {{ test "$1" = get && cat <&{reader}; }}; f'
+        # The empty one puts aside the helpers of the machine, which would keep the password.
+        yield clean, ["-c", "credential.helper=", "-c", f"credential.helper={script}"]
+    finally:
+        os.close(reader)

@@ -1,0 +1,246 @@
+"""Who can read an entry, against who should: no decryption, and no gpg but one look at the keyring.
+
+An entry names the key ids that it is encrypted to in the clear; its ``.gpg-id`` names keys. A recipient's own are
+the ids of all his keys that encrypt, expired ones too, as for ``pass``, and any one of them will do. What cannot be
+told is not called wrong: a reader who is hidden may be any recipient who is not seen, and so may an id that
+nobody here has a key for, where a recipient's key is not in this keyring. Only more of them than that are drift.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from passhelper.errors import PasshelperError, StoreError
+from passhelper.store import layout, packets, recipients
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from passhelper.store.store import Entry, PassStore
+    from passhelper.team.keys import Key, KeyRing
+
+
+@dataclass(frozen=True)
+class Recipient:
+    """One line of a ``.gpg-id``.
+
+    Attributes:
+        line: as it is written.
+        keys: what it means in this keyring: one key, none, or, for an address, perhaps several.
+    """
+
+    line: str
+    keys: tuple[Key, ...]
+
+    @property
+    def key_ids(self) -> frozenset[str]:
+        """The ids by which a message may name this recipient; not the revoked ones."""
+        if not self.keys:  # a key that can itself encrypt is named by the end of its fingerprint
+            return frozenset([self.line[-16:]]) if recipients.is_fingerprint(self.line) else frozenset()
+        return frozenset(each for key in self.keys for each in key.key_ids if each not in key.revoked_ids)
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether one can encrypt to it today."""
+        return any(key.can_encrypt for key in self.keys)
+
+    @property
+    def is_own(self) -> bool:
+        """Whether this machine can decrypt what is encrypted to it."""
+        return any(key.is_own for key in self.keys)
+
+    @property
+    def uid(self) -> str:
+        """The owner; empty if nobody here knows."""
+        return self.keys[0].uid if self.keys else ""
+
+    def __str__(self) -> str:
+        """Name the recipient in a table."""
+        return f"{self.line} {self.uid or '(not in this keyring)'}"
+
+
+@dataclass(frozen=True)
+class Drift:
+    """How the readers of an entry differ from its recipients.
+
+    Attributes:
+        missing: recipients who are not among the readers; where readers are hidden or unknown, some of these.
+        extra: ids of keys in this keyring that are no recipient's, or revoked.
+        unknown: ids that are in no key of this keyring and no recipient's for certain.
+        hidden: how many readers the entry does not name.
+        surplus: how many of ``unknown`` and ``hidden`` there are beyond the recipients who are not seen.
+    """
+
+    missing: tuple[Recipient, ...] = ()
+    extra: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    hidden: int = 0
+    surplus: int = 0
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the readers are certainly not the recipients."""
+        return bool(self.missing or self.extra or self.surplus)
+
+    @property
+    def is_uncertain(self) -> bool:
+        """Whether some readers could only be counted."""
+        return bool(self.hidden or self.unknown)
+
+
+def compare(ids: Sequence[str], wanted: Sequence[Recipient], known: Mapping[str, Key]) -> Drift:
+    """Compare the readers of an entry with its recipients.
+
+    Args:
+        ids: the key ids that the entry is encrypted to.
+        wanted: the recipients.
+        known: the keys of the keyring by all their ids.
+    """
+    visible = dict.fromkeys(each for each in ids if each != packets.HIDDEN)
+    hidden = sum(each == packets.HIDDEN for each in ids)
+    unseen = [recipient for recipient in wanted if recipient.key_ids.isdisjoint(visible)]
+    others = [each for each in visible if not any(each in recipient.key_ids for recipient in wanted)]
+    extra = tuple(each for each in others if each in known)
+    unknown = tuple(each for each in others if each not in known)
+    # An unknown id can only be a recipient's whose key is not here; a hidden one can be anybody's.
+    absent = [recipient for recipient in unseen if not recipient.keys]
+    taken = min(len(unknown), len(absent))
+    lacking = len(unseen) - taken
+    missing: list[Recipient] = []
+    if hidden < lacking:
+        missing = [recipient for recipient in unseen if recipient.keys or not taken]
+        if hidden or not missing:  # some of them; which ones cannot be told
+            missing = unseen
+    surplus = len(unknown) - taken + max(0, hidden - lacking)
+    return Drift(tuple(missing), extra, unknown, hidden, surplus)
+
+
+class Policy:
+    """Who should read what, by the store's ``.gpg-id`` files; ``PASSWORD_STORE_KEY`` has no say here.
+
+    Args:
+        store: which.
+        ring: where the keys are looked up, each once.
+        changed: what some of the files will say, as lines by path relative to the store; None for a file that goes.
+    """
+
+    def __init__(
+        self, store: PassStore, ring: KeyRing, changed: Mapping[str, Sequence[str] | None] | None = None
+    ) -> None:
+        self._store = store
+        self._ring = ring
+        self._changed = changed or {}
+        self._sources: dict[str, tuple[Recipient, ...] | None] = {}
+        self._lines: dict[str, Recipient] = {}
+
+    @property
+    def known(self) -> Mapping[str, Key]:
+        """The keys of the keyring by all ids that they encrypt to."""
+        return {key_id: key for key in self._ring.all() for key_id in key.key_ids}
+
+    def source(self, directory: str) -> str:
+        """Find the ``.gpg-id`` that counts for a server directory, as a path relative to the store.
+
+        Raises:
+            StoreError: there is none, or it cannot be used.
+        """
+        for path in recipients.candidates(directory):
+            if self._read(path) is not None:
+                return path
+        recipients.find(self._store.root, directory, {})  # says why not
+        raise StoreError(f"no .gpg-id counts for {directory}")  # pragma: no cover - one has just been made
+
+    def of(self, directory: str) -> tuple[Recipient, ...]:
+        """Find the recipients for a server directory; raises as :meth:`source` does."""
+        return self._read(self.source(directory)) or ()
+
+    def recipient(self, line: str) -> Recipient:
+        """Look up one line in the keyring."""
+        if line not in self._lines:
+            self._lines[line] = Recipient(line, tuple(self._ring.find(line)))
+        return self._lines[line]
+
+    def _read(self, path: str) -> tuple[Recipient, ...] | None:
+        if path not in self._sources:
+            self._sources[path] = self._parse(path)
+        return self._sources[path]
+
+    def _parse(self, path: str) -> tuple[Recipient, ...] | None:
+        if path in self._changed:
+            lines = self._changed[path]
+        else:
+            text = recipients.read_file(self._store.root, path)
+            full = os.path.join(self._store.root, path)
+            lines = None if text is None else recipients.parse(text, full)
+            if lines is not None and not lines:
+                raise StoreError(f"{full} names no key", "write one key fingerprint per line")
+        return None if lines is None else tuple(self.recipient(recipients.normalize(line)) for line in lines)
+
+
+@dataclass(frozen=True)
+class Record:
+    """One entry and its readers.
+
+    Attributes:
+        entry: where it is.
+        directory: its server directory's name.
+        ids: the key ids that it is encrypted to.
+        wanted: who should read it.
+        drift: how the two differ.
+        trouble: why that cannot be told, empty if it can.
+    """
+
+    entry: Entry
+    directory: str
+    ids: tuple[str, ...] = ()
+    wanted: tuple[Recipient, ...] = ()
+    drift: Drift = Drift()
+    trouble: str = ""
+
+
+def survey(store: PassStore, policy: Policy, servers: Sequence[str] | None = None) -> Iterator[Record]:
+    """Compare every entry of the store, left-over second ones too, or those of some servers.
+
+    Raises:
+        StoreError: the store cannot be read, or a server's directory is a link.
+    """
+    known = policy.known
+    seen: dict[tuple[tuple[str, ...], int], Drift] = {}
+    for directory, server in directories(store, servers):
+        entries = store.entries(server, directory)
+        if not entries:
+            continue
+        try:
+            wanted = policy.of(directory)
+        except StoreError as error:
+            yield from (Record(entry, directory, trouble=error.cause) for entry in entries)
+            continue
+        for entry in entries:
+            try:
+                ids = tuple(store.key_ids(entry))
+            except PasshelperError as error:
+                yield Record(entry, directory, wanted=wanted, trouble=error.cause)
+            except FileNotFoundError:
+                continue  # erased meanwhile
+            except OSError as error:
+                yield Record(entry, directory, wanted=wanted, trouble=f"cannot be read: {error.strerror}")
+            else:
+                key = ids, id(wanted)  # nearly all entries have the same readers, and the policy keeps its answers
+                if key not in seen:
+                    seen[key] = compare(ids, wanted, known)
+                yield Record(entry, directory, ids, wanted, seen[key])
+
+
+def directories(store: PassStore, servers: Sequence[str] | None = None) -> list[tuple[str, str]]:
+    """List the server directories, by name, with what they mean; of some servers, every spelling."""
+    if servers is not None:
+        return [(name, server) for server in servers for name in layout.spellings(server)]
+    store.check_folder()
+    try:
+        names = sorted(item.name for item in os.scandir(store.folder) if item.is_dir(follow_symlinks=False))
+    except FileNotFoundError:
+        return []
+    decoded = ((name, layout.decode_server(name)) for name in names)
+    return [(name, server) for name, server in decoded if server is not None]

@@ -1,0 +1,74 @@
+"""The files that a commit of others brings: plain ones in sane places, or the commit is refused.
+
+git's own checks refuse much of this while it fetches; this look does not depend on them, and sees what they
+let pass. There is no way around it but to mend the remote.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from passhelper.errors import TrustError
+from passhelper.protocol import printable
+from passhelper.store import foreign
+from passhelper.team import trees
+
+if TYPE_CHECKING:
+    from passhelper.team.gitrepo import Git
+
+MEND = "do not merge it; find out who pushed it and take it out of the remote"
+
+
+def check(git: Git, theirs: str, head: str = "") -> None:
+    """Refuse a tree that holds anything but plain files in sane places.
+
+    Args:
+        git: the repository.
+        theirs: the commit to look at.
+        head: a commit whose files are there already and so need no second look; empty for none.
+
+    Raises:
+        TrustError: something in it is refused.
+    """
+    theirs = commit_id(git, theirs)
+    new: dict[str, str] = {}
+    for path, _, after in trees.difference(git, head or trees.empty(git), theirs):
+        if after is None:
+            continue
+        why = foreign.complaint(after[0], path) or ("a path that is there twice" if path in new else "")
+        if why:
+            raise _refused(theirs, path, why)
+        new[path] = after[1]
+    _check_sizes(git, theirs, new)
+    if new and git.ask("config", "--type=bool", "--get", "core.ignorecase").stdout.strip() == b"true":
+        _check_spellings(git, theirs, set(new))
+
+
+def _refused(commit: str, path: str, why: str) -> TrustError:
+    return TrustError(f"commit {commit[:12]} brings {why}: {printable(path)}", MEND)
+
+
+def _check_sizes(git: Git, theirs: str, new: dict[str, str]) -> None:
+    asked = "".join(f"{blob}\n" for blob in new.values()).encode()
+    sizes = git.run("cat-file", "--batch-check=%(objectsize)", stdin=asked).split()
+    for path, size in zip(new, sizes, strict=True):
+        if int(size) > foreign.limit(path):
+            raise _refused(theirs, path, f"a file larger than {foreign.limit(path)} bytes")
+
+
+def _check_spellings(git: Git, theirs: str, changed: set[str]) -> None:
+    """Refuse two paths that this file system takes for one."""
+    names: dict[str, str] = {}
+    for path in os.fsdecode(git.run("ls-tree", "-r", "-z", "--name-only", "--full-tree", theirs)).split("\0"):
+        other = names.setdefault(path.casefold(), path)
+        if other != path and not changed.isdisjoint((path, other)):
+            raise _refused(theirs, path, f"a path that this file system takes for {printable(other)}")
+
+
+def commit_id(git: Git, name: str) -> str:
+    """Give the full id of a commit; empty for a HEAD that has none yet."""
+    child = git.ask("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+    if child.returncode != 0 and name != "HEAD":
+        raise TrustError(f"there is no commit {printable(name)} in {git.place.root}", "run: passhelper sync")
+    return child.stdout.decode().strip() if child.returncode == 0 else ""

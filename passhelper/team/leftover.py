@@ -1,0 +1,181 @@
+"""What is left to do in a repository before it can be synced: changes without a commit, and other people's merges."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from typing import TYPE_CHECKING
+
+from passhelper.errors import GitError, TrustError
+from passhelper.store import layout, recipients, repository, trust
+from passhelper.store.commit import STALE_LOCK, Committer
+from passhelper.store.foreign import KEYS
+from passhelper.store.write import sweep
+from passhelper.team import apply
+from passhelper.team.scope import other_entries
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from passhelper.store.repository import Repository
+    from passhelper.store.store import PassStore
+    from passhelper.store.trust import Pins
+    from passhelper.team.gitrepo import Git
+
+_WATCH = 1.0  # seconds for which a lock must not change before it is removed
+_LONG_LOCK = "shallow.lock"  # held while a shallow clone fetches, which may take long
+_SUBJECT = "Commit changes that were left without a commit"
+# What git leaves in its directory while something of several steps lasts, and how one gets out of it.
+_UNFINISHED = {
+    "MERGE_HEAD": "merge",
+    "rebase-merge": "rebase",
+    "rebase-apply": "rebase",
+    "CHERRY_PICK_HEAD": "cherry-pick",
+    "REVERT_HEAD": "revert",
+}
+
+
+def refuse_unfinished(place: Repository) -> None:
+    """Refuse a repository in which somebody has begun something that is not finished.
+
+    Raises:
+        GitError: there is such a thing.
+    """
+    for name, command in _UNFINISHED.items():
+        if os.path.lexists(os.path.join(place.git_dir, name)):
+            raise GitError(
+                f"a git {command} in {place.root} is not finished",
+                f"run: git -C {place.root} {command} --abort, then sync",
+            )
+
+
+def remove_stale_locks(store: PassStore, place: Repository) -> None:
+    """Remove the locks of gits that were killed: they are older than any git takes, and nobody touches them."""
+    folders = {place.git_dir, repository.common_dir(place.git_dir)}
+    old = [facts for folder in sorted(folders) for facts in _locks(folder)]
+    if not old:
+        return
+    time.sleep(_WATCH)
+    for path, before in old:
+        try:
+            after = os.lstat(path)
+            if (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns):
+                os.unlink(path)
+                store.warn(f"removed {path}, which a git that no longer runs left behind")
+        except FileNotFoundError:
+            continue
+
+
+def _locks(git_dir: str) -> Iterator[tuple[str, os.stat_result]]:
+    """Find the lock files of the index, the configuration and the references that are old enough."""
+    for folder, folders, names in os.walk(git_dir):
+        if folder == git_dir:
+            folders[:] = [name for name in folders if name == "refs"]
+        for name in names:
+            path = os.path.join(folder, name)
+            if name.endswith(".lock") and name != _LONG_LOCK:
+                with contextlib.suppress(FileNotFoundError):
+                    facts = os.lstat(path)
+                    if time.time() - facts.st_mtime >= STALE_LOCK:
+                        yield path, facts
+
+
+def committer(store: PassStore, place: Repository) -> Committer:
+    """Prepare commits whose failure is an error, and no warning as it is for the verbs."""
+    return Committer(place, store.environ, store.files(), _fail)
+
+
+def _fail(why: str) -> None:
+    raise GitError(f"the store's changes cannot be committed: {why.partition(': ')[2] or why}")
+
+
+def find(store: PassStore, git: Git) -> list[str]:
+    """List our files that are not committed as they are: absolute paths.
+
+    Ours are entries, lists of recipients and public keys; any other file is left to its owner.
+    """
+    root = git.place.root
+    inside = [os.path.relpath(os.path.join(store.root, name), root) for name in (layout.FOLDER, KEYS, recipients.FILE)]
+    inside.append(f"{inside[-1]}.sig")
+    inside = [path for path in inside if not path.startswith(os.pardir)]
+    listing = git.run("status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=all", "--", *inside)
+    names = [os.fsdecode(line[3:]) for line in listing.split(b"\0") if line]
+    keys = tuple(path for path in inside if path.startswith(KEYS))
+    ours = (layout.SUFFIX, recipients.FILE, f"{recipients.FILE}.sig")
+    found = [os.path.join(root, name) for name in names if name.endswith(ours) or name.startswith(keys)]
+    above = {os.path.join(store.root, recipients.FILE), os.path.join(store.root, f"{recipients.FILE}.sig")}
+    if not above.isdisjoint(found) and other_entries(store):  # it says who reads those, too
+        found = [path for path in found if path not in above]
+    return found
+
+
+def commit(store: PassStore, git: Git) -> int:
+    """Finish and commit what earlier writers could not, or other programs did not.
+
+    Returns:
+        how many files were committed.
+
+    Raises:
+        GitError: they cannot be committed.
+        TrustError: a list of recipients among them was not accepted.
+    """
+    with store.lock(git.place):
+        apply.refuse_unfinished(git.place)
+        remove_stale_locks(store, git.place)
+        sweep(store, git.place)
+        git.place.prepare(store.files())
+        paths = find(store, git)
+        work = committer(store, git.place)
+        if not paths and not work.has_pending():
+            return 0
+        _check_recipients(store, paths)
+        try:
+            work.plan(paths)
+            work.commit(_SUBJECT)
+        finally:
+            work.close()
+        return len(paths)
+
+
+def _check_recipients(store: PassStore, paths: list[str]) -> None:
+    """Refuse to commit a list of recipients that this machine has not accepted."""
+    place = store.repository("")
+    pins = trust.load(place.state) if place is not None else None
+    changed = {os.path.relpath(path, store.root).removesuffix(".sig") for path in paths if _is_list(path)}
+    if pins is None or not changed:
+        return
+    there = trust.current(store.root)
+    kept = {path: keys for path, keys in pins.items() if path not in changed}
+    compare(store, {**kept, **{path: keys for path, keys in there.items() if path in changed}}, pins)
+
+
+def _is_list(path: str) -> bool:
+    return os.path.basename(path) in (recipients.FILE, f"{recipients.FILE}.sig")
+
+
+def compare(
+    store: PassStore, there: Mapping[str, list[str]], pins: Pins, accepted: frozenset[str] = frozenset()
+) -> None:
+    """Refuse lists of recipients that differ from the accepted ones.
+
+    Args:
+        store: for the names of keys in the message.
+        there: the keys of each list.
+        pins: what was accepted.
+        accepted: keys that may be in any list; the environment may name some too.
+
+    Raises:
+        TrustError: a list differs.
+    """
+    allowed = {*map(recipients.normalize, accepted)}
+    allowed |= trust.accepted_by_environment(store.environ.get("PASSHELPER_ACCEPT_RECIPIENTS", ""))
+    changed = {}
+    for path in sorted({*there, *pins}):
+        here, pinned = there.get(path, []), pins.get(path, [])
+        if here != pinned and not (allowed and allowed.issuperset(here)):
+            changed[path] = ([key for key in here if key not in pinned], [key for key in pinned if key not in here])
+    if changed:
+        raise TrustError(
+            f"recipients changed: {trust.describe(changed, store.gpg)}", "run: passhelper recipients accept"
+        )

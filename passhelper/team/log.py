@@ -1,0 +1,99 @@
+"""``passhelper log``: who stored, erased or re-keyed what, and when."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from passhelper.errors import StoreError
+from passhelper.store import layout, recipients, trust
+from passhelper.team import blobs, gitrepo, history
+
+if TYPE_CHECKING:
+    from passhelper.store.store import PassStore
+    from passhelper.team.gitrepo import Git
+    from passhelper.team.history import Change, Revision
+
+STORED, ERASED, REKEYED, RECIPIENTS = "stored", "erased", "re-encrypted", "recipients"
+
+
+@dataclass(frozen=True)
+class Event:
+    """What one commit did to one credential, or to one list of recipients.
+
+    Attributes:
+        revision: the commit.
+        action: a stable word: ``stored``, ``erased``, ``re-encrypted`` or ``recipients``.
+        server: whose credential; empty for a list of recipients that counts for several.
+        username: likewise.
+        path: the file, below the work tree.
+        added, removed: the keys of a list of recipients that came and went.
+    """
+
+    revision: Revision
+    action: str
+    server: str
+    username: str
+    path: str
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+
+
+def events(store: PassStore, server: str = "") -> list[Event]:
+    """List what happened to the credentials, newest first.
+
+    Args:
+        store: which.
+        server: only to this server, and to the lists of recipients that count for it.
+
+    Raises:
+        StoreError: the store has no history.
+    """
+    place = store.repository("")
+    if place is None:
+        raise StoreError(f"{store.root} is no git repository, so it has no history", "run: passhelper setup --git")
+    with gitrepo.opened(place, store.environ) as git:
+        if not history.has_commits(git):
+            return []
+        found = [event for revision in history.revisions(git) for event in _events(store, git, revision)]
+    return [event for event in found if not server or event.server in ("", server)]
+
+
+def _events(store: PassStore, git: Git, revision: Revision) -> list[Event]:
+    found = []
+    for change in revision.changes:
+        if os.path.basename(change.path) == recipients.FILE:
+            added, removed = _keys(git, change)
+            found.append(Event(revision, RECIPIENTS, _owner(change.path), "", change.path, added, removed))
+        else:
+            named = history.credential(git, store, change.path)
+            if named is not None:
+                found.append(Event(revision, _action(revision, change), *named, change.path))
+    return found
+
+
+def _action(revision: Revision, change: Change) -> str:
+    if not change.after:
+        return ERASED
+    return REKEYED if change.before and revision.is_rekeying else STORED
+
+
+def _owner(path: str) -> str:
+    """Find the one server that a ``.gpg-id`` counts for; empty if it counts for all."""
+    folder = os.path.basename(os.path.dirname(path))
+    return (layout.decode_server(folder) or "") if folder not in ("", layout.FOLDER) else ""
+
+
+def _keys(git: Git, change: Change) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Compare the keys of a list before and after."""
+    contents = blobs.read(git, [blob for blob in (change.before, change.after) if blob])
+    before, after = (_parse(contents.get(blob, b"")) for blob in (change.before, change.after))
+    return tuple(key for key in after if key not in before), tuple(key for key in before if key not in after)
+
+
+def _parse(text: bytes) -> list[str]:
+    try:
+        return trust.keys_of(text, recipients.FILE)
+    except StoreError:
+        return []  # what somebody once committed there was no list of keys

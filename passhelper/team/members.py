@@ -1,0 +1,266 @@
+"""Who is in the team: add a key to the recipients or remove one, for the whole store or for one server."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from passhelper.errors import ConfigurationError, GitError, RecipientsError
+from passhelper.protocol import printable
+from passhelper.store import foreign, layout, recipients, repository, trust
+from passhelper.team import idfile, publickeys, scope
+from passhelper.team.drift import Policy
+from passhelper.team.keys import names
+from passhelper.team.rekey import Batch, Edit, Rekey, Result, usable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from passhelper.store.store import PassStore
+    from passhelper.store.trust import Trust
+    from passhelper.team.drift import Recipient
+    from passhelper.team.keys import Key
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a change of the recipients did.
+
+    Attributes:
+        keys: those that were added, or, by fingerprint or as they were written, removed.
+        files: the ``.gpg-id`` files that changed, by their path in the store.
+        result: the entries that were encrypted anew.
+        strays: files among the credentials that are none and stayed as they were.
+    """
+
+    keys: tuple[str, ...]
+    files: tuple[str, ...]
+    result: Result
+    strays: tuple[str, ...] = ()
+
+
+class Members:
+    """Changes the recipients of one store.
+
+    Args:
+        rekey: how its entries are encrypted anew.
+    """
+
+    def __init__(self, rekey: Rekey) -> None:
+        rekey.settle()
+        self._rekey = rekey
+        self._store: PassStore = rekey.store
+        self._ring = rekey.ring
+        self._policy = Policy(rekey.store, rekey.ring)
+
+    def add(self, wanted: Sequence[str], server: str = "") -> Report:
+        """Let more keys read.
+
+        Args:
+            wanted: fingerprints, e-mail addresses or key files.
+            server: one server's; the whole store's if empty.
+
+        Raises:
+            ConfigurationError: one of them means no key, or several.
+            RecipientsError: one cannot encrypt to one of them, or to one who is a recipient already.
+            PasshelperError: see :meth:`Rekey.apply`.
+        """
+        self._check_git()
+        keys = list({key.fingerprint: key for key in map(self._ring.resolve, wanted)}.values())
+        path = self._file(server)
+        known = self._rekey.accept([path])
+        before = self._current(path)
+        new = [key for key in keys if not any(_means(each, key) for each in before)]
+        edits = {}
+        if new or not self._is_there(path):
+            edits[path] = self._edit(path, before, [], new, known)
+        where = f" of {server}" if server else ""
+        batch = Batch(f"Add {_count(new)}{where}: {names(new)}", edits, self._public_keys(new, edits), _servers(server))
+        if not new:
+            return Report((), (), Result())
+        return Report(tuple(map(str, new)), tuple(edits), self._rekey.apply(batch), self._strays(edits, server))
+
+    def remove(self, wanted: Sequence[str], server: str = "") -> Report:
+        """Let some keys read no longer: in every ``.gpg-id`` that names them, or for one server.
+
+        Args:
+            wanted: fingerprints, e-mail addresses, key files, or lines as they are written there.
+            server: one server's; if empty, everywhere.
+
+        Raises:
+            ConfigurationError: one of them is no recipient, or nobody, or nobody here, would be left.
+            PasshelperError: see :meth:`Rekey.apply`.
+        """
+        self._check_git()
+        paths = [self._file(server)] if server else self._files()
+        known = self._rekey.accept(paths)
+        edits: dict[str, Edit] = {}
+        found: dict[str, list[str]] = {one: [] for one in wanted}
+        for path in paths:
+            before = self._current(path)
+            gone = []
+            for one in wanted:
+                meant = self._match(one, before, path)
+                found[one] += [each.line for each in meant]
+                gone += meant
+            if gone:
+                edits[path] = self._edit(path, before, gone, [], known)
+        for one, lines in found.items():
+            if not lines:
+                where = f" of {printable(server)}" if server else ""
+                raise ConfigurationError(f"{printable(one)} is no recipient{where}", "run: passhelper recipients list")
+        lines = list(dict.fromkeys(line for several in found.values() for line in several))
+        keys = [
+            str(self._policy.recipient(line).keys[0]) if self._policy.recipient(line).keys else line for line in lines
+        ]
+        where = f" of {server}" if server else ""
+        batch = Batch(f"Remove {_count(keys)}{where}: {', '.join(keys)}", edits, (), _servers(server))
+        return Report(tuple(keys), tuple(edits), self._rekey.apply(batch), self._strays(edits, server))
+
+    # Which files
+
+    def _file(self, server: str) -> str:
+        """Choose the ``.gpg-id`` to change; it need not exist yet."""
+        if not server:
+            return scope.recipients_file(self._store)
+        directory = layout.encode_server(server)
+        if any(self._store.entries(server, other) for other in layout.spellings(server)[1:]):
+            raise ConfigurationError(
+                f"the directory of {printable(server)} is not spelled as it is written",
+                "store its credential again first: passhelper login",
+            )
+        similar = self._store.equivalents(server)
+        if not os.path.isdir(os.path.join(self._store.folder, directory)) and similar:
+            raise ConfigurationError(
+                f"nothing is stored for {printable(server)}, but for {', '.join(map(printable, similar))}",
+                "name the server as it is stored",
+            )
+        return os.path.join(layout.FOLDER, directory, recipients.FILE)
+
+    def _files(self) -> list[str]:
+        """List every ``.gpg-id`` that decides about credentials and is ours to change."""
+        ours = scope.recipients_file(self._store)
+        nested = [path for path in trust.current(self._store.root) if path.startswith(layout.FOLDER + os.sep)]
+        return list(dict.fromkeys([ours, *nested]))
+
+    def _is_there(self, path: str) -> bool:
+        return recipients.read_file(self._store.root, path) is not None
+
+    def _current(self, path: str) -> tuple[Recipient, ...]:
+        """Find whom a file names, or, where it does not exist, who reads what it would decide about."""
+        return self._policy.of(_directory(path))
+
+    # What they will say
+
+    def _edit(
+        self,
+        path: str,
+        before: tuple[Recipient, ...],
+        drop: Sequence[Recipient],
+        add: Sequence[Key],
+        known: Trust | None,
+    ) -> Edit:
+        """Write the new file, and make sure that everything can be encrypted to what it names."""
+        left = [each for each in before if each not in drop]
+        if not left and not add:
+            raise ConfigurationError(
+                f"{path} would name no key any more", "add another one first: passhelper recipients add KEY"
+            )
+        named = {each.line: self._one(each, path) for each in left if not recipients.is_fingerprint(each.line)}
+        renamed = [
+            self._policy.recipient(named[each.line].fingerprint) if each.line in named else each for each in left
+        ]
+        after = (*renamed, *(self._policy.recipient(key.fingerprint) for key in add))
+        if not any(each.is_own and each.is_usable for each in usable(self._store, after, path)):
+            raise ConfigurationError(
+                f"{path} would name no key of this machine, so that it could read no longer what it encrypts",
+                "let another member do this, or add a key of this machine first",
+            )
+        text = recipients.read_file(self._store.root, path)
+        base = text
+        if base is None:  # it begins as the one above it, without what vouches for that one's place
+            base = recipients.read_file(self._store.root, self._policy.source(_directory(path))) or b""
+            base = base.partition(b"\n")[2] if recipients.header(base) is not None else base
+        content = idfile.edited(base, {each.line for each in drop}, named, add)
+        content, signature = idfile.signed(self._store, path, content, known)
+        return Edit(content, signature, tuple(each.line for each in after), text)
+
+    def _one(self, recipient: Recipient, path: str) -> Key:
+        """Find the one key that an old line means, for its fingerprint to be written instead."""
+        usable_keys = [key for key in recipient.keys if key.can_encrypt] or list(recipient.keys)
+        if len(usable_keys) != 1:
+            meant = f"{len(usable_keys)} keys: {names(usable_keys)}" if usable_keys else "no key in this keyring"
+            raise RecipientsError(f"{recipient.line} in {path} means {meant}", "replace the line with a fingerprint")
+        return usable_keys[0]
+
+    def _match(self, one: str, before: Sequence[Recipient], path: str) -> list[Recipient]:
+        """Find the recipients that a person means: by line, fingerprint or address; the key need not be here."""
+        bare = recipients.normalize("".join(one.split()))
+        if os.path.isfile(one) and not recipients.is_fingerprint(bare):
+            bare = self._ring.resolve(one).fingerprint
+        address = one.rpartition("<")[2].rstrip(">").strip().lower()
+        exact = [
+            each for each in before if bare in (each.line, *(key.fingerprint for key in each.keys)) or one == each.line
+        ]
+        found = exact or [each for each in before if any(address in key.emails for key in each.keys)]
+        if len(found) > 1:
+            raise ConfigurationError(
+                f"{len(found)} recipients in {path} are {printable(one)}: {', '.join(each.line for each in found)}",
+                "name one by its fingerprint",
+            )
+        return found
+
+    # What goes with them
+
+    def _public_keys(self, new: Sequence[Key], edits: dict[str, Edit]) -> list[tuple[str, bytes]]:
+        """Export the keys that others will need: the new ones, and those that are not in the store yet."""
+        if self._rekey.place is None:
+            return []
+        wanted = {key.fingerprint: key for key in new}
+        for edit in edits.values():
+            for line in edit.lines:
+                file = os.path.join(self._store.root, foreign.KEYS, line)
+                wanted |= {
+                    key.fingerprint: key for key in self._policy.recipient(line).keys if not os.path.lexists(file)
+                }
+        exported = [publickeys.export(self._store, key) for key in wanted.values()]
+        return [(os.path.join(self._store.root, path), data) for path, data in exported]
+
+    def _strays(self, edits: dict[str, Edit], server: str) -> tuple[str, ...]:
+        """List what lies among the credentials and is none, so that nobody takes it for encrypted anew."""
+        if server or not edits or not os.path.isdir(self._store.folder):
+            return ()
+        entries = {
+            entry.path
+            for name in os.listdir(self._store.folder)
+            if (decoded := layout.decode_server(name)) is not None
+            for entry in self._store.entries(decoded, name)
+        }
+        return tuple(scope.strays(self._store, entries))
+
+    def _check_git(self) -> None:
+        """Refuse to change a git store that nothing could be committed to."""
+        if self._rekey.place is not None:
+            try:
+                repository.program(self._store.environ)
+            except GitError as error:
+                raise GitError(f"{error.cause}, which {self._store.root} is kept with", error.remedy) from error
+
+
+def _means(recipient: Recipient, key: Key) -> bool:
+    """Tell whether a line means a key and no other that one could encrypt to."""
+    return key in recipient.keys and all(other == key or not other.can_encrypt for other in recipient.keys)
+
+
+def _directory(path: str) -> str:
+    folder = os.path.dirname(path)
+    return os.path.basename(folder) if os.path.dirname(folder) else ""
+
+
+def _servers(server: str) -> list[str] | None:
+    return [server] if server else None
+
+
+def _count(keys: Sequence[object]) -> str:
+    return f"{len(keys)} recipients" if len(keys) > 1 else "recipient"

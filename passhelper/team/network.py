@@ -1,0 +1,230 @@
+"""The other end of a shared store: which remote, fetched and pushed to without a question and within a time.
+
+A remote that cannot be reached is no reason to lose anything: every failure here is a RemoteError, exit 6, and what
+was done locally stays.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from passhelper.errors import ConfigurationError, GitError, RemoteError, TrustError
+from passhelper.protocol import printable
+from passhelper.team import incomingtree
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from passhelper.store.child import Child
+    from passhelper.team.gitrepo import Git
+
+SECONDS = 120.0  # for one fetch or push; a store of 10,000 entries takes a few
+_SETTINGS = ("transfer.fsckObjects=true", "protocol.ext.allow=never")
+# What a server says to the slower one of two that push at once; asking again helps.
+_RACES = ("fetch first", "non-fast-forward", "cannot lock ref", "failed to update ref", "incorrect old value",
+          "stale info", "already exists", "failed to lock")  # fmt: skip
+_OBJECT = re.compile(r"[0-9a-f]{40,64}")
+# What git says when another fetch, a verb's perhaps, is at work in this clone.
+_LOCKED = (b"cannot lock ref", b".lock': File exists")
+_PAUSES = (0.1, 0.3, 1.0)  # seconds to wait for it
+_PASSWORD = re.compile(r"(?<=://)[^/@\s]*@")
+_SSH_ADVICE = ("fatal: Could not read from remote repository.", "Please make sure you have the correct access rights",
+               "and the repository exists.")  # fmt: skip
+
+
+class RejectedError(RemoteError):
+    """Others have pushed meanwhile; after another merge it may go better."""
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """Where a branch is shared.
+
+    Attributes:
+        branch: the branch that is checked out here.
+        remote: the name of the remote.
+        their_branch: what the branch is called there.
+        is_new: whether git does not know yet that the two belong together.
+    """
+
+    branch: str
+    remote: str
+    their_branch: str
+    is_new: bool
+
+    @property
+    def tracking(self) -> str:
+        """The reference that remembers what was last seen there."""
+        return f"refs/remotes/{self.remote}/{self.their_branch}"
+
+    def __str__(self) -> str:
+        """Name it as git does."""
+        return printable(f"{self.remote}/{self.their_branch}")
+
+
+def find(git: Git, wanted: str = "") -> Upstream:
+    """Find out where the store is shared.
+
+    Args:
+        git: the store's repository.
+        wanted: a remote's name; empty for the branch's own, or the only one.
+
+    Raises:
+        GitError: the store is on no branch, or has no remote.
+        ConfigurationError: it has several, or not the wanted one.
+    """
+    root = git.place.root
+    branch = git.ask("symbolic-ref", "--quiet", "--short", "HEAD").stdout.decode(errors="surrogateescape").strip()
+    if not branch:
+        raise GitError(f"{root} is on no branch", f"run: git -C {root} switch main, or whatever its branch is called")
+    remotes = git.run("remote").decode(errors="surrogateescape").split()
+    if not remotes:
+        raise GitError(f"{root} has no remote to sync with", f"run: git -C {root} remote add origin URL")
+    own = _setting(git, f"branch.{branch}.remote")
+    remote = wanted or own or (remotes[0] if len(remotes) == 1 else "")
+    if remote not in remotes:
+        listed = ", ".join(map(printable, remotes))
+        if remote:
+            raise ConfigurationError(f"{root} has no remote {printable(remote)}", f"use one of: {listed}")
+        raise ConfigurationError(f"{root} has several remotes: {listed}", "name one: passhelper sync --remote NAME")
+    merged = _setting(git, f"branch.{branch}.merge") if remote == own else ""
+    theirs = merged.removeprefix("refs/heads/") or branch
+    return Upstream(branch, remote, theirs, is_new=not own or (remote == own and not merged))
+
+
+def fetch(git: Git, upstream: Upstream, *more: str) -> str:
+    """Fetch the shared branch.
+
+    Args:
+        git: the store's repository.
+        upstream: which branch.
+        more: options of ``git fetch``.
+
+    Returns:
+        its newest commit; empty if the branch is not there yet.
+
+    Raises:
+        RemoteError: the remote cannot be reached.
+        TrustError: it sends objects that git's own checks refuse.
+    """
+    source = f"refs/heads/{upstream.their_branch}"
+    for pause in (*_PAUSES, 0.0):
+        child = _talk(
+            git, "fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--refmap=", *more, "--", upstream.remote,
+            f"+{source}:{upstream.tracking}",
+        )  # fmt: skip
+        if not pause or child.returncode == 0 or not any(word in child.stderr for word in _LOCKED):
+            break
+        time.sleep(pause)
+    if child.returncode == 0:
+        return git.run("rev-parse", "--verify", upstream.tracking).decode().strip()
+    if b"couldn't find remote ref" in child.stderr:
+        return ""
+    if any(word in child.stderr for word in _LOCKED):
+        path = child.stderr.decode(errors="replace").partition("Unable to create '")[2].partition("'")[0]
+        raise GitError(f"another git is at work in {git.place.root}", f"if not, remove {path}" if path else "try again")
+    _refuse_malformed(upstream, child)
+    raise _unreachable(git, upstream, child, "fetched from")
+
+
+def _refuse_malformed(upstream: Upstream, child: Child) -> None:
+    """Tell objects that no honest git makes from a remote that cannot be reached."""
+    lines = child.stderr.decode(errors="replace").splitlines()
+    for line in lines:
+        name, _, why = line.removeprefix("remote: ").removeprefix("error: object ").partition(": ")
+        if why and _OBJECT.fullmatch(name):
+            raise TrustError(
+                f"the remote {printable(upstream.remote)} sends what git refuses: object {name[:12]}: {printable(why)}",
+                incomingtree.MEND,
+            )
+
+
+def branches(git: Git, upstream: Upstream) -> list[str]:
+    """List the branches of a remote, the one that a clone would check out first.
+
+    Raises:
+        RemoteError: the remote cannot be reached.
+    """
+    child = _talk(git, "ls-remote", "--symref", "--", upstream.remote, "HEAD", "refs/heads/*")
+    if child.returncode != 0:
+        raise _unreachable(git, upstream, child, "asked for its branches")
+    found, first = [], ""
+    for line in child.stdout.decode(errors="surrogateescape").splitlines():
+        left, _, name = line.partition("\t")
+        if left.startswith("ref: refs/heads/"):
+            first = left.removeprefix("ref: refs/heads/")
+        elif name.startswith("refs/heads/"):
+            found.append(name.removeprefix("refs/heads/"))
+    return sorted(found, key=lambda name: (name != first, name))
+
+
+def push(git: Git, upstream: Upstream, commit: str) -> None:
+    """Push a commit to the shared branch; never over what is not part of it.
+
+    Raises:
+        RejectedError: others have pushed meanwhile.
+        RemoteError: the remote cannot be reached, or does not take it.
+    """
+    target = f"refs/heads/{upstream.their_branch}"
+    child = _talk(
+        git, "push", "--porcelain", "--no-follow-tags", "--recurse-submodules=no", "--no-signed", "--", upstream.remote,
+        f"{commit}:{target}",
+    )  # fmt: skip
+    if child.returncode == 0:
+        git.run("update-ref", upstream.tracking, commit)
+        return
+    answer = child.stdout.decode(errors="replace")
+    reason = next((line.rpartition("\t")[2] for line in answer.splitlines() if line.startswith("!")), "")
+    if reason and any(word in reason for word in _RACES):
+        raise RejectedError(f"others keep pushing to {upstream}", "run: passhelper sync")
+    if reason:
+        raise RemoteError(
+            f"{upstream} does not take the push: {_shown(reason.partition('(')[2].rpartition(')')[0] or reason)}",
+            "ask whoever runs the remote; the commits stay here",
+        )
+    raise _unreachable(git, upstream, child, "pushed to")
+
+
+def remember(git: Git, upstream: Upstream) -> None:
+    """Tell git that the two branches belong together, if it does not know."""
+    if upstream.is_new:
+        git.run("config", f"branch.{upstream.branch}.remote", upstream.remote)
+        git.run("config", f"branch.{upstream.branch}.merge", f"refs/heads/{upstream.their_branch}")
+
+
+def _talk(git: Git, *arguments: str) -> Child:
+    """Run a git that talks to the remote: no questions, a limit, and nothing left running after it."""
+    environ = _ssh_without_questions(git)
+    return git.ask(*arguments, seconds=SECONDS, settings=_SETTINGS, environ=environ, group=True)
+
+
+def _ssh_without_questions(git: Git) -> Mapping[str, str]:
+    """Give the effective ssh command the option that keeps it from asking."""
+    told = git.environ.get("GIT_SSH_COMMAND") or _setting(git, "core.sshCommand")
+    if not told and git.environ.get("GIT_SSH"):
+        return {}
+    return {"GIT_SSH_COMMAND": f"{told or 'ssh'} -oBatchMode=yes"}
+
+
+def _setting(git: Git, name: str) -> str:
+    return git.ask("config", "--get", name).stdout.decode(errors="surrogateescape").rstrip("\n")
+
+
+def _unreachable(git: Git, upstream: Upstream, child: Child, what: str) -> RemoteError:
+    remote = printable(upstream.remote)
+    if child.timed_out:
+        why = f"no answer within {SECONDS:g} s"
+    else:
+        lines = [line.strip() for line in child.stderr.decode(errors="replace").splitlines() if line.strip()]
+        useful = [line for line in lines if line not in _SSH_ADVICE and not line.startswith("hint:")]
+        fatal = [line for line in useful if line.startswith("fatal:")]
+        why = _shown((fatal or useful or lines or [f"exit status {child.returncode}"])[-1])
+    return RemoteError(f"the remote {remote} cannot be {what}: {why}", f"look: git -C {git.place.root} fetch {remote}")
+
+
+def _shown(text: str) -> str:
+    """Make foreign text safe to show, without a password that may stand in a URL."""
+    return printable(_PASSWORD.sub("", text))

@@ -1,0 +1,105 @@
+"""Two versions of a ``.gpg-id`` become one: its keys are merged as sets, and a removal is never undone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from passhelper.errors import TrustError
+from passhelper.protocol import printable
+from passhelper.store import recipients
+from passhelper.team.gpgid import with_header
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Signer(Protocol):
+    """Makes the signature of a merged ``.gpg-id``."""
+
+    def __call__(self, path: str, text: bytes, *, was_signed: bool) -> bytes | None:
+        """Sign a text; None where no signature is wanted.
+
+        Args:
+            path: the file, in the repository.
+            text: what to sign.
+            was_signed: whether one of the merged versions was.
+
+        Raises:
+            TrustError: a signature is wanted and cannot be made here.
+        """
+
+
+@dataclass
+class _Line:
+    """A key of a ``.gpg-id`` with the comments above it."""
+
+    key: str
+    text: str
+    comments: list[str] = field(default_factory=list)
+
+
+def join(path: str, bases: Sequence[bytes], winner: bytes | None, loser: bytes | None) -> bytes | None:
+    """Merge two versions.
+
+    A key stays if both have it; if one alone has it, then only if no version that they come from had it. The order,
+    the comments, and everything where the two name the same keys, are the winner's.
+
+    Args:
+        path: the file, for messages.
+        bases: what it was in the commits that both come from, where it was there.
+        winner: the version of the side that wins a conflict; None if it removed the file.
+        loser: the other side's.
+
+    Returns:
+        the merged file; None if it is gone.
+
+    Raises:
+        TrustError: no key would be left.
+        StoreError: one of them is no list of keys.
+    """
+    if winner is None or loser is None:
+        # One has removed the file and the other has changed it: who may read less, stays.
+        return loser if winner is None else winner
+    first, rest = _parse(winner, path)
+    second, _ = _parse(loser, path)
+    before = {key for text in bases for key in _keys(text, path)}
+    ours, theirs = {line.key for line in first}, {line.key for line in second}
+    kept = (ours & theirs) | ((ours ^ theirs) - before)
+    if not kept:
+        raise TrustError(
+            f"the two sides together removed every key from {printable(path)}",
+            "decide who stays: passhelper recipients add KEY, then sync",
+        )
+    if kept == ours:
+        return winner
+    if kept == theirs:
+        return loser
+    lines = [line for line in first if line.key in kept] + [line for line in second if line.key in kept - ours]
+    text = "".join("".join(f"{part}\n" for part in (*line.comments, line.text)) for line in lines)
+    merged = (text + "".join(f"{part}\n" for part in rest)).encode()
+    named = [header for header in map(recipients.header, (winner, loser)) if header is not None]
+    return with_header(merged, named[0][0], 1 + max(serial for _, serial in named)) if named else merged
+
+
+def _keys(text: bytes, path: str) -> set[str]:
+    return {recipients.normalize(key) for key in recipients.parse(text, path)}
+
+
+def _parse(text: bytes, path: str) -> tuple[list[_Line], list[str]]:
+    """Split a file into its keys, each with the comments above it, and the comments below the last one."""
+    recipients.parse(text, path)  # says what is wrong with the file
+    if recipients.header(text) is not None:
+        text = text.partition(b"\n")[2]
+    found: list[_Line] = []
+    comments: list[str] = []
+    seen: set[str] = set()
+    for line in text.decode("utf-8-sig").split("\n"):
+        key = recipients.normalize(line.partition("#")[0].strip())
+        if not key:
+            comments += [line.rstrip()] if line.strip() else []
+        elif key not in seen:
+            seen.add(key)
+            found.append(_Line(key, line.strip(), comments))
+            comments = []
+    return found, comments

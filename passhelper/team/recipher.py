@@ -1,0 +1,197 @@
+"""Encrypt entries anew: decrypted and encrypted side by side, through pipes, and every result looked at.
+
+Nothing is written here. What comes out is ciphertext in memory, encrypted to exactly the keys that were asked
+for, bound to its place if and only if the old one was.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from passhelper.errors import EntryError, LockedKeyError, NoSecretKeyError, PasshelperError
+from passhelper.protocol import printable
+from passhelper.store import packets
+from passhelper.store.child import finish
+from passhelper.store.recipients import is_fingerprint
+from passhelper.store.store import BINDING, binding, digest
+from passhelper.team.drift import compare
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from passhelper.store.child import Child
+    from passhelper.store.gpg import Plaintext
+    from passhelper.store.store import PassStore
+    from passhelper.team.drift import Recipient, Record
+    from passhelper.team.keys import Key
+
+
+class UnboundError(EntryError):
+    """The entry may have been copied here from elsewhere, and a reader would be added to it."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One entry to encrypt anew.
+
+    Attributes:
+        record: which, and who can read it now.
+        readers: who is to read it.
+        adds: whether that gives it to somebody for whom it was not meant when it was written.
+    """
+
+    record: Record
+    readers: tuple[Recipient, ...]
+    adds: bool = False
+
+
+@dataclass(frozen=True)
+class Renewed:
+    """A new ciphertext.
+
+    Attributes:
+        before: the digest of the file that it comes from.
+        data: what the file will hold.
+    """
+
+    before: str
+    data: bytes
+
+
+@dataclass
+class _Running:
+    """A task under way: ``child`` decrypts first, then encrypts."""
+
+    task: Task
+    before: bytes
+    child: Child
+    is_open: bool = False
+
+
+@dataclass
+class Outcome:
+    """What became of some tasks.
+
+    Attributes:
+        renewed: the new ciphertexts, by the entry's path.
+        failed: why there is none, likewise.
+    """
+
+    renewed: dict[str, Renewed] = field(default_factory=dict)
+    failed: dict[str, PasshelperError] = field(default_factory=dict)
+
+
+class Recipher:
+    """Encrypts entries anew.
+
+    Args:
+        store: whose.
+        known: the keys of the keyring by the ids that they encrypt to.
+        jobs: how many gpg processes run side by side.
+        tick: called for each entry that is done.
+    """
+
+    def __init__(
+        self, store: PassStore, known: Mapping[str, Key], jobs: int, tick: Callable[[], None] = lambda: None
+    ) -> None:
+        self._store = store
+        self._gpg = store.gpg
+        self._known = known
+        self._own = {key_id for key_id, key in known.items() if key.is_own} | {packets.HIDDEN}
+        self._jobs = jobs
+        self._tick = tick
+        self._outcome = Outcome()
+        self._unlocked: set[frozenset[str]] = set()
+
+    def run(self, tasks: Sequence[Task]) -> Outcome:
+        """Do all tasks.
+
+        Raises:
+            LockedKeyError: a key that opens some of them is locked, and nobody can open it.
+            PasshelperError: gpg cannot be run.
+        """
+        self._outcome = Outcome()
+        waiting = list(reversed(tasks))
+        running: list[_Running] = []
+        try:
+            while waiting or running:
+                while waiting and len(running) < self._jobs:
+                    self._begin(waiting.pop(), running)
+                if running:
+                    finish([each.child for each in running], self._gpg.timeout(), first=True)
+                for each in [each for each in running if each.child.returncode is not None]:
+                    running.remove(each)
+                    self._go_on(each, running)
+        finally:
+            for each in running:
+                each.child.kill()
+        return self._outcome
+
+    def _begin(self, task: Task, running: list[_Running]) -> None:
+        """Start a decryption; the first one with each of our keys alone, for it may ask for a passphrase."""
+        own = self._own.intersection(task.record.ids)
+        try:
+            if not own:
+                ids = " ".join(dict.fromkeys(task.record.ids))
+                raise NoSecretKeyError(f"it is encrypted to {ids}, none of which is this machine's")
+            with open(self._store.open(task.record.entry), "rb") as file:
+                before = file.read()
+            if frozenset(own) in self._unlocked:
+                running.append(_Running(task, before, self._gpg.start_decrypt(before)))
+                return
+            plaintext = self._gpg.decrypt(before, self._label(task))
+            self._unlocked.add(frozenset(own))
+            running.append(self._encrypt(task, before, plaintext))
+        except (PasshelperError, OSError) as error:
+            self._fail(task, error)
+
+    def _go_on(self, each: _Running, running: list[_Running]) -> None:
+        """Take what a child has brought: a plaintext is encrypted, a ciphertext is looked at and kept."""
+        task = each.task
+        try:
+            if not each.is_open:
+                plaintext = self._gpg.finish_decrypt(each.child, each.before, self._label(task))
+                running.append(self._encrypt(task, each.before, plaintext))
+                return
+            lines = [recipient.line for recipient in task.readers]
+            data = self._gpg.ciphertext(each.child, lines, self._label(task))
+            self._check(task, data)
+        except (PasshelperError, OSError) as error:
+            self._fail(task, error)
+        else:
+            self._outcome.renewed[task.record.entry.path] = Renewed(digest(each.before), data)
+            self._tick()
+
+    def _encrypt(self, task: Task, before: bytes, plaintext: Plaintext) -> _Running:
+        entry = task.record.entry
+        bound = plaintext.name.startswith(BINDING)
+        if bound and plaintext.name != binding(entry.server, entry.username):
+            raise EntryError("it was moved here from another server")
+        if not bound and task.adds:
+            raise UnboundError("it is not bound to its server, so it may have been copied here to be read by others")
+        lines = [recipient.line for recipient in task.readers]
+        name = plaintext.name if bound else ""
+        trusted = all(map(is_fingerprint, lines))
+        child = self._gpg.start_encrypt(plaintext.data, lines, name, trusted=trusted, beside=True)
+        return _Running(task, before, child, is_open=True)
+
+    def _check(self, task: Task, data: bytes) -> None:
+        """Make sure that the new ciphertext is for exactly the readers."""
+        drift = compare(packets.key_ids(data), task.readers, self._known)
+        if drift.is_there or drift.unknown:
+            raise EntryError("gpg encrypted it to other keys than it was told")
+
+    def _fail(self, task: Task, error: PasshelperError | OSError) -> None:
+        if isinstance(error, LockedKeyError):
+            raise error
+        if isinstance(error, FileNotFoundError):  # erased meanwhile
+            self._tick()
+            return
+        if isinstance(error, OSError):
+            error = EntryError(f"it cannot be read: {error.strerror}")
+        self._outcome.failed[task.record.entry.path] = error
+        self._tick()
+
+    def _label(self, task: Task) -> str:
+        return f"the entry of {printable(task.record.entry.server)}"

@@ -1,0 +1,373 @@
+"""Bring entries in line with their recipients, as one change that happens as a whole or not at all.
+
+First everything that could go wrong is looked at; then the entries are encrypted anew, in memory, and each result
+is checked; then, under the lock, it is made sure that nothing has changed meanwhile, and a journal makes the
+change (:mod:`passhelper.store.journal`). Until that is written a kill leaves the old state; after it, whoever writes
+next finishes. What is no Docker credential is never touched.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from passhelper.errors import ConfigurationError, NoSecretKeyError, RecipientsError, StoreError, TrustError
+from passhelper.protocol import printable
+from passhelper.store import diagnose, journal, recipients, trust
+from passhelper.store.journal import Change, Plan
+from passhelper.store.store import digest
+from passhelper.team.drift import Policy, compare, survey
+from passhelper.team.keys import KeyRing
+from passhelper.team.merge import SAME
+from passhelper.team.recipher import Recipher, Renewed, Task, UnboundError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+
+    from passhelper.errors import PasshelperError
+    from passhelper.store.store import PassStore
+    from passhelper.team.drift import Drift, Recipient, Record
+
+_AT_ONCE = 500  # entries in one commit of a re-encryption
+_TRIES = 3  # encryptions of a store that keeps changing
+
+
+@dataclass(frozen=True)
+class Edit:
+    """What one ``.gpg-id`` will be.
+
+    Attributes:
+        text: its content.
+        signature: the content of its ``.sig``; None for none.
+        lines: the keys to encrypt to.
+        before: its content now; None if it is not there.
+    """
+
+    text: bytes
+    signature: bytes | None
+    lines: tuple[str, ...]
+    before: bytes | None
+
+
+@dataclass
+class Batch:
+    """Entries to bring in line, and what changes together with them.
+
+    Attributes:
+        subject: of the commit.
+        edits: the ``.gpg-id`` files that change, by their path in the store.
+        others: more files that change, with absolute paths.
+        servers: the servers whose entries are brought in line; None for all.
+        paths: of the entries that are, where it is not all of the servers'.
+        may_add: paths of entries that may get a reader although they are not bound to their place.
+        choose: decides about one entry, below one ``.gpg-id``; as that says, if None.
+        skip_failed: whether an entry that fails is left as it is; otherwise nothing changes.
+    """
+
+    subject: str
+    edits: Mapping[str, Edit] = field(default_factory=dict)
+    others: Sequence[tuple[str, bytes]] = ()
+    servers: Sequence[str] | None = None
+    paths: Collection[str] | None = None
+    may_add: Collection[str] = ()
+    choose: Callable[[Record, str], Task | None] | None = None
+    skip_failed: bool = False
+
+
+@dataclass
+class Result:
+    """What was done.
+
+    Attributes:
+        changed: the entries that were encrypted anew.
+        failed: those that were not, by path, and why.
+        records: every entry that was looked at, as it was before.
+    """
+
+    changed: list[Record] = field(default_factory=list)
+    failed: dict[str, PasshelperError] = field(default_factory=dict)
+    records: dict[str, Record] = field(default_factory=dict)
+
+
+class Rekey:
+    """Changes who can read the entries of one store.
+
+    Args:
+        store: which.
+        jobs: how many gpg processes run side by side; one for each processor if 0.
+        progress: called with the number of entries that are done and that there are.
+
+    Raises:
+        ConfigurationError: ``PASSWORD_STORE_KEY`` overrides what the files say.
+    """
+
+    def __init__(self, store: PassStore, *, jobs: int = 0, progress: Callable[[int, int], None] | None = None) -> None:
+        if store.environ.get("PASSWORD_STORE_KEY", "").split():
+            raise ConfigurationError("PASSWORD_STORE_KEY overrides every .gpg-id", "unset PASSWORD_STORE_KEY")
+        store.check_folder()
+        self.store = store
+        self.ring = KeyRing(store.gpg)
+        self.place = store.repository("")
+        self._jobs = jobs or os.cpu_count() or 1
+        self._progress = progress or (lambda _done, _all: None)
+        self._done = self._total = 0
+        self._trust: trust.Trust | None = None
+
+    def settle(self) -> None:
+        """Finish what a killed command has begun, before anything is looked at."""
+        if os.path.exists(self.store.journal(self.place)):
+            with self.store.lock(self.place):
+                pass
+
+    def apply(self, batch: Batch) -> Result:
+        """Change all entries of a batch.
+
+        Raises:
+            RecipientsError: one cannot encrypt to all recipients; all that are unusable are named.
+            TrustError: recipients are not the accepted ones, or change meanwhile.
+            StoreError: an entry cannot be encrypted anew; all such are named, and nothing has changed.
+        """
+        renewed: dict[str, Renewed] = {}
+        result = Result()
+        for _ in range(_TRIES):
+            todo = [task for task in self._tasks(batch, result) if not self._is_done(task, renewed)]
+            self._renew(todo, batch, renewed, result)
+            with self.store.lock(self.place):
+                self._check_unchanged(batch)
+                tasks = [task for task in self._tasks(batch, Result()) if task.record.entry.path not in result.failed]
+                if all(self._is_done(task, renewed) for task in tasks):
+                    result.changed = [task.record for task in tasks]
+                    if tasks or batch.edits:
+                        self._write(
+                            batch, [(task.record.entry.path, renewed[task.record.entry.path].data) for task in tasks]
+                        )
+                    return result
+        raise StoreError("the store keeps changing while its entries are encrypted anew", "try again")
+
+    # What there is to do
+
+    def _tasks(self, batch: Batch, result: Result) -> list[Task]:
+        """List the entries whose readers are not those that the files will name."""
+        after = Policy(self.store, self.ring, {path: edit.lines for path, edit in batch.edits.items()})
+        choose = batch.choose or _Chooser(self.store, batch, Policy(self.store, self.ring)).choose
+        tasks, sources = [], dict.fromkeys(batch.edits)
+        for record in survey(self.store, after, batch.servers):
+            path = record.entry.path
+            if batch.paths is not None and path not in batch.paths:
+                continue
+            if batch.edits and after.source(record.directory) not in batch.edits:
+                continue
+            result.records[path] = record
+            try:
+                if record.trouble:
+                    raise StoreError(record.trouble)
+                task = choose(record, after.source(record.directory))
+            except (RecipientsError, StoreError) as error:
+                if batch.edits and isinstance(error, RecipientsError):
+                    raise
+                result.failed[path] = error
+                continue
+            if task is not None:
+                self._check_repository(record)
+                tasks.append(task)
+                sources[after.source(record.directory)] = None
+        self._trust = self.accept(sources)
+        return tasks
+
+    def reencrypt(self, servers: Sequence[str] | None = None, may_add: Collection[str] = ()) -> Result:
+        """Bring entries in line with the files as they are: some hundred at a time, so that a kill loses little.
+
+        Args:
+            servers: whose; None for all.
+            may_add: paths of entries that may get a reader although they are not bound to their place.
+
+        Returns:
+            what was done; an entry that fails is left as it is, and hinders no other.
+
+        Raises:
+            TrustError: recipients are not the accepted ones.
+            LockedKeyError: this machine's key is locked.
+        """
+        self.settle()
+        records = survey(self.store, Policy(self.store, self.ring), servers)
+        todo = [record for record in records if record.trouble or record.drift.is_there]
+        self._total = len(todo)
+        result = Result()
+        for at in range(0, len(todo), _AT_ONCE):
+            part = todo[at : at + _AT_ONCE]
+            batch = Batch(
+                f"Re-encrypt {len(part)} credential{'s' * (len(part) > 1)}",
+                servers=list(dict.fromkeys(record.entry.server for record in part)),
+                paths={record.entry.path for record in part},
+                may_add=may_add,
+                skip_failed=True,
+            )
+            done = self.apply(batch)
+            result.changed += done.changed
+            result.failed |= done.failed
+            result.records |= done.records
+        return result
+
+    def accept(self, sources: Iterable[str]) -> trust.Trust | None:
+        """Make sure that this machine has accepted what some ``.gpg-id`` files say now.
+
+        Returns:
+            what is accepted then; None in a store without git.
+
+        Raises:
+            TrustError: it has not, or a signature is missing or bad.
+        """
+        known = trust.load_all(self.place.state) if self.place is not None else None
+        if self.place is not None and known is None:
+            known = trust.Trust(trust.current(self.store.root))
+        for source in dict.fromkeys(sources):
+            folder = os.path.dirname(source)
+            directory = os.path.basename(folder) if os.path.dirname(folder) else ""
+            found = recipients.find(self.store.root, directory, {})
+            recipients.verify_signature(self.store.root, found, self.store.gpg)
+            if known is not None:
+                accepted = trust.check(self.store.root, directory, found, known, self.store.gpg)
+                if accepted is not None:
+                    pins = {**known.pins, **accepted.pins}
+                    known.pins = {path: keys for path, keys in pins.items() if keys is not None}
+                    known.serials.update(accepted.serials)
+        return known
+
+    def _check_repository(self, record: Record) -> None:
+        folder = os.path.join(self.store.folder, record.directory)
+        if os.path.lexists(os.path.join(folder, ".git")):
+            raise StoreError(f"{folder} is a git repository of its own", "move its entry into the store's repository")
+
+    # Encrypting
+
+    def _is_done(self, task: Task, renewed: Mapping[str, Renewed]) -> bool:
+        """Tell whether a new ciphertext is there, and comes from what the entry holds now."""
+        path = task.record.entry.path
+        if path not in renewed:
+            return False
+        try:
+            with open(path, "rb") as file:
+                return digest(file.read()) == renewed[path].before
+        except FileNotFoundError:  # erased meanwhile
+            return False
+
+    def _renew(self, tasks: Sequence[Task], batch: Batch, renewed: dict[str, Renewed], result: Result) -> None:
+        total = max(self._total, self._done + len(tasks))
+
+        def tick() -> None:
+            self._done += 1
+            self._progress(self._done, total)
+
+        known = Policy(self.store, self.ring).known
+        outcome = Recipher(self.store, known, self._jobs, tick).run(tasks)
+        renewed.update(outcome.renewed)
+        result.failed.update(outcome.failed)
+        if result.failed and not batch.skip_failed:
+            raise failure(result)
+
+    # Writing
+
+    def _check_unchanged(self, batch: Batch) -> None:
+        for path, edit in batch.edits.items():
+            if recipients.read_file(self.store.root, path) != edit.before:
+                raise TrustError(f"{path} was changed by another program meanwhile", "try again")
+
+    def _write(self, batch: Batch, entries: Sequence[tuple[str, bytes]]) -> None:
+        """Make the change; under the lock."""
+        files: list[tuple[str, bytes]] = []
+        for path, edit in batch.edits.items():
+            files.append((os.path.join(self.store.root, path), edit.text))
+            if edit.signature is not None:
+                files.append((os.path.join(self.store.root, f"{path}.sig"), edit.signature))
+        base = self.place.root if self.place is not None else self.store.root
+        changes = [Change(os.path.relpath(path, base), data) for path, data in [*files, *batch.others, *entries]]
+        # A merge lets whatever was changed elsewhere win over this, which changed nothing but the readers.
+        subject = f"{batch.subject}\n\n{SAME}"
+        plan = Plan(subject, [change for change in changes if not change.path.startswith(os.pardir)])
+        if self._trust is not None:
+            plan.state[trust.FILE] = trust.text(_pinned(self._trust, batch.edits))
+        journal.write(self.store, self.place, plan)
+        journal.finish(self.store, self.place)
+
+
+class _Chooser:
+    """Chooses what to do about each entry: as its file says, or says from now on."""
+
+    def __init__(self, store: PassStore, batch: Batch, before: Policy) -> None:
+        self._store = store
+        self._batch = batch
+        self._before = before
+        self._known = before.known
+        self._usable: dict[str, tuple[Recipient, ...]] = {}
+
+    def choose(self, record: Record, source: str) -> Task | None:
+        path, drift = record.entry.path, record.drift
+        if not drift.is_there and not (self._batch.edits and drift.hidden):
+            return None
+        if source not in self._usable:
+            self._usable[source] = usable(self._store, record.wanted, source)
+        readers = self._usable[source]
+        if not self._batch.edits and readers != record.wanted and not _can_mend(drift):
+            return None
+        if self._batch.edits:
+            drift = compare(record.ids, self._before.of(record.directory), self._known)
+        adds = path not in self._batch.may_add and any(_is_among(each, readers) for each in drift.missing)
+        return Task(record, readers, adds)
+
+
+def usable(store: PassStore, wanted: tuple[Recipient, ...], source: str) -> tuple[Recipient, ...]:
+    """Make sure that one can encrypt to all recipients, or choose those for whom one can, where the user allows it.
+
+    Raises:
+        RecipientsError: at least one is unusable; all such are named.
+    """
+    if all(recipient.is_usable for recipient in wanted):
+        return wanted
+    if store.environ.get("PASSHELPER_SKIP_UNUSABLE") == "1":
+        left = diagnose.usable_recipients(store.gpg, [each.line for each in wanted], source, store.warn)
+        return tuple(recipient for recipient in wanted if recipient.line in left)
+    complaints = [diagnose.complaint(store.gpg, each.line) for each in wanted if not each.is_usable]
+    raise RecipientsError(
+        f"cannot encrypt for {len(complaints)} of {len(wanted)} recipients in {source}: " + "; ".join(complaints)
+    )
+
+
+def failure(result: Result) -> StoreError:
+    """Name every entry that could not be encrypted anew, by reason."""
+    reasons: dict[str, list[str]] = {}
+    for path, error in result.failed.items():
+        reasons.setdefault(error.cause, []).append(name(result.records[path]))
+    told = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in reasons.items())
+    kinds = {type(error) for error in result.failed.values()}
+    remedy = "erase what is damaged or was moved, or restore it from git"
+    if NoSecretKeyError in kinds:
+        remedy = "ask a member who can read them to do this"
+    elif UnboundError in kinds:
+        remedy = "look at each, then run: passhelper reencrypt SERVER"
+    count = len(result.failed)
+    return StoreError(f"{count} {'entry' if count == 1 else 'entries'} cannot be encrypted anew: {told}", remedy)
+
+
+def name(record: Record) -> str:
+    """Name an entry for people."""
+    return f"{printable(record.entry.server)} ({printable(record.entry.username)})"
+
+
+def _can_mend(drift: Drift) -> bool:
+    """Tell whether encrypting anew to the usable recipients would change anything."""
+    return bool(drift.extra or drift.surplus or any(recipient.is_usable for recipient in drift.missing))
+
+
+def _is_among(recipient: Recipient, others: Sequence[Recipient]) -> bool:
+    return any(recipient.line == other.line or recipient.key_ids & other.key_ids for other in others)
+
+
+def _pinned(known: trust.Trust, edits: Mapping[str, Edit]) -> trust.Trust:
+    """Accept what was edited here: the user has just said so."""
+    for path, edit in edits.items():
+        known.pins[path] = trust.keys_of(edit.text, path)
+        named = recipients.header(edit.text)
+        if edit.signature is not None and named is not None:
+            known.serials[path] = named[1]
+    return known

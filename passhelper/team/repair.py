@@ -1,0 +1,204 @@
+"""What ``sync`` mends by itself after others' changes: it takes readers away, and adds one only where that is safe.
+
+Whoever can push can copy a restricted ciphertext into a directory that includes him, and wait for a member's
+sync to open it. So a missing reader is added only to an entry that is bound to its place, or whose file was here,
+and right, when this clone last looked. Everything else is reported for ``passhelper reencrypt SERVER``, which asks.
+
+When that was, and which files were not right then, stands in ``<git dir>/passhelper/repaired``.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from passhelper.errors import LockedKeyError
+from passhelper.jsontext import parse, render
+from passhelper.protocol import printable
+from passhelper.store.store import digest
+from passhelper.team import gitrepo
+from passhelper.team.drift import Policy, survey
+from passhelper.team.keys import KeyRing
+from passhelper.team.recipher import Task, UnboundError
+from passhelper.team.rekey import Batch, Rekey, name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from passhelper.store.store import PassStore
+    from passhelper.team.drift import Recipient, Record
+    from passhelper.team.gitrepo import Git
+
+    _Choose = Callable[[Record, str], "Task | None"]
+
+FILE = "repaired"
+_VERSION = 1
+
+
+@dataclass
+class RepairReport:
+    """What was mended.
+
+    Attributes:
+        removed: entries that somebody can read no longer.
+        added: entries that somebody can read from now on.
+        reported: entries that a person has to look at, and why.
+    """
+
+    removed: list[str] = field(default_factory=list)
+    added: list[str] = field(default_factory=list)
+    reported: list[str] = field(default_factory=list)
+
+
+def repair(store: PassStore) -> RepairReport:
+    """Mend what can be mended safely; nothing in a runner's clone, whose writes are not the team's.
+
+    Raises:
+        TrustError: the recipients are not the accepted ones.
+        PasshelperError: gpg or git cannot be run.
+    """
+    place = store.repository("")
+    if place is None or store.environ.get("PASSWORD_STORE_KEY", "").split():
+        return RepairReport()
+    with gitrepo.opened(place, store.environ) as git:
+        if git.ask("config", "--type=bool", "--get", "passhelper.ci").stdout.strip() == b"true":
+            return RepairReport()
+        return _Repair(store, git).run()
+
+
+class _Repair:
+    """One look at all entries."""
+
+    def __init__(self, store: PassStore, git: Git) -> None:
+        self._store = store
+        self._git = git
+        self._ring = KeyRing(store.gpg)
+        self._report = RepairReport()
+        self._seen = _Seen(store, git)
+
+    def run(self) -> RepairReport:
+        head, records = self._look()
+        drifted = {record.entry.path: record for record in records if record.drift.is_there}
+        for record in drifted.values():
+            why = _obstacle(record)
+            if why:
+                self._report.reported.append(f"{name(record)}: {why}")
+        if drifted:
+            rekey = Rekey(self._store)
+            unbound = self._mend(rekey, drifted, self._choose)
+            self._mend(rekey, unbound, _choose_removal)  # who may not be added is one thing; who has to go, another
+            head, records = self._look()
+        doubtful = [record for record in records if record.drift.missing or record.drift.is_uncertain]
+        self._seen.save(head, [record.entry.path for record in doubtful])
+        return self._report
+
+    def _look(self) -> tuple[str, list[Record]]:
+        """Look at all entries; first at the commit, so that what comes in meanwhile does not count as looked at."""
+        child = self._git.ask("rev-parse", "--verify", "--quiet", "HEAD")
+        return child.stdout.decode().strip(), list(survey(self._store, Policy(self._store, self._ring)))
+
+    def _mend(self, rekey: Rekey, records: dict[str, Record], choose: _Choose) -> dict[str, Record]:
+        """Encrypt some entries anew; gives those that may not get a reader."""
+        tasks = {path: task for path, record in records.items() if (task := choose(record, "")) is not None}
+        if not tasks:
+            return {}
+        subject = f"Re-encrypt {len(tasks)} credential{'s' * (len(tasks) > 1)}"
+        servers = list(dict.fromkeys(task.record.entry.server for task in tasks.values()))
+        batch = Batch(subject, servers=servers, paths=set(tasks), choose=choose, skip_failed=True)
+        try:
+            result = rekey.apply(batch)
+        except LockedKeyError as error:
+            self._report.reported += [f"{name(task.record)}: {error.cause}" for task in tasks.values()]
+            return {}
+        for record in result.changed:
+            task = tasks[record.entry.path]
+            if len(task.readers) > len(_present(record)):
+                self._report.added.append(record.entry.server)
+            if record.drift.extra or record.drift.surplus:
+                self._report.removed.append(record.entry.server)
+        unbound = {path: records[path] for path, why in result.failed.items() if isinstance(why, UnboundError)}
+        for path, why in result.failed.items():
+            server = printable(tasks[path].record.entry.server)
+            remedy = f"; run: passhelper reencrypt {server}" if path in unbound else ""
+            self._report.reported.append(f"{name(tasks[path].record)}: {why.cause}{remedy}")
+        return unbound
+
+    def _choose(self, record: Record, _source: str) -> Task | None:
+        """Decide about one entry: who can read it and may, and whoever is missing and can be encrypted to."""
+        if not record.drift.is_there or _obstacle(record):
+            return None
+        add = tuple(recipient for recipient in record.drift.missing if recipient.is_usable)
+        if not add:
+            return _choose_removal(record, _source)
+        return Task(record, (*_present(record), *add), adds=not self._seen.was_right(record.entry.path))
+
+
+def _choose_removal(record: Record, _source: str) -> Task | None:
+    """Decide about one entry: who can read it and may, if there is anybody else."""
+    present = _present(record)
+    return Task(record, present) if present and (record.drift.extra or record.drift.surplus) else None
+
+
+def _present(record: Record) -> tuple[Recipient, ...]:
+    return tuple(each for each in record.wanted if not each.key_ids.isdisjoint(record.ids))
+
+
+def _obstacle(record: Record) -> str:
+    """Say why an entry is left to people; empty if it is not."""
+    drift = record.drift
+    if drift.hidden:
+        return "its readers are hidden, and not as many as its recipients"
+    if drift.missing and drift.unknown:  # it may be his newer key
+        return f"{drift.missing[0]} cannot read it, but a key that is not in this keyring can"
+    unusable = [each for each in _present(record) if not each.is_usable]
+    if unusable and (drift.extra or drift.surplus or any(each.is_usable for each in drift.missing)):
+        return f"it cannot be encrypted anew for {unusable[0]}"
+    return ""
+
+
+class _Seen:
+    """What was right when this clone last looked: every file of a commit but some."""
+
+    def __init__(self, store: PassStore, git: Git) -> None:
+        self._store = store
+        self._git = git
+        self._path = os.path.join(git.place.state, FILE)
+        self._commit = ""
+        self._doubtful: dict[str, str] = {}
+        try:
+            with open(self._path, encoding="utf-8") as file:
+                document = parse(file.read())
+        except (FileNotFoundError, ValueError):
+            return  # everything is looked at as if for the first time
+        if isinstance(document, dict) and document.get("version") == _VERSION:
+            commit, doubtful = document.get("commit"), document.get("doubtful")
+            if isinstance(commit, str) and isinstance(doubtful, dict):
+                self._commit, self._doubtful = commit, doubtful
+
+    def was_right(self, path: str) -> bool:
+        """Tell whether an entry is what it was when it was right; others than its recipients' no longer are."""
+        inside = self._inside(path)
+        with open(path, "rb") as file:
+            data = file.read()
+        if not self._commit or self._doubtful.get(inside) == digest(data):
+            return False
+        child = self._git.ask("cat-file", "blob", f"{self._commit}:{inside}")
+        return child.returncode == 0 and bytes(child.stdout) == data
+
+    def save(self, commit: str, doubtful: list[str]) -> None:
+        """Write down what there is now; a file that was right before and is still what it was stays so."""
+        marked = {}
+        for path in doubtful:
+            if not self.was_right(path):
+                with open(path, "rb") as file:
+                    marked[self._inside(path)] = digest(file.read())
+        document = {"version": _VERSION, "commit": commit, "doubtful": marked}
+        if (commit, marked) != (self._commit, self._doubtful):
+            with self._store.lock(self._git.place):
+                files, state = self._store.files(), self._git.place.state
+                files.make_directory(state)
+                files.replace(self._path, render(document).encode() + b"\n", state)
+
+    def _inside(self, path: str) -> str:
+        return os.path.relpath(path, self._git.place.root)

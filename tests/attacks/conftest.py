@@ -1,0 +1,46 @@
+"""The scene of an attack through the remote, made once and copied for each."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+from attackers import MALLORYS, PASSWORD, PROD, Scene, place
+from remotes import Member, Remote
+from support import KeyRing, Program, require
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(scope="session")
+def stage(keys: KeyRing, installed: Program, tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    """A team of two that has synced; made once and copied for each attack."""
+    require("git")
+    folder = tmp_path_factory.mktemp("stage")
+    for name in ("alices", "home"):
+        (folder / name).mkdir()
+    environ = {
+        "HOME": str(folder / "home"), "PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C.UTF-8",
+        "GNUPGHOME": str(keys.home), "PASSHELPER_NONINTERACTIVE": "1",
+    }  # fmt: skip
+    remote = Remote(folder / "remote.git", environ)
+    found = Scene(remote, Member(folder / "alices" / "store", environ), keys, installed, folder / "sign")
+    remote.push({".gpg-id": found.lines("alice"), place(MALLORYS, ".gpg-id"): found.lines("alice", "bob")}, parent="")
+    found.alice.clone(remote.path)
+    assert found.passhelper("sync").code == 0
+    assert found.helper.store(PROD, "deploy", PASSWORD).code == 0
+    assert found.helper.store(MALLORYS, "mallory", "his own").code == 0
+    assert found.passhelper("sync").code == 0
+    return found
+
+
+@pytest.fixture
+def scene(stage: Scene, environ: dict[str, str], tmp_path: Path) -> Scene:
+    for name in ("alices", "remote.git"):
+        shutil.copytree(stage.sign.parent / name, tmp_path / name)
+    alice = Member(tmp_path / "alices" / "store", environ)
+    alice.git("remote", "set-url", "origin", str(tmp_path / "remote.git"))
+    remote = Remote(tmp_path / "remote.git", environ, make=False)
+    return Scene(remote, alice, stage.keys, stage.installed, tmp_path / "sign")

@@ -1,0 +1,176 @@
+"""What each push of an attacker with write access to the remote comes to: see ``attackers.py`` for the scene.
+
+After every attack nothing was executed, nothing outside the store has changed, alice's
+work tree and branch are as they were, her credentials work, and mallory reads no other password, here or in what
+she pushed.
+"""
+
+from __future__ import annotations
+
+import pytest
+from attackers import ACCEPT, ATTACKS, EVIL, LATER, PROD, Scene, assert_unharmed, ids_of, place, snapshot
+from remotes import Member
+from support import NOT_FOUND, Helper, run, tree
+
+from passhelper.store.store import PassStore
+from passhelper.team import clone
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_sync(scene: Scene, name: str) -> None:
+    around, head = snapshot(scene), scene.alice.git("rev-parse", "HEAD")
+    said = ATTACKS[name](scene)
+    if scene.alice.git("rev-parse", "HEAD") != head:  # it took two steps, and the first was let in
+        around, head = snapshot(scene), scene.alice.git("rev-parse", "HEAD")
+    # A miss fetches, too, in a clone that syncs by itself.
+    missed = scene.helper.get("https://missing.example", PASSHELPER_SYNC="pull")
+    assert (missed.code, missed.out, missed.err) == (1, NOT_FOUND, b"")
+    if said not in ("", "DRIFT"):
+        assert (snapshot(scene), scene.alice.git("rev-parse", "HEAD")) == (around, head)
+    answer = scene.passhelper("sync")
+    if said == "":
+        assert (answer.code, answer.err) == (0, b"")
+        # What has come in lies there as it was pushed, and nowhere else.
+        changed = {name: data for name, data in snapshot(scene).items() if around.get(name) != data}
+        assert {name.removeprefix("store/"): data for name, data in changed.items() if data} == pushed(scene, head)
+    elif said == "DRIFT":
+        assert answer.code == 3
+    else:
+        assert (answer.code, answer.err.decode()) == (4, f"error: {said}\n")
+        assert (snapshot(scene), scene.alice.git("rev-parse", "HEAD")) == (around, head)
+        assert scene.passhelper("sync").code == 4  # asking again is no answer
+    assert_unharmed(scene)
+
+
+def pushed(scene: Scene, before: str) -> dict[str, bytes]:
+    """What the remote has that alice had not."""
+    known = scene.remote.entries(before)
+    return {path: scene.remote.read(path) for path, entry in scene.remote.entries().items() if known.get(path) != entry}
+
+
+def test_the_traps_are_real_ones(scene: Scene) -> None:
+    """Plain git runs the hooks, and a fresh clone by plain git the filter."""
+    ATTACKS["adds hooks"](scene)
+    scene.alice.ask("pull", "-q", "--ff-only")
+    assert scene.sign.exists()
+    scene.sign.unlink()
+    ATTACKS["adds attributes with a filter"](scene)
+    Member(scene.sign.parent / "plain", scene.alice.environ).clone(scene.remote.path)
+    assert scene.sign.exists()
+
+
+def test_a_copied_password_is_not_handed_out(scene: Scene) -> None:
+    ATTACKS["copies prod's ciphertext under a host of his own"](scene)
+    assert scene.passhelper("sync").code == 0
+    answer = scene.helper.get(EVIL)
+    assert answer.code == 1
+    assert answer.text == (
+        f"entry was moved here from another server: {place(EVIL, 'deploy.gpg')}; "
+        "do not use it; find out who moved it, then erase it and store it again\n"
+    )
+
+
+# What the user accepts comes in, and only that
+
+
+def test_accepting_a_member(scene: Scene) -> None:
+    said = ATTACKS["adds a key"](scene)
+    assert scene.passhelper("sync").code == 4
+    shown = scene.passhelper("recipients", "accept")
+    assert shown.code == 4
+    lines = shown.text.splitlines()
+    commit = said.partition(" in commit ")[2][:12]
+    at = lines.index(f"in commit {commit} of the remote, which sync refused:")
+    alice, bob = (f"{scene.keys[name]} {name} <{name}@example.test>" for name in ("alice", "bob"))
+    assert set(lines[at + 1 :]) == {f"  {alice} (.gpg-id)", f"+ {bob} (.gpg-id)"}
+    half = scene.passhelper("recipients", "accept", scene.keys["alice"])
+    assert half.err.decode().startswith(f"error: the store also names {scene.keys['bob']}, so nothing was accepted\n")
+    # Another one is pushed while the user thinks: that is not what was accepted.
+    answer = scene.passhelper("recipients", "accept", scene.keys["alice"], scene.keys["bob"])
+    assert answer.text.splitlines()[-1] == "accepted; run: passhelper sync"
+    scene.remote.push({".gpg-id": scene.lines("alice", "bob", "stranger")})
+    assert scene.passhelper("sync").code == 4
+    scene.remote.push({".gpg-id": scene.lines("alice", "bob")})
+    assert scene.passhelper("sync").code == 0
+    assert scene.passhelper("recipients", "accept").text == "these recipients are accepted already\n"
+    assert scene.helper.store(LATER, "deploy", "new").code == 0
+    assert b"new" in {scene.keys.gpg("--decrypt", stdin=path.read_bytes()).stdout
+                      for path in (scene.alice.path / place(LATER)).glob("*.gpg")
+                      if scene.subkey("bob") in ids_of(path.read_bytes())}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["rewrites history", "rolls history back", "dates a commit in 2099"])
+def test_accepting_a_history(scene: Scene, name: str) -> None:
+    said = ATTACKS[name](scene).partition("\n")[0]
+    assert scene.passhelper("sync").code == 4
+    shown = scene.passhelper("recipients", "accept", "--yes")
+    assert (shown.code, shown.text.splitlines()[-1]) == (0, "accepted; run: passhelper sync")
+    assert f"! {said}" in shown.text.splitlines()
+    assert scene.passhelper("sync").code in (0, 3)
+    assert scene.passhelper("sync").code in (0, 3)
+    assert scene.alice.git("merge-base", "--is-ancestor", scene.remote.head, "HEAD") == ""
+
+
+# The first clone
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_first_clone(scene: Scene, name: str) -> None:
+    """Files that a tree may not hold are refused; readers are shown, for there is nothing to compare them with."""
+    said = ATTACKS[name](scene)
+    home = scene.sign.parent / "new" / "home"
+    home.mkdir(parents=True)
+    store = home.parent / "store"
+    environ = {"PASSWORD_STORE_DIR": str(store), "HOME": str(home)}
+    around = tree(scene.sign.parent)
+    answer = scene.passhelper("setup", "--git", str(scene.remote.path), "--no-docker", **environ)
+    new = {path for path in tree(scene.sign.parent) if path not in around}
+    assert not scene.sign.exists()
+    assert {path.split("/")[0] for path in new} <= {"new"}
+    if " brings " in said or " sends what git refuses: " in said or "no key:" in said:
+        assert answer.code == 4, answer
+        assert not any(path.startswith("new/store") and not path.startswith("new/store/.git") for path in new)
+        assert not store.exists() or not list(store.iterdir())
+    else:
+        assert answer.code in (0, 1), answer  # 1: this test's PATH has no launcher
+        head = Member(store, scene.alice.environ).git("rev-parse", "HEAD")
+        assert head == scene.remote.head
+
+
+def test_a_clone_that_was_killed_before_anything_was_accepted(scene: Scene) -> None:
+    """Such a one is not taken for a store of one's own, whose recipients the first write would pin."""
+    ATTACKS["adds a key"](scene)
+    environ = {**scene.alice.environ, "PASSWORD_STORE_DIR": str(scene.sign.parent / "new")}
+    clone.clone(PassStore(environ, print), clone.Source(str(scene.remote.path)))
+    answer = Helper(scene.installed.helper, environ).store(LATER, "deploy", "new")
+    assert answer.code == 1
+    words = " ".join(sorted([scene.name("+", "alice"), scene.name("+", "bob")]))
+    assert answer.text == f"recipients changed: {words} (.gpg-id); {ACCEPT}\n"
+
+
+def test_the_first_look(scene: Scene) -> None:
+    """What plain git has cloned is pinned as it is found, by the first write: SECURITY.md says so."""
+    ATTACKS["adds a key"](scene)
+    late = Member(scene.sign.parent / "late", scene.alice.environ)
+    late.clone(scene.remote.path)
+    helper = Helper(scene.installed.helper, late.environ)
+    assert helper.store(LATER, "deploy", "new").code == 0
+    assert scene.subkey("bob") in ids_of(next((late.path / place(LATER)).glob("*.gpg")).read_bytes())
+    # From then on nobody is added.
+    scene.remote.push({".gpg-id": scene.lines("alice", "bob", "stranger")})
+    late.git("pull", "-q", "--no-rebase")
+    assert helper.store(LATER, "deploy", "newer").text.startswith(
+        f"recipients changed: {scene.name('+', 'stranger')} (.gpg-id)"
+    )
+
+
+def test_a_runner_is_attacked(scene: Scene) -> None:
+    """``setup --ci`` refuses the same files, and accepts nobody whom its environment does not name."""
+    where = {"PASSHELPER_STORE_URL": str(scene.remote.path), "XDG_RUNTIME_DIR": str(scene.keys.home.parent)}
+    key = scene.keys.gpg("--export-secret-keys", "--armor", scene.keys["alice"]).stdout.decode()
+    environ = {name: value for name, value in scene.alice.environ.items()
+               if name not in ("GNUPGHOME", "PASSWORD_STORE_DIR")}  # fmt: skip
+    ATTACKS["makes a server a link to another"](scene)
+    answer = run([scene.installed.passhelper, "setup", "--ci"], {**environ, **where, "PASSHELPER_GPG_KEY": key})
+    assert (answer.code, answer.out) == (4, b"false\n")
+    assert f"brings a symbolic link: {place(PROD)}" in answer.err.decode()

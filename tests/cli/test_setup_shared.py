@@ -1,0 +1,360 @@
+"""``passhelper setup --git URL`` for real: the first of a team, those who join, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import stat
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from jobs import git
+from machines import Machine
+from support import FOLDER, Answer, KeyRing, Program, require, tree
+from terminals import Person
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+JOIN = ("--generate-key", "--no-passphrase", "--name", "Bea", "--email", "bea@example.test")
+REQUEST = '{"ServerURL":"a.example","Username":"u","Secret":"s"}'
+
+
+@pytest.fixture
+def remote(tmp_path: Path) -> Path:
+    """An empty bare repository."""
+    require("git")
+    path = tmp_path / "remote.git"
+    subprocess.run(["git", "init", "-q", "--bare", "-b", "main", str(path)], check=True)
+    return path
+
+
+@pytest.fixture
+def other(installed: Program, short_tmp: Path, tmp_path: Path, keys: KeyRing) -> Iterator[Machine]:
+    """A second machine, which has no key."""
+    made = Machine(installed, tmp_path / "other-home", short_tmp / f"x{os.getpid()}")
+    made.home.mkdir()
+    yield made
+    made.stop()
+    shutil.rmtree(made.ring.home, ignore_errors=True)
+
+
+@pytest.fixture
+def first(machine: Machine, keys: KeyRing, remote: Path) -> Machine:
+    """The first machine of the team, whose store is at the remote and holds a credential."""
+    machine.adopt(keys, "alice")
+    assert machine("setup", "--no-docker", "--git", str(remote)).code == 0
+    assert machine.helper("store", REQUEST).code == 0
+    git(machine.store, "push", "-q")
+    return machine
+
+
+def join(machine: Machine, remote: object, *options: str, **environ: str) -> Answer:
+    return machine("setup", "--no-docker", *options, "--git", str(remote), **environ)
+
+
+def shared(machine: Machine) -> dict[str, bytes]:
+    """Everything of the store but our own notes about it."""
+    return {name: data for name, data in tree(machine.store).items() if not name.startswith(".git/passhelper/")}
+
+
+def pins(machine: Machine) -> Mapping[str, object]:
+    found: Mapping[str, object] = json.loads((machine.store / ".git" / "passhelper" / "trust.json").read_text())
+    return found
+
+
+# The first one
+
+
+def test_an_empty_remote_gets_the_store(machine: Machine, keys: KeyRing, remote: Path) -> None:
+    machine.adopt(keys, "alice")
+    answer = join(machine, remote)
+    assert (answer.code, answer.err) == (0, b"")
+    assert answer.text.splitlines()[0] == f"clone: {remote} is empty and gets the store at {machine.store}"
+    assert f"push: pushed to {remote}" in answer.text
+    assert git(remote, "ls-tree", "-r", "--name-only", "main").split() == [".gpg-id", f".public-keys/{keys['alice']}"]
+    assert git(machine.store, "rev-parse", "HEAD") == git(remote, "rev-parse", "main")
+    assert git(machine.store, "rev-parse", "--abbrev-ref", "@{upstream}") == "origin/main"
+    before = shared(machine), tree(remote)
+    answer = join(machine, remote)
+    assert answer.code == 0
+    assert answer.text.splitlines()[-1] == "nothing had to be changed"
+    assert (shared(machine), tree(remote)) == before
+
+
+def test_a_store_that_is_there_is_shared(machine: Machine, keys: KeyRing, remote: Path) -> None:
+    machine.adopt(keys, "alice")
+    machine("setup", "--no-docker")
+    machine.helper("store", REQUEST)
+    assert join(machine, remote).code == 0
+    assert f"{FOLDER}/" in git(remote, "ls-tree", "-r", "--name-only", "main")
+    assert machine.helper("get", "a.example").json["Secret"] == "s"
+
+
+def test_a_push_that_fails_is_tried_again(machine: Machine, keys: KeyRing, remote: Path) -> None:
+    machine.adopt(keys, "alice")
+    hook = remote / "hooks" / "pre-receive"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\nexit 1\n")
+    hook.chmod(0o755)
+    answer = join(machine, remote)
+    assert answer.code == 6
+    assert answer.err.decode().startswith(f"error: git cannot push to {remote}: ")
+    assert b"hint: check the URL, and that you may read it\n" in answer.err
+    hook.unlink()
+    assert join(machine, remote).code == 0
+    assert git(remote, "rev-parse", "main") == git(machine.store, "rev-parse", "HEAD")
+
+
+# A store with other entries
+
+
+def test_other_entries_are_not_pushed(machine: Machine, keys: KeyRing, remote: Path) -> None:
+    machine.adopt(keys, "alice")
+    machine.store.mkdir()
+    (machine.store / ".gpg-id").write_text(keys["alice"] + "\n")
+    for name in ("mail.gpg", "bank.gpg"):
+        (machine.store / name).write_bytes(keys.encrypt(b"x", "alice"))
+    answer = join(machine, remote)
+    assert answer.code == 1
+    assert answer.err.decode() == (
+        f"error: {machine.store} is not pushed: it also holds 2 other entries\n"
+        "hint: use PASSWORD_STORE_DIR for a store of its own, or --whole-store\n"
+    )
+    assert not (machine.store / ".git").exists()
+    assert git(remote, "for-each-ref") == ""
+    assert join(machine, remote, "--whole-store").code == 0
+    assert {"mail.gpg", "bank.gpg"} < set(git(remote, "ls-tree", "-r", "--name-only", "main").split())
+
+
+def test_other_entries_of_the_history_are_not_pushed(machine: Machine, keys: KeyRing, remote: Path) -> None:
+    """They are gone from the store and would travel with its commits."""
+    machine.adopt(keys, "alice")
+    machine("setup", "--no-docker", "--git")
+    (machine.store / "mail.gpg").write_bytes(keys.encrypt(b"x", "alice"))
+    git(machine.store, "add", "mail.gpg")
+    git(machine.store, "commit", "-q", "-m", "Mine")
+    git(machine.store, "rm", "-q", "mail.gpg")
+    git(machine.store, "commit", "-q", "-m", "Gone")
+    answer = join(machine, remote)
+    assert f"error: {machine.store} is not pushed: it also holds 1 other entries\n" in answer.err.decode()
+    assert git(remote, "for-each-ref") == ""
+
+
+def test_two_stores_are_not_mixed(first: Machine, other: Machine, keys: KeyRing, remote: Path, tmp_path: Path) -> None:
+    other.adopt(keys, "bob")
+    assert other("setup", "--no-docker").code == 0
+    answer = join(other, remote)
+    assert answer.code == 1
+    assert answer.err.decode() == (
+        f"error: there is a store at {other.store} and another one at {remote}\n"
+        "hint: set PASSWORD_STORE_DIR to a new directory for the other one\n"
+    )
+    answer = join(first, tmp_path / "elsewhere.git")
+    assert answer.err.decode() == (
+        f"error: {first.store} has another remote, {remote}\n"
+        "hint: set PASSWORD_STORE_DIR to a directory for the other store\n"
+    )
+
+
+# Those who join
+
+
+def test_a_recipient_joins(first: Machine, other: Machine, keys: KeyRing, remote: Path) -> None:
+    """A second machine of the same person."""
+    other.adopt(keys, "alice")
+    answer = join(other, remote)
+    assert (answer.code, answer.err) == (0, b"")
+    lines = answer.text.splitlines()
+    assert lines[:2] == [
+        f"clone: cloned {remote} into {other.store}",
+        f"accepted: +{keys['alice']} alice <alice@example.test> (.gpg-id)",
+    ]
+    assert other.helper("get", "a.example").json["Secret"] == "s"
+    assert pins(other)["recipients"] == {".gpg-id": [keys["alice"]]}
+    assert pins(other)["commit"] == git(remote, "rev-parse", "main")
+    modes = [path for path in other.store.rglob("*") if stat.S_IMODE(path.lstat().st_mode) & 0o077]
+    assert modes == []
+
+
+def test_somebody_new_asks_to_be_let_in(first: Machine, other: Machine, keys: KeyRing, remote: Path) -> None:
+    answer = join(other, remote, *JOIN)
+    assert (answer.code, answer.err) == (3, b"")
+    (key,) = other.secret_keys()
+    (file,) = other.home.glob("*.asc")
+    last = answer.text.splitlines()[-3:]
+    run = f"passhelper recipients add {file.name} && passhelper sync"
+    assert last == [
+        f"join: this machine's key is no recipient of the store yet: {key} Bea <bea@example.test>",
+        f"join: give a member of the team the file {file}, to run: {run}",
+        "join: then run this command again",
+    ]
+    assert not other.launcher.exists()
+    shown = keys.gpg("--show-keys", "--with-colons", str(file)).stdout.decode()
+    assert key in shown
+    assert "sec:" not in shown
+    # What a member has to encrypt to came with the store.
+    assert keys["alice"].encode() in other.ring.gpg("--with-colons", "--list-keys").stdout
+    again = join(other, remote, "--json")
+    assert (again.code, again.json["data"]["proved"]) == (3, False)
+    assert [step["step"] for step in again.json["data"]["steps"]] == ["clone", "sync", "join"]
+    # A member does what was asked, and the same command ends what it began.
+    asked = first.home / file.name
+    shutil.copy(file, asked)
+    assert first("recipients", "add", str(asked)).code == 0
+    assert first("sync").code == 0
+    answer = join(other, remote)
+    assert (answer.code, answer.err) == (0, b"")
+    assert f"this machine reads with {key} Bea <bea@example.test>" in answer.text
+    assert other.helper("get", "a.example").json["Secret"] == "s"
+    assert other.helper("store", REQUEST.replace('"s"', '"new"')).code == 0
+    assert other("sync").code == 0
+    assert first("sync").code == 0
+    assert first.helper("get", "a.example").json["Secret"] == "new"
+
+
+def test_more_readers_than_were_asked_for(first: Machine, other: Machine, keys: KeyRing, remote: Path) -> None:
+    """Somebody else has come meanwhile: that is for a person to accept."""
+    other.adopt(keys, "bob")
+    assert join(other, remote).code == 3
+    first.adopt(keys, "bob", "stranger", secret=False)
+    assert first("recipients", "add", keys["bob"], keys["stranger"]).code == 0
+    assert first("sync").code == 0
+    answer = join(other, remote)
+    assert answer.code == 4
+    assert keys["stranger"].encode() in answer.err
+    assert other("recipients", "accept", keys["alice"], keys["bob"], keys["stranger"]).code == 0
+    assert join(other, remote).code == 0
+    assert other.helper("get", "a.example").json["Secret"] == "s"
+
+
+def test_join_with_a_key_that_is_there(first: Machine, other: Machine, keys: KeyRing, remote: Path) -> None:
+    other.adopt(keys, "bob")
+    assert join(other, remote, "--key", "bob@example.test").code == 3
+    assert keys["bob"] in join(other, remote).text
+
+
+def test_join_without_any_key(first: Machine, other: Machine, remote: Path) -> None:
+    answer = join(other, remote)
+    assert answer.code == 1
+    assert b"error: this keyring has no secret key to use\nhint: run: passhelper setup --generate-key" in answer.err
+
+
+def test_a_reader_of_one_server_joins(first: Machine, other: Machine, keys: KeyRing, remote: Path) -> None:
+    """No recipient of the store as a whole: what this machine may read works, and nothing else is claimed."""
+    first.adopt(keys, "bob", secret=False)
+    (server,) = (first.store / FOLDER).iterdir()
+    (server / ".gpg-id").write_text(f"{keys['alice']}\n{keys['bob']}\n")
+    (server / "u.gpg").write_bytes(keys.encrypt(b"s", "alice", "bob"))
+    git(first.store, "add", "--all")
+    git(first.store, "commit", "-q", "-m", "Let bob in")
+    git(first.store, "push", "-q")
+    other.adopt(keys, "bob")
+    answer = join(other, remote)
+    assert (answer.code, answer.err) == (0, b"")
+    assert f"this machine reads single servers with {keys['bob']} bob <bob@example.test>" in answer.text
+    assert other.helper("get", "a.example").json["Secret"] == "s"
+
+
+# Acceptance
+
+
+@pytest.mark.parametrize("typed", [b"y\n", b"\n"])
+def test_a_person_is_asked(first: Machine, other: Machine, keys: KeyRing, remote: Path, typed: bytes) -> None:
+    other.adopt(keys, "alice")
+    person = Person((b"Are they the right ones?", typed))
+    environ = {name: value for name, value in other.environ.items() if name != "PASSHELPER_NONINTERACTIVE"}
+    answer = person.run([other.passhelper, "setup", "--no-docker", "--git", str(remote)], environ, b"")
+    assert f"These keys can read the store: +{keys['alice']} alice".encode() in person.screen
+    if typed == b"y\n":
+        assert answer.code == 0
+        assert pins(other)["recipients"] == {".gpg-id": [keys["alice"]]}
+    else:
+        assert answer.code == 4
+        assert b"error: recipients not accepted: +" in person.screen.replace(b"\x1b[31merror\x1b[0m", b"error")
+        assert not other.store.exists()
+
+
+@pytest.mark.parametrize("allowed", ["alice", "bob"])
+def test_the_environment_names_who_is_accepted(
+    first: Machine, other: Machine, keys: KeyRing, remote: Path, allowed: str
+) -> None:
+    other.adopt(keys, "alice")
+    answer = join(other, remote, PASSHELPER_ACCEPT_RECIPIENTS=keys[allowed])
+    assert answer.code == (0 if allowed == "alice" else 4)
+    if allowed == "bob":
+        assert answer.err.decode() == (
+            f"error: recipients not accepted: +{keys['alice']} alice <alice@example.test> (.gpg-id)\n"
+            "hint: ask a member of the team which keys are right, then set up again\n"
+        )
+        assert not other.store.exists()
+
+
+def test_a_commit_that_must_be_there(first: Machine, other: Machine, keys: KeyRing, remote: Path) -> None:
+    other.adopt(keys, "alice")
+    head = git(remote, "rev-parse", "main")
+    answer = join(other, remote, PASSHELPER_STORE_COMMIT="0" * 40)
+    assert answer.code == 4
+    assert b"does not contain commit 0000" in answer.err
+    assert not other.store.exists()
+    answer = join(other, remote, "--depth", "1", PASSHELPER_STORE_COMMIT=head)
+    assert answer.err == (
+        b"error: a shallow clone cannot show that it descends from PASSHELPER_STORE_COMMIT\n"
+        b"hint: leave out --depth, or unset PASSHELPER_STORE_COMMIT\n"
+    )
+    assert join(other, remote, PASSHELPER_STORE_COMMIT=head).code == 0
+
+
+def test_depth(first: Machine, other: Machine, keys: KeyRing, remote: Path) -> None:
+    other.adopt(keys, "alice")
+    assert join(other, remote, "--depth", "1").code == 0
+    assert git(other.store, "rev-list", "--count", "HEAD") == "1"
+    assert int(git(remote, "rev-list", "--count", "main")) > 1
+    assert other.helper("get", "a.example").json["Secret"] == "s"
+
+
+# What is refused
+
+
+def test_what_is_no_store_is_not_kept(machine: Machine, keys: KeyRing, remote: Path, tmp_path: Path) -> None:
+    machine.adopt(keys, "alice")
+    work = tmp_path / "work"
+    subprocess.run(["git", "init", "-q", "-b", "main", str(work)], check=True)
+    (work / "README").write_text("no store")
+    git(work, "add", ".")
+    git(work, "commit", "-q", "-m", "x")
+    git(work, "push", "-q", str(remote), "main")
+    answer = join(machine, remote)
+    assert answer.err.decode() == f"error: {remote} names no recipients: it is no password store\nhint: check the URL\n"
+    assert not machine.store.exists()
+    os.symlink("/etc/passwd", work / "link")
+    git(work, "add", ".")
+    git(work, "commit", "-q", "-m", "y")
+    git(work, "push", "-q", str(remote), "main")
+    answer = join(machine, remote)
+    assert answer.code == 4
+    assert b"brings a symbolic link: link\n" in answer.err
+    assert not machine.store.exists()
+
+
+@pytest.mark.parametrize("url", ["{tmp}/none.git", "ext::sh -c touch% {tmp}/owned", "https://127.0.0.1:9/x.git"])
+def test_a_remote_that_cannot_be_reached(machine: Machine, keys: KeyRing, tmp_path: Path, url: str) -> None:
+    machine.adopt(keys, "alice")
+    url = url.replace("{tmp}", str(tmp_path))
+    answer = join(machine, url)
+    assert answer.code == 6
+    assert answer.err.decode().startswith(f"error: git cannot read {url}: ")
+    assert not machine.store.exists()
+    assert not (tmp_path / "owned").exists()
+
+
+def test_no_password_in_messages(machine: Machine, keys: KeyRing) -> None:
+    machine.adopt(keys, "alice")
+    answer = join(machine, "https://me:hunter2@127.0.0.1:9/x.git")
+    assert answer.code == 6
+    assert b"https://me@127.0.0.1:9/x.git" in answer.err
+    assert b"hunter2" not in answer.err

@@ -1,0 +1,255 @@
+"""The remote that is away, hangs, refuses, or is not there at all: exit 6 or a remedy, and nothing lost."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+from clones import Clone, Team
+from vault import SERVER, children, script
+
+from passhelper.errors import ConfigurationError, GitError, RemoteError, StoreError
+from passhelper.store import commit
+from passhelper.team import network
+from passhelper.team import sync as sync_module
+
+OTHER = "https://b.example"
+
+
+@pytest.fixture
+def team(environ: dict[str, str], tmp_path: Path) -> Team:
+    return Team(tmp_path, environ)
+
+
+@pytest.fixture
+def ann(team: Team, git_store: Path) -> Clone:
+    ann = team.adopt(git_store)
+    ann.sync()
+    return ann
+
+
+# Away
+
+
+def test_what_was_done_here_stays_when_the_remote_is_away(team: Team, ann: Clone) -> None:
+    ann.store()
+    ann.put(ann.entry().read_bytes(), OTHER)
+    with team.offline(), pytest.raises(RemoteError, match="the remote origin cannot be fetched from: fatal") as caught:
+        ann.sync()
+    assert caught.value.exit_code == 6
+    assert caught.value.remedy == f"look: git -C {ann.path} fetch origin"
+    assert (ann.status, ann.get()) == ("", ("bob", "s3cret"))
+    assert ann.subjects[0] == "Commit changes that were left without a commit"
+    assert ann.sync().pushed == 2
+
+
+def test_a_remote_that_hangs_is_ended_with_all_that_it_started(
+    team: Team, ann: Clone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(network, "SECONDS", 0.5)
+    ids = tmp_path / "ids"
+    stubborn = f'trap "" TERM\necho $$ >> {ids}\nsleep 600 & echo $! >> {ids}; wait'
+    ann.environ["GIT_SSH_COMMAND"] = script(tmp_path / "ssh", stubborn)
+    ann.git("remote", "set-url", "origin", "ssh://away.example/store")
+    begin = time.monotonic()
+    with pytest.raises(RemoteError, match=r"cannot be fetched from: no answer within 0\.5 s"):
+        ann.sync()
+    assert time.monotonic() - begin < 10
+    assert children() == set()
+    end = time.monotonic() + 10  # for the system to end what was told to
+    while any(map(is_running, ids.read_text().split())):
+        assert time.monotonic() < end
+
+
+def is_running(process: str) -> bool:
+    try:
+        return "State:\tZ" not in Path(f"/proc/{process}/status").read_text()
+    except FileNotFoundError:
+        return False
+
+
+def test_ssh_asks_nobody(ann: Clone, tmp_path: Path) -> None:
+    said = tmp_path / "said"
+    program = script(tmp_path / "my ssh", f'echo "$@" >> {said}\necho "kex: connection reset" >&2\nexit 255')
+    ann.git("config", "core.sshCommand", f"'{program}' -v")
+    ann.git("remote", "set-url", "origin", "ssh://me@away.example/store")
+    with pytest.raises(RemoteError, match="cannot be fetched from: kex: connection reset"):
+        ann.sync()
+    assert said.read_text().startswith("-v -oBatchMode=yes ")
+
+
+def test_a_program_that_is_no_ssh_command_is_left_as_it_is(ann: Clone, tmp_path: Path) -> None:
+    said = tmp_path / "said"
+    ann.environ["GIT_SSH"] = script(tmp_path / "plink", f'echo "$@" >> {said}\nexit 1')
+    ann.git("remote", "set-url", "origin", "ssh://me@away.example/store")
+    with pytest.raises(RemoteError):
+        ann.sync()
+    assert "BatchMode" not in said.read_text()
+
+
+def test_a_password_in_a_url_is_not_shown(ann: Clone) -> None:
+    ann.git("remote", "set-url", "origin", "http://me:hunter2@127.0.0.1:9/store")
+    with pytest.raises(RemoteError) as caught:
+        ann.sync()
+    assert "hunter2" not in str(caught.value)
+    assert "127.0.0.1" in str(caught.value)
+
+
+def test_a_remote_that_runs_a_program_is_refused(ann: Clone, tmp_path: Path) -> None:
+    mark = tmp_path / "ran"
+    ann.git("remote", "set-url", "origin", f"ext::sh -c 'touch {mark}'")
+    ann.git("config", "protocol.ext.allow", "always")
+    with pytest.raises(RemoteError, match="transport 'ext' not allowed"):
+        ann.sync()
+    assert not mark.exists()
+
+
+# Refusing
+
+
+def hook(team: Team, name: str, text: str) -> None:
+    (team.remote / "hooks").mkdir(exist_ok=True)
+    script(team.remote / "hooks" / name, text)
+
+
+def test_a_push_that_the_server_does_not_take(team: Team, ann: Clone) -> None:
+    hook(team, "pre-receive", "echo 'only signed commits' >&2; exit 1")
+    ann.store()
+    head = ann.head
+    with pytest.raises(RemoteError, match=r"origin/main does not take the push: pre-receive hook declined") as caught:
+        ann.sync()
+    assert caught.value.exit_code == 6
+    assert not isinstance(caught.value, network.RejectedError)
+    assert (ann.head, ann.status) == (head, "")
+
+
+def test_others_who_never_stop_pushing(team: Team, ann: Clone, monkeypatch: pytest.MonkeyPatch) -> None:
+    hook(
+        team, "update", f'git --git-dir {team.remote} update-ref "$1" $(git commit-tree -p $2 -m x $2^{{tree}}); exit 0'
+    )
+    monkeypatch.setattr(sync_module, "PATIENCE", 0.5)
+    ann.store()
+    tip = ann.head
+    with pytest.raises(RemoteError, match="others keep pushing to origin/main") as caught:
+        ann.sync()
+    assert caught.value.exit_code == 6
+    assert ann.holds(tip)
+    (team.remote / "hooks" / "update").unlink()
+    ann.sync()
+    assert team.head == ann.head
+
+
+def test_a_remote_that_is_busy_for_a_moment(team: Team, ann: Clone, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once it has answered, a failure is tried again."""
+    ann.store()
+    fetch, push = network.fetch, network.push
+    faults = iter([network.RejectedError("others"), None, None])
+    failures = iter([RemoteError("busy"), RemoteError("busy"), RemoteError("busy")])
+    calls: list[str] = []
+
+    def flaky_push(*arguments: object) -> None:
+        error = next(faults, None)
+        if error is not None:
+            raise error
+        push(*arguments)  # type: ignore[arg-type]
+
+    def flaky_fetch(*arguments: object) -> str:
+        calls.append("fetch")
+        if len(calls) > 1:
+            for error in failures:
+                raise error
+        return fetch(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(network, "push", flaky_push)
+    monkeypatch.setattr(network, "fetch", flaky_fetch)
+    ann.sync()
+    assert (team.head, len(calls)) == (ann.head, 5)
+
+
+# Not there
+
+
+def test_a_store_without_git(store: Path, environ: dict[str, str]) -> None:
+    with pytest.raises(StoreError, match="is no git repository") as caught:
+        Clone(environ).sync()
+    assert caught.value.remedy == "run: passhelper setup --git URL"
+
+
+def test_no_store(environ: dict[str, str]) -> None:
+    with pytest.raises(StoreError, match="is no git repository"):
+        Clone(environ).sync()
+
+
+def test_no_remote(git_store: Path, environ: dict[str, str]) -> None:
+    with pytest.raises(GitError, match="has no remote to sync with") as caught:
+        Clone(environ).sync()
+    assert caught.value.remedy == f"run: git -C {git_store} remote add origin URL"
+
+
+def test_several_remotes(team: Team, git_store: Path) -> None:
+    ann = team.adopt(git_store)
+    ann.git("remote", "add", "backup", str(team.remote))
+    with pytest.raises(ConfigurationError, match="has several remotes: backup, origin") as caught:
+        ann.sync()
+    assert caught.value.remedy == "name one: passhelper sync --remote NAME"
+    assert ann.sync(remote="origin").remote == "origin"
+    assert ann.sync().remote == "origin"
+    assert ann.sync(remote="backup").remote == "backup"
+    assert ann.git("config", "branch.main.remote") == "origin\n"
+
+
+def test_a_remote_of_that_name_is_not_there(ann: Clone) -> None:
+    with pytest.raises(ConfigurationError, match="has no remote other") as caught:
+        ann.sync(remote="other")
+    assert caught.value.remedy == "use one of: origin"
+
+
+def test_on_no_branch(ann: Clone) -> None:
+    ann.git("checkout", "-q", "--detach")
+    with pytest.raises(GitError, match="is on no branch") as caught:
+        ann.sync()
+    assert caught.value.remedy.startswith(f"run: git -C {ann.path} switch ")
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("MERGE_HEAD", "merge"),
+        ("rebase-merge", "rebase"),
+        ("rebase-apply", "rebase"),
+        ("CHERRY_PICK_HEAD", "cherry-pick"),
+        ("REVERT_HEAD", "revert"),
+    ],
+)
+def test_something_of_gits_own_that_is_not_finished(ann: Clone, name: str, command: str) -> None:
+    (ann.path / ".git" / name).touch()
+    with pytest.raises(GitError, match=f"a git {command} in {ann.path} is not finished") as caught:
+        ann.sync()
+    assert caught.value.remedy == f"run: git -C {ann.path} {command} --abort, then sync"
+
+
+def test_a_branch_that_somebody_deleted_is_made_again(team: Team, ann: Clone) -> None:
+    team.git("update-ref", "-d", "refs/heads/main")
+    ann.store(SERVER)
+    ann.sync()
+    assert team.head == ann.head
+
+
+def test_another_git_that_is_at_work(ann: Clone, team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commit, "TIMEOUT", 0.3)
+    bob = team.clone("bob")
+    bob.store(OTHER)
+    bob.sync()
+    lock = ann.path / ".git" / "index.lock"
+    lock.touch()
+    with pytest.raises(GitError, match=r"a merge in .* cannot be finished now"):
+        ann.sync()
+    assert any("another git is at work" in warning for warning in ann.warnings)
+    with pytest.raises(GitError, match=r"a merge in .* cannot be finished now"):
+        ann.sync()
+    lock.unlink()
+    ann.sync()
+    assert (ann.head, ann.status) == (bob.head, "")
+    assert not os.path.exists(ann.path / ".git" / "passhelper" / "journal")

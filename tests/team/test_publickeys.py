@@ -1,0 +1,212 @@
+"""``.public-keys/``: which files reach the keyring, and what of them."""
+
+from __future__ import annotations
+
+import tempfile
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import pytest
+from remotes import PLAIN, File, Member, Remote
+from support import KeyRing, require
+from vault import script
+
+from passhelper.errors import GpgError
+from passhelper.store import foreign, trust
+from passhelper.store.store import PassStore
+from passhelper.team import gitrepo, publickeys
+from passhelper.team.keys import Key
+from passhelper.team.keys import KeyRing as Ring
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+class Team:
+    """A clone, a keyring that knows alice's key alone, and the others' keys to push.
+
+    Attributes:
+        ring: alice's keyring.
+        keys: everybody's.
+        warnings: what refreshing warned about.
+    """
+
+    def __init__(self, remote: Remote, member: Member, ring: KeyRing, keys: KeyRing) -> None:
+        self.remote = remote
+        self.member = member
+        self.ring = ring
+        self.keys = keys
+        self.warnings: list[str] = []
+
+    def public(self, name: str, *options: str) -> bytes:
+        return self.keys.gpg(*options, "--export", self.keys[name]).stdout
+
+    def refresh(self, changes: dict[str, File | None]) -> list[str]:
+        """Push some files, take them over, and look at them."""
+        self.remote.push(changes)
+        self.member.git("merge", "-q", "--ff-only", self.member.fetch())
+        return self.again()
+
+    def again(self) -> list[str]:
+        store = PassStore(self.member.environ, self.warnings.append)
+        place = store.repository("")
+        assert place is not None
+        with gitrepo.opened(place, store.environ) as git:
+            return publickeys.refresh(store, git)
+
+    def pin(self, *names: str) -> None:
+        store = PassStore(self.member.environ, self.warnings.append)
+        place = store.repository("")
+        assert place is not None
+        trust.save(place.state, {".gpg-id": [self.keys[name] for name in names]}, store.files())
+
+    @property
+    def known(self) -> set[str]:
+        listing = self.ring.gpg("--with-colons", "--list-keys").stdout.decode().splitlines()
+        return {line.split(":")[9] for before, line in pairwise(listing) if before.startswith("pub:")}
+
+
+@pytest.fixture
+def team(environ: dict[str, str], keys: KeyRing, short_tmp: Path, tmp_path: Path) -> Iterator[Team]:
+    require("git")
+    home = tempfile.mkdtemp(prefix="p", dir=short_tmp)
+    ring = KeyRing(short_tmp / home, dict(keys.fingerprints))
+    ring.gpg("--import", stdin=keys.gpg("--export", keys["alice"]).stdout)
+    remote = Remote(tmp_path / "remote.git", environ)
+    remote.push({".gpg-id": (PLAIN, f"{keys['alice']}\n{keys['bob']}\n".encode())}, parent="")
+    member = Member(tmp_path / "alice", {**environ, "GNUPGHOME": str(ring.home)})
+    member.clone(remote.path)
+    found = Team(remote, member, ring, keys)
+    found.pin("alice", "bob")
+    yield found
+    ring.stop_agent()
+
+
+def path_of(team: Team, name: str) -> str:
+    return f".public-keys/{team.keys[name]}"
+
+
+@pytest.mark.parametrize("armor", [(), ("--armor",)])
+def test_an_accepted_key_is_imported_once(team: Team, armor: tuple[str, ...]) -> None:
+    data = team.public("bob", *armor)
+    assert team.refresh({path_of(team, "bob"): (PLAIN, data)}) == [team.keys["bob"]]
+    assert team.known == {team.keys["alice"], team.keys["bob"]}
+    assert team.again() == []
+    assert team.warnings == []
+
+
+@pytest.mark.parametrize("name", ["0x{0}", "{1}", "0x{1}", "{0}"])
+def test_names_as_gopass_writes_them(team: Team, name: str) -> None:
+    fingerprint = team.keys["bob"]
+    path = ".public-keys/" + name.format(fingerprint, fingerprint[-16:])
+    assert team.refresh({path: (PLAIN, team.public("bob"))}) == [fingerprint]
+
+
+@pytest.mark.parametrize("name", ["{0}", "{1}", "bob@example.test", "bob"])
+def test_a_key_that_was_not_accepted_is_not_even_looked_at(team: Team, name: str) -> None:
+    fingerprint = team.keys["stranger"]
+    path = ".public-keys/" + name.format(fingerprint, fingerprint[-16:])
+    assert team.refresh({path: (PLAIN, team.public("stranger"))}) == []
+    assert team.known == {team.keys["alice"]}
+    assert team.warnings == []
+
+
+def test_accepting_comes_first(team: Team) -> None:
+    """A list that names a key is no acceptance; the pin is."""
+    team.pin("alice")
+    assert team.refresh({path_of(team, "bob"): (PLAIN, team.public("bob"))}) == []
+    team.pin("alice", "bob")
+    assert team.again() == [team.keys["bob"]]
+
+
+def test_a_newer_version_is_taken_over(team: Team, own_keys: KeyRing) -> None:
+    """An expiry that its owner has set arrives; what was known of the key stays known."""
+    team.refresh({path_of(team, "bob"): (PLAIN, team.public("bob"))})
+    own_keys.gpg("--quick-set-expire", own_keys["bob"], "2099-01-01")
+    newer = own_keys.gpg("--export", own_keys["bob"]).stdout
+    assert team.refresh({path_of(team, "bob"): (PLAIN, newer)}) == [team.keys["bob"]]
+    listing = team.ring.gpg("--with-colons", "--list-keys", team.keys["bob"]).stdout.decode()
+    assert next(line.split(":")[6] for line in listing.splitlines() if line.startswith("pub:")).startswith("4070")
+    older = team.public("bob")
+    assert team.refresh({path_of(team, "bob"): (PLAIN, older)}) == [team.keys["bob"]]
+    assert team.ring.gpg("--with-colons", "--list-keys", team.keys["bob"]).stdout.decode() == listing
+
+
+def test_a_removed_file_removes_nothing(team: Team) -> None:
+    team.refresh({path_of(team, "bob"): (PLAIN, team.public("bob"))})
+    assert team.refresh({path_of(team, "bob"): None}) == []
+    assert team.known == {team.keys["alice"], team.keys["bob"]}
+
+
+def test_a_key_that_was_deleted_here_comes_back(team: Team) -> None:
+    """The file has not changed, but the key is needed."""
+    team.refresh({path_of(team, "bob"): (PLAIN, team.public("bob"))})
+    team.ring.gpg("--delete-keys", team.keys["bob"])
+    assert team.again() == [team.keys["bob"]]
+
+
+def test_other_peoples_signatures_stay_out(team: Team, own_keys: KeyRing) -> None:
+    """Anybody can sign a key until it is megabytes large; only what its owner says travels on."""
+    own_keys.gpg("--local-user", own_keys["alice"], "--quick-sign-key", own_keys["bob"])
+    data = own_keys.gpg("--export", own_keys["bob"]).stdout
+    assert team.refresh({path_of(team, "bob"): (PLAIN, data)}) == [team.keys["bob"]]
+    listing = team.ring.gpg("--with-colons", "--list-sigs", team.keys["bob"]).stdout.decode()
+    signers = {line.split(":")[4] for line in listing.splitlines() if line.startswith("sig:")}
+    assert signers == {team.keys["bob"][-16:]}
+
+
+def test_a_file_that_is_too_large(team: Team) -> None:
+    path = path_of(team, "bob")
+    assert team.refresh({path: (PLAIN, team.public("bob") + b"\0" * 65536)}) == []
+    assert team.warnings == [f"{path} was not imported: it is larger than 65536 bytes"]
+
+
+def test_a_link_among_the_keys_is_no_file(team: Team) -> None:
+    assert team.refresh({path_of(team, "bob"): ("120000", b"../../key")}) == []
+    assert team.warnings == []
+
+
+def test_no_throw_away_keyring_is_left(team: Team, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    place = tmp_path / "tmp"
+    place.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    team.refresh({path_of(team, "bob"): (PLAIN, team.public("bob"))})
+    assert list(place.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("step", "why"),
+    [("*--homedir*--export*", "gpg cannot read it: gpg: broken"), ("*--import", "gpg did not take it: gpg: broken")],
+)
+def test_a_gpg_that_fails(team: Team, tmp_path: Path, step: str, why: str) -> None:
+    """In the throw-away keyring, or in the user's own, where the import is all there is."""
+    others = "*--homedir*--import" if step == "*--import" else "nothing"
+    text = f'case "$*" in {others}) ;; {step}) echo "gpg: broken" >&2; exit 2;; esac\nexec gpg "$@"'
+    team.member.environ["PASSHELPER_GPG"] = script(tmp_path / "gpg", text)
+    path = path_of(team, "bob")
+    assert team.refresh({path: (PLAIN, team.public("bob"))}) == []
+    assert team.warnings == [f"{path} was not imported: {why}"]
+    assert team.known == {team.keys["alice"]}
+
+
+def test_a_key_too_large_to_travel(environ: dict[str, str], keys: KeyRing, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(foreign, "MAX_KEY", 100)
+    store = PassStore(environ, print)
+    with pytest.raises(GpgError) as caught:
+        publickeys.export(store, Ring(store.gpg).resolve(keys["bob"]))
+    assert str(caught.value) == (
+        f"the public key {keys['bob']} bob <bob@example.test> is larger than 100 bytes; "
+        "remove its photo or old user ids"
+    )
+
+
+def test_export(environ: dict[str, str], keys: KeyRing) -> None:
+    store = PassStore(environ, print)
+    key = Ring(store.gpg).resolve(keys["bob"])
+    path, data = publickeys.export(store, key)
+    assert path == f".public-keys/{keys['bob']}"
+    assert data.startswith(b"-----BEGIN PGP PUBLIC KEY BLOCK-----")
+    gone = Key(keys["missing"], "", (), 0, False, (), False, False, ())
+    with pytest.raises(GpgError, match=f"^gpg could not export {keys['missing']}: "):
+        publickeys.export(store, gone)

@@ -1,0 +1,228 @@
+"""Drift that sync mends by itself: readers go; one comes only where nobody can have planted the entry."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from readers import ids, subkeys, tidy
+from support import PASSPHRASE, KeyRing, run
+from vault import SERVER, Vault
+
+from passhelper.errors import TrustError
+from passhelper.store.store import PassStore
+from passhelper.team.repair import RepairReport, repair
+
+OTHER = "https://other.example"
+PLANT = "https://evil.example"
+
+
+@pytest.fixture
+def vault(git_store: Path, environ: dict[str, str]) -> Vault:
+    return Vault(environ)
+
+
+def mend(vault: Vault) -> RepairReport:
+    return repair(PassStore(vault.environ, vault.warnings.append))
+
+
+def name_readers(vault: Vault, *fingerprints: str) -> None:
+    """Change the recipients as another member would, and accept that here."""
+    (vault.path / ".gpg-id").write_text("".join(f"{each}\n" for each in fingerprints))
+    vault.environ["PASSHELPER_ACCEPT_RECIPIENTS"] = " ".join(fingerprints)
+    commit(vault)
+
+
+def commit(vault: Vault) -> None:
+    vault.git("add", ".")
+    vault.git("-c", "user.name=t", "-c", "user.email=t@t.test", "commit", "-q", "--allow-empty", "-m", "By others")
+
+
+def test_nothing_to_do(vault: Vault) -> None:
+    vault.store()
+    subjects = vault.subjects
+    for _ in range(2):
+        assert mend(vault) == RepairReport()
+    assert vault.subjects == subjects
+    tidy(vault.path, vault.environ)
+
+
+def test_who_left_is_taken_out(vault: Vault, keys: KeyRing) -> None:
+    vault.put(keys.encrypt(b"s", "alice", "bob"))
+    vault.put(keys.encrypt(b"t", "alice", "bob", "stranger"), OTHER)
+    commit(vault)
+    assert mend(vault) == RepairReport(removed=[SERVER, OTHER])
+    assert ids(vault.entry(), keys) == ids(vault.entry(OTHER), keys) == {"alice"}
+    assert (vault.get(), vault.get(OTHER)) == (("bob", "s"), ("bob", "t"))
+    assert vault.subjects[0] == "Re-encrypt 2 credentials"
+    tidy(vault.path, vault.environ)
+
+
+def test_who_left_and_whose_key_is_not_here(vault: Vault, keys: KeyRing) -> None:
+    stranger = bytes.fromhex(subkeys(keys, "stranger")[0])
+    vault.put(keys.encrypt(b"s", "alice", "stranger").replace(stranger, b"\x01" * 8))
+    commit(vault)
+    assert mend(vault) == RepairReport(removed=[SERVER])
+    assert ids(vault.entry(), keys) == {"alice"}
+
+
+def test_who_joined_reads_what_is_bound(vault: Vault, keys: KeyRing) -> None:
+    vault.store()
+    name_readers(vault, keys["alice"], keys["bob"])
+    assert mend(vault) == RepairReport(added=[SERVER])
+    assert ids(vault.entry(), keys) == {"alice", "bob"}
+    tidy(vault.path, vault.environ)
+
+
+def test_who_joined_reads_what_was_right_when_we_last_looked(vault: Vault, keys: KeyRing) -> None:
+    vault.put(keys.encrypt(b"s", "alice"))
+    commit(vault)
+    assert mend(vault) == RepairReport()
+    name_readers(vault, keys["alice"], keys["bob"])
+    assert mend(vault) == RepairReport(added=[SERVER])
+    assert ids(vault.entry(), keys) == {"alice", "bob"}
+
+
+def planted(vault: Vault, keys: KeyRing) -> Path:
+    """What alice alone reads, copied by bob to where he reads too."""
+    name_readers(vault, keys["alice"], keys["bob"])
+    path = vault.put(keys.encrypt(b"restricted", "alice"), PLANT)
+    commit(vault)
+    return path
+
+
+def test_an_insiders_copy_gets_no_reader_however_often_we_look(vault: Vault, keys: KeyRing) -> None:
+    path = planted(vault, keys)
+    before = path.read_bytes()
+    for _ in range(3):
+        why = "it is not bound to its server, so it may have been copied here to be read by others"
+        remedy = f"run: passhelper reencrypt {PLANT}"
+        assert mend(vault) == RepairReport(reported=[f"{PLANT} (bob): {why}; {remedy}"])
+        commit(vault)
+    assert path.read_bytes() == before
+
+
+def test_nor_when_it_comes_before_the_reader(vault: Vault, keys: KeyRing) -> None:
+    """Copied to a directory whose readers it did not match, while nobody could add one: that is remembered."""
+    name_readers(vault, keys["alice"], keys["missing"])
+    path = vault.put(keys.encrypt(b"restricted", "alice"), PLANT)
+    commit(vault)
+    assert mend(vault) == RepairReport()  # nobody here can encrypt to him
+    name_readers(vault, keys["alice"], keys["bob"])
+    assert len(mend(vault).reported) == 1
+    assert ids(path, keys) == {"alice"}
+
+
+def test_nor_when_we_look_for_the_first_time(vault: Vault, keys: KeyRing) -> None:
+    planted(vault, keys)
+    commit(vault)
+    assert len(mend(vault).reported) == 1
+
+
+def test_nor_when_it_replaces_what_was_right(vault: Vault, keys: KeyRing) -> None:
+    vault.put(keys.encrypt(b"harmless", "alice", "bob"), PLANT)
+    name_readers(vault, keys["alice"], keys["bob"])
+    assert mend(vault) == RepairReport()
+    planted(vault, keys)
+    assert len(mend(vault).reported) == 1
+
+
+def test_a_copy_that_is_bound_elsewhere_is_reported(vault: Vault, keys: KeyRing) -> None:
+    vault.store(OTHER)
+    path = planted(vault, keys)
+    path.write_bytes(vault.entry(OTHER).read_bytes())
+    commit(vault)
+    report = mend(vault)
+    assert report.reported == [f"{PLANT} (bob): it was moved here from another server"]
+    assert report.added == [OTHER]
+    assert ids(path, keys) == {"alice"}
+
+
+def test_who_has_to_go_goes_even_where_nobody_may_come(vault: Vault, keys: KeyRing) -> None:
+    name_readers(vault, keys["alice"], keys["bob"])
+    path = vault.put(keys.encrypt(b"s", "alice", "stranger"))
+    commit(vault)
+    report = mend(vault)
+    assert (report.removed, report.added, len(report.reported)) == ([SERVER], [], 1)
+    assert ids(path, keys) == {"alice"}
+    assert len(mend(vault).reported) == 1
+
+
+def test_a_recipient_without_a_usable_key_is_no_reason_to_write(vault: Vault, keys: KeyRing) -> None:
+    vault.store()
+    name_readers(vault, keys["alice"], keys["expired"], keys["missing"])
+    subjects = vault.subjects
+    assert mend(vault) == RepairReport()
+    assert vault.subjects == subjects
+
+
+def test_what_cannot_be_written_again_for_everybody_is_reported(vault: Vault, keys: KeyRing, own_keys: KeyRing) -> None:
+    for every in ((), ("*",)):
+        own_keys.gpg("--pinentry-mode", "loopback", "--quick-set-expire", keys["expired"], "0", *every)
+    path = vault.put(own_keys.encrypt(b"s", "alice", "expired", "stranger"))
+    name_readers(vault, keys["alice"], keys["expired"])
+    before = path.read_bytes()
+    (line,) = mend(vault).reported
+    assert line.startswith(f"{SERVER} (bob): it cannot be encrypted anew for {keys['expired']}")
+    assert path.read_bytes() == before
+
+
+def test_hidden_readers_are_reported(vault: Vault, keys: KeyRing) -> None:
+    vault.put(keys.encrypt(b"s", "alice", "bob", options=("--throw-keyids",)))
+    commit(vault)
+    assert mend(vault).reported == [f"{SERVER} (bob): its readers are hidden, and not as many as its recipients"]
+
+
+def test_a_newer_key_elsewhere_is_not_undone(vault: Vault, keys: KeyRing) -> None:
+    """Bob has a new subkey, which another member's machine knows and this one does not."""
+    bob = bytes.fromhex(subkeys(keys, "bob")[0])
+    path = vault.put(keys.encrypt(b"s", "alice", "bob").replace(bob, b"\x01" * 8))
+    name_readers(vault, keys["alice"], keys["bob"])
+    before = path.read_bytes()
+    (line,) = mend(vault).reported
+    assert line.endswith("cannot read it, but a key that is not in this keyring can")
+    assert path.read_bytes() == before
+
+
+def test_what_this_machine_cannot_read_is_reported(vault: Vault, keys: KeyRing) -> None:
+    vault.put(keys.encrypt(b"s", "stranger"))
+    vault.put(keys.encrypt(b"s", "alice", "bob"), OTHER)
+    commit(vault)
+    report = mend(vault)
+    assert report.removed == [OTHER]
+    assert report.reported[0].startswith(f"{SERVER} (bob): it is encrypted to ")
+
+
+def test_a_locked_key(vault: Vault, own_keys: KeyRing) -> None:
+    vault.environ["GNUPGHOME"] = str(own_keys.home)
+    vault.put(own_keys.encrypt(b"s", "locked", "bob"))
+    own_keys.gpg("--delete-secret-keys", own_keys["bob"])
+    name_readers(vault, own_keys["locked"])
+    (line,) = mend(vault).reported
+    assert line.startswith(f"{SERVER} (bob): GPG key ")
+    assert line.endswith(" is locked")
+    vault.environ["PASSHELPER_PASSPHRASE"] = PASSPHRASE
+    assert mend(vault) == RepairReport(removed=[SERVER])
+
+
+def test_recipients_that_nobody_accepted(vault: Vault, keys: KeyRing) -> None:
+    vault.store()
+    name_readers(vault, keys["alice"], keys["stranger"])
+    del vault.environ["PASSHELPER_ACCEPT_RECIPIENTS"]
+    with pytest.raises(TrustError, match="recipients changed: \\+"):
+        mend(vault)
+    assert ids(vault.entry(), keys) == {"alice"}
+
+
+@pytest.mark.parametrize("kind", ["runner", "no git", "override"])
+def test_where_nothing_is_mended(vault: Vault, keys: KeyRing, kind: str) -> None:
+    path = vault.put(keys.encrypt(b"s", "alice", "bob"))
+    commit(vault)
+    if kind == "runner":
+        vault.git("config", "passhelper.ci", "true")
+    elif kind == "override":
+        vault.environ["PASSWORD_STORE_KEY"] = keys["alice"]
+    else:
+        assert run(["rm", "-rf", str(vault.path / ".git")], vault.environ).code == 0
+    assert mend(vault) == RepairReport()
+    assert ids(path, keys) == {"alice", "bob"}

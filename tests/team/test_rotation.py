@@ -1,0 +1,215 @@
+"""What somebody knows who leaves: over all of the history, and by what the secrets say, not by what commits claim."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from clones import Clone
+from support import FOLDER, KeyRing
+
+from passhelper.errors import ConfigurationError, GitError, StoreError
+from passhelper.store.store import PassStore
+from passhelper.team import rotation
+from passhelper.team.members import Members
+from passhelper.team.rekey import Rekey
+
+A, B, C, D = (f"https://{letter}.example" for letter in "abcd")
+
+
+class Team(Clone):
+    """A store of alice's that bob comes to and leaves."""
+
+    def __init__(self, environ: dict[str, str], keys: KeyRing) -> None:
+        who = {f"GIT_{role}_{what}": "t@example.test" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+        super().__init__({**environ, **who})
+        self.keys = keys
+
+    @property
+    def pass_store(self) -> PassStore:
+        return self.helper.pass_store
+
+    def let_in(self, name: str, server: str = "") -> None:
+        Members(Rekey(self.pass_store)).add((self.keys[name],), server)
+
+    def let_go(self, name: str, server: str = "") -> None:
+        Members(Rekey(self.pass_store)).remove((self.keys[name],), server)
+
+    def states(self, name: str = "bob") -> dict[str, str]:
+        return {item.server: item.state for item in rotation.find(self.pass_store, self.keys[name])}
+
+    def left(self, name: str = "bob") -> list[str]:
+        return [item.server for item in rotation.open_for(self.pass_store, self.keys[name])]
+
+
+@pytest.fixture
+def team(git_store: Path, environ: dict[str, str], keys: KeyRing) -> Team:
+    return Team(environ, keys)
+
+
+def test_from_coming_to_going(team: Team) -> None:
+    team.store(A)
+    assert team.states() == {}
+    team.let_in("bob")
+    let_in = team.head
+    team.store(B)
+    assert team.states() == {A: "readable", B: "readable"}
+    stored = team.head
+    team.let_go("bob")
+    team.store(C)
+    assert team.states() == {A: "unchanged", B: "unchanged"}
+    assert team.left() == [A, B]
+    a, b = rotation.find(team.pass_store, team.keys["bob"])
+    assert (a.first.commit, a.last.commit) == (let_in, let_in)
+    assert (b.first.commit, b.last.commit) == (stored, stored)
+    assert (b.username, b.is_open, b.is_certain) == ("bob", True, True)
+    team.store(A, secret="new")
+    team.erase(B)
+    assert team.states() == {A: "changed", B: "erased"}
+    assert team.left() == []
+
+
+def test_every_version_counts(team: Team) -> None:
+    """Read by bob in the middle of its life only, over several secrets."""
+    team.store(A, secret="1")
+    team.let_in("bob")
+    first = team.head
+    team.store(A, secret="2")
+    team.store(A, secret="3")
+    last = team.head
+    team.let_go("bob")
+    for secret in ("4", "5"):
+        team.store(A, secret=secret)
+    (item,) = rotation.find(team.pass_store, team.keys["bob"])
+    assert (item.first.commit, item.last.commit, item.state) == (first, last, "changed")
+
+
+def test_the_secret_decides_and_not_the_commit(team: Team, keys: KeyRing) -> None:
+    """A commit that looks like a change and says the same again."""
+    team.let_in("bob")
+    team.store(A, secret="same")
+    team.store(B, secret="same")
+    team.let_go("bob")
+    path = team.entry(A).relative_to(team.path)
+    team.write(str(path), keys.encrypt(b"same\n", "alice"), "Store credential for a.example (bob)")
+    team.write(str(team.entry(B).relative_to(team.path)), keys.encrypt(b"other", "alice"), "Store credential")
+    assert team.states()[B] == "changed"
+    assert team.states()[A] == "changed"  # a line end more
+    team.write(str(path), keys.encrypt(b"same", "alice"), "Store credential for a.example (bob)")
+    assert team.states()[A] == "unchanged"
+
+
+def test_a_subject_that_claims_to_re_encrypt_hides_nothing(team: Team, keys: KeyRing) -> None:
+    """Whoever writes such subjects gets one credential more to rotate, and none less."""
+    team.let_in("bob")
+    team.store(A)
+    team.let_go("bob")
+    team.write(str(team.entry(A).relative_to(team.path)), keys.encrypt(b"new", "alice"), "Re-encrypt 1 credential")
+    assert team.states() == {A: "unchanged"}
+
+
+def test_what_cannot_be_compared_stays_open(team: Team, keys: KeyRing) -> None:
+    team.let_in("bob")
+    team.store(A)
+    team.store(B)
+    team.let_go("bob")
+    for server, data in ((A, keys.encrypt(b"new", "stranger")), (B, b"no message")):
+        team.write(str(team.entry(server).relative_to(team.path)), data)
+    assert team.states() == {A: "unknown", B: "unknown"}
+    assert team.left() == [A, B]
+
+
+def test_pass_init_changes_nothing(team: Team, keys: KeyRing) -> None:
+    """As pass does it: one commit for the list, a second one that re-encrypts."""
+    team.let_in("bob")
+    team.store(A)
+    team.write(".gpg-id", keys["alice"].encode() + b"\n", "Set GPG id")
+    path = team.entry(A).relative_to(team.path)
+    team.write(str(path), keys.encrypt(b"s3cret", "alice"), "Reencrypt password store using new GPG id.")
+    assert team.states() == {A: "unchanged"}
+
+
+def test_one_server_alone(team: Team) -> None:
+    team.store(A)
+    team.store(B)
+    team.let_in("bob", A)
+    team.let_go("bob", A)
+    assert team.states() == {A: "unchanged"}
+
+
+def test_both_sides_of_a_merge(team: Team) -> None:
+    """What lost a conflict is known all the same, and what came in with a merge alone."""
+    team.let_in("bob")
+    team.store(C, secret="0")
+    team.git("checkout", "-q", "-b", "side")
+    team.store(A)
+    team.store(C, secret="lost")
+    lost = team.head
+    team.git("checkout", "-q", "main")
+    team.let_go("bob")
+    team.store(C, secret="2")
+    team.git("merge", "-q", "-s", "ours", "-m", "Join", "side")
+    assert team.states() == {A: "erased", C: "changed"}
+    team.git("checkout", "-q", "-b", "other", "HEAD~1")
+    team.store(D)
+    team.git("checkout", "-q", "main")
+    team.git("merge", "-q", "--no-commit", "-s", "ours", "other")
+    team.put(team.keys.encrypt(b"s", "bob"), B)
+    team.git("add", "--all")
+    team.git("commit", "-q", "-m", "Join")
+    assert team.states() == {A: "erased", B: "readable", C: "changed"}
+    _, b, c = rotation.find(team.pass_store, team.keys["bob"])
+    assert (b.first.commit, c.last.commit) == (team.head, lost)
+
+
+def test_hidden_recipients_may_be_anybody(team: Team, keys: KeyRing) -> None:
+    team.write(f"{FOLDER}/YS5leGFtcGxl/u.gpg", keys.encrypt(b"s", "alice", options=("--throw-keyids",)))
+    (item,) = rotation.find(team.pass_store, keys["bob"])
+    assert (item.server, item.state, item.is_certain) == ("a.example", "readable", False)
+
+
+def test_other_entries_are_nobodys_business(team: Team, keys: KeyRing) -> None:
+    team.write("mail.gpg", keys.encrypt(b"x", "bob"))
+    team.write(f"{FOLDER}/notes.gpg", keys.encrypt(b"x", "bob"))
+    assert team.states() == {}
+
+
+def test_a_key_that_is_not_in_the_keyring_any_more(git_store: Path, environ: dict[str, str], own_keys: KeyRing) -> None:
+    """Its public part travelled in the store's history."""
+    environ["GNUPGHOME"] = str(own_keys.home)
+    team = Team(environ, own_keys)
+    team.store(A)
+    team.let_in("stranger")
+    team.let_go("stranger")
+    own_keys.gpg("--delete-keys", own_keys["stranger"])
+    own_keys.gpg("--delete-secret-and-public-key", own_keys["bob"])
+    assert (team.path / ".public-keys").is_dir()
+    assert team.states("stranger") == {A: "unchanged"}
+    with pytest.raises(ConfigurationError, match=r"^no key for [0-9A-F]{40} in this keyring; run: "):
+        team.states("bob")
+    with pytest.raises(ConfigurationError):
+        rotation.find(team.pass_store, "bob@example.test")
+
+
+def test_a_shallow_clone_does_not_know(team: Team, tmp_path: Path) -> None:
+    team.store(A)
+    team.git("clone", "-q", "--depth", "1", f"file://{team.path}", str(tmp_path / "clone"))
+    team.environ["PASSWORD_STORE_DIR"] = str(tmp_path / "clone")
+    with pytest.raises(GitError) as caught:
+        team.states()
+    assert (
+        caught.value.cause == f"{tmp_path}/clone is a shallow clone, which does not know what a key could read before"
+    )
+    assert caught.value.remedy == f"run: git -C {tmp_path}/clone fetch --unshallow"
+
+
+def test_a_store_without_history(store: Path, environ: dict[str, str], keys: KeyRing) -> None:
+    team = Team(environ, keys)
+    with pytest.raises(StoreError) as caught:
+        team.states()
+    assert str(caught.value) == (
+        f"{store} is no git repository, so nobody knows what a key could read before; "
+        "run: passhelper list --readable-by KEY"
+    )
+    team.git("init", "-q")
+    assert team.states() == {}
