@@ -326,6 +326,29 @@ def test_an_own_merge_that_nobody_has_seen_is_forgotten(team: Team, ann: Clone, 
     assert bob.head == carl.head == team.head
 
 
+def test_a_conflict_is_told_though_somebody_else_was_faster_to_settle_it(
+    team: Team, ann: Clone, bob: Clone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bob.at(NOW).store(secret="bob's")
+    ann.at(NOW + 1).store(secret="ann's")
+    tips = (ann.head, bob.head)
+    ann.sync()
+    pushed = network.push
+    overtaken = iter([True])
+
+    def push(git: object, upstream: network.Upstream, commit: str) -> None:
+        if next(overtaken, False):
+            ann.git("fetch", "-q", str(bob.path), "main")
+            ann.git("merge", "-q", "-s", "ours", "-m", "the same", "FETCH_HEAD^1")
+            ann.git("push", "-q")
+        pushed(git, upstream, commit)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(network, "push", push)
+    found = bob.sync().conflicts
+    assert [(one.name, one.winning, one.losing) for one in found] == [(SERVER, *tips)]
+    assert bob.head == ann.head == team.head
+
+
 def test_somebody_elses_merge_stays(team: Team, ann: Clone, bob: Clone) -> None:
     bob.store(OTHER)
     ann.store(secret="a")
