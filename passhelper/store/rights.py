@@ -106,7 +106,8 @@ def write(store: "PassStore") -> None:
         home = _home(store.environ)
         path = _path(store.environ)
         stamp = _stamp(home)  # before gpg is asked: what changes meanwhile makes the file stale
-        key_ids = _secret_key_ids(store)
+        # Where there is no keyring yet, gpg would make one.
+        key_ids = _secret_key_ids(store) if stamp.strip(b"0 ") else []
         if not key_ids:
             _remove(path)
             return

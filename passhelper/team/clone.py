@@ -153,8 +153,9 @@ def _fill(store: PassStore, place: Repository, source: Source, settings: Sequenc
             f"find out who did it; only then set {COMMIT} to a newer commit",
         )
     with gitrepo.opened(place, store.environ) as opened:
-        incomingtree.check(opened, "HEAD")
-        recipientlists.read(store, opened, "HEAD")  # each can be read
+        head = incomingtree.commit_id(opened, "HEAD")
+        incomingtree.check(opened, head)
+        recipientlists.read(store, opened, head)  # each can be read
     # Nothing is accepted yet: were this process to end here, no later one must take this for a store of its own.
     trust.save_all(place.state, trust.Trust({}), store.files())
     git.run(["reset", "--hard", "--quiet"], "git cannot check out the store")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from passhelper.errors import StoreError, TrustError
 from passhelper.store import recipients, trust
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from passhelper.team.gitrepo import Git
 
 _FILES = ("100644", "100755")  # git's modes of what is no link
+# A sync asks for the same few commits again and again, and finding the lists means a look at every folder.
+_KNOWN: WeakKeyDictionary[Git, dict[str, Mapping[str, RecipientFile]]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -37,14 +40,26 @@ class RecipientFile:
     signature: bytes | None
 
 
-def read(store: PassStore, git: Git, commit: str) -> dict[str, RecipientFile]:
+def read(store: PassStore, git: Git, commit: str) -> Mapping[str, RecipientFile]:
     """Read every ``.gpg-id`` of a commit, by its path in the store; none of no commit (an empty id).
+
+    Args:
+        store: the store.
+        git: its repository.
+        commit: a full id; a name could mean another commit later.
 
     Raises:
         TrustError: one of them holds what cannot be a key.
     """
     if not commit:
         return {}
+    known = _KNOWN.setdefault(git, {})
+    if commit not in known:
+        known[commit] = _read(store, git, commit)
+    return known[commit]
+
+
+def _read(store: PassStore, git: Git, commit: str) -> dict[str, RecipientFile]:
     patterns = [f":(glob)**/{name}" for name in (recipients.FILE, f"{recipients.FILE}.sig")]
     differing = trees.difference(git, trees.empty(git), commit, *patterns)
     found = {path: after[1] for path, _, after in differing if after is not None and after[0] in _FILES}

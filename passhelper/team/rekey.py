@@ -287,8 +287,17 @@ class Rekey:
         plan = Plan(subject, [change for change in changes if not change.path.startswith(os.pardir)])
         if self._trust is not None:
             plan.state[trust.FILE] = trust.text(_pinned(self._trust, batch.edits))
-        journal.write(self.store, self.place, plan)
-        journal.finish(self.store, self.place)
+        try:
+            journal.write(self.store, self.place, plan)
+        except OSError as error:
+            raise StoreError(f"nothing was changed, the new entries cannot be written: {error.strerror}") from error
+        try:
+            journal.finish(self.store, self.place)
+        except OSError as error:
+            raise StoreError(
+                f"the change has begun and is not finished: {error.strerror}",
+                "remove what hinders it; the next command that changes the store finishes it",
+            ) from error
 
 
 class _Chooser:

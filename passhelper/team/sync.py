@@ -229,7 +229,10 @@ class _Sync:
                 move.make(self.store, {trust.FILE: trust.text(pins)})
             if self._head() == new:
                 self.report.fetched += count
-                self.report.conflicts = conflicts
+                # What was decided in a try that others overtook was decided alike by them.
+                again = {(one.kind, one.name) for one in conflicts}
+                earlier = [one for one in self.report.conflicts if (one.kind, one.name) not in again]
+                self.report.conflicts = [*earlier, *conflicts]
                 return
         raise GitError(f"{self.git.place.root} keeps changing while it is synced", "run: passhelper sync")
 

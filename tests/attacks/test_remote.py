@@ -129,6 +129,7 @@ def test_first_clone(scene: Scene, name: str) -> None:
     assert {path.split("/")[0] for path in new} <= {"new"}
     if " brings " in said or " sends what git refuses: " in said or "no key:" in said:
         assert answer.code == 4, answer
+        assert said.partition("\nhint: ")[0] in answer.err.decode() or "git refuses" in said
         assert not any(path.startswith("new/store") and not path.startswith("new/store/.git") for path in new)
         assert not store.exists() or not list(store.iterdir())
     else:

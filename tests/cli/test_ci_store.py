@@ -123,6 +123,20 @@ def test_accepted_recipients(job: Job, keys: KeyRing, team: Team) -> None:
     assert helper(job, "get", SERVER).json["Secret"] == "token"
 
 
+def test_a_shallow_clone_that_lists_what_the_job_can_read(job: Job, keys: KeyRing, team: Team) -> None:
+    """``--depth`` for large stores; the note of what can be read lies in the runner's directory and goes with it."""
+    team.credential("https://others.example", "team", "not for this job", "bob")
+    job.give(secret_key(keys, "alice", armor=False) + keys.gpg("--export", keys["bob"]).stdout)
+    answer = job.set_up("--depth", "1")
+    settings = job.adopt(answer.text)
+    assert git(Path(settings["PASSWORD_STORE_DIR"]), "rev-list", "--count", "HEAD") == "1"
+    assert helper(job, "list").json == {SERVER: "team"}
+    assert len(list(Path(settings["PASSHELPER_CI_DIR"]).glob("rights-*"))) == 1
+    assert not (job.home / ".cache").exists()
+    assert job.tear_down().code == 0
+    assert job.left == []
+
+
 def test_accepted_are_all_or_none(job: Job, keys: KeyRing) -> None:
     job.environ["PASSHELPER_ACCEPT_RECIPIENTS"] = keys["alice"]
     answer = job.set_up()

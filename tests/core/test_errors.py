@@ -53,7 +53,7 @@ def test_the_docstring_draws_the_tree_that_there_is() -> None:
 
 @pytest.mark.parametrize("item", CLASSES, ids=lambda item: item.__name__)
 def test_exit_codes(item: type[PasshelperError]) -> None:
-    assert item.exit_code == (4 if item is errors.TrustError else 1)
+    assert item.exit_code == {"TrustError": 4, "RemoteError": 6}.get(item.__name__, 1)
     assert item.__doc__
 
 

@@ -87,7 +87,8 @@ def test_drift(doctor: Doctor, helper: Helper, store: Path, keys: KeyRing) -> No
     (store / ".gpg-id").write_text(f"{keys['alice']}\n{keys['bob']}\n")
     report = doctor()
     cause = f"1 entries are not encrypted to exactly their recipients: {SERVER}"
-    assert report.finding("store.drift") == ("drift", cause, "store each again: passhelper login SERVER -u USER")
+    remedy = "run: passhelper recipients check, then passhelper reencrypt"
+    assert report.finding("store.drift") == ("drift", cause, remedy)
     assert report.code == 3
     assert helper.store(SERVER, "alice", "s3cret").code == 0
     assert doctor().troubled() == set()

@@ -6,7 +6,8 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-from support import FOLDER, Helper, KeyRing, require, run, tree
+from readers import files, ids
+from support import FOLDER, Helper, KeyRing, Program, require, run, tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -131,6 +132,29 @@ def test_erase_on_a_full_disk(helper: Helper, small_store: Path, small_disk: Pat
     ballast.unlink()
     assert helper.erase(SERVER).code == 0
     assert helper.store("https://next.example", "carol", "s").code == 0
+    assert_tidy(helper, small_store)
+
+
+@pytest.mark.parametrize("pages", [0, 1, 3, 6, 9, 14, 20])
+def test_recipients_change_on_a_full_disk(
+    helper: Helper, installed: Program, small_store: Path, small_disk: Path, keys: KeyRing, pages: int
+) -> None:
+    """All old and a message that says why, or all new at the latest when somebody writes with room again."""
+    servers = [SERVER, "https://a.example", "https://b.example"]
+    for server in servers[1:]:
+        assert helper.store(server, "alice", "old").code == 0
+    ballast = fill(small_disk, leave=4096 * pages)
+    answer = run([installed.passhelper, "recipients", "add", keys["bob"]], helper.environ)
+    for server in servers:
+        assert helper.get(server).json["Secret"] == "old"
+    begun = answer.code == 0 or answer.err.startswith(b"error: the change has begun and is not finished: ")
+    assert begun or answer.err.startswith(b"error: nothing was changed, the new entries cannot be written: ")
+    assert begun or {len(ids(path, keys)) for path in files(small_store)} == {1}
+    if answer.code:
+        assert answer.err.decode().splitlines()[0].endswith(": No space left on device")
+    ballast.unlink()
+    assert helper.store("https://next.example", "carol", "s").code == 0
+    assert [ids(path, keys) for path in files(small_store)] == [{"alice", "bob"} if begun else {"alice"}] * 4
     assert_tidy(helper, small_store)
 
 

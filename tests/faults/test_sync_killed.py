@@ -139,6 +139,7 @@ def stage(environ: dict[str, str], tmp_path: Path, git_store: Path, keys: KeyRin
     return Stage(Team(tmp_path, environ), git_store, keys)
 
 
+@pytest.mark.timeout(120 + 15 * KILLS)
 def test_killed_at_any_step_and_at_any_moment(stage: Stage, mortals: Mortals) -> None:
     begin = time.monotonic()
     mortals.begin(stage.bob.environ)

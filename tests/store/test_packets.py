@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import random
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -37,14 +39,17 @@ ENCRYPTED = b"\xd2\x80rest"
 
 
 @pytest.fixture(scope="session")
-def rsa(short_tmp: Path) -> KeyRing:
-    """A keyring with one RSA key."""
+def rsa(short_tmp: Path, keys: KeyRing) -> Iterator[KeyRing]:
+    """A keyring with one RSA key, and the others' public ones; alice can sign."""
     ring = KeyRing(short_tmp / "r", {})
     ring.home.mkdir(mode=0o700)
     parameters = "%no-protection\nKey-Type: rsa\nKey-Usage: sign\nSubkey-Type: rsa\nSubkey-Length: 2048\n"
     ring.gpg("--gen-key", stdin=f"{parameters}Name-Email: rsa@example.test\nExpire-Date: 0\n%commit\n".encode())
     ring._remember("rsa")
-    return ring
+    ring.gpg("--import", stdin=keys.gpg("--export").stdout)
+    ring.gpg("--import", stdin=keys.gpg("--export-secret-keys", keys["alice"]).stdout)
+    yield KeyRing(ring.home, {**keys.fingerprints, **ring.fingerprints})
+    ring.stop_agent()
 
 
 def encryption_keys(ring: KeyRing, *names: str) -> list[str]:
@@ -67,13 +72,94 @@ def test_recipients_of_rsa(rsa: KeyRing) -> None:
     message = rsa.encrypt(BODY, "rsa")
     assert key_ids(message) == encryption_keys(rsa, "rsa")
     assert key_ids(message[:400]) == encryption_keys(rsa, "rsa")
-    rsa.stop_agent()
 
 
 def test_hidden_recipients(keys: KeyRing) -> None:
     assert key_ids(keys.encrypt(BODY, "alice", "bob", options=("--throw-keyids",))) == [HIDDEN, HIDDEN]
     message = keys.encrypt(BODY, "alice", options=("--hidden-recipient", keys["bob"]))
     assert sorted(key_ids(message)) == sorted([HIDDEN, *encryption_keys(keys, "alice")])
+
+
+def listed(ring: KeyRing, message: bytes) -> list[str] | None:
+    """What ``gpg --list-packets`` sees before the encrypted data; None if that is no message to keys alone."""
+    said = ring.gpg("--list-only", "--list-packets", stdin=message, check=False)
+    found = []
+    for line in said.stdout.decode(errors="replace").splitlines():
+        if line.startswith(":pubkey enc packet:"):
+            found.append(line.rpartition("keyid ")[2])
+        elif line.startswith((":encrypted data packet:", ":aead encrypted packet:")):
+            return found or None
+        elif line.startswith(":") and not line.startswith(":marker packet:"):
+            return None
+    return None
+
+
+def seen(message: bytes) -> list[str] | None:
+    """What we see."""
+    try:
+        return key_ids(message)
+    except PacketError:
+        return None
+
+
+PASSWORD = ("--pinentry-mode", "loopback", "--passphrase", "x")
+KINDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "one": (("alice",), ()),
+    "several": (("bob", "alice", "locked", "stranger"), ()),
+    "rsa": (("rsa",), ()),
+    "rsa and cv25519": (("rsa", "alice"), ()),
+    "throw-keyids": (("alice", "bob"), ("--throw-keyids",)),
+    "hidden and not": (("alice",), ("--hidden-recipient", "bob")),
+    "armored": (("alice", "rsa"), ("--armor",)),
+    "armored with headers": (("alice",), ("--armor", "--comment", "a", "--comment", "b: c", "--emit-version")),
+    "compressed": (("alice",), ("-z", "9")),
+    "no integrity protection": (("alice",), ("--rfc2440", "--disable-mdc")),
+    "signed": (("alice",), ("--sign", "-u", "alice")),
+    "bound": (("alice",), ("--set-filename", "passhelper1:0123")),
+    "password": ((), ("--symmetric", *PASSWORD)),
+    "password and key": (("alice",), ("--symmetric", *PASSWORD)),
+    "armored password": ((), ("--symmetric", "--armor", *PASSWORD)),
+    "not encrypted": ((), ("--store",)),
+    "signature": ((), ("--sign", "-u", "alice")),
+}
+
+
+REFUSED = ("password", "password and key", "armored password", "not encrypted", "signature")
+
+
+@pytest.mark.parametrize("size", [0, 10, 9000, 300_000], ids=["empty", "small", "partial lengths", "large"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_gpg_lists_the_same(rsa: KeyRing, kind: str, size: int) -> None:
+    """Real files, from a file or a pipe, so with whole and with partial lengths: gpg's own eyes are the judge."""
+    names, options = KINDS[kind]
+    named = [rsa.fingerprints.get(option, option) for option in options]
+    recipients = [word for name in names for word in ("-r", rsa[name])]
+    mode = ["--encrypt"] if recipients else []
+    message = rsa.gpg("--trust-model", "always", *named, *recipients, *mode, stdin=b"x" * size).stdout
+    expected = listed(rsa, message)
+    assert seen(message) == expected
+    assert (expected is None) is (kind in REFUSED)
+
+
+@pytest.mark.parametrize("options", [(), ("--armor",)], ids=["binary", "armored"])
+def test_gpg_lists_the_same_of_what_is_cut(keys: KeyRing, options: tuple[str, ...]) -> None:
+    """Where gpg still sees all headers we see the same; we are never the one who sees more."""
+    message = keys.encrypt(b"s3cret" * 20, "alice", "bob", options=options)
+    for size in range(0, len(message), 7):
+        found = seen(message[:size])
+        if found is not None:
+            assert found == (listed(keys, message[:size]) or key_ids(message))
+        if listed(keys, message[:size]) is not None and not options:
+            assert found == key_ids(message)
+
+
+def test_gpg_sees_no_message_in_random_bytes_either(keys: KeyRing) -> None:
+    """Bytes that begin as a packet may: gpg refuses or reads the same."""
+    chance = random.Random(4)
+    for _ in range(60):
+        data = bytes([chance.choice((0x84, 0x85, 0xC1, 0xD2, 0xA3, chance.randrange(256)))]) + chance.randbytes(90)
+        found = seen(data)
+        assert found is None or found == listed(keys, data), data.hex()
 
 
 def test_many_recipients_fit_the_limit() -> None:

@@ -201,3 +201,10 @@ def test_a_subkey_whose_secret_part_is_elsewhere_does_not_count(vault: Vault, ri
     (ring.home / "private-keys-v1.d" / f"{grips[1]}.key").unlink()
     write(vault)
     assert set(vault.list()) == {BOTH, HIDDEN}
+
+
+def test_no_keyring_is_made_to_look_into_it(vault: Vault, tmp_path: Path) -> None:
+    vault.environ["GNUPGHOME"] = str(tmp_path / "none")
+    write(vault)
+    assert not (tmp_path / "none").exists()
+    assert cache(vault.environ) is None

@@ -326,6 +326,29 @@ def test_an_own_merge_that_nobody_has_seen_is_forgotten(team: Team, ann: Clone, 
     assert bob.head == carl.head == team.head
 
 
+def test_a_conflict_is_told_though_somebody_else_was_faster_to_settle_it(
+    team: Team, ann: Clone, bob: Clone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bob.at(NOW).store(secret="bob's")
+    ann.at(NOW + 1).store(secret="ann's")
+    tips = (ann.head, bob.head)
+    ann.sync()
+    pushed = network.push
+    overtaken = iter([True])
+
+    def push(git: object, upstream: network.Upstream, commit: str) -> None:
+        if next(overtaken, False):
+            ann.git("fetch", "-q", str(bob.path), "main")
+            ann.git("merge", "-q", "-s", "ours", "-m", "the same", "FETCH_HEAD^1")
+            ann.git("push", "-q")
+        pushed(git, upstream, commit)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(network, "push", push)
+    found = bob.sync().conflicts
+    assert [(one.name, one.winning, one.losing) for one in found] == [(SERVER, *tips)]
+    assert bob.head == ann.head == team.head
+
+
 def test_somebody_elses_merge_stays(team: Team, ann: Clone, bob: Clone) -> None:
     bob.store(OTHER)
     ann.store(secret="a")
@@ -668,14 +691,24 @@ def test_a_shallow_clone(team: Team, ann: Clone) -> None:
     converge(ann, bob)
 
 
-def test_a_shallow_clone_looks_for_what_it_has_in_common(team: Team, ann: Clone) -> None:
+def test_a_shallow_clone_looks_for_what_it_has_in_common(team: Team, ann: Clone, keys: KeyRing) -> None:
     """Somebody took back what the clone began with, and the user has accepted that."""
+
+    def name(*readers: str) -> None:
+        ann.write(".gpg-id", "".join(f"{keys[reader]}\n" for reader in readers).encode())
+        accept(ann)
+
+    name("alice", "bob")
+    ann.sync()
+    before = ann.head
+    name("alice", "bob", "stranger")
     ann.store(OTHER)
     ann.sync()
     bob = team.clone("bob", "--depth", "1")
     bob.sync()
     bob.store("https://c.example")
-    ann.git("reset", "-q", "--hard", "HEAD~1")
+    ann.git("reset", "-q", "--hard", before)
+    name("alice")
     ann.store("https://d.example")
     ann.git("push", "-q", "--force")
     with pytest.raises(TrustError, match="history was rewritten"):
@@ -685,9 +718,10 @@ def test_a_shallow_clone_looks_for_what_it_has_in_common(team: Team, ann: Clone)
     assert known is not None
     known.offer = team.head
     trust.save_all(state, known, bob.helper.pass_store.files())
-    bob.sync()
+    bob.sync(accepted=frozenset([keys["alice"], keys["stranger"]]))
     assert set(bob.list()) == {SERVER, OTHER, "https://c.example", "https://d.example"}
     assert bob.get() == ("bob", "s3cret")
+    assert set((bob.path / ".gpg-id").read_text().split()) == {keys["alice"], keys["stranger"]}
 
 
 def test_a_list_of_readers_that_counts_for_others_too_is_left_alone(ann: Clone, keys: KeyRing) -> None:

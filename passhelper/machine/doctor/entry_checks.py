@@ -13,7 +13,9 @@ from passhelper.protocol import printable
 from passhelper.registry import normalize
 from passhelper.store import layout, packets
 from passhelper.store.child import finish
+from passhelper.store.recipients import normalize as normalize_key
 from passhelper.store.store import BINDING, binding
+from passhelper.team.drift import Recipient, compare
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -88,13 +90,13 @@ def _readable(patient: Patient) -> Iterator[Finding]:
 def drifted(patient: Patient) -> list[Entry]:
     """List the entries whose readers are not those that their ``.gpg-id`` names.
 
-    A recipient whose key is not in this keyring is no reason to call an entry wrong, nor is a hidden id.
+    A recipient whose key is not in this keyring is no reason to call an entry wrong: another check names him.
 
     Raises:
         StoreError: the recipients of an entry cannot be found.
     """
-    wanted: dict[str, tuple[list[set[str]], bool]] = {}
-    known = {key_id for key in patient.ring.all() for key_id in key.key_ids}
+    wanted: dict[str, tuple[Recipient, ...]] = {}
+    known = {key_id: key for key in patient.ring.all() for key_id in key.key_ids}
     found = []
     for name, several in patient.entries.items():
         for entry in several:
@@ -103,16 +105,10 @@ def drifted(patient: Patient) -> list[Entry]:
                 continue
             source = patient.effective(name)
             if source.label not in wanted:
-                keys = [patient.ring.find(line) for line in source.keys]
-                readers = [{key_id for key in meant for key_id in key.key_ids} for meant in keys if meant]
-                wanted[source.label] = readers, len(readers) < len(keys)
-            readers, has_unknown = wanted[source.label]
-            there = set(ids) - {packets.HIDDEN}
-            is_missing = packets.HIDDEN not in ids and not all(reader & there for reader in readers)
-            extra = there.difference(*readers)
-            if has_unknown:  # the id may be that of the key that is missing here
-                extra &= known
-            if is_missing or extra:
+                lines = map(normalize_key, source.keys)
+                wanted[source.label] = tuple(Recipient(line, tuple(patient.ring.find(line))) for line in lines)
+            drift = compare(ids, wanted[source.label], known)
+            if drift.extra or drift.surplus or any(recipient.keys for recipient in drift.missing):
                 found.append(entry)
     return found
 
@@ -122,7 +118,7 @@ def _drift(patient: Patient) -> Iterator[Finding]:
     if entries:
         names = _few([entry.server for entry in entries])
         yield Finding(f"{len(entries)} entries are not encrypted to exactly their recipients: {names}",
-                      "store each again: passhelper login SERVER -u USER")  # fmt: skip
+                      "run: passhelper recipients check, then passhelper reencrypt")  # fmt: skip
 
 
 def _bound(patient: Patient) -> Iterator[Finding]:
