@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 README = (CONTRIB / "README.md").read_text()
-NO_RECIPES = {"bench"}  # a program, with tests of its own
+NO_RECIPES = {"bench", "fleets.md"}  # programs with tests of their own, and a page about them
 RECIPES = sorted(path.name for path in CONTRIB.iterdir() if path.name not in NO_RECIPES)
 
 
