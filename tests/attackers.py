@@ -248,7 +248,7 @@ def _rewritten(commit: str, before: str) -> str:
 def _malformed(scene: Scene, why: str) -> str:
     """What git itself refuses while it fetches; it names the tree, not the path."""
     found = scene.remote.malformed(why)
-    return f"the remote origin sends what git refuses: object {found[:12]}: {why}\nhint: {MEND}"
+    return f"the remote sends what git refuses: object {found[:12]}: {why}\nhint: {MEND}"
 
 
 @attack("adds a path that climbs out")

@@ -24,7 +24,7 @@ def read(git: Git, ids: Iterable[str]) -> dict[str, bytes]:
         GitError: one is not there.
     """
     wanted = sorted(set(ids))
-    sizes = git.run("cat-file", "--batch-check=%(objectsize)", stdin=_lines(wanted)).split()
+    sizes = git.run("cat-file", "--batch-check=%(objectsize)", stdin=_lines(wanted)).splitlines()
     found: dict[str, bytes] = {}
     batch: list[str] = []
     size = 0

@@ -60,6 +60,7 @@ class RemoteGit:
 
         Raises:
             RemoteError: a command that talks to the remote failed.
+            TrustError: the remote sends objects that git's own checks refuse.
             GitError: another did.
         """
         seconds = _SECONDS if remote else _QUICK
@@ -67,6 +68,7 @@ class RemoteGit:
         if child.returncode != 0:
             reason = f"no answer within {seconds:g} s" if child.timed_out else printable(diagnose.last_line(child))
             if remote:
+                incomingtree.refuse_malformed(child)
                 raise RemoteError(f"{failure}: {reason}", self._remedy)
             raise GitError(f"{failure}: {reason}")
         return bytes(child.stdout).decode(errors="surrogateescape").strip()

@@ -7,6 +7,7 @@ let pass. There is no way around it but to mend the remote.
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING
 
 from passhelper.errors import TrustError
@@ -15,8 +16,10 @@ from passhelper.store import foreign
 from passhelper.team import trees
 
 if TYPE_CHECKING:
+    from passhelper.store.child import Child
     from passhelper.team.gitrepo import Git
 
+_OBJECT = re.compile(r"[0-9a-f]{40,64}")
 MEND = "do not merge it; find out who pushed it and take it out of the remote"
 
 
@@ -64,6 +67,21 @@ def _check_spellings(git: Git, theirs: str, changed: set[str]) -> None:
         other = names.setdefault(path.casefold(), path)
         if other != path and not changed.isdisjoint((path, other)):
             raise _refused(theirs, path, f"a path that this file system takes for {printable(other)}")
+
+
+def refuse_malformed(child: Child) -> None:
+    """Tell objects that no honest git makes, which git's own checks have refused, from a remote that is away.
+
+    Args:
+        child: a fetch or clone that failed.
+
+    Raises:
+        TrustError: it was refused.
+    """
+    for line in child.stderr.decode(errors="replace").splitlines():
+        name, _, why = line.removeprefix("error: object ").partition(": ")
+        if why and _OBJECT.fullmatch(name):
+            raise TrustError(f"the remote sends what git refuses: object {name[:12]}: {printable(why)}", MEND)
 
 
 def commit_id(git: Git, name: str) -> str:

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from passhelper.errors import ConfigurationError, GitError, RemoteError, TrustError
+from passhelper.errors import ConfigurationError, GitError, RemoteError
 from passhelper.protocol import printable
 from passhelper.team import incomingtree
 
@@ -26,7 +26,6 @@ _SETTINGS = ("transfer.fsckObjects=true", "protocol.ext.allow=never")
 # What a server says to the slower one of two that push at once; asking again helps.
 _RACES = ("fetch first", "non-fast-forward", "cannot lock ref", "failed to update ref", "incorrect old value",
           "stale info", "already exists", "failed to lock")  # fmt: skip
-_OBJECT = re.compile(r"[0-9a-f]{40,64}")
 # What git says when another fetch, a verb's perhaps, is at work in this clone.
 _LOCKED = (b"cannot lock ref", b".lock': File exists")
 _PAUSES = (0.1, 0.3, 1.0)  # seconds to wait for it
@@ -126,20 +125,8 @@ def fetch(git: Git, upstream: Upstream, *more: str) -> str:
     if any(word in child.stderr for word in _LOCKED):
         path = child.stderr.decode(errors="replace").partition("Unable to create '")[2].partition("'")[0]
         raise GitError(f"another git is at work in {git.place.root}", f"if not, remove {path}" if path else "try again")
-    _refuse_malformed(upstream, child)
+    incomingtree.refuse_malformed(child)
     raise _unreachable(git, upstream, child, "fetched from")
-
-
-def _refuse_malformed(upstream: Upstream, child: Child) -> None:
-    """Tell objects that no honest git makes from a remote that cannot be reached."""
-    lines = child.stderr.decode(errors="replace").splitlines()
-    for line in lines:
-        name, _, why = line.removeprefix("remote: ").removeprefix("error: object ").partition(": ")
-        if why and _OBJECT.fullmatch(name):
-            raise TrustError(
-                f"the remote {printable(upstream.remote)} sends what git refuses: object {name[:12]}: {printable(why)}",
-                incomingtree.MEND,
-            )
 
 
 def branches(git: Git, upstream: Upstream) -> list[str]:

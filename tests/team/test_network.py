@@ -12,7 +12,7 @@ from vault import SERVER, children, script
 
 from passhelper.errors import ConfigurationError, GitError, RemoteError, StoreError
 from passhelper.store import commit
-from passhelper.team import network
+from passhelper.team import blobs, gitrepo, network
 from passhelper.team import sync as sync_module
 
 OTHER = "https://b.example"
@@ -87,6 +87,23 @@ def test_a_program_that_is_no_ssh_command_is_left_as_it_is(ann: Clone, tmp_path:
     with pytest.raises(RemoteError):
         ann.sync()
     assert "BatchMode" not in said.read_text()
+
+
+def test_a_remote_that_goes_away_between_two_questions(
+    team: Team, git_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann = team.adopt(git_store)
+    monkeypatch.setattr(network, "fetch", lambda *_: "")
+    with team.offline(), pytest.raises(RemoteError, match="the remote origin cannot be asked for its branches: fatal"):
+        ann.sync()
+
+
+def test_an_object_that_is_missing(ann: Clone) -> None:
+    place = ann.helper.pass_store.repository("")
+    assert place is not None
+    with gitrepo.opened(place, ann.environ) as git, pytest.raises(GitError, match=r"object 0+ is missing") as caught:
+        blobs.read(git, ["0" * 40])
+    assert caught.value.remedy == f"run: git -C {ann.path} fsck"
 
 
 def test_a_password_in_a_url_is_not_shown(ann: Clone, tmp_path: Path) -> None:

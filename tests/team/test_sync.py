@@ -14,7 +14,8 @@ from vault import SERVER
 
 from passhelper.errors import GitError, RemoteError, StoreError, TrustError
 from passhelper.store import commit, journal, trust
-from passhelper.team import network, trees
+from passhelper.team import gpgid, network, trees
+from passhelper.team import sync as sync_module
 from passhelper.team.merge import MARK, SAME
 
 OTHER = "https://b.example"
@@ -252,6 +253,49 @@ def accept(clone: Clone) -> None:
     trust.save(str(state), trust.current(str(clone.path)), clone.helper.pass_store.files())
 
 
+def signed(clone: Clone, keys: KeyRing, serial: int, *readers: str) -> None:
+    """Commit a signed list of readers."""
+    text = gpgid.with_header("".join(f"{keys[name]}\n" for name in readers).encode(), ".gpg-id", serial)
+    signature = gpgid.sign(clone.helper.pass_store, ".gpg-id", text)
+    assert signature is not None
+    (clone.path / ".gpg-id.sig").write_bytes(signature)
+    (clone.path / ".gpg-id").write_bytes(text)
+    clone.git("add", ".")
+    clone.git("commit", "-q", "-m", "Readers")
+    accept(clone)
+
+
+def test_a_signed_list_is_signed_anew_by_who_can(
+    team: Team, ann: Clone, keys: KeyRing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    team.environ["PASSWORD_STORE_SIGNING_KEY"] = ann.environ["PASSWORD_STORE_SIGNING_KEY"] = keys["signer"]
+    signed(ann, keys, 1, "alice")
+    ann.sync()
+    bob = team.clone("bob")
+    bob.sync()
+    signed(ann, keys, 2, "alice", "bob")
+    signed(bob, keys, 2, "alice", "stranger")
+    ann.sync()
+    head = bob.head
+    everybody = frozenset(keys[name] for name in ("alice", "bob", "stranger"))
+    with pytest.raises(TrustError, match="its serial 2 is not above the accepted 2"):
+        bob.sync()
+    with monkeypatch.context() as patch:
+        patch.setattr(gpgid, "sign", lambda *_: None)
+        with pytest.raises(TrustError, match=r"both sides have changed \.gpg-id, which is signed") as caught:
+            bob.sync(accepted=everybody)
+    assert caught.value.exit_code == 4
+    assert caught.value.remedy == "run: passhelper sync on a machine with a key in PASSWORD_STORE_SIGNING_KEY"
+    assert bob.head == head
+    bob.sync(accepted=everybody)
+    ann.sync()  # unasked: it is signed, is itself, and is newer
+    converge(ann, bob)
+    first, *named = (ann.path / ".gpg-id").read_text().splitlines()
+    assert first == "# passhelper .gpg-id 3"
+    assert set(named) == {keys["alice"], keys["bob"], keys["stranger"]}
+    ann.store(OTHER)
+
+
 def test_a_commit_from_the_future_is_refused(ann: Clone, bob: Clone) -> None:
     ann.at(int(time.time()) + 7200).store(secret="x")
     ann.sync()
@@ -452,6 +496,23 @@ def test_locks_of_gits_that_were_killed(ann: Clone, bob: Clone) -> None:
     bob.sync()
     assert bob.head == ann.head
     assert bob.warnings == [f"removed {lock}, which a git that no longer runs left behind"]
+
+
+def test_a_store_that_never_keeps_still(ann: Clone, bob: Clone, monkeypatch: pytest.MonkeyPatch) -> None:
+    ann.store(secret="a")
+    ann.sync()
+    write = trees.write
+
+    def slow(*arguments: object) -> str:
+        bob.store(f"https://{len(bob.commits)}.example")
+        return write(*arguments)  # type: ignore[arg-type]
+
+    bob.store(OTHER)
+    monkeypatch.setattr(sync_module, "_MOVES", 2)
+    monkeypatch.setattr(trees, "write", slow)
+    with pytest.raises(GitError, match="keeps changing while it is synced") as caught:
+        bob.sync()
+    assert (caught.value.remedy, bob.status) == ("run: passhelper sync", "")
 
 
 # What was not committed
