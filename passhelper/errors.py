@@ -20,6 +20,9 @@
      +-- TrustError                     something came from elsewhere and was not accepted here (exit 4)
      +-- GitError                       git said no
      +-- DockerError                    Docker's configuration, another helper or a registry
+     +-- KeychainError                  a keychain of the operating system said no
+          +-- KeychainUnavailableError  ... it is not there, or does not answer
+          +-- LockedKeychainError       ... it is locked, and nobody unlocked it
 
 Errors are printed in two places only: :mod:`passhelper.protocol` for the verbs and
 :mod:`passhelper.cli` for the commands. Grammar: lower case unless a name starts the sentence, no
@@ -134,3 +137,15 @@ class GitError(PasshelperError):
 
 class DockerError(PasshelperError):
     """Docker's configuration cannot be edited, another helper failed, or a registry refused."""
+
+
+class KeychainError(PasshelperError):
+    """A keychain of the operating system failed or refused."""
+
+
+class KeychainUnavailableError(KeychainError):
+    """The keychain cannot be reached: none is there, none is set up, or it does not answer."""
+
+
+class LockedKeychainError(KeychainError):
+    """The keychain is locked, and nobody unlocked it."""
