@@ -20,6 +20,7 @@
      +-- TrustError                     something came from elsewhere and was not accepted here (exit 4)
      +-- GitError                       git said no
      +-- DockerError                    Docker's configuration, another helper or a registry
+     |    +-- HelperTimeoutError        ... another helper gave no answer in time
      +-- KeychainError                  a keychain of the operating system said no
           +-- KeychainUnavailableError  ... it is not there, or does not answer
           +-- LockedKeychainError       ... it is locked, and nobody unlocked it
@@ -137,6 +138,10 @@ class GitError(PasshelperError):
 
 class DockerError(PasshelperError):
     """Docker's configuration cannot be edited, another helper failed, or a registry refused."""
+
+
+class HelperTimeoutError(DockerError):
+    """Another helper gave no answer in time and was ended."""
 
 
 class KeychainError(PasshelperError):
