@@ -17,8 +17,12 @@ GROUP = "passhelper.backends"
 
 # Strings, so that the core never imports a backend (and its platform's libraries) by itself.
 SHIPPED = {
+    "keyring": "passhelper_backends.keyring:KeyringHelper",
     "memory": "passhelper_backends.memory:MemoryHelper",
+    "osxkeychain": "passhelper_backends.osxkeychain:OsxKeychainHelper",
     "pass": "passhelper.store.helper:PassHelper",
+    "secretservice": "passhelper_backends.secretservice:SecretServiceHelper",
+    "wincred": "passhelper_backends.wincred:WincredHelper",
 }
 
 
@@ -31,13 +35,12 @@ def get_helper(name: str) -> "Helper":
     Raises:
         ConfigurationError: there is no such backend, or it cannot be loaded.
     """
-    from importlib import import_module  # noqa: PLC0415 - kept off the path of those who import the class
-
-    from passhelper.credentials import Helper  # noqa: PLC0415
+    from passhelper.credentials import Helper  # noqa: PLC0415 - kept off the path of those who import the class
 
     if name in SHIPPED:
         module, _, attribute = SHIPPED[name].partition(":")
-        factory = getattr(import_module(module), attribute)
+        # Not importlib, which costs a tenth of the start of a helper.
+        factory = getattr(__import__(module, fromlist=[attribute]), attribute)
     else:
         factory = _from_entry_points(name)
     helper = factory()

@@ -5,7 +5,7 @@ import sys
 
 from passhelper.credentials import Credentials, Helper
 from passhelper.errors import CredentialsNotFoundError, EntryError, StoreError
-from passhelper.protocol import serve
+from passhelper.protocol import run
 from passhelper.store.store import PassStore
 
 TYPE_CHECKING = False
@@ -139,10 +139,4 @@ def _converted(error: OSError, doing: str, store: PassStore) -> StoreError:
 
 def main() -> "NoReturn":
     """Run ``docker-credential-pass``."""
-    for number in (0, 1, 2):  # a closed standard stream would be the next pipe's number
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)
-    # Nothing is left to flush or to clean up; ending here saves the interpreter's own tidying.
-    os._exit(serve(PassHelper(), [PROGRAM, *sys.argv[1:]]))
+    run(PassHelper(), [PROGRAM, *sys.argv[1:]])

@@ -10,6 +10,8 @@ import pytest
 from machines import Command
 from support import Helper, Program, run
 
+from passhelper.backends import SHIPPED
+
 
 @pytest.fixture
 def bin_dir(environ: dict[str, str]) -> Path:
@@ -121,7 +123,8 @@ def test_no_such_backend(passhelper: Command, bin_dir: Path, name: str) -> None:
     answer = passhelper("link", name)
     assert (answer.code, answer.out) == (1, b"")
     if name == "nosuch":
-        assert answer.err == b"error: no backend is called 'nosuch'\nhint: choose one of: memory, pass\n"
+        known = ", ".join(sorted(SHIPPED))
+        assert answer.err.decode() == f"error: no backend is called 'nosuch'\nhint: choose one of: {known}\n"
     else:
         assert b"is no name of a credential helper" in answer.err
     assert not bin_dir.exists()
