@@ -87,11 +87,15 @@ class ProgramHelper(Helper):
         program: its absolute path.
         environ: its environment, from which passphrases of ours are taken out; the process's by default.
         seconds: how long one verb may take.
+
+    Attributes:
+        program: its path.
+        environ: what it will be started with.
     """
 
     def __init__(self, program: str, environ: Mapping[str, str] | None = None, seconds: float = SECONDS) -> None:
         self.program = program
-        self._environ = clean_environ(os.environ if environ is None else environ)
+        self.environ = clean_environ(os.environ if environ is None else environ)
         self._seconds = seconds
 
     @classmethod
@@ -153,7 +157,7 @@ class ProgramHelper(Helper):
             DockerError: it said more than any helper has to say, and was ended.
             PasshelperError: it cannot be started.
         """
-        child = start([self.program, verb] if verb else [self.program], self._environ, stdin=request)
+        child = start([self.program, verb] if verb else [self.program], self.environ, stdin=request)
         finish([child], self._seconds)
         if child.timed_out:
             raise HelperTimeoutError(

@@ -6,13 +6,19 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from passhelper.credentials import Credentials
-from passhelper.errors import CredentialsNotFoundError, PasshelperError
+from passhelper.errors import CredentialsNotFoundError, HelperTimeoutError, PasshelperError
 from passhelper.protocol import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from passhelper.credentials import Helper
+
+
+_PATIENCE = 2  # answers that may fail to come while names are erased
+
+
+_SECRET = "s3cret"  # nobody's
 
 
 class LawBrokenError(AssertionError):
@@ -55,7 +61,7 @@ class Place:
 
     Args:
         helper: what is tested.
-        domain: every server that is touched has a host below it.
+        domain: every server that is touched has a host below it; in lower case.
         limits: what is known about the place.
         reopen: makes another helper for the same place; None where nothing outlives the object.
     """
@@ -66,37 +72,42 @@ class Place:
         self.helper = helper
         self.limits = limits or Limits()
         self.reopen = reopen
-        self._domain = domain
+        self.domain = domain
         self._used: dict[str, None] = {}
 
     def server(self, form: str) -> str:
         """Make a server URL: ``{}`` in the form stands for the domain."""
-        server = form.format(self._domain)
+        server = form.format(self.domain)
         self._used[server] = None
         return server
 
-    def keep(self, server: str, username: str, secret: str = "s3cret") -> None:  # noqa: S107 - nobody's
-        """Store a credential and get it back; where the place is known to refuse it, see that it does."""
+    def keep(self, server: str, username: str, secret: str = _SECRET, *, listed: bool = True) -> None:
+        """Store a credential and get it back; where the place is known to refuse it, see that it does.
+
+        Args:
+            server, username, secret: the credential.
+            listed: whether to look into ``list``, too.
+        """
         if self._is_refused(server, username, secret):
             self.expect_refusal(server, username, secret)
         else:
             with _verb("store", server, username):
                 self.helper.store(Credentials(server, username, secret))
-            self.expect(server, username, secret)
+            self.expect(server, username, secret, listed=listed)
 
-    def keep_or_refuse(self, server: str, username: str) -> None:
-        """Store a credential and get it back, or see it refused without a trace."""
+    def keep_or_refuse(self, server: str, username: str) -> bool:
+        """Store a credential that may be refused, without a trace; tell whether it was taken."""
         before = self.listed()
         try:
-            self.helper.store(Credentials(server, username, "s3cret"))
+            self.helper.store(Credentials(server, username, _SECRET))
         except PasshelperError:
             if self.listed() != before:
                 raise LawBrokenError(f"a failed store of {printable(username)!r} left something") from None
-        else:
-            self.expect(server, username)
+            return False
+        return True
 
-    def expect(self, server: str, username: str, secret: str = "s3cret") -> None:  # noqa: S107 - nobody's
-        """See that a server has this credential, in ``get`` and in ``list``."""
+    def expect(self, server: str, username: str, secret: str = _SECRET, *, listed: bool = True) -> None:
+        """See that a server has this credential, in ``get`` and, unless told otherwise, in ``list``."""
         label = printable(server)
         try:
             with _verb("get", server, username):
@@ -109,9 +120,9 @@ class Place:
             raise LawBrokenError(f"{label} has user {printable(found.username)!r} and not {printable(username)!r}")
         if found.secret != secret.rstrip("\r\n"):
             raise LawBrokenError(f"the secret of {printable(username)!r} at {label} comes back changed")
-        listed = self.listed().get(self.limits.listed_as(server))
-        if listed != username:
-            said = "nothing" if listed is None else repr(printable(listed))
+        user = self.listed().get(self.limits.listed_as(server)) if listed else username
+        if user != username:
+            said = "nothing" if user is None else repr(printable(user))
             raise LawBrokenError(f"list says {said} for {label} and not {printable(username)!r}")
 
     def expect_nothing(self, server: str) -> None:
@@ -151,31 +162,51 @@ class Place:
     def listed(self) -> dict[str, str]:
         """List the servers that are ours."""
         try:
-            return {server: username for server, username in self.helper.list().items() if self._domain in server}
+            return {
+                server: username for server, username in self.helper.list().items() if self.domain in server.lower()
+            }
         except PasshelperError as error:
             raise LawBrokenError(f"list fails: {error}") from error
 
     def clean(self) -> list[str]:
-        """Erase every name of ours, whatever the helper says; return those that it still has."""
-        try:
-            found = [server for server in self.helper.list() if self._domain in server]
-        except PasshelperError:
-            found = []  # the names that were used are known
-        left = []
-        for server in dict.fromkeys([*found, *self._used]):
-            try:
-                self.helper.erase(server)
-            except PasshelperError:
-                pass  # many programs fail when they do not know the name
-            try:
-                self.helper.get(server)
-            except CredentialsNotFoundError:
-                continue
-            except PasshelperError:
-                if server not in found:
+        """Erase every name of ours, whatever the helper says; return those that it may still have."""
+        names = list(dict.fromkeys([*(self._named() or ()), *self._used]))
+        self._used.clear()
+        doubtful = []
+        hung = 0
+        for server in names:
+            if hung < _PATIENCE:
+                try:
+                    self.helper.erase(server)
                     continue
-            left.append(server)
-        return left
+                except HelperTimeoutError:
+                    hung += 1
+                except PasshelperError:
+                    pass  # many programs fail when they do not know the name
+            doubtful.append(server)
+        if hung >= _PATIENCE:
+            return doubtful
+        remaining = self._named()
+        if remaining is None:
+            return [server for server in names if self.has(server)]
+        return remaining + [server for server in doubtful if server not in remaining and self.has(server)]
+
+    def _named(self) -> list[str] | None:
+        """List the servers that are ours, None if that fails."""
+        try:
+            return [server for server in self.helper.list() if self.domain in server.lower()]
+        except PasshelperError:
+            return None
+
+    def has(self, server: str) -> bool:
+        """Tell whether a server may still have a credential."""
+        try:
+            self.helper.get(server)
+        except CredentialsNotFoundError:
+            return False
+        except PasshelperError:
+            pass
+        return True
 
     def _is_refused(self, server: str, username: str, secret: str) -> bool:
         limits = self.limits
