@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _PATIENCE = 2  # answers that may fail to come while names are erased
 
 
-_SECRET = "s3cret"  # nobody's
+_SECRET = "s3cret"  # noqa: S105 - nobody's
 
 
 class LawBrokenError(AssertionError):
@@ -84,9 +84,7 @@ class Place:
     def keep(self, server: str, username: str, secret: str = _SECRET, *, listed: bool = True) -> None:
         """Store a credential and get it back; where the place is known to refuse it, see that it does.
 
-        Args:
-            server, username, secret: the credential.
-            listed: whether to look into ``list``, too.
+        ``list`` is looked at, too, unless told otherwise: it costs a process where the helper is a program.
         """
         if self._is_refused(server, username, secret):
             self.expect_refusal(server, username, secret)
