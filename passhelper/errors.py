@@ -8,10 +8,13 @@
      |    +-- NoServerURLError          ... an empty server URL (clients match its text)
      |    +-- NoUsernameError           ... an empty username (clients match its text)
      +-- ConfigurationError             an environment variable or option makes no sense
-     +-- StoreError                     the files of the store
+     +-- StoreError                     the place that keeps the credentials
      |    +-- StoreNotInitializedError  no .gpg-id
      |    +-- StoreBusyError            another writer holds the lock
      |    +-- EntryError                one entry cannot be trusted or read
+     |    +-- KeychainError             a keychain of the operating system said no
+     |         +-- KeychainUnavailableError  ... it is not there, or does not answer
+     |         +-- LockedKeychainError  ... it is locked, and nobody unlocked it
      +-- GpgError                       gpg said no
      |    +-- GpgNotFoundError          there is no gpg program
      |    +-- LockedKeyError            the key needs a passphrase that nobody can give
@@ -21,9 +24,6 @@
      +-- GitError                       git said no
      +-- DockerError                    Docker's configuration, another helper or a registry
      |    +-- HelperTimeoutError        ... another helper gave no answer in time
-     +-- KeychainError                  a keychain of the operating system said no
-          +-- KeychainUnavailableError  ... it is not there, or does not answer
-          +-- LockedKeychainError       ... it is locked, and nobody unlocked it
 
 Errors are printed in two places only: :mod:`passhelper.protocol` for the verbs and
 :mod:`passhelper.cli` for the commands. Grammar: lower case unless a name starts the sentence, no
@@ -91,7 +91,7 @@ class ConfigurationError(PasshelperError):
 
 
 class StoreError(PasshelperError):
-    """The files of the store cannot be read or written."""
+    """The place that keeps the credentials cannot be read or written: the files of the pass store, or a keychain."""
 
 
 class StoreNotInitializedError(StoreError):
@@ -144,7 +144,7 @@ class HelperTimeoutError(DockerError):
     """Another helper gave no answer in time and was ended."""
 
 
-class KeychainError(PasshelperError):
+class KeychainError(StoreError):
     """A keychain of the operating system failed or refused."""
 
 

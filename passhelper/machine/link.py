@@ -8,6 +8,7 @@ anywhere.
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -18,16 +19,16 @@ from passhelper.machine import launcher, userfile
 from passhelper.store.child import find_program
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 _OPTIONS = "-IXutf8"
 _TEXT = """\
 import sys
 
-from passhelper.backends import get_helper
+{helper}
 from passhelper.protocol import run
 
-run(get_helper({name!r}), [{program!r}, *sys.argv[1:]])
+run(helper, [{program!r}, *sys.argv[1:]])
 """
 _BARE_OPTIONS = "-ISXutf8"
 _BARE_TEXT = """\
@@ -35,26 +36,33 @@ import gc
 import sys
 
 gc.disable()
-sys.path[:0] = {folders!r}
+_folders = {folders!r}
+sys.path[:0] = _folders
 import passhelper
 import passhelper_backends
 
-sys.path.extend([sys.path.pop(0) for _ in {folders!r}])
-from passhelper.backends import get_helper
+del sys.path[: len(_folders)]
+sys.path += _folders
+{helper}
 from passhelper.protocol import run
 
-run(get_helper({name!r}), [{program!r}, *sys.argv[1:]])
+run(helper, [{program!r}, *sys.argv[1:]])
 """
+_ONE = "from passhelper.backends import get_helper\n\nhelper = get_helper({name!r})"
+_FIRST = "from passhelper.auto import AutoHelper\n\nhelper = AutoHelper({names!r})"
 _NEED_LIBRARIES = ("keyring",)  # of the shipped ones
+_SELF_TEST = ".selftest"  # the module of a backend that has one
+AUTO = "auto"  # the name of the helper that chooses among others
 
 
-def link(name: str, environ: Mapping[str, str], folder: str = "") -> tuple[str, bool]:
+def link(name: str, environ: Mapping[str, str], folder: str = "", choices: Sequence[str] = ()) -> tuple[str, bool]:
     """Write the launcher of a backend.
 
     Args:
         name: the backend's name.
         environ: where ``PATH`` and ``HOME`` come from.
         folder: where the user wants it; chosen when empty.
+        choices: for the name :data:`AUTO`, the backends that it tries, in this order.
 
     Returns:
         its path, and whether it was written now.
@@ -63,15 +71,13 @@ def link(name: str, environ: Mapping[str, str], folder: str = "") -> tuple[str, 
         ConfigurationError: there is no such backend, or the place is taken by another program.
     """
     short, program, target = _place(name, environ, folder)
-    get_helper(short)  # says what is wrong with a backend now, not when Docker needs it
+    parts = [short_name(choice) for choice in choices] if short == AUTO else [short]
+    for part in parts:
+        get_helper(part)  # says what is wrong with a backend now, not when Docker needs it
     if short == "pass":
         text = launcher.content(launcher.interpreter(), launcher.packages())
-    elif short in SHIPPED and short not in _NEED_LIBRARIES:
-        start = _BARE_TEXT.format(name=short, program=program, folders=_folders())
-        text = launcher.script(launcher.interpreter(), _BARE_OPTIONS, launcher.mark(program), start)
     else:
-        start = _TEXT.format(name=short, program=program)
-        text = launcher.script(launcher.interpreter(), _OPTIONS, launcher.mark(program), start)
+        text = _content(program, parts, _FIRST.format(names=tuple(parts)) if short == AUTO else _ONE.format(name=short))
     if os.path.lexists(target):
         before = launcher.text_of(target)
         if before == text and os.access(target, os.X_OK):
@@ -80,6 +86,15 @@ def link(name: str, environ: Mapping[str, str], folder: str = "") -> tuple[str, 
     userfile.replace(target, text.encode(errors="surrogateescape"), 0o755)
     os.chmod(target, 0o755)  # noqa: S103 - a program, and an older launcher may have lost its mode
     return target, True
+
+
+def _content(program: str, parts: Sequence[str], helper: str) -> str:
+    """Write the launcher of a program that needs some backends."""
+    if all(part in SHIPPED and part not in _NEED_LIBRARIES for part in parts):
+        start = _BARE_TEXT.format(helper=helper, program=program, folders=_folders())
+        return launcher.script(launcher.interpreter(), _BARE_OPTIONS, launcher.mark(program), start)
+    start = _TEXT.format(helper=helper, program=program)
+    return launcher.script(launcher.interpreter(), _OPTIONS, launcher.mark(program), start)
 
 
 def unlink(name: str, environ: Mapping[str, str], folder: str = "") -> tuple[str, bool]:
@@ -105,6 +120,30 @@ def unlink(name: str, environ: Mapping[str, str], folder: str = "") -> tuple[str
     except OSError as error:
         raise ConfigurationError(f"cannot remove {target}: {error.strerror}", "check the owner and mode") from error
     return target, True
+
+
+def self_test(name: str, say: Callable[[str], None]) -> bool:
+    """Run the self-test that comes with a backend.
+
+    Args:
+        name: the backend's name.
+        say: takes one line for each step.
+
+    Returns:
+        whether all went well.
+
+    Raises:
+        ConfigurationError: there is no such backend, or it has none.
+    """
+    get_helper(name)
+    module = SHIPPED.get(name, "").partition(":")[0] + _SELF_TEST
+    try:
+        run: Callable[[Callable[[str], None]], bool] = import_module(module).run
+    except ImportError:
+        raise ConfigurationError(
+            f"the backend {name} has no self-test", "run: passhelper conformance --backend NAME"
+        ) from None
+    return run(say)
 
 
 def shadow(path: str, environ: Mapping[str, str]) -> str | None:

@@ -115,6 +115,17 @@ class PassHelper(Helper):
         except OSError as error:
             raise _converted(error, "read", store) from error
 
+    def unavailable(self) -> str:
+        """Say why there is no store to use; see :class:`~passhelper.Helper`."""
+        from passhelper.store import recipients  # noqa: PLC0415 - only where there is a choice of backends
+        from passhelper.store.layout import FOLDER  # noqa: PLC0415
+
+        try:
+            recipients.find(self.pass_store.root, FOLDER, self._environ)
+        except StoreError as error:
+            return error.cause
+        return ""
+
     @property
     def _is_strict(self) -> bool:
         return self._environ.get("PASSHELPER_STRICT") == "1"

@@ -7,9 +7,16 @@ the host, and ``erase`` removes what ``get`` would find.
 """
 
 import os
+import sys
 
 from passhelper.credentials import Credentials, Helper, encodable, has_control
-from passhelper.errors import CredentialsNotFoundError, EntryError, InvalidRequestError, StoreError
+from passhelper.errors import (
+    CredentialsNotFoundError,
+    EntryError,
+    InvalidRequestError,
+    KeychainUnavailableError,
+    StoreError,
+)
 from passhelper.registry import equivalents
 from passhelper_backends.wincred import _parts
 from passhelper_backends.wincred._native import (
@@ -30,12 +37,13 @@ if TYPE_CHECKING:
 
 LABEL = {"label": b"Docker Credentials"}
 
+_NO_LOGON = 1312
 # Error number of winerror.h: what happened, and what to do.
 ERRORS = {
     5: ("access is denied", "check the rights of this account"),
     8: ("there is not enough memory", "close other programs"),
     87: ("it takes no such name", "check the server URL"),
-    1312: (
+    _NO_LOGON: (
         "this session has no logon of its own, as over ssh, WinRM or in a service",
         "run it in a desktop session, or keep credentials in the pass store: passhelper link pass",
     ),
@@ -129,6 +137,11 @@ class WincredHelper(Helper):
         ours = [one for one in credentials if _is_ours(one) and _can_be_asked_for(one.target)]
         return {one.target: one.username for one in ours}
 
+    def unavailable(self) -> str:
+        """Say that this is another system; see :class:`~passhelper.Helper`."""
+        is_here = self._opened is not None or sys.platform == "win32"
+        return "" if is_here else "the Windows Credential Manager is only on Windows"
+
     @property
     def _is_strict(self) -> bool:
         return self._environ.get("PASSHELPER_STRICT") == "1"
@@ -160,6 +173,8 @@ def _converted(doing: str, call: "Callable[[], _Result]") -> "_Result":
         return call()
     except NativeError as error:
         reason, remedy = ERRORS.get(error.number, (f"{error.call} failed", f"run: net helpmsg {error.number}"))
-        raise StoreError(
+        # docker-credential-auto passes over what is not there.
+        kind = KeychainUnavailableError if error.number == _NO_LOGON else StoreError
+        raise kind(
             f"the Windows Credential Manager did not {doing} the credential: {reason} (error {error.number})", remedy
         ) from error
