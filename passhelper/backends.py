@@ -7,7 +7,7 @@ only for names that are not in the table. A third party registers under ``passhe
     vault = "docker_credential_vault:VaultHelper"
 """
 
-from passhelper.errors import ConfigurationError
+from passhelper.errors import ConfigurationError, UnknownBackendError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ def get_helper(name: str) -> "Helper":
         name: ``pass``, another shipped name, or one that a distribution registered.
 
     Raises:
-        ConfigurationError: there is no such backend, or it cannot be loaded.
+        UnknownBackendError: there is no such backend.
+        ConfigurationError: it cannot be loaded.
     """
     from passhelper.credentials import Helper  # noqa: PLC0415 - kept off the path of those who import the class
 
@@ -59,4 +60,4 @@ def _from_entry_points(name: str) -> object:
         except (ImportError, AttributeError) as error:
             raise ConfigurationError(f"backend {name} ({entry_point.value}) cannot be loaded: {error}") from error
     known = ", ".join(sorted({*SHIPPED, *(entry.name for entry in entry_points(group=GROUP))}))
-    raise ConfigurationError(f"no backend is called {name!r}", f"choose one of: {known}")
+    raise UnknownBackendError(f"no backend is called {name!r}", f"choose one of: {known}")

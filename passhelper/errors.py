@@ -8,6 +8,7 @@
      |    +-- NoServerURLError          ... an empty server URL (clients match its text)
      |    +-- NoUsernameError           ... an empty username (clients match its text)
      +-- ConfigurationError             an environment variable or option makes no sense
+     |    +-- UnknownBackendError       ... no backend has this name
      +-- StoreError                     the place that keeps the credentials
      |    +-- StoreNotInitializedError  no .gpg-id
      |    +-- StoreBusyError            another writer holds the lock
@@ -88,6 +89,10 @@ class NoUsernameError(InvalidRequestError):
 
 class ConfigurationError(PasshelperError):
     """An environment variable, option or setting cannot be used as it is."""
+
+
+class UnknownBackendError(ConfigurationError):
+    """No backend of this installation has the name."""
 
 
 class StoreError(PasshelperError):

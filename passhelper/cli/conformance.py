@@ -29,7 +29,7 @@ _WORDS = {Outcome.PASSED: "ok", Outcome.FAILED: "FAILED", Outcome.SKIPPED: "-"}
 def conformance(  # noqa: PLR0913 - one argument per option
     *, program: str, backend: str, ids: tuple[str, ...], timeout: float, report: str, as_json: bool
 ) -> None:
-    """Find out whether a credential helper keeps the laws that Docker's clients rely on.
+    """Find out whether a credential helper does what Docker's clients rely on.
 
     PROGRAM is a path, or a name that docker would find on PATH, such as secretservice. It is run as
     docker runs it, on servers below passhelper-conformance.invalid only, which are erased in the
