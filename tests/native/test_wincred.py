@@ -250,8 +250,9 @@ def test_a_secret_that_is_no_text_is_told(helper: WincredHelper, manager: Creden
 
 @pytest.mark.parametrize("number", sorted(adapter.ERRORS))
 @pytest.mark.parametrize(
-    ("call", "verb", "doing"), [("R", "get", "read"), ("E", "list", "list"), ("W", "store", "write"), ("D", "erase", "erase")]
-)  # fmt: skip
+    ("call", "verb", "doing"),
+    [("R", "get", "read"), ("E", "list", "list"), ("W", "store", "write"), ("D", "erase", "erase")],
+)
 def test_every_error_number_is_explained(
     helper: WincredHelper, library: ctypes.CDLL, call: str, verb: str, doing: str, number: int
 ) -> None:
