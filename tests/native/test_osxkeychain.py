@@ -15,7 +15,14 @@ import pytest
 import standins
 
 from passhelper import Credentials, CredentialsNotFoundError, get_helper
-from passhelper.errors import ConfigurationError, EntryError, InvalidRequestError, StoreError
+from passhelper.errors import (
+    ConfigurationError,
+    EntryError,
+    InvalidRequestError,
+    KeychainError,
+    KeychainUnavailableError,
+    LockedKeychainError,
+)
 from passhelper.registry import normalize
 from passhelper.testing import HelperContract
 from passhelper_backends.osxkeychain import (  # noqa: TID251 - what is tested
@@ -251,7 +258,7 @@ def test_another_programs_item_with_the_same_key_is_not_overwritten(
 ) -> None:
     other(keychain, account="bob", label="git", host="h.example", protocol="htps", authentication="dflt")
     before = dump(library)
-    with pytest.raises(StoreError) as caught:
+    with pytest.raises(KeychainError) as caught:
         store(helper, "h.example")
     assert caught.value.cause == "another program keeps a password of bob for https://h.example in the keychain"
     assert caught.value.remedy == "remove it in Keychain Access if nothing needs it"
@@ -306,18 +313,20 @@ def test_every_status_is_explained(
     verb, _, new = verb.partition(" ")
     credentials = Credentials(SERVER, "zoe" if new else "bob", "changed")
     arguments = {"list": (), "store": (credentials,)}.get(verb, (SERVER,))
-    with pytest.raises(StoreError) as caught:
+    with pytest.raises(KeychainError) as caught:
         getattr(helper, verb)(*arguments)
     if not (new and status == DUPLICATE):  # which has a message of its own
         reason, remedy = adapter.ERRORS[status]
         assert caught.value.cause == f"the macOS keychain did not {verb} the credential: {reason} ({status})"
         assert caught.value.remedy == remedy
+    assert isinstance(caught.value, LockedKeychainError) == (status in (-128, -25293, -25308))
+    assert isinstance(caught.value, KeychainUnavailableError) == (status in (-25291, -25294, -25307))
     assert dump(library) == before
 
 
 def test_a_locked_keychain_names_the_command_that_unlocks_it(helper: OsxKeychainHelper, library: ctypes.CDLL) -> None:
     library.fake_fail(b"C", 0, -25308)
-    with pytest.raises(StoreError) as caught:
+    with pytest.raises(KeychainError) as caught:
         helper.get(SERVER)
     assert str(caught.value) == (
         "the macOS keychain did not get the credential: it is locked and this session cannot ask for its password "
@@ -327,7 +336,7 @@ def test_a_locked_keychain_names_the_command_that_unlocks_it(helper: OsxKeychain
 
 def test_a_status_that_nobody_knows_is_named(helper: OsxKeychainHelper, library: ctypes.CDLL) -> None:
     library.fake_fail(b"C", 0, -25240)
-    with pytest.raises(StoreError) as caught:
+    with pytest.raises(KeychainError) as caught:
         helper.list()
     cause = "the macOS keychain did not list the credential: SecItemCopyMatching failed (-25240)"
     assert str(caught.value) == f"{cause}; run: security error -25240"
@@ -337,7 +346,7 @@ def test_a_user_that_cannot_be_removed_keeps_the_new_one_out(helper: OsxKeychain
     store(helper)
     before = dump(library)
     library.fake_fail(b"D", 0, -25244)
-    with pytest.raises(StoreError, match="another program owns the item"):
+    with pytest.raises(KeychainError, match="another program owns the item"):
         store(helper, username="zoe")
     assert dump(library) == before
 
@@ -398,8 +407,9 @@ def test_where_nobody_can_answer_nothing_is_asked(
 @pytest.mark.skipif(sys.platform == "darwin", reason="this is macOS")
 def test_elsewhere_it_says_where_it_works() -> None:
     helper = get_helper("osxkeychain")
+    assert helper.unavailable() == "the macOS keychain is only on macOS"
     for call in (helper.list, lambda: helper.get(SERVER), lambda: helper.erase(SERVER), lambda: store(helper)):
-        with pytest.raises(ConfigurationError) as caught:
+        with pytest.raises(KeychainUnavailableError) as caught:
             call()
         assert str(caught.value) == "the macOS keychain is only on macOS; use another backend: passhelper link NAME"
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 import standins
 
-from passhelper import Credentials, CredentialsNotFoundError, PasshelperError, get_helper
-from passhelper.errors import ConfigurationError, EntryError, InvalidRequestError, StoreError
+from passhelper import Credentials, CredentialsNotFoundError, get_helper
+from passhelper.errors import EntryError, InvalidRequestError, KeychainError, KeychainUnavailableError
 from passhelper.registry import normalize
 from passhelper.testing import HelperContract
 from passhelper_backends.wincred import WincredHelper  # noqa: TID251 - what is tested
@@ -168,7 +168,7 @@ def test_a_long_store_that_fails_changes_nothing(
     store(helper, secret="y" * 6_000)
     before = names(manager)
     library.fake_fail(b"W", failing, 8)
-    with pytest.raises(StoreError):
+    with pytest.raises(KeychainError):
         store(helper, secret="x" * 20_000)
     assert names(manager) == before
     assert helper.get(SERVER).secret == "y" * 6_000
@@ -195,7 +195,7 @@ def test_other_programs_credentials_are_not_ours(helper: WincredHelper, manager:
     with pytest.raises(CredentialsNotFoundError):
         helper.get(SERVER)
     helper.erase(SERVER)
-    with pytest.raises(StoreError) as caught:
+    with pytest.raises(KeychainError) as caught:
         store(helper)
     assert caught.value.cause == f"another program keeps a credential named {SERVER} in the Credential Manager"
     assert caught.value.remedy == f"remove it if nothing needs it: cmdkey /delete:{SERVER}"
@@ -259,17 +259,18 @@ def test_every_error_number_is_explained(
     store(helper)
     library.fake_fail(call.encode(), 0, number)
     arguments = {"list": (), "store": (Credentials(SERVER, "zoe", "new"),)}.get(verb, (SERVER,))
-    with pytest.raises(StoreError) as caught:
+    with pytest.raises(KeychainError) as caught:
         getattr(helper, verb)(*arguments)
     reason, remedy = adapter.ERRORS[number]
     cause = f"the Windows Credential Manager did not {doing} the credential: {reason} (error {number})"
     assert (caught.value.cause, caught.value.remedy) == (cause, remedy)
+    assert isinstance(caught.value, KeychainUnavailableError) == (number == 1312)
     assert helper.get(SERVER).username == "bob"
 
 
 def test_an_error_number_that_nobody_knows_is_named(helper: WincredHelper, library: ctypes.CDLL) -> None:
     library.fake_fail(b"E", 0, 4711)
-    with pytest.raises(StoreError) as caught:
+    with pytest.raises(KeychainError) as caught:
         helper.list()
     cause = "the Windows Credential Manager did not list the credential: CredEnumerateW failed (error 4711)"
     assert str(caught.value) == f"{cause}; run: net helpmsg 4711"
@@ -297,9 +298,11 @@ def test_what_is_too_long_is_refused_in_words(helper: WincredHelper, manager: Cr
 @pytest.mark.skipif(sys.platform == "win32", reason="this is Windows")
 def test_elsewhere_it_says_where_it_works() -> None:
     helper = get_helper("wincred")
+    assert helper.unavailable() == "the Windows Credential Manager is only on Windows"
     for call in (helper.list, lambda: helper.get(SERVER), lambda: helper.erase(SERVER), lambda: store(helper)):
-        with pytest.raises(ConfigurationError) as caught:
+        with pytest.raises(KeychainUnavailableError) as caught:
             call()
-        assert isinstance(caught.value, PasshelperError)
-        text = "the Windows Credential Manager is only on Windows; use another backend: passhelper link NAME"
-        assert str(caught.value) == text
+        assert (
+            str(caught.value)
+            == "the Windows Credential Manager is only on Windows; use another backend: passhelper link NAME"
+        )

@@ -9,11 +9,13 @@ import ctypes
 import sys
 from contextlib import contextmanager
 
-from passhelper.errors import ConfigurationError
+from passhelper.errors import KeychainUnavailableError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+ONLY_HERE = "the macOS keychain is only on macOS"
 
 NOT_FOUND = -25300  # errSecItemNotFound
 DUPLICATE = -25299  # errSecDuplicateItem
@@ -66,7 +68,7 @@ _SECURITY = {
 }
 
 
-class KeychainError(Exception):
+class NativeError(Exception):
     """A call failed with an OSStatus."""
 
     def __init__(self, call: str, status: int) -> None:
@@ -126,10 +128,10 @@ class Keychain:
         """Open the running system's own.
 
         Raises:
-            ConfigurationError: this is no macOS.
+            KeychainUnavailableError: this is no macOS.
         """
         if sys.platform != "darwin":
-            raise ConfigurationError("the macOS keychain is only on macOS", "use another backend: passhelper link NAME")
+            raise KeychainUnavailableError(ONLY_HERE, "use another backend: passhelper link NAME")
         return cls(ctypes.CDLL(_FRAMEWORK.format("CoreFoundation")), ctypes.CDLL(_FRAMEWORK.format("Security")))
 
     def forbid_questions(self) -> None:
@@ -276,10 +278,10 @@ def _only(item: Item) -> "dict[str, object]":
 
 def _check(call: str, status: int) -> None:
     if status:
-        raise KeychainError(call, status)
+        raise NativeError(call, status)
 
 
 def _made(call: str, reference: "int | None") -> int:
     if not reference:
-        raise KeychainError(call, NO_MEMORY)
+        raise NativeError(call, NO_MEMORY)
     return reference

@@ -8,24 +8,24 @@ the keychain has no labelled item for a server, takes an item of exactly this se
 made, such as a password that was typed into Keychain Access (``PASSHELPER_STRICT=1`` turns that off).
 """
 
-import _thread
 import os
 import sys
 
 from passhelper.credentials import Credentials, Helper, has_control
 from passhelper.errors import (
-    ConfigurationError,
     CredentialsNotFoundError,
     EntryError,
     InvalidRequestError,
+    KeychainError,
     KeychainUnavailableError,
     LockedKeychainError,
-    StoreError,
 )
+from passhelper.store.gpg import Gpg
 from passhelper.store.terminal import can_prompt
+from passhelper_backends._deadline import within
 from passhelper_backends.osxkeychain import _items
 from passhelper_backends.osxkeychain._location import Location, locate
-from passhelper_backends.osxkeychain._native import DUPLICATE, Keychain, KeychainError
+from passhelper_backends.osxkeychain._native import DUPLICATE, ONLY_HERE, Keychain, NativeError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,34 +34,28 @@ if TYPE_CHECKING:
 
     _Result = TypeVar("_Result")
 
-SECONDS = 120.0  # for one verb, a person's typing included (PASSHELPER_TIMEOUT)
-
 _UNLOCK = "run: security -v unlock-keychain ~/Library/Keychains/login.keychain-db"
+_CHOOSE = "run: security default-keychain -s login.keychain-db"
 
 # OSStatus of SecBase.h: what happened, and what to do.
 ERRORS = {
     -25308: ("it is locked and this session cannot ask for its password", _UNLOCK),  # errSecInteractionNotAllowed
     -25293: ("its password was wrong", _UNLOCK),  # errSecAuthFailed
+    -128: ("access was refused at its prompt", "run it again and allow access"),  # errSecUserCanceled
     -25291: ("no keychain is available, as in a session without a login", _UNLOCK),  # errSecNotAvailable
-    -25307: ("there is no default keychain", "run: security default-keychain -s login.keychain-db"),
-    -25294: ("the default keychain does not exist", "run: security default-keychain -s login.keychain-db"),
+    -25294: ("the default keychain does not exist", _CHOOSE),  # errSecNoSuchKeychain
+    -25307: ("there is no default keychain", _CHOOSE),  # errSecNoDefaultKeychain
     -25295: ("the keychain file is damaged", "run: security list-keychains"),  # errSecInvalidKeychain
     -25292: ("the keychain is read-only", "check the mode of its file"),  # errSecReadOnly
     -61: ("the keychain is read-only", "check the mode of its file"),  # errSecWrPerm
     -25299: ("another program added the same item just now", "run it again"),  # errSecDuplicateItem
     -25244: ("another program owns the item", "remove the item in Keychain Access"),  # errSecInvalidOwnerEdit
-    -128: ("access was refused at its prompt", "run it again and allow access"),  # errSecUserCanceled
     -34018: ("this Python may not use it", "use the Python of python.org or Homebrew"),  # errSecMissingEntitlement
     -50: ("it does not take these attributes", "check the server URL and username"),  # errSecParam
     -108: ("there is not enough memory", "close other programs"),  # errSecAllocate
 }
-# What docker-credential-auto passes over; everything else it reports.
-_KINDS: "dict[int, type[StoreError]]" = {
-    -25308: LockedKeychainError,
-    -25291: KeychainUnavailableError,
-    -25307: KeychainUnavailableError,
-    -25294: KeychainUnavailableError,
-}
+_LOCKED = (-25308, -25293, -128)
+_UNAVAILABLE = (-25291, -25294, -25307)
 
 
 class OsxKeychainHelper(Helper):
@@ -102,7 +96,7 @@ class OsxKeychainHelper(Helper):
             # It was there, or somebody was faster than we were.
             kept = kept or _items.of_user(_items.of_location(keychain, location), username)
             if kept is None:
-                raise StoreError(
+                raise KeychainError(
                     f"another program keeps a password of {username} for {location.url} in the keychain",
                     "remove it in Keychain Access if nothing needs it",
                 )
@@ -111,7 +105,7 @@ class OsxKeychainHelper(Helper):
             for item in before:
                 if item is not kept:
                     keychain.delete(item)
-        except KeychainError:
+        except NativeError:
             added = _items.of_user(_items.of_location(keychain, location), username) if is_new else None
             if added is not None:
                 keychain.delete(added)
@@ -121,7 +115,7 @@ class OsxKeychainHelper(Helper):
         """Add an item; False if there is one with these attributes."""
         try:
             self._keychain.add(_items.attributes(location, username), secret)
-        except KeychainError as error:
+        except NativeError as error:
             if error.status != DUPLICATE:
                 raise
             return False
@@ -162,57 +156,30 @@ class OsxKeychainHelper(Helper):
         return {url: items[0].account for url, items in held.items() if not has_control(url)}
 
     def unavailable(self) -> str:
-        """Say that this is another system; see :class:`~passhelper.Helper`."""
-        return "" if self._opened is not None or sys.platform == "darwin" else "the macOS keychain is only on macOS"
+        """Say why there is no keychain; see :class:`~passhelper.Helper`."""
+        return "" if self._opened is not None or sys.platform == "darwin" else ONLY_HERE
 
     @property
     def _is_strict(self) -> bool:
         return self._environ.get("PASSHELPER_STRICT") == "1"
 
-    def _run(self, doing: str, call: "Callable[[], _Result]") -> "_Result":
+    def _run(self, doing: str, work: "Callable[[], _Result]") -> "_Result":
         """Run native calls within the time limit; say what their statuses mean."""
+        seconds = Gpg(self._environ).timeout()  # one limit for all that a person may have to answer
         try:
-            return _within(_seconds(self._environ), call)
-        except KeychainError as error:
+            return within(seconds, work)
+        except TimeoutError:
+            raise KeychainUnavailableError(
+                f"the macOS keychain gave no answer within {seconds:g} s",
+                "check its prompt and, if a keychain is on a network drive, that drive: security list-keychains",
+            ) from None
+        except NativeError as error:
             reason, remedy = ERRORS.get(error.status, (f"{error.call} failed", f"run: security error {error.status}"))
-            kind = _KINDS.get(error.status, StoreError)
-            raise kind(
-                f"the macOS keychain did not {doing} the credential: {reason} ({error.status})", remedy
-            ) from error
+            cause = f"the macOS keychain did not {doing} the credential: {reason} ({error.status})"
+            raise _kind(error.status)(cause, remedy) from error
 
 
-def _seconds(environ: "Mapping[str, str]") -> float:
-    text = environ.get("PASSHELPER_TIMEOUT", "") or str(SECONDS)
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < 86400:
-        raise ConfigurationError(f"PASSHELPER_TIMEOUT is not a number of seconds: {text!r}")
-    return seconds
-
-
-def _within(seconds: float, call: "Callable[[], _Result]") -> "_Result":
-    """Run a call in a thread: a keychain file on a network drive that is gone blocks it for ever."""
-    done = _thread.allocate_lock()
-    done.acquire()
-    results: list[_Result] = []
-    errors: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            results.append(call())
-        except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
-            errors.append(error)
-        finally:
-            done.release()
-
-    _thread.start_new_thread(work, ())
-    if not done.acquire(timeout=seconds):
-        raise StoreError(
-            f"the macOS keychain gave no answer within {seconds:g} s",
-            "check its prompt and, if a keychain is on a network drive, that drive: security list-keychains",
-        )
-    if errors:
-        raise errors[0]
-    return results[0]
+def _kind(status: int) -> "type[KeychainError]":
+    if status in _LOCKED:
+        return LockedKeychainError
+    return KeychainUnavailableError if status in _UNAVAILABLE else KeychainError

@@ -8,11 +8,13 @@ library on another system proves their layout. Reference: CREDENTIALW in wincred
 import ctypes
 import sys
 
-from passhelper.errors import ConfigurationError
+from passhelper.errors import KeychainUnavailableError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+ONLY_HERE = "the Windows Credential Manager is only on Windows"
 
 MAX_BLOB = 2560  # bytes, CRED_MAX_CREDENTIAL_BLOB_SIZE: 5 * 512
 MAX_USERNAME = 513  # UTF-16 units, CRED_MAX_USERNAME_LENGTH
@@ -106,12 +108,10 @@ class CredentialManager:
         """Open the running system's own.
 
         Raises:
-            ConfigurationError: this is no Windows.
+            KeychainUnavailableError: this is no Windows.
         """
         if sys.platform != "win32":
-            raise ConfigurationError(
-                "the Windows Credential Manager is only on Windows", "use another backend: passhelper link NAME"
-            )
+            raise KeychainUnavailableError(ONLY_HERE, "use another backend: passhelper link NAME")
         library = ctypes.WinDLL("advapi32.dll", use_last_error=True, winmode=_SYSTEM32)
         return cls(library, ctypes.get_last_error)
 

@@ -14,8 +14,8 @@ from passhelper.errors import (
     CredentialsNotFoundError,
     EntryError,
     InvalidRequestError,
+    KeychainError,
     KeychainUnavailableError,
-    StoreError,
 )
 from passhelper.registry import equivalents
 from passhelper_backends.wincred import _parts
@@ -23,6 +23,7 @@ from passhelper_backends.wincred._native import (
     MAX_BLOB,
     MAX_TARGET,
     MAX_USERNAME,
+    ONLY_HERE,
     Credential,
     CredentialManager,
     NativeError,
@@ -37,13 +38,14 @@ if TYPE_CHECKING:
 
 LABEL = {"label": b"Docker Credentials"}
 
-_NO_LOGON = 1312
+_NO_LOGON_SESSION = 1312  # ERROR_NO_SUCH_LOGON_SESSION
+
 # Error number of winerror.h: what happened, and what to do.
 ERRORS = {
     5: ("access is denied", "check the rights of this account"),
     8: ("there is not enough memory", "close other programs"),
     87: ("it takes no such name", "check the server URL"),
-    _NO_LOGON: (
+    _NO_LOGON_SESSION: (
         "this session has no logon of its own, as over ssh, WinRM or in a service",
         "run it in a desktop session, or keep credentials in the pass store: passhelper link pass",
     ),
@@ -81,7 +83,7 @@ class WincredHelper(Helper):
         manager = self._manager
         before = manager.read(server)
         if before is not None and not _is_ours(before):
-            raise StoreError(
+            raise KeychainError(
                 f"another program keeps a credential named {server} in the Credential Manager",
                 f"remove it if nothing needs it: cmdkey /delete:{server}",
             )
@@ -138,9 +140,8 @@ class WincredHelper(Helper):
         return {one.target: one.username for one in ours}
 
     def unavailable(self) -> str:
-        """Say that this is another system; see :class:`~passhelper.Helper`."""
-        is_here = self._opened is not None or sys.platform == "win32"
-        return "" if is_here else "the Windows Credential Manager is only on Windows"
+        """Say why there is no Credential Manager; see :class:`~passhelper.Helper`."""
+        return "" if self._opened is not None or sys.platform == "win32" else ONLY_HERE
 
     @property
     def _is_strict(self) -> bool:
@@ -173,8 +174,7 @@ def _converted(doing: str, call: "Callable[[], _Result]") -> "_Result":
         return call()
     except NativeError as error:
         reason, remedy = ERRORS.get(error.number, (f"{error.call} failed", f"run: net helpmsg {error.number}"))
-        # docker-credential-auto passes over what is not there.
-        kind = KeychainUnavailableError if error.number == _NO_LOGON else StoreError
+        kind = KeychainUnavailableError if error.number == _NO_LOGON_SESSION else KeychainError
         raise kind(
             f"the Windows Credential Manager did not {doing} the credential: {reason} (error {error.number})", remedy
         ) from error
