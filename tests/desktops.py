@@ -185,6 +185,7 @@ class Bus:
 
     def __init__(self, connection: DBusConnection) -> None:
         self.connection = connection
+        self._session = ""
 
     def call(self, path: str, interface: str, member: str, signature: str = "", body: tuple[Any, ...] = ()) -> Any:
         address = DBusAddress(path, NAME, interface)
@@ -200,9 +201,9 @@ class Bus:
         return value
 
     def session(self) -> str:
-        path = self.service("OpenSession", "sv", ("plain", ("s", "")))[1]
-        assert isinstance(path, str)
-        return path
+        if not self._session:
+            self._session = self.service("OpenSession", "sv", ("plain", ("s", "")))[1]
+        return self._session
 
     def item(self, path: str) -> dict[str, Any]:
         interface = "org.freedesktop.Secret.Item"

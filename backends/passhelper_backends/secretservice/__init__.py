@@ -23,11 +23,17 @@ from passhelper.errors import (
 )
 from passhelper_backends.secretservice import _items as items
 from passhelper_backends.secretservice._bus import SECONDS, BusError, CallError, NoBusError, SilentError
-from passhelper_backends.secretservice._service import DismissedError, LockedError, NoServiceError, SecretService
+from passhelper_backends.secretservice._service import (
+    DismissedError,
+    GoneError,
+    LockedError,
+    NoServiceError,
+    SecretService,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 _LABEL = "Docker Credentials"
 _TRANSIENT = "/org/freedesktop/secrets/collection/session"  # gone when the user logs out
@@ -45,11 +51,16 @@ class SecretServiceHelper(Helper):
     Args:
         environ: the settings; the process's environment by default.
         warn: takes one line when something went half well; stderr by default.
+        seconds: how long the keyring may take for one answer.
     """
 
     def __init__(
-        self, environ: "Mapping[str, str] | None" = None, warn: "Callable[[str], None]" = _warn_on_stderr
+        self,
+        environ: "Mapping[str, str] | None" = None,
+        warn: "Callable[[str], None]" = _warn_on_stderr,
+        seconds: float = SECONDS,
     ) -> None:
+        self._seconds = seconds
         self._environ = os.environ if environ is None else environ
         self._warn = warn
 
@@ -66,36 +77,43 @@ class SecretServiceHelper(Helper):
             with self._connect() as service:
                 service.wake(ask=True)
                 before = items.search(service, credentials.server)
-                collection = self._collection(service)
-                # All that may need a person comes first, so that a refusal leaves everything as it was.
-                service.unlock([collection, *(item.path for item in before if item.locked)])
-                path = service.create(collection, credentials.server, attributes, credentials.secret.encode())
-                self._remove_others(service, credentials.server, path)
+                locked = [item.path for item in before if item.locked]
+                if locked:
+                    service.unlock(locked)
+                    before = items.search(service, credentials.server)
+                path = self._put(service, before, attributes, credentials.secret.encode())
+                self._remove(service, [item for item in before if item.path != path])
         except BusError as error:
-            raise _explained(error) from error
+            raise self._explained(error) from error
 
     def get(self, server: str) -> Credentials:
         """Look up the credential of a server, or of an equivalent name; see :class:`~passhelper.Helper`."""
         try:
             with self._connect() as service:
                 service.wake(ask=True)
-                found = items.lookup(service, server, strict=self._is_strict)
-                if found and all(item.locked for item in found):
-                    service.unlock([item.path for item in found])
-                    found = items.lookup(service, server, strict=self._is_strict)
-                if not found:
-                    raise CredentialsNotFoundError
-                best = max(found, key=items.rank)
-                data = service.secret(best.path)
+                try:
+                    username, data = self._read(service, server)
+                except GoneError:  # a writer has replaced it between our two looks
+                    username, data = self._read(service, server)
         except BusError as error:
-            raise _explained(error) from error
+            raise self._explained(error) from error
         try:
             secret = data.decode()
         except UnicodeDecodeError:
             raise EntryError(
                 f"the secret for {server} is not UTF-8 text, which Docker cannot take", "erase it and store it again"
             ) from None
-        return Credentials(server, best.username, secret.rstrip("\r\n"))
+        return Credentials(server, username, secret.rstrip("\r\n"))
+
+    def _read(self, service: SecretService, server: str) -> tuple[str, bytes]:
+        found = items.lookup(service, server, strict=self._is_strict)
+        if found and all(item.locked for item in found):
+            service.unlock([item.path for item in found])
+            found = items.lookup(service, server, strict=self._is_strict)
+        if not found:
+            raise CredentialsNotFoundError
+        best = max(found, key=items.rank)
+        return best.username, service.secret(best.path)
 
     def erase(self, server: str) -> None:
         """Remove a server and its equivalent names; see :class:`~passhelper.Helper`."""
@@ -108,9 +126,12 @@ class SecretServiceHelper(Helper):
                     service.unlock(locked)
                     found = items.all_of(service, server, strict=self._is_strict)
                 for item in found:
-                    service.delete(item.path)
+                    try:
+                        service.delete(item.path)
+                    except GoneError:
+                        pass
         except BusError as error:
-            raise _explained(error) from error
+            raise self._explained(error) from error
 
     def list(self) -> dict[str, str]:
         """Name all servers without unlocking anything; see :class:`~passhelper.Helper`."""
@@ -119,14 +140,22 @@ class SecretServiceHelper(Helper):
                 service.wake(ask=False)
                 found = items.search(service)
         except BusError as error:
-            raise _explained(error) from error
+            raise self._explained(error) from error
         listed = {item.server: item.username for item in sorted(found, key=items.rank) if items.is_nameable(item)}
         if not listed and any(item.locked and not item.server for item in found):
             raise LockedKeychainError("the keyring has been locked since login, and hides what is in it", _UNLOCK)
         return listed
 
+    def unavailable(self) -> str:
+        """Say that no keyring runs; one that the bus could start does not count. See :class:`~passhelper.Helper`."""
+        try:
+            with self._connect() as service:
+                return "" if service.is_running() else "no keyring runs on the session bus"
+        except BusError as error:
+            return str(error)
+
     def _connect(self) -> SecretService:
-        return SecretService(self._environ, self._patience)
+        return SecretService(self._environ, self._patience, self._seconds)
 
     def _patience(self) -> float:
         from passhelper.store.gpg import Gpg  # noqa: PLC0415 - most keyrings are unlocked
@@ -134,9 +163,48 @@ class SecretServiceHelper(Helper):
 
         return Gpg(self._environ).timeout() if can_prompt(self._environ) else 0.0
 
+    def _explained(self, error: BusError) -> KeychainError:
+        """Say what happened between us and the keyring, and what to do about it."""
+        if isinstance(error, NoBusError):
+            return KeychainUnavailableError(f"no keyring can be reached: {error}", _INSTEAD)
+        if isinstance(error, LockedError):
+            return LockedKeychainError(f"the keyring is locked: {error}", _UNLOCK)
+        if isinstance(error, DismissedError):
+            return KeychainError(f"the keyring refused: {error}", "answer its prompt on the desktop")
+        if isinstance(error, SilentError):
+            return KeychainUnavailableError(f"{error} within {self._seconds:g} s", _INSTEAD)
+        if isinstance(error, NoServiceError):
+            return KeychainUnavailableError(
+                f"no keyring offers the Secret Service: {error}", f"start one, or {_INSTEAD}"
+            )
+        if not isinstance(error, CallError):
+            return KeychainUnavailableError(str(error), _INSTEAD)
+        if error.name == "org.freedesktop.Secret.Error.IsLocked":
+            return LockedKeychainError("the keyring is locked", _UNLOCK)
+        return KeychainError(f"the keyring refused: {error}")
+
     @property
     def _is_strict(self) -> bool:
         return self._environ.get("PASSHELPER_STRICT") == "1"
+
+    def _put(
+        self, service: SecretService, before: "Sequence[items.Item]", attributes: "dict[str, str]", secret: bytes
+    ) -> str:
+        """Change the item that has these attributes, or add it; give its path.
+
+        ``CreateItem`` would do both, but KeePassXC 2.7.4 never says that it has replaced an item.
+        """
+        server = attributes["server"]
+        for item in sorted(before, key=items.rank, reverse=True):
+            if item.has(attributes):
+                try:
+                    service.change(item.path, server, secret)
+                except GoneError:
+                    continue
+                return item.path
+        collection = self._collection(service)
+        service.unlock([collection])
+        return service.create(collection, server, attributes, secret)
 
     def _collection(self, service: SecretService) -> str:
         """Choose where a new item goes.
@@ -166,32 +234,16 @@ class SecretServiceHelper(Helper):
             f"{cause}: there is none at all", "make one in the settings of GNOME, KDE or KeePassXC"
         )
 
-    def _remove_others(self, service: SecretService, server: str, path: str) -> None:
-        """Leave one item for a server: which of two would be found is a matter of chance for Docker's helper."""
-        for item in items.search(service, server):
-            if item.path == path:
-                continue
+    def _remove(self, service: SecretService, replaced: "Sequence[items.Item]") -> None:
+        """Leave one item for a server: which of two would be found is a matter of chance for Docker's helper.
+
+        Only what was there before: two who store at once must not remove each other's item.
+        """
+        for item in replaced:
             try:
                 service.delete(item.path)
+            except GoneError:
+                pass
             except BusError as error:
                 # The new one is there and, being newer, is what `get` finds.
-                self._warn(f"the credential of {item.username} for {server} is still there: {error}")
-
-
-def _explained(error: BusError) -> KeychainError:
-    """Say what happened between us and the keyring, and what to do about it."""
-    if isinstance(error, NoBusError):
-        return KeychainUnavailableError(f"no keyring can be reached: {error}", _INSTEAD)
-    if isinstance(error, LockedError):
-        return LockedKeychainError(f"the keyring is locked: {error}", _UNLOCK)
-    if isinstance(error, DismissedError):
-        return KeychainError(f"the keyring refused: {error}", "answer its prompt on the desktop")
-    if isinstance(error, SilentError):
-        return KeychainUnavailableError(f"{error} within {SECONDS:g} s", _INSTEAD)
-    if isinstance(error, NoServiceError):
-        return KeychainUnavailableError(f"no keyring offers the Secret Service: {error}", f"start one, or {_INSTEAD}")
-    if not isinstance(error, CallError):
-        return KeychainUnavailableError(str(error), _INSTEAD)
-    if error.name == "org.freedesktop.Secret.Error.IsLocked":
-        return LockedKeychainError("the keyring is locked", _UNLOCK)
-    return KeychainError(f"the keyring refused: {error}")
+                self._warn(f"the credential of {item.username} for {item.server} is still there: {error}")

@@ -42,6 +42,10 @@ class SilentError(BusError):
     """No answer came in time."""
 
 
+class ClosedError(BusError):
+    """The bus has ended the connection."""
+
+
 class CallError(BusError):
     """A program answered with an error.
 
@@ -75,19 +79,24 @@ class Bus:
 
     Args:
         environ: names the bus.
+        seconds: how long one answer may take.
 
     Raises:
         BusError: there is none, or it does not want us.
     """
 
-    def __init__(self, environ: "Mapping[str, str]") -> None:
+    def __init__(self, environ: "Mapping[str, str]", seconds: float = SECONDS) -> None:
+        self.seconds = seconds
         self._serial = 0
         self._buffer = bytearray()
         self._replies: dict[int, tuple[str, list[Any]] | CallError] = {}
         self.signals: list[Signal] = []
-        self._socket, self.address = _connect(environ)
-        self._limit = 0.0
-        self._authenticate()
+        self._socket, self.address = _connect(environ, seconds)
+        try:
+            self._authenticate()
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """End the connection."""
@@ -106,11 +115,15 @@ class Bus:
     def send(self, destination: str, path: str, interface: str, member: str, signature: str = "", *body: "Any") -> int:
         """Call a method; give the number by which :meth:`answer` knows the call."""
         message = self._message(destination, path, interface, member, signature, body)
-        self._write(message, time.monotonic() + SECONDS)
+        self._write(message, time.monotonic() + self.seconds)
         return self._serial
 
-    def answer(self, serial: int, seconds: float = SECONDS) -> "tuple[str, list[Any]]":
+    def answer(self, serial: int, seconds: float = 0.0) -> "tuple[str, list[Any]]":
         """Wait for the answer to a call.
+
+        Args:
+            serial: the number that :meth:`send` gave.
+            seconds: how long; as long as for any answer when 0.
 
         Returns:
             who answered, as its unique name, and the values.
@@ -118,7 +131,7 @@ class Bus:
         Raises:
             BusError: it failed, or no answer came in time.
         """
-        end = time.monotonic() + seconds
+        end = time.monotonic() + (seconds or self.seconds)
         while serial not in self._replies:
             self._receive(end)
         reply = self._replies.pop(serial)
@@ -143,7 +156,7 @@ class Bus:
 
     def _authenticate(self) -> None:
         """Say who we are; the bus learns the user from the kernel and compares."""
-        end = time.monotonic() + SECONDS
+        end = time.monotonic() + self.seconds
         identity = str(os.geteuid()).encode().hex().encode()
         hello = self._message(BUS, _BUS_PATH, BUS, "Hello", "", ())
         # All at once: a server that refuses says so instead of reading on.
@@ -154,11 +167,15 @@ class Bus:
             self._fill(end)
         line = bytes(self._buffer[:line_end])
         del self._buffer[: line_end + 2]
+        refused = BusError(f"the session bus at {self.address} refuses uid {os.geteuid()}")
         if line.startswith(b"REJECTED"):
-            raise BusError(f"the session bus at {self.address} refuses uid {os.geteuid()}")
+            raise refused
         if not line.startswith(b"OK"):
             raise BusError(f"what listens at {self.address} is no D-Bus")
-        self.answer(self._serial)
+        try:
+            self.answer(self._serial)
+        except ClosedError:
+            raise refused from None  # so does dbus-daemon: it believes who we are, and hangs up
 
     def _message(  # noqa: PLR0913, PLR0917 - what a method call consists of
         self, destination: str, path: str, interface: str, member: str, signature: str, body: "tuple[Any, ...]"
@@ -181,7 +198,7 @@ class Bus:
         except TimeoutError:
             raise self._silent() from None
         except OSError as error:
-            raise BusError(f"the session bus at {self.address} has gone: {error.strerror}") from error
+            raise self._closed() from error
 
     def _fill(self, end: float) -> None:
         left = end - time.monotonic()
@@ -191,10 +208,13 @@ class Bus:
         except TimeoutError:
             raise self._silent() from None
         except OSError as error:
-            raise BusError(f"the session bus at {self.address} has gone: {error.strerror}") from error
+            raise self._closed() from error
         if not chunk:
-            raise BusError(f"the session bus at {self.address} has closed the connection")
+            raise self._closed()
         self._buffer += chunk
+
+    def _closed(self) -> ClosedError:
+        return ClosedError(f"the session bus at {self.address} has closed the connection")
 
     def _silent(self) -> SilentError:
         return SilentError(f"the session bus at {self.address} does not answer")
@@ -228,14 +248,14 @@ class Bus:
             self.signals.append(Signal(sender, fields.get(_PATH, ""), fields.get(_MEMBER, ""), body))
 
 
-def _connect(environ: "Mapping[str, str]") -> "tuple[socket, str]":
+def _connect(environ: "Mapping[str, str]", seconds: float) -> "tuple[socket, str]":
     """Connect to the first of the bus's addresses that works; give the socket and its name for messages."""
     failure: BusError | None = None
     for path in _paths(environ):
         shown = "@" + path[1:] if path.startswith("\0") else path
         connection = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC)
         try:
-            connection.settimeout(SECONDS)
+            connection.settimeout(seconds)
             connection.connect(os.fsencode(path))
         except TimeoutError:
             connection.close()

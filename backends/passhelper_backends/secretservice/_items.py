@@ -21,14 +21,19 @@ class Item:
         rank: where several are of one server, the greatest counts: unlocked before locked, then the newest.
     """
 
-    __slots__ = ("locked", "path", "rank", "server", "username")
+    __slots__ = ("_attributes", "locked", "path", "rank", "server", "username")
 
     def __init__(self, path: str, attributes: "dict[str, str]", facts: "dict[str, Any]", *, locked: bool) -> None:
         self.path = path
+        self._attributes = attributes
         self.server = attributes.get("server", "")
         self.username = attributes.get("username", "")
         self.locked = locked
         self.rank = (not locked, facts.get("Modified", 0), facts.get("Created", 0), len(path), path)
+
+    def has(self, attributes: "dict[str, str]") -> bool:
+        """Tell whether an item has all these attributes; KeePassXC adds some of its own."""
+        return attributes.items() <= self._attributes.items()
 
 
 def search(service: SecretService, server: str = "") -> "list[Item]":
@@ -40,8 +45,9 @@ def search(service: SecretService, server: str = "") -> "list[Item]":
     for path, facts in zip(paths, service.properties(paths), strict=True):
         attributes = facts.get("Attributes", {})
         is_locked = path in locked
-        # A keyring that has been locked since login finds its items and does not show them.
-        if attributes.get("xdg:schema") == SCHEMA or (is_locked and not attributes):
+        # A keyring that was locked since login finds items by hashes of their attributes, and shows only those.
+        is_hidden = is_locked and "docker_cli" not in attributes
+        if is_hidden or attributes.get("xdg:schema") == SCHEMA:
             found.append(Item(path, attributes, facts, locked=is_locked))
     return found
 

@@ -4,7 +4,7 @@ Sessions are plain: the secret crosses the user's own session bus as it is. Whoe
 well call ``GetSecret``, so an encrypted session (which would cost a library) would keep nothing from him.
 """
 
-from passhelper_backends.secretservice._bus import SECONDS, Bus, BusError, CallError, SilentError
+from passhelper_backends.secretservice._bus import Bus, BusError, CallError, SilentError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,6 +30,12 @@ _ABSENT = (
 )
 _SPAWN = "org.freedesktop.DBus.Error.Spawn."  # the beginning of what it says when a start failed
 
+_GONE = (
+    "org.freedesktop.DBus.Error.UnknownMethod",  # gnome-keyring
+    "org.freedesktop.DBus.Error.UnknownObject",  # KeePassXC
+    "org.freedesktop.Secret.Error.NoSuchObject",  # the specification
+)
+
 
 class LockedError(BusError):
     """Something is locked, and nobody unlocked it."""
@@ -37,6 +43,10 @@ class LockedError(BusError):
 
 class DismissedError(BusError):
     """The person who was asked said no, or nothing."""
+
+
+class GoneError(CallError):
+    """The item is not there any more."""
 
 
 class NoServiceError(BusError):
@@ -49,13 +59,14 @@ class SecretService:
     Args:
         environ: names the bus.
         patience: tells how many seconds a person has to answer a prompt; 0 when nobody can be asked.
+        seconds: how long a program may take for one answer.
 
     Raises:
         BusError: there is no bus. The methods raise it too, CallError when the service says no.
     """
 
-    def __init__(self, environ: "Mapping[str, str]", patience: "Callable[[], float]") -> None:
-        self._bus = Bus(environ)
+    def __init__(self, environ: "Mapping[str, str]", patience: "Callable[[], float]", seconds: float) -> None:
+        self._bus = Bus(environ, seconds)
         self._patience = patience
         self._session = ""
 
@@ -64,6 +75,12 @@ class SecretService:
 
     def __exit__(self, *_: object) -> None:
         self._bus.close()
+
+    def is_running(self) -> bool:
+        """Tell whether somebody offers the service now; nobody is started."""
+        bus = "org.freedesktop.DBus"
+        (is_owned,) = self._bus.call(bus, "/org/freedesktop/DBus", bus, "NameHasOwner", "s", _NAME)
+        return bool(is_owned)
 
     def wake(self, *, ask: bool) -> None:
         """See to it that a search finds what is there.
@@ -138,13 +155,18 @@ class SecretService:
             raise LockedError(str(error)) from None
 
     def secret(self, item: str) -> bytes:
-        """Read the secret of an unlocked item."""
+        """Read the secret of an unlocked item.
+
+        Raises:
+            GoneError: somebody has removed it since it was found.
+        """
         value: bytes
-        ((_, _, value, _),) = self._call(item, _ITEM, "GetSecret", "o", self._open_session())
+        session = self._open_session()
+        ((_, _, value, _),) = self._of_item(item, "GetSecret", "o", session)[1]
         return value
 
     def create(self, collection: str, label: str, attributes: "dict[str, str]", secret: bytes) -> str:
-        """Add an item, or replace the one with the very same attributes; give its path.
+        """Add an item; give its path. One with the very same attributes is for :meth:`change`.
 
         Raises:
             DismissedError: somebody was asked.
@@ -158,18 +180,37 @@ class SecretService:
         item, prompt = body
         if prompt == _NONE:
             return item
-        made = self._prompt(sender, prompt, self._patience() or SECONDS)
+        made = self._prompt(sender, prompt, self._patience() or self._bus.seconds)
         return made if isinstance(made, str) else item
+
+    def change(self, item: str, label: str, secret: bytes) -> None:
+        """Give an unlocked item another secret and its label.
+
+        Raises:
+            GoneError: somebody has removed it since it was found.
+        """
+        value = (self._open_session(), b"", secret, "text/plain")
+        self._of_item(item, "SetSecret", "(oayays)", value)
+        self._call(item, _PROPERTIES, "Set", "ssv", _ITEM, "Label", ("s", label))
 
     def delete(self, item: str) -> None:
         """Remove an item.
 
         Raises:
             DismissedError: somebody was asked.
+            GoneError: somebody has removed it since it was found.
         """
-        sender, (prompt,) = self._ask(item, _ITEM, "Delete", "")
+        sender, (prompt,) = self._of_item(item, "Delete", "")
         if prompt != _NONE:
-            self._prompt(sender, prompt, self._patience() or SECONDS)
+            self._prompt(sender, prompt, self._patience() or self._bus.seconds)
+
+    def _of_item(self, item: str, member: str, signature: str, *body: "Any") -> "tuple[str, list[Any]]":
+        try:
+            return self._ask(item, _ITEM, member, signature, *body)
+        except CallError as error:
+            if error.name in _GONE:
+                raise GoneError(error.name, "") from error
+            raise
 
     def _call(self, path: str, interface: str, member: str, signature: str, *body: "Any") -> "list[Any]":
         return self._ask(path, interface, member, signature, *body)[1]
@@ -178,9 +219,9 @@ class SecretService:
         """Call a method; give who answered, and what."""
         return self._answer(self._bus.send(_NAME, path, interface, member, signature, *body))
 
-    def _answer(self, call: int, seconds: float = SECONDS) -> "tuple[str, list[Any]]":
+    def _answer(self, call: int) -> "tuple[str, list[Any]]":
         try:
-            return self._bus.answer(call, seconds)
+            return self._bus.answer(call)
         except SilentError:
             raise SilentError("the Secret Service does not answer") from None
         except CallError as error:

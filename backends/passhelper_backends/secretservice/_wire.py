@@ -156,6 +156,9 @@ def _take_array(data: bytes, offset: int, kind: str, order: str) -> "tuple[Any, 
     inner = f"({kind[1:-1]})" if pairs else kind
     items = []
     while offset < end:
-        item, offset = _take(data, offset, inner, order)
+        item, behind = _take(data, offset, inner, order)
+        if behind == offset:
+            raise ValueError("an array of nothing")
+        offset = behind
         items.append(item)
     return dict(items) if pairs else items, end
