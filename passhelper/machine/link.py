@@ -8,6 +8,7 @@ anywhere.
 from __future__ import annotations
 
 import os
+import sys
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -74,27 +75,26 @@ def link(name: str, environ: Mapping[str, str], folder: str = "", choices: Seque
     parts = [short_name(choice) for choice in choices] if short == AUTO else [short]
     for part in parts:
         get_helper(part)  # says what is wrong with a backend now, not when Docker needs it
-    if short == "pass":
-        text = launcher.content(launcher.interpreter(), launcher.packages())
+    if short == "pass" and sys.platform != "win32":
+        data = launcher.content(launcher.interpreter(), launcher.packages()).encode(errors="surrogateescape")
     else:
-        text = _content(program, parts, _FIRST.format(names=tuple(parts)) if short == AUTO else _ONE.format(name=short))
+        data = _content(program, parts, _FIRST.format(names=tuple(parts)) if short == AUTO else _ONE.format(name=short))
     if os.path.lexists(target):
-        before = launcher.text_of(target)
-        if before == text and os.access(target, os.X_OK):
-            return target, False
         _refuse_foreign(target, program)
-    userfile.replace(target, text.encode(errors="surrogateescape"), 0o755)
+        if userfile.read(target) == data and os.access(target, os.X_OK):
+            return target, False
+    userfile.replace(target, data, 0o755)
     os.chmod(target, 0o755)  # noqa: S103 - a program, and an older launcher may have lost its mode
     return target, True
 
 
-def _content(program: str, parts: Sequence[str], helper: str) -> str:
+def _content(program: str, parts: Sequence[str], helper: str) -> bytes:
     """Write the launcher of a program that needs some backends."""
     if all(part in SHIPPED and part not in _NEED_LIBRARIES for part in parts):
         start = _BARE_TEXT.format(helper=helper, program=program, folders=_folders())
-        return launcher.script(launcher.interpreter(), _BARE_OPTIONS, launcher.mark(program), start)
+        return launcher.executable(launcher.interpreter(), _BARE_OPTIONS, launcher.mark(program), start)
     start = _TEXT.format(helper=helper, program=program)
-    return launcher.script(launcher.interpreter(), _OPTIONS, launcher.mark(program), start)
+    return launcher.executable(launcher.interpreter(), _OPTIONS, launcher.mark(program), start)
 
 
 def unlink(name: str, environ: Mapping[str, str], folder: str = "") -> tuple[str, bool]:
@@ -166,7 +166,7 @@ def _place(name: str, environ: Mapping[str, str], folder: str) -> tuple[str, str
     short = short_name(name)
     program = PREFIX + short
     chosen = os.path.abspath(os.path.expanduser(folder)) if folder else launcher.choose_folder(environ)
-    return short, program, os.path.join(chosen, program)
+    return short, program, os.path.join(chosen, launcher.file_name(program))
 
 
 def _refuse_foreign(target: str, program: str) -> None:

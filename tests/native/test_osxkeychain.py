@@ -456,3 +456,10 @@ def test_the_self_test_fails_where_apples_program_sees_another_item(helper: OsxK
     assert [line.partition(":")[0] for line in said if not line.startswith("ok")] == [
         "failed  the attributes are those of Docker's helper"
     ]
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="this is macOS")
+def test_the_self_test_fails_elsewhere() -> None:
+    said: list[str] = []
+    assert not selftest.run(said.append)
+    assert said == ["failed  the macOS keychain is only on macOS"]

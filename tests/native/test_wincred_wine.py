@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import wine
-from support import NOT_FOUND
+from support import NOT_FOUND, Answer, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from support import Once
 
@@ -154,3 +155,38 @@ def test_the_library_has_the_limit_of_windows(windows: wine.Windows) -> None:
     answer = windows("-c", code)
     failed = b"CredWriteW failed with error 1783"
     assert answer.out.splitlines() == [b"kept", failed, failed, b"None"], answer.err
+
+
+LINK = """
+import os, sys
+from passhelper.errors import ConfigurationError
+from passhelper.machine import link
+for step in (link.link, link.link, link.unlink, link.link):
+    path, changed = step("wincred", os.environ, sys.argv[1])
+    print(os.path.basename(path), changed)
+open(os.path.join(sys.argv[1], "docker-credential-memory.exe"), "wb").write(b"MZ")
+for step in (link.link, link.unlink):
+    try: step("memory", os.environ, sys.argv[1])
+    except ConfigurationError as error: print(error.cause.partition(" is ")[2])
+"""
+
+
+def test_link_writes_a_program_that_windows_starts(windows: wine.Windows, server: str, tmp_path: Path) -> None:
+    folder = tmp_path / "linked programs"
+    answer = windows("-c", LINK, f"Z:{folder}".replace("/", "\\"))
+    program = "docker-credential-wincred.exe"
+    written = [f"{program} {changed}" for changed in (True, False, True, True)]
+    refused = ["another program, so it is left as it is"] * 2
+    assert answer.text.splitlines() == [*written, *refused], answer.err
+
+    def helper(verb: str, stdin: bytes = b"") -> Answer:
+        return run([wine.WINE, str(folder / program), verb], windows.environ, stdin)
+
+    request = {"ServerURL": server, "Username": "ünï", "Secret": "pä\r\n\x1a end"}
+    stored = helper("store", json.dumps(request, ensure_ascii=False).encode())
+    assert (stored.code, stored.out, stored.err) == (0, b"", b"")
+    assert helper("get", server.encode()).json == request
+    assert helper("list").json[server] == "ünï"
+    missed = helper("get", b"nowhere.example")
+    assert (missed.code, missed.out) == (1, NOT_FOUND)
+    assert helper("version").out.startswith(b"docker-credential-wincred (passhelper) ")

@@ -47,6 +47,10 @@ def run(say: Callable[[str], None], helper: Helper | None = None) -> bool:
         whether all steps went well.
     """
     tested = helper or OsxKeychainHelper()
+    reason = tested.unavailable()
+    if reason:
+        say(f"failed  {reason}")
+        return False
     steps: tuple[tuple[str, Callable[[Helper], None]], ...] = (
         ("nothing is there at first", _absent),
         ("store and get", _round_trip),
