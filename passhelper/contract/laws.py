@@ -73,7 +73,8 @@ def _sizes(place: Place) -> None:
 
 def _replace(place: Place) -> None:
     server = place.server("https://replace.{}/v1/")
-    for username in ("mid", "adam", "zoe", "mid"):  # before and after in any order, and one that comes back
+    # Before and after in any order, and some that come back: Docker's secretservice is right by chance, too.
+    for username in ("mid", "adam", "zoe", "bob", "mid", "adam"):
         place.keep(server, username, f"of {username}")
     place.keep(server, "mid", "changed")
     place.erase(server)
