@@ -7,13 +7,12 @@ Of the references only ``kSecMatchItemList`` is documented to name one item for 
 
 import ctypes
 import sys
-from contextlib import contextmanager
 
 from passhelper.errors import KeychainUnavailableError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
 ONLY_HERE = "the macOS keychain is only on macOS"
 
@@ -101,6 +100,30 @@ class Item:
     reference: bytes
 
 
+class _Pool:
+    """Releases, at the end of a call, the objects that were made for it."""
+
+    __slots__ = ("_kept", "_release")
+
+    def __init__(self, foundation: ctypes.CDLL) -> None:
+        self._kept: list[int] = []
+        self._release = foundation.CFRelease
+
+    def __enter__(self) -> "_Pool":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for reference in self._kept:
+            self._release(reference)
+
+    def keep(self, call: str, reference: "int | None") -> int:
+        """Take over an object that a call made."""
+        if not reference:
+            raise NativeError(call, NO_MEMORY)
+        self._kept.append(reference)
+        return reference
+
+
 class Keychain:
     """The internet passwords of this user's keychains.
 
@@ -145,7 +168,8 @@ class Keychain:
             "kSecReturnAttributes": True,
             "kSecReturnPersistentRef": True,
         }
-        with self._matching({**_CLASS, **attributes, **wanted}) as found:
+        with _Pool(self._foundation) as pool:
+            found = self._matching(pool, {**_CLASS, **attributes, **wanted})
             if found is None:
                 return []
             get = self._foundation.CFArrayGetValueAtIndex
@@ -153,57 +177,47 @@ class Keychain:
 
     def data(self, item: Item) -> "bytes | None":
         """Read the secret of one item; None if the item is gone."""
-        with self._matching({**_only(item), "kSecReturnData": True}) as found:
+        with _Pool(self._foundation) as pool:
+            found = self._matching(pool, {**_only(item), "kSecReturnData": True})
             return None if found is None else self._bytes(found)
 
     def add(self, attributes: "Mapping[str, object]", data: bytes) -> None:
         """Add an internet password."""
-        with self._dictionary({**_CLASS, **attributes, "kSecValueData": data}) as dictionary:
-            _check("SecItemAdd", self._security.SecItemAdd(dictionary, None))
+        with _Pool(self._foundation) as pool:
+            item = self._dictionary(pool, {**_CLASS, **attributes, "kSecValueData": data})
+            _check("SecItemAdd", self._security.SecItemAdd(item, None))
 
     def update(self, item: Item, data: bytes) -> None:
         """Replace the secret of one item."""
-        with self._dictionary(_only(item)) as query, self._dictionary({"kSecValueData": data}) as change:
+        with _Pool(self._foundation) as pool:
+            query, change = self._dictionary(pool, _only(item)), self._dictionary(pool, {"kSecValueData": data})
             _check("SecItemUpdate", self._security.SecItemUpdate(query, change))
 
     def delete(self, item: Item) -> None:
         """Delete one item; nothing happens if it is gone."""
-        with self._dictionary(_only(item)) as query:
-            status = self._security.SecItemDelete(query)
+        with _Pool(self._foundation) as pool:
+            status = self._security.SecItemDelete(self._dictionary(pool, _only(item)))
         if status != NOT_FOUND:
             _check("SecItemDelete", status)
 
-    @contextmanager
-    def _matching(self, pairs: "Mapping[str, object]") -> "Iterator[int | None]":
+    def _matching(self, pool: "_Pool", pairs: "Mapping[str, object]") -> "int | None":
         """Run a query; give its result, or None if nothing matches."""
         found = _REFERENCE()
-        with self._dictionary(pairs) as query:
-            status = self._security.SecItemCopyMatching(query, ctypes.byref(found))
+        status = self._security.SecItemCopyMatching(self._dictionary(pool, pairs), ctypes.byref(found))
         if status == NOT_FOUND:
-            yield None
-            return
+            return None
         _check("SecItemCopyMatching", status)
-        try:
-            yield found.value
-        finally:
-            self._foundation.CFRelease(found)
+        return pool.keep("SecItemCopyMatching", found.value)
 
-    @contextmanager
-    def _dictionary(self, pairs: "Mapping[str, object]") -> "Iterator[int]":
+    def _dictionary(self, pool: "_Pool", pairs: "Mapping[str, object]") -> int:
         """Make a CFDictionary; its keys are names of constants."""
-        made: list[int] = []
-        try:
-            keys = (_REFERENCE * len(pairs))(*[self._constant(name) for name in pairs])
-            values = (_REFERENCE * len(pairs))(*[self._value(value, made) for value in pairs.values()])
-            create = self._foundation.CFDictionaryCreate
-            made.append(_made("CFDictionaryCreate", create(None, keys, values, len(pairs), *self._callbacks[:2])))
-            yield made[-1]
-        finally:
-            for reference in made:
-                self._foundation.CFRelease(reference)
+        keys = (_REFERENCE * len(pairs))(*[self._constant(name) for name in pairs])
+        values = (_REFERENCE * len(pairs))(*[self._value(pool, value) for value in pairs.values()])
+        made = self._foundation.CFDictionaryCreate(None, keys, values, len(pairs), *self._callbacks[:2])
+        return pool.keep("CFDictionaryCreate", made)
 
-    def _value(self, value: object, made: "list[int]") -> "int | None":
-        """Give the object for a value; what was made for it must be released."""
+    def _value(self, pool: "_Pool", value: object) -> "int | None":
+        """Give the object for a value."""
         if value is True:
             return self._true
         if isinstance(value, Constant):
@@ -211,18 +225,17 @@ class Keychain:
         foundation = self._foundation
         if isinstance(value, str):
             text = value.encode()
-            reference = foundation.CFStringCreateWithBytes(None, text, len(text), _UTF8, 0)
+            made = foundation.CFStringCreateWithBytes(None, text, len(text), _UTF8, 0)
         elif isinstance(value, bytes):
-            reference = foundation.CFDataCreate(None, value, len(value))
+            made = foundation.CFDataCreate(None, value, len(value))
         elif isinstance(value, int):
-            reference = foundation.CFNumberCreate(None, _SINT32, ctypes.byref(ctypes.c_int32(value)))
+            made = foundation.CFNumberCreate(None, _SINT32, ctypes.byref(ctypes.c_int32(value)))
         elif isinstance(value, list):
-            elements = (_REFERENCE * len(value))(*[self._value(element, made) for element in value])
-            reference = foundation.CFArrayCreate(None, elements, len(value), self._callbacks[2])
+            elements = (_REFERENCE * len(value))(*[self._value(pool, element) for element in value])
+            made = foundation.CFArrayCreate(None, elements, len(value), self._callbacks[2])
         else:
             raise TypeError(type(value).__name__)
-        made.append(_made("making a value", reference))
-        return made[-1]
+        return pool.keep("making a value", made)
 
     def _constant(self, name: str) -> "int | None":
         return _REFERENCE.in_dll(self._security, name).value
@@ -279,9 +292,3 @@ def _only(item: Item) -> "dict[str, object]":
 def _check(call: str, status: int) -> None:
     if status:
         raise NativeError(call, status)
-
-
-def _made(call: str, reference: "int | None") -> int:
-    if not reference:
-        raise NativeError(call, NO_MEMORY)
-    return reference
