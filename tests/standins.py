@@ -28,3 +28,14 @@ def load(made_once: Once, name: str, *sources: str) -> ctypes.CDLL:
     library.fake_fail.argtypes = (ctypes.c_char, ctypes.c_int, ctypes.c_int32)
     library.fake_clear()
     return library
+
+
+def dump(library: ctypes.CDLL) -> list[dict[str, tuple[str, bytes]]]:
+    """All items of the stand-in for the macOS keychain, as attribute to type and bytes."""
+    text = ctypes.create_string_buffer(1 << 20)
+    library.fake_dump(text, ctypes.c_size_t(len(text)))
+    items = []
+    for block in text.value.decode("ascii").split("\n\n")[:-1]:
+        lines = (line.split(" ") for line in block.splitlines())
+        items.append({name: (kind, bytes.fromhex(value)) for name, kind, value in lines})
+    return items

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import standins
+from standins import dump
 
 from passhelper import Credentials, CredentialsNotFoundError, get_helper
 from passhelper.errors import (
@@ -28,7 +29,6 @@ from passhelper.testing import HelperContract
 from passhelper_backends.osxkeychain import (  # noqa: TID251 - what is tested
     OsxKeychainHelper,
     _items,
-    selftest,
 )
 from passhelper_backends.osxkeychain import helper as adapter  # noqa: TID251
 from passhelper_backends.osxkeychain._location import locate  # noqa: TID251
@@ -36,7 +36,6 @@ from passhelper_backends.osxkeychain._native import DUPLICATE, Keychain  # noqa:
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from support import Once
 
@@ -62,17 +61,6 @@ def keychain(library: ctypes.CDLL) -> Keychain:
 @pytest.fixture
 def helper(keychain: Keychain) -> OsxKeychainHelper:
     return OsxKeychainHelper(keychain, {})
-
-
-def dump(library: ctypes.CDLL) -> list[dict[str, tuple[str, bytes]]]:
-    """All items as attribute to type and bytes."""
-    text = ctypes.create_string_buffer(1 << 20)
-    library.fake_dump(text, ctypes.c_size_t(len(text)))
-    items = []
-    for block in text.value.decode("ascii").split("\n\n")[:-1]:
-        lines = (line.split(" ") for line in block.splitlines())
-        items.append({name: (kind, bytes.fromhex(value)) for name, kind, value in lines})
-    return items
 
 
 def other(keychain: Keychain, secret: bytes = b"other", **attributes: str | int) -> None:
@@ -412,54 +400,3 @@ def test_elsewhere_it_says_where_it_works() -> None:
         with pytest.raises(KeychainUnavailableError) as caught:
             call()
         assert str(caught.value) == "the macOS keychain is only on macOS; use another backend: passhelper link NAME"
-
-
-# The self-test for a Mac
-
-
-@pytest.fixture
-def security(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A `security` that prints what a Mac's prints."""
-    program = tmp_path / "security"
-    lines = ['    0x00000007 <blob>="Docker Credentials"', '    "acct"<blob>=0x62C3B662  "b\\303\\266b"']
-    lines += ['    "atyp"<blob>="dflt"', '    "path"<blob>="/v1/"', '    "port"<uint32>=0x00001388 ']
-    lines += ['    "ptcl"<uint32>="htps"', f'    "srvr"<blob>="{selftest.HOST}"']
-    program.write_text("#!/bin/sh\ncat << 'EOF'\n" + "\n".join(lines) + "\nEOF\n")
-    program.chmod(0o755)
-    monkeypatch.setattr(selftest, "_SECURITY", str(program))
-
-
-@pytest.mark.usefixtures("security")
-def test_the_self_test_passes_and_leaves_nothing(helper: OsxKeychainHelper, library: ctypes.CDLL) -> None:
-    said: list[str] = []
-    assert selftest.run(said.append, helper), said
-    assert len(said) == 8
-    assert all(line.startswith("ok      ") for line in said)
-    assert dump(library) == []
-
-
-@pytest.mark.usefixtures("security")
-@pytest.mark.parametrize(("call", "passes"), [("C", 0), ("C", 12), ("A", 0), ("U", 0), ("D", 0)])
-def test_the_self_test_tells_what_fails(
-    helper: OsxKeychainHelper, library: ctypes.CDLL, call: str, passes: int
-) -> None:
-    library.fake_fail(call.encode(), passes, -25308)
-    said: list[str] = []
-    assert not selftest.run(said.append, helper)
-    assert any(line.startswith("failed  ") and "-25308" in line for line in said)
-    assert dump(library) == []
-
-
-def test_the_self_test_fails_where_apples_program_sees_another_item(helper: OsxKeychainHelper) -> None:
-    said: list[str] = []
-    assert not selftest.run(said.append, helper)
-    assert [line.partition(":")[0] for line in said if not line.startswith("ok")] == [
-        "failed  the attributes are those of Docker's helper"
-    ]
-
-
-@pytest.mark.skipif(sys.platform == "darwin", reason="this is macOS")
-def test_the_self_test_fails_elsewhere() -> None:
-    said: list[str] = []
-    assert not selftest.run(said.append)
-    assert said == ["failed  the macOS keychain is only on macOS"]
