@@ -211,19 +211,25 @@ WIRE: dict[str, Callable[[str, bytes], object]] = {
 }
 
 
+def replace_stdin(request: bytes) -> None:
+    name = f"{PLACE}.request{os.getpid()}"
+    file = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    os.unlink(name)
+    os.write(file, request)
+    os.lseek(file, 0, os.SEEK_SET)
+    os.dup2(file, 0)
+
+
 def main() -> None:
     verb = sys.argv[1] if len(sys.argv) > 1 else ""
     if FAULT == "list-stdin" and verb == "list":
         sys.stdin.buffer.read()
-    if FAULT == "reads-stdin" and verb in ("get", "store"):
-        os.dup2(os.memfd_create("short"), 0) if len(os.read(0, 1 << 16)) > 1 << 12 else None
+    if FAULT == "reads-stdin" and verb in ("get", "store") and len(os.read(0, 1 << 16)) > 1 << 12:
+        replace_stdin(b"")  # the client's pipe has no reader any more
     if FAULT in WIRE:
         request = sys.stdin.buffer.read() if verb in ("get", "store", "erase") else b""
         changed = WIRE[FAULT](verb, request)
-        file = os.memfd_create("request")
-        os.write(file, changed if isinstance(changed, bytes) else request)
-        os.lseek(file, 0, os.SEEK_SET)
-        os.dup2(file, 0)
+        replace_stdin(changed if isinstance(changed, bytes) else request)
     helper = FaultyPass() if FAULT.startswith("pass-") else FileHelper()
     sys.exit(serve(helper, ["docker-credential-faulty", *sys.argv[1:]]))
 
