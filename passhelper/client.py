@@ -15,6 +15,7 @@ never when a secret is in it.
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from passhelper import jsontext
@@ -26,8 +27,8 @@ from passhelper.errors import (
     ConfigurationError,
     CredentialsNotFoundError,
     DockerError,
+    HelperTimeoutError,
     InvalidRequestError,
-    NoAnswerError,
     NoServerURLError,
     NoUsernameError,
     PasshelperError,
@@ -62,18 +63,39 @@ def short_name(name: str) -> str:
     return short
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What a program said to one verb.
+
+    Attributes:
+        code: its exit status; negative for the signal that ended it.
+        out, err: its two streams, as they are.
+    """
+
+    code: int
+    out: bytes
+    err: bytes
+
+
 class ProgramHelper(Helper):
     """A ``docker-credential-*`` program.
+
+    Every verb raises, apart from what :class:`~passhelper.Helper` says, HelperTimeoutError when the program
+    takes too long and DockerError when it fails for a reason of its own.
 
     Args:
         program: its absolute path.
         environ: its environment, from which passphrases of ours are taken out; the process's by default.
         seconds: how long one verb may take.
+
+    Attributes:
+        program: its path.
+        environ: what it will be started with.
     """
 
     def __init__(self, program: str, environ: Mapping[str, str] | None = None, seconds: float = SECONDS) -> None:
         self.program = program
-        self._environ = clean_environ(os.environ if environ is None else environ)
+        self.environ = clean_environ(os.environ if environ is None else environ)
         self._seconds = seconds
 
     @classmethod
@@ -123,30 +145,45 @@ class ProgramHelper(Helper):
         document = self._document("list", answer) if answer.strip() not in ("", "null") else {}
         return {server: username if isinstance(username, str) else "" for server, username in document.items()}
 
+    def run(self, verb: str, request: bytes | int = b"") -> Answer:
+        """Run one verb and give what the program says, whether it succeeds or not.
+
+        Args:
+            verb: its argument; none if empty.
+            request: what it reads; or a descriptor that it reads from.
+
+        Raises:
+            HelperTimeoutError: it gave no answer in time, and was ended.
+            DockerError: it said more than any helper has to say, and was ended.
+            PasshelperError: it cannot be started.
+        """
+        child = start([self.program, verb] if verb else [self.program], self.environ, stdin=request)
+        finish([child], self._seconds)
+        if child.timed_out:
+            raise HelperTimeoutError(
+                f"{self.program} {verb} gave no answer within {self._seconds:g} seconds", "run it by hand to see why"
+            )
+        if child.overflow:
+            raise self._failed(verb, "it says too much")
+        return Answer(-1 if child.returncode is None else child.returncode, bytes(child.stdout), bytes(child.stderr))
+
     def _run(self, verb: str, request: str, *, hidden: str = "") -> str:
         """Run one verb; give its answer.
 
         Raises:
             PasshelperError: it failed; the three messages that clients compare become our errors.
         """
-        child = start([self.program, verb], self._environ, stdin=request.encode())
-        finish([child], self._seconds)
-        if child.timed_out:
-            raise NoAnswerError(
-                f"{self.program} {verb} gave no answer within {self._seconds:g} seconds", "run it by hand to see why"
-            )
-        if child.overflow:
-            raise self._failed(verb, "it says too much")
-        answer = bytes(child.stdout).decode(errors="replace")
-        if child.returncode == 0:
-            return answer
-        said = answer.strip()
+        answer = self.run(verb, request.encode())
+        out = answer.out.decode(errors="replace")
+        if answer.code == 0:
+            return out
+        said = out.strip()
         matched = _MATCHED.get(said)
         if matched is not None:
             raise matched()
-        reason = said or bytes(child.stderr).decode(errors="replace").strip()
+        reason = said or answer.err.decode(errors="replace").strip()
         if not reason or reason[0] in _OPENING or (hidden and hidden in reason):
-            reason = f"exit status {child.returncode}"
+            reason = f"exit status {answer.code}"
         raise self._failed(verb, printable(" ".join(reason.split())))
 
     def _document(self, verb: str, answer: str) -> dict[str, object]:

@@ -121,6 +121,14 @@ class Helper(ABC):
                 raise: clients would lose all the others.
         """
 
+    def unavailable(self) -> str:
+        """Say why this place cannot be used on this machine now; empty if it can.
+
+        Asked by ``docker-credential-auto`` before each verb, so it is quick, asks no person and starts nothing.
+        A backend that works everywhere need not override it.
+        """
+        return ""
+
 
 def validate_server(server: str) -> str:
     """Strip surrounding white space from a server URL and refuse what no registry has.

@@ -8,10 +8,14 @@
      |    +-- NoServerURLError          ... an empty server URL (clients match its text)
      |    +-- NoUsernameError           ... an empty username (clients match its text)
      +-- ConfigurationError             an environment variable or option makes no sense
-     +-- StoreError                     the files of the store
+     |    +-- UnknownBackendError       ... no backend has this name
+     +-- StoreError                     the place that keeps the credentials
      |    +-- StoreNotInitializedError  no .gpg-id
      |    +-- StoreBusyError            another writer holds the lock
      |    +-- EntryError                one entry cannot be trusted or read
+     |    +-- KeychainError             a keychain of the operating system said no
+     |         +-- KeychainUnavailableError  ... it is not there, or does not answer
+     |         +-- LockedKeychainError  ... it is locked, and nobody unlocked it
      +-- GpgError                       gpg said no
      |    +-- GpgNotFoundError          there is no gpg program
      |    +-- LockedKeyError            the key needs a passphrase that nobody can give
@@ -21,7 +25,7 @@
      +-- GitError                       git said no
      |    +-- RemoteError               the store's remote cannot be reached or refuses (exit 6)
      +-- DockerError                    Docker's configuration, another helper or a registry
-          +-- NoAnswerError             another helper ran out of time
+     |    +-- HelperTimeoutError        ... another helper gave no answer in time
 
 Errors are printed in two places only: :mod:`passhelper.protocol` for the verbs and
 :mod:`passhelper.cli` for the commands. Grammar: lower case unless a name starts the sentence, no
@@ -88,8 +92,12 @@ class ConfigurationError(PasshelperError):
     """An environment variable, option or setting cannot be used as it is."""
 
 
+class UnknownBackendError(ConfigurationError):
+    """No backend of this installation has the name."""
+
+
 class StoreError(PasshelperError):
-    """The files of the store cannot be read or written."""
+    """The place that keeps the credentials cannot be read or written: the files of the pass store, or a keychain."""
 
 
 class StoreNotInitializedError(StoreError):
@@ -144,5 +152,17 @@ class DockerError(PasshelperError):
     """Docker's configuration cannot be edited, another helper failed, or a registry refused."""
 
 
-class NoAnswerError(DockerError):
-    """Another helper gave no answer in time, and would keep us waiting again."""
+class HelperTimeoutError(DockerError):
+    """Another helper gave no answer in time and was ended."""
+
+
+class KeychainError(StoreError):
+    """A keychain of the operating system failed or refused."""
+
+
+class KeychainUnavailableError(KeychainError):
+    """The keychain cannot be reached: none is there, none is set up, or it does not answer."""
+
+
+class LockedKeychainError(KeychainError):
+    """The keychain is locked, and nobody unlocked it."""

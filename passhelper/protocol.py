@@ -18,6 +18,10 @@ import sys
 from passhelper.credentials import Credentials, Helper, encodable, validate_server, validate_username
 from passhelper.errors import CredentialsNotFoundError, InvalidRequestError, PasshelperError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
 MAX_REQUEST = 2 << 20  # bytes that a client may send; far above any token, below any accident
 _CHUNK = 1 << 16  # bytes per read, the size of a Linux pipe
 
@@ -48,6 +52,22 @@ def serve(helper: Helper, argv: list[str] | None = None) -> int:
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the boundary: a backend may raise anything
         return _fail(program, _unexpected(error), error)
     return _write(1, *answer)
+
+
+def run(helper: Helper, argv: list[str]) -> "NoReturn":
+    """Be a ``docker-credential-*`` program: answer one request and end the process.
+
+    Args:
+        helper: the backend that answers.
+        argv: program name and arguments.
+    """
+    for number in (0, 1, 2):  # a closed standard stream would be the next pipe's or socket's number
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    # Nothing is left to flush or to clean up; ending here saves the interpreter's own tidying.
+    os._exit(serve(helper, argv))
 
 
 def _answer(helper: Helper, program: str, arguments: list[str]) -> tuple[str, int]:

@@ -7,6 +7,10 @@ and is never looser than this: same scheme, host and port, and no path but a reg
 ``https://index.docker.io/v1/access-token`` holds another kind of secret and equals only itself.
 """
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 _PORTS = {"https": 443, "http": 80}
 _ROOTS = frozenset(("", "/", "/v1", "/v1/", "/v2", "/v2/"))
 _DOCKER_HUB = frozenset(("docker.io", "index.docker.io", "registry-1.docker.io"))
@@ -39,6 +43,19 @@ def normalize(server: str) -> "tuple[str, str, int] | None":
     if host in _DOCKER_HUB and (scheme, int(port)) == ("https", 443):
         host = "docker.io"
     return scheme, host, int(port)
+
+
+def equivalents(server: str, names: "Iterable[str]") -> "list[str]":
+    """Pick the other names that mean the same registry, in byte order.
+
+    Args:
+        server: the server URL that was asked for.
+        names: the server URLs that a backend holds.
+    """
+    wanted = normalize(server)
+    if wanted is None:
+        return []
+    return sorted({name for name in names if name != server and normalize(name) == wanted}, key=str.encode)
 
 
 def _is_host(host: str) -> bool:

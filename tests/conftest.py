@@ -24,6 +24,8 @@ from support import OLD_PIP, Helper, KeyRing, Once, Program, require
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+collect_ignore = ["thirdparty"]  # another distribution, with tests of its own: see scenarios/test_thirdparty.py
+
 REPOSITORY = Path(__file__).parent.parent
 _SHARED = "passhelper_shared"
 _FOREIGN = ("PASSHELPER_", "PASSWORD_STORE_", "GIT_", "DOCKER_", "GPG_", "PYTHON", "XDG_")

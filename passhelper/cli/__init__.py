@@ -47,6 +47,10 @@ _COMMANDS = {
     ),
     "link": Lazy("passhelper.cli.link:link", "Put docker-credential-NAME on PATH."),
     "unlink": Lazy("passhelper.cli.link:unlink", "Remove what link has put on PATH."),
+    "conformance": Lazy(
+        "passhelper.cli.conformance:conformance",
+        "Find out whether a credential helper does what Docker's clients rely on.",
+    ),
     "doctor": Lazy("passhelper.cli.doctor:doctor", "Find out why something does not work, and what to do."),
     "completion": Lazy("passhelper.cli.completion:completion", "Print a completion script for a shell."),
 }

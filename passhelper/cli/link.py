@@ -7,6 +7,8 @@ import os
 import click
 
 from passhelper.cli import output
+from passhelper.client import short_name
+from passhelper.errors import ConfigurationError
 from passhelper.machine import link as linking
 
 _DIR = "The directory; ~/.local/bin by default."
@@ -14,17 +16,28 @@ _DIR = "The directory; ~/.local/bin by default."
 
 @click.command()
 @click.argument("name")
+@click.argument("choices", nargs=-1)
 @click.option("--dir", "folder", default="", metavar="DIR", help=_DIR)
-def link(*, name: str, folder: str) -> None:
+@click.option("--self-test", is_flag=True, help="Try the backend with throw-away credentials, and write nothing.")
+def link(*, name: str, choices: tuple[str, ...], folder: str, self_test: bool) -> None:
     """Put docker-credential-NAME on PATH.
 
-    NAME is a backend of this installation. Docker uses it where config.json names it.
+    NAME is a backend of this installation. Docker uses it where config.json names it. With the
+    name auto, the first of the CHOICES that can be used is chosen at each call.
 
     \b
-    Example:
-      passhelper link memory --dir ~/bin
+    Examples:
+      passhelper link secretservice --dir ~/bin
+      passhelper link auto secretservice pass
     """  # noqa: D301 - click marks a verbatim paragraph so
-    path, changed = linking.link(name, os.environ, folder)
+    is_auto = short_name(name) == linking.AUTO
+    if is_auto != bool(choices):
+        raise click.UsageError("name the backends that auto tries" if is_auto else "name one backend")
+    if self_test:
+        if not linking.self_test(name, output.say):
+            raise ConfigurationError(f"the self-test of {name} failed", "report what it says above")
+        return
+    path, changed = linking.link(name, os.environ, folder, choices)
     output.say(f"{'wrote' if changed else 'found'} {path}")
     other = linking.shadow(path, os.environ)
     if other == "":

@@ -9,52 +9,58 @@ from typing import TYPE_CHECKING
 import click
 
 from passhelper.cli import output, terminal
-from passhelper.client import SECONDS, ProgramHelper
+from passhelper.client import SECONDS
 from passhelper.errors import ConfigurationError, DockerError
-from passhelper.machine import dockerconfig, launcher, migrate, plaintext, userfile
+from passhelper.machine import dockerconfig, migrate, plaintext, transfer, userfile
 from passhelper.machine import export as exporting
 from passhelper.protocol import printable
-from passhelper.store.helper import PROGRAM, PassHelper
+from passhelper.store.helper import PassHelper
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+_TO = "Where they go: a backend of this installation, or docker-credential-NAME."
 _HERE = "\0here"  # --docker-config without a value: Docker's own file
 _FILE = "Move plain text out of this file; out of Docker's own config.json without FILE."
 _FOR_PODMAN = "for podman and skopeo run: passhelper setup --containers"
-_SECONDS = 5.0  # for a program that is asked for its version
-_UNATTENDED = 6.0  # for one verb of another helper, where nobody can answer what it may be asking
+_UNATTENDED = 6.0  # seconds for one verb of another helper, where nobody can answer what it may be asking
 _VERBS = {"stored": "stored", "kept": "the store already had", "would-store": "would store"}
 
 
 @click.command("import")
 @click.option("--docker-config", "file", is_flag=False, flag_value=_HERE, metavar="[FILE]", help=_FILE)
 @click.option("--docker-auth-config", "variable", is_flag=True, help="Copy from the variable DOCKER_AUTH_CONFIG.")
-@click.option("--from", "name", metavar="NAME", help="Copy from docker-credential-NAME.")
+@click.option("--from", "name", metavar="NAME", help="Copy from docker-credential-NAME, or a backend of ours.")
+@click.option("--to", "target", metavar="NAME", default=dockerconfig.HELPER, show_default=True, help=_TO)
 @click.option("--replace", is_flag=True, help="Overwrite another credential that the store has for a server.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and change nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Report for programs.")
 def import_(  # noqa: PLR0913 - one argument per option
-    *, file: str | None, variable: bool, name: str | None, replace: bool, dry_run: bool, as_json: bool
+    *, file: str | None, variable: bool, name: str | None, target: str, replace: bool, dry_run: bool, as_json: bool
 ) -> None:
     """Bring in credentials from Docker's configuration or from another helper.
 
     Each is read back from the store before it counts. A file is changed only when all of its
-    credentials are in the store; another helper keeps what it has.
+    credentials are in the store; another helper keeps what it has. With --to they go to another
+    backend instead, so that credentials can be copied between any two.
 
     \b
     Examples:
       passhelper import --docker-config --dry-run
       passhelper import --docker-config ~/.config/containers/auth.json
       passhelper import --from secretservice
+      passhelper import --from pass --to secretservice --dry-run
     """  # noqa: D301 - click marks a verbatim paragraph so
     if [file is not None, variable, name is not None].count(True) != 1:
         raise click.UsageError("choose one of --docker-config, --docker-auth-config and --from")
     path = dockerconfig.path(os.environ) if file == _HERE else os.path.abspath(file or "")
-    importer = migrate.Importer(PassHelper(dict(os.environ), output.warn), replace=replace, dry_run=dry_run)
+    seconds = SECONDS if terminal.is_present() else _UNATTENDED
+    source = transfer.source(name, target, os.environ, seconds) if name is not None else None
+    store = transfer.target(target, os.environ, output.warn, seconds)
+    importer = migrate.Importer(store, replace=replace, dry_run=dry_run)
     found: Iterable[migrate.Report]
-    if name is not None:
-        found = migrate.copy_helper(_source(name), importer)
+    if source is not None:
+        found = migrate.copy_helper(source, importer)
     elif variable:
         found = migrate.copy_text(_variable(), plaintext.VARIABLE, importer)
     else:
@@ -74,15 +80,6 @@ def import_(  # noqa: PLR0913 - one argument per option
     failed = sum(1 for report in reports if report.error is not None)
     if failed:
         raise DockerError(f"{failed} of {len(reports)} credentials were not imported", "see above for each of them")
-
-
-def _source(name: str) -> ProgramHelper:
-    source = ProgramHelper.find(name, seconds=SECONDS if terminal.is_present() else _UNATTENDED)
-    if os.path.basename(source.program) == PROGRAM and launcher.is_ours(source.program, os.environ, _SECONDS):
-        raise ConfigurationError(
-            f"{source.program} is passhelper itself, and reads the same store", "name another helper"
-        )
-    return source
 
 
 def _variable() -> str:

@@ -34,8 +34,7 @@ credential-helpers = ["pass"]
 def server_name(server: str) -> str:
     """Give the name under which ``docker login`` stores a server.
 
-    Docker Hub has one name of its own; of every other server only host and port count
-    (docker/cli, ``ConvertToHostname``).
+    Docker Hub has one name of its own; of every other server only host and port count.
 
     Raises:
         InvalidRequestError: it is empty or holds what no server has.
@@ -43,10 +42,15 @@ def server_name(server: str) -> str:
     server = validate_server(server)
     if normalize(server) == normalize(DOCKER_HUB):
         return DOCKER_HUB
+    return validate_server(hostname(server))
+
+
+def hostname(server: str) -> str:
+    """Cut a server URL down to host and port, as docker/cli does (``ConvertToHostname``)."""
     scheme, separator, rest = server.partition("://")
     if separator and scheme in ("http", "https"):
         server = rest
-    return validate_server(server.partition("/")[0])
+    return server.partition("/")[0]
 
 
 def path(environ: Mapping[str, str]) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import passhelper
 from passhelper.errors import ConfigurationError, PasshelperError
-from passhelper.machine import userfile
+from passhelper.machine import userfile, windowslauncher
 from passhelper.store.child import clean_environ, find_program, finish, start
 from passhelper.store.commit import quoted
 from passhelper.store.helper import PROGRAM
@@ -98,6 +98,18 @@ def script(python: str, options: str, marked: str, program: str) -> str:
     return f'#!/bin/sh\n{marked}\nexec {quoted(python)} {options} -c {quoted(program)} "$@"\n'
 
 
+def executable(python: str, options: str, marked: str, program: str) -> bytes:
+    """Write a program in the form that this system starts; see :func:`script`."""
+    if sys.platform == "win32":
+        return windowslauncher.content(python, options, f"{marked}\n{program}")
+    return script(python, options, marked, program).encode(errors="surrogateescape")
+
+
+def file_name(program: str) -> str:
+    """Give the name of a program's file."""
+    return f"{program}.exe" if sys.platform == "win32" else program
+
+
 def mark(program: str) -> str:
     """Give the line by which a launcher is known as ours."""
     return f"# {program}, started by passhelper"
@@ -174,6 +186,8 @@ def _volatile(program: str, environ: Mapping[str, str]) -> str:
 
 def text_of(path: str) -> str:
     """Read a launcher; empty if it cannot be read."""
+    if path.endswith(".exe"):
+        return windowslauncher.program_of(path)
     try:
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
             return file.read(1 << 16)

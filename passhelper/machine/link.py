@@ -1,41 +1,69 @@
 """Put ``docker-credential-NAME`` on PATH for a backend of this installation, and take it away again.
 
-Unlike the launcher of ``pass``, these start Python with ``site``: a backend may need libraries from
-anywhere. Nothing of the caller's environment or working directory can put code into them either (``-I``).
+Nothing of the caller's environment or working directory can put code into them (``-I``). A shipped backend that
+needs no library starts without ``site``, too, which is a third of its start-up time; others may need libraries from
+anywhere.
 """
 
 from __future__ import annotations
 
 import os
+import sys
+from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from passhelper.backends import get_helper
+from passhelper.backends import SHIPPED, get_helper
 from passhelper.client import PREFIX, short_name
 from passhelper.errors import ConfigurationError
 from passhelper.machine import launcher, userfile
 from passhelper.store.child import find_program
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 _OPTIONS = "-IXutf8"
 _TEXT = """\
 import sys
 
-from passhelper.backends import get_helper
-from passhelper.protocol import serve
+{helper}
+from passhelper.protocol import run
 
-sys.exit(serve(get_helper({name!r}), [{program!r}, *sys.argv[1:]]))
+run(helper, [{program!r}, *sys.argv[1:]])
 """
+_BARE_OPTIONS = "-ISXutf8"
+_BARE_TEXT = """\
+import gc
+import sys
+
+gc.disable()
+_folders = {folders!r}
+sys.path[:0] = _folders
+import passhelper
+import passhelper_backends
+
+del sys.path[: len(_folders)]
+sys.path += _folders
+{helper}
+from passhelper.protocol import run
+
+run(helper, [{program!r}, *sys.argv[1:]])
+"""
+_ONE = "from passhelper.backends import get_helper\n\nhelper = get_helper({name!r})"
+_FIRST = "from passhelper.auto import AutoHelper\n\nhelper = AutoHelper({names!r})"
+_NEED_LIBRARIES = ("keyring",)  # of the shipped ones
+_SELF_TEST = ".selftest"  # the module of a backend that has one
+AUTO = "auto"  # the name of the helper that chooses among others
 
 
-def link(name: str, environ: Mapping[str, str], folder: str = "") -> tuple[str, bool]:
+def link(name: str, environ: Mapping[str, str], folder: str = "", choices: Sequence[str] = ()) -> tuple[str, bool]:
     """Write the launcher of a backend.
 
     Args:
         name: the backend's name.
         environ: where ``PATH`` and ``HOME`` come from.
         folder: where the user wants it; chosen when empty.
+        choices: for the name :data:`AUTO`, the backends that it tries, in this order.
 
     Returns:
         its path, and whether it was written now.
@@ -44,20 +72,29 @@ def link(name: str, environ: Mapping[str, str], folder: str = "") -> tuple[str, 
         ConfigurationError: there is no such backend, or the place is taken by another program.
     """
     short, program, target = _place(name, environ, folder)
-    get_helper(short)  # says what is wrong with a backend now, not when Docker needs it
-    if short == "pass":
-        text = launcher.content(launcher.interpreter(), launcher.packages())
+    parts = [short_name(choice) for choice in choices] if short == AUTO else [short]
+    for part in parts:
+        get_helper(part)  # says what is wrong with a backend now, not when Docker needs it
+    if short == "pass" and sys.platform != "win32":
+        data = launcher.content(launcher.interpreter(), launcher.packages()).encode(errors="surrogateescape")
     else:
-        start = _TEXT.format(name=short, program=program)
-        text = launcher.script(launcher.interpreter(), _OPTIONS, launcher.mark(program), start)
+        data = _content(program, parts, _FIRST.format(names=tuple(parts)) if short == AUTO else _ONE.format(name=short))
     if os.path.lexists(target):
-        before = launcher.text_of(target)
-        if before == text and os.access(target, os.X_OK):
-            return target, False
         _refuse_foreign(target, program)
-    userfile.replace(target, text.encode(errors="surrogateescape"), 0o755)
+        if userfile.read(target) == data and os.access(target, os.X_OK):
+            return target, False
+    userfile.replace(target, data, 0o755)
     os.chmod(target, 0o755)  # noqa: S103 - a program, and an older launcher may have lost its mode
     return target, True
+
+
+def _content(program: str, parts: Sequence[str], helper: str) -> bytes:
+    """Write the launcher of a program that needs some backends."""
+    if all(part in SHIPPED and part not in _NEED_LIBRARIES for part in parts):
+        start = _BARE_TEXT.format(helper=helper, program=program, folders=_folders())
+        return launcher.executable(launcher.interpreter(), _BARE_OPTIONS, launcher.mark(program), start)
+    start = _TEXT.format(helper=helper, program=program)
+    return launcher.executable(launcher.interpreter(), _OPTIONS, launcher.mark(program), start)
 
 
 def unlink(name: str, environ: Mapping[str, str], folder: str = "") -> tuple[str, bool]:
@@ -85,6 +122,30 @@ def unlink(name: str, environ: Mapping[str, str], folder: str = "") -> tuple[str
     return target, True
 
 
+def self_test(name: str, say: Callable[[str], None]) -> bool:
+    """Run the self-test that comes with a backend.
+
+    Args:
+        name: the backend's name.
+        say: takes one line for each step.
+
+    Returns:
+        whether all went well.
+
+    Raises:
+        ConfigurationError: there is no such backend, or it has none.
+    """
+    get_helper(name)
+    module = SHIPPED.get(name, "").partition(":")[0] + _SELF_TEST
+    try:
+        run: Callable[[Callable[[str], None]], bool] = import_module(module).run
+    except ImportError:
+        raise ConfigurationError(
+            f"the backend {name} has no self-test", "run: passhelper conformance --backend NAME"
+        ) from None
+    return run(say)
+
+
 def shadow(path: str, environ: Mapping[str, str]) -> str | None:
     """Tell what Docker would run instead of a launcher: another program, "" for none, None if all is well."""
     found = find_program((os.path.basename(path),), environ)
@@ -93,12 +154,19 @@ def shadow(path: str, environ: Mapping[str, str]) -> str | None:
     return None if os.path.samefile(found, path) else found
 
 
+def _folders() -> list[str]:
+    """Find the directories that hold our two packages; one, but in a development tree."""
+    backends = find_spec(SHIPPED["memory"].partition(".")[0])
+    locations = (backends.submodule_search_locations if backends is not None else None) or []
+    return list(dict.fromkeys([launcher.packages(), *(os.path.dirname(location) for location in locations)]))
+
+
 def _place(name: str, environ: Mapping[str, str], folder: str) -> tuple[str, str, str]:
     """Give the short name, the program's name and its path."""
     short = short_name(name)
     program = PREFIX + short
     chosen = os.path.abspath(os.path.expanduser(folder)) if folder else launcher.choose_folder(environ)
-    return short, program, os.path.join(chosen, program)
+    return short, program, os.path.join(chosen, launcher.file_name(program))
 
 
 def _refuse_foreign(target: str, program: str) -> None:

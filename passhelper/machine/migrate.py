@@ -17,8 +17,8 @@ from passhelper.errors import (
     ConfigurationError,
     CredentialsNotFoundError,
     DockerError,
+    HelperTimeoutError,
     InvalidRequestError,
-    NoAnswerError,
     PasshelperError,
     StoreError,
 )
@@ -203,7 +203,7 @@ def copy_helper(source: Helper, importer: Importer) -> Iterator[Report]:
             missing = DockerError("it lists the server but does not have its credential")
             yield Report(server, username, "failed", missing)
         except PasshelperError as error:
-            is_silent = is_silent or isinstance(error, NoAnswerError)
+            is_silent = is_silent or isinstance(error, HelperTimeoutError)
             yield Report(server, username, "failed", error)
 
 

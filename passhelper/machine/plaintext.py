@@ -77,16 +77,22 @@ def credentials(text: str, label: str) -> list[Credentials]:
     Raises:
         DockerError: it is damaged, or one of the credentials is not to be understood.
     """
-    found = []
-    for server, fields in document_of(text, label).items():
-        try:
-            one = _credential(server, fields)
-        except (InvalidRequestError, ValueError) as error:
-            why = error.cause if isinstance(error, InvalidRequestError) else str(error)
-            raise DockerError(f"{label}: the entry for {printable(server)} cannot be used: {why}", _REPAIR) from None
-        if one is not None:
-            found.append(one)
-    return found
+    document = document_of(text, label)
+    found = [credential(server, fields, label) for server, fields in document.items()]
+    return [one for one in found if one is not None]
+
+
+def credential(server: str, fields: dict[str, object], label: str) -> Credentials | None:
+    """Read the credential of one entry that :func:`document_of` has found; None if it holds no secret.
+
+    Raises:
+        DockerError: it is not to be understood.
+    """
+    try:
+        return _credential(server, fields)
+    except (InvalidRequestError, ValueError) as error:
+        why = error.cause if isinstance(error, InvalidRequestError) else str(error)
+        raise DockerError(f"{label}: the entry for {printable(server)} cannot be used: {why}", _REPAIR) from None
 
 
 def registry_tokens(text: str, label: str) -> list[str]:

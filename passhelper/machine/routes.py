@@ -51,16 +51,54 @@ class Route:
     trouble: str
 
 
+class Configuration:
+    """What Docker's file and its variable say.
+
+    Args:
+        environ: where ``DOCKER_CONFIG``, ``DOCKER_AUTH_CONFIG``, ``HOME`` and ``PATH`` come from.
+
+    Attributes:
+        file: the file's path.
+        given: the entries of ``DOCKER_AUTH_CONFIG``, by server.
+        helpers: ``credHelpers``.
+        auths: the entries of the file, by server.
+
+    Raises:
+        DockerError, ConfigurationError: the configuration is damaged or cannot be read.
+    """
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self.file = dockerconfig.path(environ)
+        text = dockerconfig.read(self.file)
+        self.given = document_of(environ[VARIABLE], VARIABLE) if environ.get(VARIABLE) else {}
+        self.helpers = named_helpers(text)
+        store = jsonedit.find(text, "credsStore")
+        self._store = store.value if store is not None and isinstance(store.value, str) else ""
+        self.auths = document_of(text, self.file)
+
+    def is_given(self, server: str) -> bool:
+        """Tell whether the variable holds a server's credential, which comes before the file."""
+        return bool(self.given.get(server, {}).get("auth"))
+
+    def helper(self, server: str) -> tuple[str, str]:
+        """Find the helper that serves a server by the file alone: its name, empty for none, and who says so."""
+        if server in self.helpers:
+            return self.helpers[server], "credHelpers"
+        if self._store:
+            return self._store, "credsStore"
+        if self.helpers or self.auths:
+            return "", "none"  # whatever is configured, it keeps Docker from choosing
+        return automatic(self._environ), "automatic"
+
+
 def routes(environ: Mapping[str, str]) -> list[Route]:
     """Find out who serves every registry that the configuration names, and all the others.
 
     Raises:
         DockerError, ConfigurationError: the configuration is damaged or cannot be read.
     """
-    file = dockerconfig.path(environ)
-    text = dockerconfig.read(file)
-    given = document_of(environ[VARIABLE], VARIABLE) if environ.get(VARIABLE) else {}
-    return _Router(environ, text, given).routes()
+    return _Router(environ, Configuration(environ)).routes()
 
 
 def automatic(environ: Mapping[str, str]) -> str:
@@ -90,29 +128,18 @@ class Programs:
 
 
 class _Router:
-    def __init__(self, environ: Mapping[str, str], text: str, given: dict[str, dict[str, object]]) -> None:
+    def __init__(self, environ: Mapping[str, str], configuration: Configuration) -> None:
         self._environ = environ
-        self._given = given
-        self._helpers = named_helpers(text)
-        store = jsonedit.find(text, "credsStore")
-        self._store = store.value if store is not None and isinstance(store.value, str) else ""
-        self._auths = document_of(text, dockerconfig.path(environ))
+        self._configuration = configuration
         self._programs = Programs(environ)
 
     def routes(self) -> list[Route]:
-        names = sorted({*self._given, *self._helpers, *self._auths})
-        return [self._route(server) for server in [*names, OTHERS]]
+        known = self._configuration
+        return [self._route(server) for server in [*sorted({*known.given, *known.helpers, *known.auths}), OTHERS]]
 
     def _route(self, server: str) -> Route:
-        is_plain = any(self._auths.get(server, {}).get(key) for key in SECRETS)
-        if server in self._helpers:
-            helper, source = self._helpers[server], "credHelpers"
-        elif self._store:
-            helper, source = self._store, "credsStore"
-        elif self._helpers or self._auths:
-            helper, source = "", "none"  # whatever is configured, it keeps Docker from choosing
-        else:
-            helper, source = automatic(self._environ), "automatic"
+        is_plain = any(self._configuration.auths.get(server, {}).get(key) for key in SECRETS)
+        helper, source = self._configuration.helper(server)
         program, is_ours = self._programs.find(helper) if helper else ("", False)
         trouble = ""
         if not helper:
@@ -121,7 +148,7 @@ class _Router:
             trouble = f"{PREFIX}{helper} is not on PATH"
         elif is_plain:
             trouble = "plain text left over, which docker does not use"
-        if self._given.get(server, {}).get("auth"):
+        if self._configuration.is_given(server):
             source, trouble = VARIABLE, "docker before 28.3 does not read it"
         return Route(server, helper, program, source, is_passhelper=is_ours, is_plain=is_plain, trouble=trouble)
 

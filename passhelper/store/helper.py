@@ -5,7 +5,7 @@ import sys
 
 from passhelper.credentials import Credentials, Helper
 from passhelper.errors import CredentialsNotFoundError, EntryError, StoreError
-from passhelper.protocol import serve
+from passhelper.protocol import run
 from passhelper.store.store import PassStore
 
 TYPE_CHECKING = False
@@ -153,6 +153,17 @@ class PassHelper(Helper):
         except OSError as error:
             raise _converted(error, "read", store) from error
 
+    def unavailable(self) -> str:
+        """Say why there is no store to use; see :class:`~passhelper.Helper`."""
+        from passhelper.store import recipients  # noqa: PLC0415 - only where there is a choice of backends
+        from passhelper.store.layout import FOLDER  # noqa: PLC0415
+
+        try:
+            recipients.find(self.pass_store.root, FOLDER, self._environ)
+        except StoreError as error:
+            return error.cause
+        return ""
+
     @property
     def _is_strict(self) -> bool:
         return self._environ.get("PASSHELPER_STRICT") == "1"
@@ -177,10 +188,4 @@ def _converted(error: OSError, doing: str, store: PassStore) -> StoreError:
 
 def main() -> "NoReturn":
     """Run ``docker-credential-pass``."""
-    for number in (0, 1, 2):  # a closed standard stream would be the next pipe's number
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)
-    # Nothing is left to flush or to clean up; ending here saves the interpreter's own tidying.
-    os._exit(serve(PassHelper(), [PROGRAM, *sys.argv[1:]]))
+    run(PassHelper(), [PROGRAM, *sys.argv[1:]])

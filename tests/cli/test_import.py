@@ -527,8 +527,66 @@ def test_from_itself(passhelper: Command, installed: Program, store: Path, envir
     path = f"{installed.folder}/bin:{environ['PATH']}"
     answer = passhelper("import", "--from", "pass", PATH=path)
     assert answer.err.decode() == (
-        f"error: {installed.helper} is passhelper itself, and reads the same store\nhint: name another helper\n"
+        f"error: {installed.helper} is passhelper itself, and reads the same store\n"
+        "hint: name another helper, or another --to\n"
     )
+
+
+def test_between_two_helpers(passhelper: Command, helper: Helper, store: Path, old: Helper, tmp_path: Path) -> None:
+    """From Docker's own to another program and back into the pass store, without touching what is not named."""
+    new = tmp_path / "bin" / "docker-credential-new"
+    new.write_text(Path(old.program).read_text().replace("old-store", "new-store"))
+    new.chmod(0o755)
+    shutil.copytree(tmp_path / "old-store", tmp_path / "new-store")
+    target = Helper(str(new), old.environ)
+    for server, secret in (("a.io", "s1"), ("b.io", "s2")):
+        old.store(server, "u", secret)
+    target.store("b.io", "u", "another")
+    answer = passhelper("import", "--from", "old", "--to", "new", "--dry-run")
+    assert answer.text == "would store the credential of u for a.io\n"
+    assert b"error: b.io: the store has another credential for b.io, of u" in answer.err
+    assert (answer.code, target.list().json) == (1, {"b.io": "u"})
+    assert passhelper("import", "--from", "old", "--to", "new", "--replace").code == 0
+    assert held(target) == {"a.io": ("u", "s1"), "b.io": ("u", "s2")}
+    assert held(helper) == {}
+    assert passhelper("import", "--from", "new", "--to", "pass").code == 0
+    assert held(helper) == held(old) == held(target)
+
+
+def test_out_of_the_pass_store(passhelper: Command, helper: Helper, store: Path, old: Helper) -> None:
+    """Ours is read in this process where no docker-credential-pass is on PATH."""
+    helper.store("a.io", "u", "s1")
+    path = f"{Path(old.program).parent}:/bin"
+    answer = passhelper("import", "--from", "pass", "--to", "old", PATH=path)
+    assert (answer.code, answer.text) == (0, "stored the credential of u for a.io\n")
+    assert held(old) == {"a.io": ("u", "s1")}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--from", "old", "--to", "old"), "error: old is where the credentials are already"),
+        (("--from", "memory", "--to", "memory"), "error: memory is where the credentials are already"),
+        (("--from", "old", "--to", "nosuch"), "error: docker-credential-nosuch is not on PATH"),
+        (("--from", "old", "--to", "../x"), "error: '../x' is no name of a credential helper"),
+        (("--from", "old", "--to", "osxkeychain"), "error: the backend osxkeychain cannot be used here: the macOS"),
+        (("--from", "osxkeychain"), "error: the backend osxkeychain cannot be used here: the macOS"),
+        (("--from", "old", "--to", "secretservice"), "error: the backend secretservice cannot be used here: "),
+    ],
+)
+def test_two_places_that_cannot_be(
+    passhelper: Command, store: Path, old: Helper, arguments: tuple[str, ...], message: str
+) -> None:
+    old.store("a.io", "u", "s")
+    answer = passhelper("import", *arguments, PATH=f"{Path(old.program).parent}:/bin")
+    assert answer.err.decode().startswith(message)
+    assert (answer.code, answer.out) == (1, b"")
+
+
+def test_into_a_backend_of_this_installation(passhelper: Command, store: Path, old: Helper) -> None:
+    old.store("a.io", "u", "s")
+    assert passhelper("import", "--from", "old", "--to", "memory").text == "stored the credential of u for a.io\n"
+    assert passhelper("import", "--from", "memory").text == "there is nothing to import\n"
 
 
 def test_docker_finds_what_was_moved(

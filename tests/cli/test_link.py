@@ -10,6 +10,8 @@ import pytest
 from machines import Command
 from support import Helper, Program, run
 
+from passhelper.backends import SHIPPED
+
 
 @pytest.fixture
 def bin_dir(environ: dict[str, str]) -> Path:
@@ -121,7 +123,8 @@ def test_no_such_backend(passhelper: Command, bin_dir: Path, name: str) -> None:
     answer = passhelper("link", name)
     assert (answer.code, answer.out) == (1, b"")
     if name == "nosuch":
-        assert answer.err == b"error: no backend is called 'nosuch'\nhint: choose one of: memory, pass\n"
+        known = ", ".join(sorted(SHIPPED))
+        assert answer.err.decode() == f"error: no backend is called 'nosuch'\nhint: choose one of: {known}\n"
     else:
         assert b"is no name of a credential helper" in answer.err
     assert not bin_dir.exists()
@@ -165,3 +168,35 @@ def test_a_directory_that_cannot_be_used(passhelper: Command, tmp_path: Path, co
         assert answer.err.startswith(f"error: cannot write {tmp_path}/file/docker-credential-memory: ".encode())
     else:
         assert (answer.code, answer.out) == (0, f"there is no {tmp_path}/file/docker-credential-memory\n".encode())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message", "code"),
+    [
+        (("auto",), "error: name the backends that auto tries\n", 2),
+        (("docker-credential-auto",), "error: name the backends that auto tries\n", 2),
+        (("memory", "pass"), "error: name one backend\n", 2),
+        (("auto", "pass", "nosuch"), "error: no backend is called 'nosuch'\n", 1),
+        (("auto", "auto"), "error: no backend is called 'auto'\n", 1),
+        (("memory", "--self-test"), "error: the backend memory has no self-test\n", 1),
+        (("nosuch", "--self-test"), "error: no backend is called 'nosuch'\n", 1),
+        (("osxkeychain", "--self-test"), "error: the self-test of osxkeychain failed\n", 1),
+    ],
+)
+def test_what_link_refuses(
+    passhelper: Command, bin_dir: Path, arguments: tuple[str, ...], message: str, code: int
+) -> None:
+    answer = passhelper("link", *arguments)
+    assert answer.err.decode().startswith(message)
+    assert answer.code == code
+    assert not bin_dir.exists()
+
+
+def test_auto_among_backends_that_need_libraries_and_those_that_do_not(passhelper: Command, bin_dir: Path) -> None:
+    program = bin_dir / "docker-credential-auto"
+    assert passhelper("link", "auto", "secretservice", "pass").text == f"wrote {program}\n"
+    assert "-ISXutf8" in program.read_text()
+    assert passhelper("link", "auto", "keyring", "docker-credential-pass").text == f"wrote {program}\n"
+    assert "-IXutf8" in program.read_text()
+    assert "AutoHelper(('keyring', 'pass'))" in program.read_text()
+    assert passhelper("unlink", "auto").text == f"removed {program}\n"

@@ -10,8 +10,15 @@ from support import Helper, Program, require_go_helper, run
 from tracing import trace
 
 from passhelper import Credentials, CredentialsNotFoundError
-from passhelper.client import ProgramHelper, short_name
-from passhelper.errors import ConfigurationError, DockerError, NoServerURLError, NoUsernameError, PasshelperError
+from passhelper.client import Answer, ProgramHelper, short_name
+from passhelper.errors import (
+    ConfigurationError,
+    DockerError,
+    HelperTimeoutError,
+    NoServerURLError,
+    NoUsernameError,
+    PasshelperError,
+)
 
 SERVERS = ("https://index.docker.io/v1/", "registry.example:5000", "quay.io/team")
 ALICE = Credentials("registry.example:5000", "alice", 'pa"ss \\ wörd\n☃ <&>')
@@ -107,11 +114,17 @@ def test_a_program_that_hangs(tmp_path: Path) -> None:
     odd = script(tmp_path, "exec sleep 60")
     hanging = ProgramHelper(odd.program, {"PATH": "/usr/bin:/bin"}, 0.3)
     begin = time.monotonic()
-    with pytest.raises(DockerError) as caught:
+    with pytest.raises(HelperTimeoutError) as caught:
         hanging.get("a.example")
     assert time.monotonic() - begin < 5
     assert caught.value.cause == f"{odd.program} get gave no answer within 0.3 seconds"
     assert caught.value.remedy == "run it by hand to see why"
+
+
+def test_the_answer_as_it_is(tmp_path: Path) -> None:
+    odd = script(tmp_path, 'cat; echo "$1:$#" >&2; exit 3')
+    assert odd.run("get", b"\xff\n") == Answer(3, b"\xff\n", b"get:1\n")
+    assert odd.run("") == Answer(3, b"", b":0\n")
 
 
 def test_a_program_that_does_not_read(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from passhelper.registry import normalize
+from passhelper.registry import equivalents, normalize
 
 ROOTS = ["", "/", "/v1", "/v1/", "/v2", "/v2/"]
 HUB = ["docker.io", "index.docker.io", "registry-1.docker.io", "DOCKER.IO", "Index.Docker.io", "docker.io:443"]
@@ -133,3 +133,9 @@ def test_what_is_equivalent_is_equivalent_to_its_normal_form(server: str) -> Non
     if found is not None:
         assert normalize("{}://{}:{}".format(*found)) == found
         assert not set(server) & set("@?#\\ ")
+
+
+def test_equivalents_are_the_other_names_in_byte_order() -> None:
+    held = ["https://index.docker.io/v1/", "index.docker.io", "docker.io", "http://docker.io", "docker.io/team"]
+    assert equivalents("docker.io", held) == ["https://index.docker.io/v1/", "index.docker.io"]
+    assert equivalents("docker.io/team", held) == []

@@ -6,17 +6,19 @@ import shutil
 import subprocess
 import tempfile
 from base64 import urlsafe_b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import invariant, run_state_machine_as_test
 from support import FOLDER, KeyRing, tree
 from vault import script
 
-from passhelper import Credentials, CredentialsNotFoundError, Helper, PassHelper, PasshelperError, get_helper
+from passhelper import Credentials, Helper, PassHelper, PasshelperError, get_helper
+from passhelper.contract.histories import Machine
+from passhelper.contract.place import Limits
 from passhelper.credentials import has_control
 from passhelper.registry import normalize
 from passhelper.store.layout import decode_server
@@ -46,77 +48,22 @@ SECRETS = st.sampled_from(["", "x", "\n", "a\r\n", "\n a\n\n", "\u2028", "s3cret
 )
 
 
-def exact(one: str, other: str) -> bool:
-    return one == other
+class Equivalent(Limits):
+    """Names that mean the same registry answer for each other."""
+
+    def finds(self, asked: str, stored: str) -> bool:
+        return asked == stored or (normalize(asked) is not None and normalize(asked) == normalize(stored))
 
 
-def equivalent(one: str, other: str) -> bool:
-    return one == other or (normalize(one) is not None and normalize(one) == normalize(other))
+class Anything(Machine):
+    """The contract's histories over names that only a sandbox may use."""
+
+    servers = SERVERS
+    usernames = USERNAMES
+    secrets = SECRETS
 
 
-class Machine(RuleBasedStateMachine):
-    """A backend beside a dictionary that knows what it must say (laws 1 to 3)."""
-
-    make: Callable[[], Helper]
-    same: Callable[[str, str], bool]  # read from the class, so that it takes no self
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.model: dict[str, tuple[str, str]] = {}
-
-    @initialize()
-    def begin(self) -> None:
-        self.helper = type(self).make()
-
-    def expected(self, server: str) -> tuple[str, str] | None:
-        if server in self.model:
-            return self.model[server]
-        alike = sorted((other for other in self.model if type(self).same(server, other)), key=str.encode)
-        return self.model[alike[0]] if alike else None
-
-    def check(self, server: str) -> None:
-        expected = self.expected(server)
-        try:
-            found = self.helper.get(server)
-        except CredentialsNotFoundError:
-            assert expected is None
-        else:
-            assert (found.server, (found.username, found.secret)) == (server, expected)
-
-    @rule(server=SERVERS, username=USERNAMES, secret=SECRETS)
-    def store(self, server: str, username: str, secret: str) -> None:
-        self.helper.store(Credentials(server, username, secret))
-        self.model[server] = (username, secret.rstrip("\r\n"))
-        self.check(server)
-
-    @rule(server=SERVERS)
-    def get(self, server: str) -> None:
-        self.check(server)
-
-    @rule(server=SERVERS)
-    def erase(self, server: str) -> None:
-        for other in [other for other in self.model if type(self).same(server, other)]:
-            del self.model[other]
-        self.helper.erase(server)
-        self.check(server)
-
-    @rule(data=st.data())
-    def erase_a_known_one(self, data: st.DataObject) -> None:
-        assume(self.model)
-        self.erase(data.draw(st.sampled_from(sorted(self.model))))
-
-    @rule(data=st.data())
-    def everything_listed_is_got(self, data: st.DataObject) -> None:
-        for server in data.draw(st.lists(st.sampled_from(sorted(self.model)), max_size=3)) if self.model else ():
-            self.check(server)
-
-    @invariant()
-    def list_says_the_same(self) -> None:
-        if hasattr(self, "helper"):
-            assert self.helper.list() == {server: username for server, (username, _) in self.model.items()}
-
-
-class PassMachine(Machine):
+class PassMachine(Anything):
     """The same in a store, whose tree is looked at too (laws 1 and 5)."""
 
     root: Path
@@ -137,7 +84,7 @@ class PassMachine(Machine):
 
 
 def test_the_memory_backend_keeps_the_laws() -> None:
-    machine = type("MemoryMachine", (Machine,), {"make": lambda: get_helper("memory"), "same": exact})
+    machine = type("MemoryMachine", (Anything,), {"make": lambda: get_helper("memory")})
     run_state_machine_as_test(machine, settings=MEMORY)
 
 
@@ -178,7 +125,7 @@ def test_the_pass_store_keeps_the_laws(stores: Stores, git: bool, strict: bool) 
     stores.environ["PASSHELPER_STRICT"] = "1" if strict else "0"
 
     class Store(PassMachine):
-        same = staticmethod(exact if strict else equivalent)
+        limits = Limits() if strict else Equivalent()
 
         @staticmethod
         def make() -> Helper:

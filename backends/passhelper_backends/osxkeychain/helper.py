@@ -1,0 +1,185 @@
+"""The adapter between Docker's verbs and the macOS keychain.
+
+Items have the attributes that Docker's helper writes since 0.9.3: an internet password, label ``Docker
+Credentials``, authentication type ``dflt``, and protocol, host, port and path from the server URL.
+What Docker's helper does loosely is strict here: only labelled items are changed or removed, and a
+name without port or path never means an item with another port or path of the host. Only ``get``, where
+the keychain has no labelled item for a server, takes an item of exactly this server that another program
+made, such as a password that was typed into Keychain Access (``PASSHELPER_STRICT=1`` turns that off).
+"""
+
+import os
+import sys
+
+from passhelper.credentials import Credentials, Helper, has_control
+from passhelper.errors import (
+    CredentialsNotFoundError,
+    EntryError,
+    InvalidRequestError,
+    KeychainError,
+    KeychainUnavailableError,
+    LockedKeychainError,
+)
+from passhelper.store.gpg import Gpg
+from passhelper.store.terminal import can_prompt
+from passhelper_backends._deadline import within
+from passhelper_backends.osxkeychain import _items
+from passhelper_backends.osxkeychain._location import Location, locate
+from passhelper_backends.osxkeychain._native import DUPLICATE, ONLY_HERE, Keychain, NativeError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import TypeVar
+
+    _Result = TypeVar("_Result")
+
+_UNLOCK = "run: security -v unlock-keychain ~/Library/Keychains/login.keychain-db"
+_CHOOSE = "run: security default-keychain -s login.keychain-db"
+
+# OSStatus of SecBase.h: what happened, and what to do.
+ERRORS = {
+    -25308: ("it is locked and this session cannot ask for its password", _UNLOCK),  # errSecInteractionNotAllowed
+    -25293: ("its password was wrong", _UNLOCK),  # errSecAuthFailed
+    -128: ("access was refused at its prompt", "run it again and allow access"),  # errSecUserCanceled
+    -25291: ("no keychain is available, as in a session without a login", _UNLOCK),  # errSecNotAvailable
+    -25294: ("the default keychain does not exist", _CHOOSE),  # errSecNoSuchKeychain
+    -25307: ("there is no default keychain", _CHOOSE),  # errSecNoDefaultKeychain
+    -25295: ("the keychain file is damaged", "run: security list-keychains"),  # errSecInvalidKeychain
+    -25292: ("the keychain is read-only", "check the mode of its file"),  # errSecReadOnly
+    -61: ("the keychain is read-only", "check the mode of its file"),  # errSecWrPerm
+    -25299: ("another program added the same item just now", "run it again"),  # errSecDuplicateItem
+    -25244: ("another program owns the item", "remove the item in Keychain Access"),  # errSecInvalidOwnerEdit
+    -34018: ("this Python may not use it", "use the Python of python.org or Homebrew"),  # errSecMissingEntitlement
+    -50: ("it does not take these attributes", "check the server URL and username"),  # errSecParam
+    -108: ("there is not enough memory", "close other programs"),  # errSecAllocate
+}
+_LOCKED = (-25308, -25293, -128)
+_UNAVAILABLE = (-25291, -25294, -25307)
+
+
+class OsxKeychainHelper(Helper):
+    """Docker credentials in the macOS keychain.
+
+    Args:
+        keychain: the items to work on; this user's own by default.
+        environ: the settings; the process's environment by default.
+    """
+
+    def __init__(self, keychain: "Keychain | None" = None, environ: "Mapping[str, str] | None" = None) -> None:
+        self._opened = keychain
+        self._environ = os.environ if environ is None else environ
+
+    @property
+    def _keychain(self) -> Keychain:
+        if self._opened is None:
+            self._opened = Keychain.of_system()
+            if not can_prompt(self._environ):
+                self._opened.forbid_questions()
+        return self._opened
+
+    def store(self, credentials: Credentials) -> None:
+        """Add an item or change the one that is there; see :class:`~passhelper.Helper`."""
+        location = locate(credentials.server)
+        if location is None:
+            raise InvalidRequestError(
+                "the macOS keychain takes only http and https servers without user, query and fragment"
+            )
+        self._run("store", lambda: self._store(location, credentials))
+
+    def _store(self, location: Location, credentials: Credentials) -> None:
+        keychain, username, secret = self._keychain, credentials.username, credentials.secret.encode()
+        before = _items.of_location(keychain, location)
+        kept = _items.of_user(before, username)
+        is_new = kept is None and self._add(location, username, secret)
+        if not is_new:
+            # It was there, or somebody was faster than we were.
+            kept = kept or _items.of_user(_items.of_location(keychain, location), username)
+            if kept is None:
+                raise KeychainError(
+                    f"another program keeps a password of {username} for {location.url} in the keychain",
+                    "remove it in Keychain Access if nothing needs it",
+                )
+            keychain.update(kept, secret)
+        try:
+            for item in before:
+                if item is not kept:
+                    keychain.delete(item)
+        except NativeError:
+            added = _items.of_user(_items.of_location(keychain, location), username) if is_new else None
+            if added is not None:
+                keychain.delete(added)
+            raise
+
+    def _add(self, location: Location, username: str, secret: bytes) -> bool:
+        """Add an item; False if there is one with these attributes."""
+        try:
+            self._keychain.add(_items.attributes(location, username), secret)
+        except NativeError as error:
+            if error.status != DUPLICATE:
+                raise
+            return False
+        return True
+
+    def get(self, server: str) -> Credentials:
+        """Read the credential of a server, or of an equivalent name; see :class:`~passhelper.Helper`."""
+        return self._run("get", lambda: self._get(server))
+
+    def _get(self, server: str) -> Credentials:
+        keychain, location = self._keychain, locate(server)
+        items = _items.of_location(keychain, location)
+        if not items and not self._is_strict:
+            items = _items.of_equivalents(keychain, server) or _items.of_others(keychain, location)
+        data = keychain.data(items[0]) if items else None
+        if data is None:
+            raise CredentialsNotFoundError
+        try:
+            return Credentials(server, items[0].account, data.decode().rstrip("\r\n"))
+        except UnicodeDecodeError:
+            raise EntryError(
+                f"the secret for {server} in the keychain is not UTF-8 text", "store it again: docker login"
+            ) from None
+
+    def erase(self, server: str) -> None:
+        """Delete what ``get`` would find, but only labelled items; see :class:`~passhelper.Helper`."""
+        self._run("erase", lambda: self._erase(server))
+
+    def _erase(self, server: str) -> None:
+        keychain = self._keychain
+        alike = [] if self._is_strict else _items.of_equivalents(keychain, server)
+        for item in _items.of_location(keychain, locate(server)) + alike:
+            keychain.delete(item)
+
+    def list(self) -> dict[str, str]:
+        """Name all servers, as URLs with their scheme; see :class:`~passhelper.Helper`."""
+        held = self._run("list", lambda: _items.by_url(self._keychain))
+        return {url: items[0].account for url, items in held.items() if not has_control(url)}
+
+    def unavailable(self) -> str:
+        """Say why there is no keychain; see :class:`~passhelper.Helper`."""
+        return "" if self._opened is not None or sys.platform == "darwin" else ONLY_HERE
+
+    @property
+    def _is_strict(self) -> bool:
+        return self._environ.get("PASSHELPER_STRICT") == "1"
+
+    def _run(self, doing: str, work: "Callable[[], _Result]") -> "_Result":
+        """Run native calls within the time limit; say what their statuses mean."""
+        seconds = Gpg(self._environ).timeout()  # one limit for all that a person may have to answer
+        try:
+            return within(seconds, work)
+        except TimeoutError:
+            raise KeychainUnavailableError(
+                f"the macOS keychain gave no answer within {seconds:g} s",
+                "check its prompt and, if a keychain is on a network drive, that drive: security list-keychains",
+            ) from None
+        except NativeError as error:
+            reason, remedy = ERRORS.get(error.status, (f"{error.call} failed", f"run: security error {error.status}"))
+            cause = f"the macOS keychain did not {doing} the credential: {reason} ({error.status})"
+            raise _kind(error.status)(cause, remedy) from error
+
+
+def _kind(status: int) -> "type[KeychainError]":
+    if status in _LOCKED:
+        return LockedKeychainError
+    return KeychainUnavailableError if status in _UNAVAILABLE else KeychainError

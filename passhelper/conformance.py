@@ -1,0 +1,193 @@
+"""Find out whether a ``docker-credential-*`` program keeps the laws that Docker's clients rely on.
+
+::
+
+    from passhelper.client import ProgramHelper
+    from passhelper.conformance import examine
+
+    for result in examine(ProgramHelper("/usr/bin/docker-credential-secretservice")).results:
+        print(result.law.id, result.outcome.value, result.reason)
+
+Only servers below :data:`DOMAIN` are touched, and they are erased whatever the program does. The laws
+are explained in ``contrib/conformance.md``.
+"""
+
+from __future__ import annotations
+
+import enum
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
+
+from passhelper.client import ProgramHelper
+from passhelper.contract import laws, pass_layout, wire
+from passhelper.contract.place import LawBrokenError, Limits, NotApplicableError, Place
+from passhelper.errors import ConfigurationError, HelperTimeoutError, PasshelperError
+from passhelper.registry import normalize
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from passhelper.contract.laws import Law
+    from passhelper.credentials import Helper
+
+DOMAIN = "passhelper-conformance.invalid"  # RFC 2606: no registry will ever have a name below it
+RULES = "contrib/conformance.md"  # in the repository
+LAWS: tuple[Law, ...] = (*wire.LAWS, *laws.LAWS, *pass_layout.LAWS)
+SECONDS = 10.0  # for one verb; a first one may have to start a keyring or an agent
+_PATIENCE = 3  # answers that may fail to come before the rest is given up
+
+
+class Outcome(enum.Enum):
+    """What became of one law."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was found out about one law.
+
+    Attributes:
+        law: which.
+        outcome: whether it holds.
+        reason: how it was broken, or why it was not looked at; never a secret.
+        seconds: how long that took.
+    """
+
+    law: Law
+    outcome: Outcome
+    reason: str
+    seconds: float
+
+    @property
+    def rule(self) -> str:
+        """Where the law is explained."""
+        return f"{RULES}#{self.law.id}"
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What was found out about a helper.
+
+    Attributes:
+        results: one for each law.
+        left: the servers that could not be erased.
+    """
+
+    results: Sequence[Result]
+    left: Sequence[str]
+
+    @property
+    def failed(self) -> list[Result]:
+        """The laws that do not hold."""
+        return [result for result in self.results if result.outcome is Outcome.FAILED]
+
+
+def choose(ids: Iterable[str]) -> list[Law]:
+    """Find laws by their ids; all of them where none is named.
+
+    Raises:
+        ConfigurationError: there is no such law.
+    """
+    known = {law.id: law for law in LAWS}
+    wanted = list(dict.fromkeys(ids))
+    for unknown in [id_ for id_ in wanted if id_ not in known]:
+        raise ConfigurationError(f"no law is called {unknown!r}", f"choose from: {', '.join(known)}")
+    return [known[id_] for id_ in wanted] or list(LAWS)
+
+
+def examine(helper: Helper, chosen: Sequence[Law] = LAWS) -> Examination:
+    """Try to break every law.
+
+    Args:
+        helper: a :class:`~passhelper.client.ProgramHelper`, or a backend in this process, for which the laws
+            about a program's streams are skipped.
+        chosen: which laws.
+
+    Returns:
+        the results; nothing that a helper does raises.
+    """
+    reopen = (lambda: helper) if isinstance(helper, ProgramHelper) else None  # each verb is a process of its own
+    place = Place(helper, DOMAIN, _Known(), reopen)
+    results: list[Result] = []
+    left = dict.fromkeys(place.clean())  # what a run that was killed has left
+    hung = 0
+    try:
+        for law in chosen:
+            result, is_hung = _examine(law, place) if hung < _PATIENCE else (_given_up(law), False)
+            hung += is_hung
+            results.append(result)
+            if hung < _PATIENCE:
+                left.update(dict.fromkeys(place.clean()))
+    finally:
+        left.update(dict.fromkeys(place.clean()))
+    return Examination(results, [server for server in left if place.has(server)] if hung < _PATIENCE else list(left))
+
+
+class _Known(Limits):
+    """What any helper may do: take names that mean one registry for each other."""
+
+    def finds(self, asked: str, stored: str) -> bool:
+        return asked == stored or (normalize(asked) is not None and normalize(asked) == normalize(stored))
+
+
+def _examine(law: Law, place: Place) -> tuple[Result, bool]:
+    """Try to break one law; tell also whether an answer failed to come."""
+    begin = time.monotonic()
+    outcome, reason, is_hung = Outcome.PASSED, "", False
+    try:
+        law.check(place)
+    except NotApplicableError as error:
+        outcome, reason = Outcome.SKIPPED, str(error)
+    except (LawBrokenError, PasshelperError) as error:
+        outcome, reason = Outcome.FAILED, str(error)
+        is_hung = isinstance(error, HelperTimeoutError) or isinstance(error.__cause__, HelperTimeoutError)
+    except OSError as error:
+        outcome, reason = Outcome.FAILED, f"{error.filename or law.id}: {error.strerror}"
+    return Result(law, outcome, reason, time.monotonic() - begin), is_hung
+
+
+def _given_up(law: Law) -> Result:
+    return Result(law, Outcome.FAILED, f"not tried, after {_PATIENCE} verbs that gave no answer", 0)
+
+
+def junit(examination: Examination, name: str) -> str:
+    """Write an examination as JUnit XML.
+
+    Args:
+        examination: what was found out.
+        name: what was examined.
+    """
+    outcomes = [result.outcome for result in examination.results]
+    counts = {
+        "tests": str(len(outcomes)),
+        "failures": str(outcomes.count(Outcome.FAILED)),
+        "errors": "0",
+        "skipped": str(outcomes.count(Outcome.SKIPPED)),
+        "time": f"{sum(result.seconds for result in examination.results):.3f}",
+    }
+    suite = ET.Element("testsuite", {"name": _xml(name), **counts})
+    for result in examination.results:
+        attributes = {"classname": "passhelper.conformance", "name": result.law.id, "time": f"{result.seconds:.3f}"}
+        case = ET.SubElement(suite, "testcase", attributes)
+        ET.SubElement(ET.SubElement(case, "properties"), "property", {"name": "rule", "value": result.rule})
+        if result.outcome is Outcome.FAILED:
+            failure = ET.SubElement(case, "failure", {"message": _xml(result.reason), "type": "LawBroken"})
+            failure.text = f"{result.law.says}; see {result.rule}"
+        elif result.outcome is Outcome.SKIPPED:
+            ET.SubElement(case, "skipped", {"message": _xml(result.reason)})
+    if examination.left:
+        ET.SubElement(suite, "system-err").text = _xml(f"left behind: {', '.join(examination.left)}")
+    root = ET.Element("testsuites")
+    root.append(suite)
+    ET.indent(root)
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
+
+
+def _xml(text: str) -> str:
+    """Replace what XML cannot say."""
+    return "".join(char if char.isprintable() else "?" for char in text)
