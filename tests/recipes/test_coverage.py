@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 README = (CONTRIB / "README.md").read_text()
-NO_RECIPES = {"bench", "fleets.md"}  # programs with tests of their own, and a page about them
+NO_RECIPES = {"bench", "conformance.md", "fleets.md"}  # programs with tests of their own, and pages
 RECIPES = sorted(path.name for path in CONTRIB.iterdir() if path.name not in NO_RECIPES)
 
 
