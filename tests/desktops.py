@@ -119,7 +119,7 @@ class Desktop:
         config = self.home / "keepassxc.ini"
         asks = str(confirm).lower()
         config.write_text(
-            "[General]\nUpdateCheckMessageShown=true\n[GUI]\nCheckForUpdates=false\n"
+            "[General]\nUpdateCheckMessageShown=true\nAutoSaveAfterEveryChange=false\n[GUI]\nCheckForUpdates=false\n"
             f"[FdoSecrets]\nEnabled=true\nConfirmDeleteItem={asks}\nConfirmAccessItem=false\n"
         )
         local = ["--localconfig", str(self.home / "local.ini")]
@@ -160,7 +160,9 @@ class Desktop:
     @contextmanager
     def connection(self) -> Iterator[Bus]:
         with open_dbus_connection(self.environ["DBUS_SESSION_BUS_ADDRESS"]) as connection:
-            yield Bus(connection)
+            bus = Bus(connection)
+            bus.service("ReadAlias", "s", ("none",))  # gnome-keyring is ready for a client after its first call
+            yield bus
 
     def lock(self) -> None:
         """Lock the default collection."""

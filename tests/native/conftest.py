@@ -6,13 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 from desktops import Desktop, desktop
-from support import run
+from support import Once, Program, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    from support import Program
 
 
 @pytest.fixture
@@ -46,14 +44,16 @@ def any_desktop(request: pytest.FixtureRequest, bare_desktop: Desktop) -> Deskto
     return bare_desktop
 
 
-@pytest.fixture
-def linked(installed: Program, tmp_path: Path) -> dict[str, str]:
+@pytest.fixture(scope="session")
+def linked(installed: Program, made_once: Once) -> dict[str, str]:
     """Programs that the installed ``passhelper link`` has made, by the backend's name."""
-    folder = tmp_path / "linked"
-    programs = {}
-    for name in ("secretservice", "keyring"):
-        command = [installed.passhelper, "link", name, "--dir", str(folder)]
-        answer = run(command, {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"})
-        assert answer.code == 0, answer
-        programs[name] = str(folder / f"docker-credential-{name}")
-    return programs
+    names = ("secretservice", "keyring")
+
+    def make(folder: Path) -> None:
+        environ = {"HOME": str(folder), "PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
+        for name in names:
+            answer = run([installed.passhelper, "link", name, "--dir", str(folder)], environ)
+            assert answer.code == 0, answer
+
+    folder = made_once("linked", make)
+    return {name: str(folder / f"docker-credential-{name}") for name in names}

@@ -30,21 +30,20 @@ def attributes(server: str, username: str = "bob", **others: str) -> dict[str, s
 
 
 class _SecretServiceContract(HelperContract):
-    """One keyring for all the laws: they clean up after themselves."""
+    """A keyring of its own for each law."""
 
     provider: str
-    shared: Desktop
+    desktop: Desktop
 
-    @pytest.fixture(autouse=True, scope="class")
-    @classmethod
-    def keyring(cls) -> Iterator[None]:
+    @pytest.fixture(autouse=True)
+    def keyring(self) -> Iterator[None]:
         with desktop() as made:
-            getattr(made, cls.provider)()
-            cls.shared = made
+            getattr(made, self.provider)()
+            self.desktop = made
             yield
 
     def make_helper(self) -> SecretServiceHelper:
-        return SecretServiceHelper(self.shared.environ)
+        return SecretServiceHelper(self.desktop.environ)
 
     def finds(self, asked: str, stored: str) -> bool:
         return asked == stored or (normalize(asked) is not None and normalize(asked) == normalize(stored))
@@ -64,7 +63,7 @@ class TestStrict(_SecretServiceContract):
     histories = 4
 
     def make_helper(self) -> SecretServiceHelper:
-        return SecretServiceHelper({**self.shared.environ, "PASSHELPER_STRICT": "1"})
+        return SecretServiceHelper({**self.desktop.environ, "PASSHELPER_STRICT": "1"})
 
     def finds(self, asked: str, stored: str) -> bool:
         return asked == stored
@@ -203,23 +202,19 @@ def peers(linked: dict[str, str]) -> dict[str, Peer]:
     }
 
 
-def test_each_finds_what_another_has_stored(any_desktop: Desktop, peers: dict[str, Peer]) -> None:
-    """Every writer, every reader, every eraser, over names and secrets that have broken others."""
-    wrong: list[tuple[object, ...]] = []
-    order = list(peers)
-    for number, (server, username, secret) in enumerate(TRIPLES):
-        for position, writer in enumerate(order):
-            peers[writer].store(any_desktop, server, username, secret)
-            for reader in order:
-                found = peers[reader].get(any_desktop, server)
-                if found != (username, secret):
-                    wrong.append((writer, reader, server, found))
-            # Each triple is erased by each once; the erasers take turns with the writers.
-            eraser = order[(position + number) % len(order)]
-            peers[eraser].erase(any_desktop, server)
-            if any_desktop.items():
-                wrong.append((writer, eraser, server, "still there"))
-                peers["ours"].erase(any_desktop, server)
+@pytest.mark.parametrize("triple", TRIPLES, ids=[server[:20] for server, _, _ in TRIPLES])
+def test_each_finds_what_another_has_stored(
+    any_desktop: Desktop, peers: dict[str, Peer], triple: tuple[str, str, str]
+) -> None:
+    """Every writer, every reader, over names and secrets that have broken others; each of them erases, too."""
+    server, username, secret = triple
+    wrong: list[tuple[str, ...]] = []
+    for writer, eraser in zip(peers, [*list(peers)[1:], "ours"], strict=True):
+        peers[writer].store(any_desktop, server, username, secret)
+        wrong += [(writer, reader) for reader in peers if peers[reader].get(any_desktop, server) != (username, secret)]
+        peers[eraser].erase(any_desktop, server)
+        if any_desktop.items():
+            wrong.append((writer, eraser, "still there"))
     assert wrong == []
 
 

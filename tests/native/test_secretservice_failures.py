@@ -434,6 +434,19 @@ def test_a_removal_that_is_refused(bare_desktop: Desktop) -> None:
     assert warnings == [f"the credential of old for {SERVER} is still there: its prompt was dismissed"]
 
 
+def test_no_property_is_asked_for_first(bare_desktop: Desktop) -> None:
+    """gnome-keyring aborts when it gets to that before it has taken note of its client (Debian bug 1147303)."""
+    for verb in ("get", "store", "erase", "list"):
+        with odd(bare_desktop) as provider:
+            helper = SecretServiceHelper(bare_desktop.environ, lambda line: None, seconds=SOON)
+            try:
+                verbs(helper)[verb]()
+            except KeychainError:
+                assert verb == "erase"  # this provider dismisses it
+            assert provider.seen[0] == "ReadAlias"
+            assert "Get" in provider.seen
+
+
 def test_a_prompt_that_somebody_else_completes(bare_desktop: Desktop) -> None:
     """Only the provider can say that a prompt is done; anybody on the bus can send such a signal."""
     helper = SecretServiceHelper(bare_desktop.environ, seconds=SOON)

@@ -18,7 +18,6 @@ _COLLECTION = "org.freedesktop.Secret.Collection"
 _ITEM = "org.freedesktop.Secret.Item"
 _PROMPT = "org.freedesktop.Secret.Prompt"
 _PROPERTIES = "org.freedesktop.DBus.Properties"
-_DEFAULT = "/org/freedesktop/secrets/aliases/default"
 _NONE = "/"  # the object path that means "no object"
 _BATCH = 64  # calls under way at once: a bus allows a connection 128 unanswered ones at least
 
@@ -83,7 +82,7 @@ class SecretService:
         return bool(is_owned)
 
     def wake(self, *, ask: bool) -> None:
-        """See to it that a search finds what is there.
+        """See to it that a search finds what is there. To be called before anything else.
 
         A locked KeePassXC shows no item at all, and answers a search only after it has asked for its password;
         gnome-keyring finds locked items, and is left as it is.
@@ -94,10 +93,12 @@ class SecretService:
         Raises:
             LockedError: the service hides everything, and stays locked.
         """
-        try:
-            (is_locked,) = self._call(_DEFAULT, _PROPERTIES, "Get", "ss", _COLLECTION, "Locked")
-        except CallError:
-            return  # there is no default collection
+        # A method comes first. gnome-keyring takes note of a new client after it has begun to answer, and aborts
+        # when that answer is a property (Debian bug 1147303); a method is answered, at worst as if there were no alias.
+        collection = self.default_collection()
+        if not collection:
+            return
+        (is_locked,) = self._call(collection, _PROPERTIES, "Get", "ss", _COLLECTION, "Locked")
         if not is_locked:
             return
         (paths,) = self._call(_ROOT, _PROPERTIES, "Get", "ss", _SERVICE, "Collections")
