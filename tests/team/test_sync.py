@@ -168,7 +168,7 @@ def conflict(ann: Clone, bob: Clone) -> str:
     return winner
 
 
-@pytest.mark.parametrize(("a", "b", "winner"), [(NOW, NOW + 1, "bob"), (NOW + 1, NOW, "ann")])
+@pytest.mark.parametrize(("a", "b", "winner"), [(NOW, NOW + 1, "bob"), (NOW + 1, NOW, "ann")], ids=["bob", "ann"])
 def test_both_changed_a_credential(ann: Clone, bob: Clone, a: int, b: int, winner: str) -> None:
     ann.at(a).store(secret="ann's")
     bob.at(b).store(secret="bob's")
@@ -192,7 +192,7 @@ def test_a_clock_that_is_wrong_decides_all_the_same_everywhere(ann: Clone, bob: 
     assert ann.get() == bob.get() == ("bob", "ann's")
 
 
-@pytest.mark.parametrize(("a", "b", "winner"), [(NOW, NOW + 1, "bob"), (NOW + 1, NOW, "ann")])
+@pytest.mark.parametrize(("a", "b", "winner"), [(NOW, NOW + 1, "bob"), (NOW + 1, NOW, "ann")], ids=["bob", "ann"])
 def test_a_change_against_an_erasure(ann: Clone, bob: Clone, a: int, b: int, winner: str) -> None:
     ann.at(a).store(secret="kept")
     bob.at(b).erase()
