@@ -110,14 +110,16 @@ def test_what_is_not_dockers_is_left_alone(gnome: Desktop, schema: str | None) -
         foreign["xdg:schema"] = schema
     with gnome.connection() as bus:
         bus.create("somebody's", foreign)
-    before = gnome.items()
     helper = SecretServiceHelper(gnome.environ)
     assert helper.list() == {}
     with pytest.raises(CredentialsNotFoundError):
         helper.get(SERVER)
     helper.store(Credentials(SERVER, "zoe", "x"))
     helper.erase(SERVER)
-    assert gnome.items() == before
+    (left,) = gnome.items()
+    if schema is None:  # gnome-keyring adds one when it reads its own file again
+        left["Attributes"].pop("xdg:schema", None)
+    assert (left["Label"], left["Attributes"], left["Secret"]) == ("somebody's", foreign, b"s")
 
 
 # Peers
