@@ -2,9 +2,8 @@
 
 Each credential is an entry of its own, under the service ``docker-credential-helpers/<server URL>`` and its username,
 so that ``keyring get`` finds it and ``keyring del`` removes it. keyring cannot list, so one more entry, the index,
-keeps who logs in where. Order keeps the two together: a credential is written before it is in the index and
-removed before it leaves it, so what ends in between is repeated by doing the same again, and no secret stays behind
-that the index does not name. Processes that write take turns.
+keeps who logs in where. A credential is written before it stands in the index and removed before it leaves it: a logout
+that was cut short is ended by the next one. Processes that write take turns.
 """
 
 from __future__ import annotations
