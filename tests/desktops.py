@@ -9,11 +9,11 @@ import signal
 import subprocess
 import tempfile
 import uuid
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jeepney import DBusAddress, MessageType, new_method_call
+from jeepney import DBusAddress, HeaderFields, MessageType, new_method_call
 from jeepney.io.blocking import DBusConnection, open_dbus_connection
 from support import require
 
@@ -153,9 +153,11 @@ class Desktop:
     def _until_open(self) -> None:
         """Wait until the default collection is there and unlocked."""
         with self.connection() as bus:
-            path = "/"
-            while path == "/" or bus.get(path, "org.freedesktop.Secret.Collection", "Locked"):
+            is_locked = True
+            while is_locked:
                 (path,) = bus.service("ReadAlias", "s", ("default",))
+                with suppress(NotThereError):  # KeePassXC names it a moment before it shows it
+                    is_locked = path == "/" or bus.get(path, "org.freedesktop.Secret.Collection", "Locked")
 
     @contextmanager
     def connection(self) -> Iterator[Bus]:
@@ -182,6 +184,10 @@ class Desktop:
             return [bus.item(path) for path in bus.get(collection, "org.freedesktop.Secret.Collection", "Items")]
 
 
+class NotThereError(LookupError):
+    """The service has no object of that path."""
+
+
 class Bus:
     """Calls through jeepney, which shares no code with what is tested."""
 
@@ -192,6 +198,8 @@ class Bus:
     def call(self, path: str, interface: str, member: str, signature: str = "", body: tuple[Any, ...] = ()) -> Any:
         address = DBusAddress(path, NAME, interface)
         reply = self.connection.send_and_get_reply(new_method_call(address, member, signature, body), timeout=20)
+        if reply.header.fields.get(HeaderFields.error_name) == "org.freedesktop.DBus.Error.UnknownObject":
+            raise NotThereError(path)
         assert reply.header.message_type is not MessageType.error, (member, reply.header.fields, reply.body)
         return reply.body
 

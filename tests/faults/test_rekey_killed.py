@@ -85,7 +85,12 @@ class Team:
         assert all(each in ({"alice", "bob"}, {"alice"}) for each in seen), (where, seen)
         begun = self.has_journal or {"alice"} in seen
         answer = self.helper.store(OTHER, "other", "s")
-        assert (answer.code, answer.err) == (0, b""), (where, answer)
+        # A git that was killed too may have left a lock that only now is old enough.
+        assert answer.code == 0, (where, answer)
+        assert answer.err == b"" or answer.err.endswith(b", which a git that no longer runs left behind\n"), (
+            where,
+            answer,
+        )
         readers = [ids(path, self.keys) for path in files(self.store)]
         named = self.keys["bob"] in (self.store / ".gpg-id").read_text()
         assert readers == [{"alice", "bob"} if named else {"alice"}] * (len(SERVERS) + 1), (where, readers)

@@ -19,6 +19,7 @@ from vault import Vault, descriptors
 from passhelper.errors import StoreBusyError, StoreError
 from passhelper.store import lock as module
 from passhelper.store.lock import StoreLock
+from passhelper.store.store import PassStore
 
 HOLD = """
 import fcntl, os, sys
@@ -198,7 +199,7 @@ def test_a_writer_that_cannot_get_the_lock_changes_nothing(
 ) -> None:
     vault: Vault = request.getfixturevalue("vault" if kind == "plain" else "git_vault")
     vault.store()
-    monkeypatch.setattr(StoreLock.__init__, "__kwdefaults__", {"shared": False, "timeout": 0.1})
+    monkeypatch.setattr(PassStore.lock, "__kwdefaults__", {**(PassStore.lock.__kwdefaults__ or {}), "timeout": 0.1})
     before = vault.tree
     holder = Holder(vault.path)
     try:
