@@ -9,7 +9,6 @@ that was cut short is ended by the next one. Processes that write take turns.
 from __future__ import annotations
 
 import os
-import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
@@ -32,6 +31,7 @@ from passhelper.registry import equivalents
 from passhelper.store.gpg import Gpg
 from passhelper.store.lock import StoreLock
 from passhelper.store.store import home_directory
+from passhelper_backends._deadline import within
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -137,27 +137,21 @@ class KeyringHelper(Helper):
 
     def _run(self, work: Callable[[KeyringBackend], _T]) -> _T:
         """Let the library work, no longer than a person needs to answer a prompt; turn its errors into ours."""
-        results: list[_T] = []
-        errors: list[BaseException] = []
 
-        def target() -> None:
+        def attempt() -> _T:
             try:
-                results.append(work(self._backend()))
-            except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits
-                errors.append(error)
+                return work(self._backend())
+            except BaseException as error:
+                raise _explained(error) from error
 
         seconds = Gpg(self._environ).timeout()
-        thread = threading.Thread(target=target, daemon=True)  # a backend that hangs must not hold the process
-        thread.start()
-        thread.join(seconds)
-        if thread.is_alive():
+        try:
+            return within(seconds, attempt)
+        except TimeoutError:
             raise KeychainUnavailableError(
                 f"the keyring library gave no answer within {seconds:g} s",
                 "answer its prompt, or set PASSHELPER_TIMEOUT",
-            )
-        if errors:
-            raise _explained(errors[0]) from errors[0]
-        return results[0]
+            ) from None
 
     def _backend(self) -> KeyringBackend:
         """Give the library's backend.

@@ -15,7 +15,7 @@ from passhelper.store.child import finish, start
 from passhelper.store.commit import Committer
 from passhelper.store.repository import Repository
 from passhelper.team import gpgid, publickeys
-from passhelper.team.scope import other_entries as other_entries  # noqa: PLC0414 - its callers look here
+from passhelper.team.scope import other_entries
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -20,6 +20,7 @@ from passhelper.store.child import clean_environ, find_program, finish, start
 from passhelper.store.recipients import is_fingerprint, normalize
 from passhelper.store.store import PassStore
 from passhelper.team.keys import Key, KeyRing, NewKey, names
+from passhelper.team.scope import other_entries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
@@ -221,7 +222,7 @@ class _Keys:
         """
         if {key.fingerprint for key in asked} <= {normalize(key) for key in found.keys}:
             return False
-        foreign = found.path == os.path.basename(found.path) and newstore.other_entries(self._store) > 0
+        foreign = found.path == os.path.basename(found.path) and other_entries(self._store) > 0
         return foreign and not self._store.walk()
 
     def _keep(self, found: Recipients, asked: list[Key]) -> Step:

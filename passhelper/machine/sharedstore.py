@@ -10,13 +10,14 @@ import os
 from typing import TYPE_CHECKING
 
 from passhelper.errors import ConfigurationError, StoreError, TrustError
-from passhelper.machine import newstore, wipe
+from passhelper.machine import wipe
 from passhelper.protocol import printable
 from passhelper.store import layout, trust
 from passhelper.store.repository import Repository
 from passhelper.store.store import home_directory
 from passhelper.team import clone, gitrepo, incoming, publickeys, sync
 from passhelper.team.clone import RemoteGit
+from passhelper.team.scope import other_entries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -88,7 +89,7 @@ class SharedStore:
         """Refuse to share a store, or a history, with entries that are no Docker credentials."""
         if self._is_whole:
             return
-        others = newstore.other_entries(self._store)
+        others = other_entries(self._store)
         if not others and place is not None:
             others = _other_entries_in_history(self._store, place)
         if others:

@@ -6,11 +6,11 @@ import os
 from typing import TYPE_CHECKING
 
 from passhelper.errors import GitError, PasshelperError
-from passhelper.machine.newstore import other_entries
 from passhelper.protocol import printable
 from passhelper.store import recipients, trust
 from passhelper.store.child import finish
 from passhelper.store.commit import Committer
+from passhelper.team.scope import other_entries
 
 if TYPE_CHECKING:
     from passhelper.machine.doctor.patient import Patient

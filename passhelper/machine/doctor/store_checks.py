@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from passhelper.machine.doctor import hygiene
 from passhelper.machine.doctor.model import Check, Finding, Severity
 from passhelper.machine.doctor.patient import Patient
-from passhelper.machine.newstore import other_entries
 from passhelper.protocol import printable
 from passhelper.store import recipients
+from passhelper.team.scope import other_entries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
