@@ -19,15 +19,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from callers import Client, Recorder
+from engines import Engine, NoEngineError
 from support import OLD_PIP, Helper, KeyRing, Once, Program, require
+from workswith import PROPERTY, WorksWith
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 collect_ignore = ["thirdparty"]  # another distribution, with tests of its own: see scenarios/test_thirdparty.py
 
 REPOSITORY = Path(__file__).parent.parent
 _SHARED = "passhelper_shared"
+_ENGINE, _CLIENTS = "PASSHELPER_TEST_ENGINE", "PASSHELPER_TEST_CLIENTS"
+_NO_ENGINE = "the Docker engine does not start: "
 _FOREIGN = ("PASSHELPER_", "PASSWORD_STORE_", "GIT_", "DOCKER_", "GPG_", "PYTHON", "XDG_")
 
 
@@ -50,7 +55,13 @@ def short_tmp() -> Iterator[Path]:
     path = Path(tempfile.mkdtemp(prefix="ph-", dir="/tmp"))
     path.chmod(0o755)
     yield path
-    shutil.rmtree(path, ignore_errors=True)
+    _remove(path)
+
+
+def _remove(folder: Path) -> None:
+    """Remove what a run has made, and end the engine that it may have started there."""
+    Engine(folder / "engine").stop()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
@@ -144,9 +155,73 @@ def helper(installed: Program, environ: dict[str, str]) -> Helper:
     return Helper(installed.helper, environ)
 
 
+@pytest.fixture(scope="session")
+def engine(made_once: Once) -> Engine:
+    """The run's Docker engine: the one that ``.ci/run`` has started, or one that the first test starts."""
+    require("dockerd", "docker", "busybox")
+    given = os.environ.get(_ENGINE, "")
+    if given.startswith("/"):
+        return Engine(Path(given))
+    if os.geteuid() != 0:
+        pytest.skip("only root starts a Docker engine")
+    try:
+        return Engine(made_once("engine", Engine.start))
+    except NoEngineError as error:
+        pytest.skip(f"{_NO_ENGINE}{error}")
+
+
+@pytest.fixture(scope="session")
+def more_clients() -> Callable[[str], Path]:
+    """Finds what ``.ci/clients`` has fetched, such as ``debian/usr/bin/crane``; skips where it has not."""
+    folder = os.environ.get(_CLIENTS, "")
+
+    def find(path: str) -> Path:
+        found = Path(folder, path)
+        if not folder or not found.exists():
+            pytest.skip(f"{found.name} is not here: run `.ci/clients DIR` and set {_CLIENTS}=DIR")
+        return found
+
+    return find
+
+
+@pytest.fixture
+def client(helper: Helper, environ: dict[str, str], tmp_path: Path) -> Client:
+    """Runs programs that call the installed helper, and notes their calls."""
+    return Client(environ, Recorder(tmp_path / "noted", helper.program))
+
+
+@pytest.fixture
+def works_with(client: Client, record_property: Callable[[str, object], None]) -> Iterator[Callable[..., None]]:
+    """Says which program a test drives: the README's table gets its row if the test passes."""
+    said: list[dict[str, object]] = []
+
+    def say(name: str, version: str, *, how: str = "ran", verbs: tuple[str, ...] = ()) -> None:
+        """Say it.
+
+        Args:
+            name: the client.
+            version: what it prints as its version, or the commit of the source that a replay follows.
+            how: ``ran`` or ``replayed``.
+            verbs: what the test calls without :class:`callers.Client`.
+        """
+        said.append({"client": name, "version": version, "how": how, "verbs": verbs})
+
+    yield say
+    for row in said:
+        record_property(PROPERTY, {**row, "verbs": sorted({*row.pop("verbs"), *client.verbs})})  # type: ignore[misc]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that writes the README's table of clients."""
+    parser.addoption("--works-with", metavar="README", help="put the clients that these tests drove into a table there")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Let Ctrl-C interrupt: a shell that started us in the background has told us, and our children, to ignore it."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    readme = config.getoption("--works-with")
+    if readme and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(WorksWith(Path(readme)))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -156,7 +231,7 @@ def pytest_configure_node(node: Any) -> None:
         path = tempfile.mkdtemp(prefix="ph-", dir="/tmp")
         os.chmod(path, 0o755)
         setattr(node.config, _SHARED, path)
-        node.config.add_cleanup(lambda: shutil.rmtree(path, ignore_errors=True))
+        node.config.add_cleanup(lambda: _remove(Path(path)))
     node.workerinput[_SHARED] = getattr(node.config, _SHARED)
 
 
@@ -172,7 +247,9 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     """Turn a skip into a failure where ``PASSHELPER_REQUIRE_ALL=1`` says that every real part is here."""
     outcome = yield
     report = outcome.get_result()  # type: ignore[attr-defined]
-    if report.skipped and not hasattr(report, "wasxfail") and _REQUIRE_ALL:
+    # `.ci/run` has seen for itself that no engine starts here, and has printed why.
+    excused = os.environ.get(_ENGINE) == "none" and _NO_ENGINE in str(report.longrepr)
+    if report.skipped and not hasattr(report, "wasxfail") and _REQUIRE_ALL and not excused:
         report.outcome = "failed"
         report.longrepr = f"skipped, which PASSHELPER_REQUIRE_ALL forbids: {report.longrepr}"
 
