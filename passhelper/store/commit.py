@@ -96,7 +96,7 @@ class Committer:
         if subject and not self._has_new:
             try:
                 self._waiting = self._start_commit(subject)
-            except PasshelperError:
+            except (PasshelperError, OSError):
                 self._waiting = None  # commit() meets the same and tells
 
     def cancel(self) -> None:
