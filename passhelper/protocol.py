@@ -1,14 +1,21 @@
 """Docker's credential-helper protocol: one verb as argument, stdin in, stdout out.
 
 The reference is ``credentials/credentials.go`` of docker/docker-credential-helpers; what clients
-really send was recorded from them. What they rely on:
+really send and compare was recorded from them, or read in their source. What they rely on:
 
-* the verb comes first: ``list`` and ``version`` never touch stdin, which some clients leave open;
+* the verb comes first: ``list`` and ``version`` never touch stdin (testcontainers-node 10 leaves it
+  open on ``list`` for ever, docker-py closes it empty, Go clients send ``unused``);
 * ``get``, ``store`` and ``erase`` read stdin to its end before they exit, failing or not, or a client
-  that still writes dies of EPIPE;
-* stdout carries the answer or one line that says what went wrong, and Go clients parse nothing
-  else; stderr goes straight to the user's terminal, so it repeats real failures and stays empty
-  on success and on "not found";
+  that still writes dies of EPIPE (testcontainers-node 12); what comes with a verb that there is not
+  is dropped, without waiting for an end that may never come;
+* the server URL may end in a newline (testcontainers-node sends one, Go clients and docker-py none);
+* an answer is one JSON object of strings and nothing else, its keys written ``ServerURL``, ``Username``
+  and ``Secret``: Nomad decodes a ``map[string]string`` and docker-py indexes by these names, so a
+  number or another case breaks them; testcontainers-java 1.20 needs ``ServerURL`` too;
+* "not found" is the whole of stdout, exit status 1, and nothing on stderr: Go clients compare for
+  equality, testcontainers-java tests for 1, and docker shows the user what comes on stderr;
+* every real failure is one line on stdout, which Go clients put into their error, and the same on
+  stderr: docker's pull, oras-py and Nomad show nothing else;
 * the three messages in :mod:`passhelper.errors` are compared byte for byte.
 """
 
@@ -24,6 +31,7 @@ if TYPE_CHECKING:
 
 MAX_REQUEST = 2 << 20  # bytes that a client may send; far above any token, below any accident
 _CHUNK = 1 << 16  # bytes per read, the size of a Linux pipe
+_SILENCE = 1.0  # seconds without a byte after which nothing more comes with a verb that there is not
 
 _USAGE = "Usage: {program} <store|get|erase|list|version>"
 
@@ -90,6 +98,7 @@ def _answer(helper: Helper, program: str, arguments: list[str]) -> tuple[str, in
     usage = _USAGE.format(program=program)
     if verb in ("--help", "-h"):
         return f"{usage}\n", 0
+    _drop_request()
     if verb:
         return f"{program}: unknown action: {printable(verb)}\n{usage}\n", 1
     return f"{usage}\n", 1
@@ -131,6 +140,23 @@ def read_request(program: str, wanted: str) -> bytes:
     if size > MAX_REQUEST:
         raise InvalidRequestError(f"request larger than {MAX_REQUEST} bytes")
     return b"".join(chunks)
+
+
+def _drop_request() -> None:
+    """Read what a client sends with a verb that there is not; whether it ever closes stdin nobody knows."""
+    if sys.platform == "win32" or os.isatty(0):  # select(2) takes only sockets there
+        return
+    import select  # noqa: PLC0415 - no verb needs it
+
+    size = 0
+    try:
+        while size <= MAX_REQUEST and select.select([0], [], [], _SILENCE)[0]:
+            chunk = os.read(0, _CHUNK)
+            if not chunk:
+                break
+            size += len(chunk)
+    except OSError:  # no stdin at all
+        return
 
 
 def parse_credentials(request: bytes) -> Credentials:
