@@ -24,7 +24,7 @@ _WRAPPER = """\
 import json, os, subprocess, sys
 data = None if sys.argv[1:] in (["list"], ["version"]) else sys.stdin.buffer.read()
 done = subprocess.run([{helper!r}, *sys.argv[1:]], input=data, capture_output=True)
-note = dict(arguments=sys.argv[1:], stdin=data and data.decode(), code=done.returncode,
+note = dict(arguments=sys.argv[1:], stdin=(data or b"").decode(), code=done.returncode,
             out=done.stdout.decode(), err=done.stderr.decode(), user=os.geteuid(), cwd=os.getcwd(),
             environ=dict(os.environ))
 file = os.open({log!r}, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
@@ -75,7 +75,7 @@ class Recorder:
         notes: list[dict[str, Any]] = [json.loads(line) for line in self._log.read_text().splitlines()]
         self._log.unlink()
         return [
-            Call(" ".join(note["arguments"]), note["stdin"] or "", note["code"], note["out"], note["err"], note["user"],
+            Call(" ".join(note["arguments"]), note["stdin"], note["code"], note["out"], note["err"], note["user"],
                  note["environ"])
             for note in notes
         ]  # fmt: skip
