@@ -178,7 +178,7 @@ def decryption_error(gpg: Gpg, child: "Child", lines: "list[list[str]]", label: 
     broken_off = "DECRYPTION_INFO" in seen and "END_DECRYPTION" not in seen
     if broken_off or not seen.isdisjoint({"DECRYPTION_FAILED", "NODATA", "BADMDC", "UNEXPECTED"}):
         return EntryError(f"{label} is corrupt", "restore it from git, or erase it and store it again")
-    return GpgError(f"gpg failed on {label}: {last_line(child)}")
+    return _unexplained(gpg, child, label)
 
 
 def _locked_error(gpg: Gpg, wanted: "list[str]", code: int) -> LockedKeyError:
@@ -217,6 +217,12 @@ def home_error(gpg: Gpg) -> "GpgError | None":
         f"GNUPGHOME {home} belongs to uid {os.stat(home).st_uid} and cannot be read",
         "run as its owner, or set GNUPGHOME to a directory of your own",
     )
+
+
+def _unexplained(gpg: Gpg, child: "Child", label: str) -> GpgError:
+    if b"can't create directory" in child.stderr:  # as for a daemon's user, whose home directory does not exist
+        return GpgError(f"gpg has no keyring in {_home(gpg)}", "check GNUPGHOME")
+    return GpgError(f"gpg failed on {label}: {last_line(child)}")
 
 
 def _home(gpg: Gpg) -> str:

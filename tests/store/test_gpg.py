@@ -657,6 +657,9 @@ def test_a_gnupghome_that_is_not_there(vault: Vault) -> None:
     vault.environ["GNUPGHOME"] = "/nonexistent/home"
     assert failure(GpgError, vault.get) == "gpg has no keyring in /nonexistent/home; check GNUPGHOME"
     assert "is not in this keyring" in failure(RecipientsError, vault.store)
+    del vault.environ["GNUPGHOME"]  # as a daemon whose user has no home
+    vault.environ["HOME"] = "/nonexistent/home"
+    assert failure(GpgError, vault.get) == "gpg has no keyring in /nonexistent/home/.gnupg; check GNUPGHOME"
 
 
 def test_an_empty_keyring(vault: Vault, tmp_path: Path, short_tmp: Path) -> None:
