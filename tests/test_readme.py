@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from support import NOT_FOUND, Helper, Program, require, run
+from workswith import BEGIN, END
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -82,6 +83,18 @@ def test_the_recipes_are_listed() -> None:
     table = README.partition("<!-- begin: recipes -->")[2].partition("<!-- end: recipes -->")[0]
     folders = {path.name for path in (ROOT / "contrib").iterdir() if path.is_dir()} - {"bench"}
     assert set(re.findall(r"^\| \[([\w-]+)\]\(contrib/\1\) \|", table, re.MULTILINE)) == folders
+
+
+def test_the_clients_that_the_tests_drive_are_listed() -> None:
+    """``--works-with`` writes the rows; every file that says which client it drives must have passed then."""
+    table = README.partition(f"{BEGIN}\n")[2].partition(END)[0]
+    rows = table.splitlines()[2:]
+    assert rows
+    row = re.compile(r"\| [^|]+ \| [^|]+ \| `[a-z`, ]+` \| (?:ran|replayed): \d+ tests? passed \| \[[^|]+\) \|")
+    assert [line for line in rows if not row.fullmatch(line)] == []
+    files = [path for folder in ("clients", "docker") for path in (ROOT / "tests" / folder).glob("test_*.py")]
+    driving = {str(path.relative_to(ROOT)) for path in files if "works_with" in path.read_text()}
+    assert set(re.findall(r"\[[^]]+\]\((tests/[^)]+)\)", table)) == driving
 
 
 def test_the_bench_table_is_there() -> None:
