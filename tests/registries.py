@@ -1,10 +1,16 @@
-"""A real registry on a free loopback port."""
+"""A real registry on a free loopback port, and an image for it."""
 
 from __future__ import annotations
 
+import base64
+import gzip
+import hashlib
+import io
+import json
 import socket
 import ssl
 import subprocess
+import tarfile
 import time
 import urllib.error
 import urllib.request
@@ -75,6 +81,71 @@ def trusting(folder: Path) -> ssl.SSLContext:
     """Trust the registry of a directory, where it has a certificate."""
     file = folder / "cert.pem"
     return ssl.create_default_context(cafile=file if file.exists() else None)
+
+
+def write_image(folder: Path) -> Path:
+    """Write an OCI layout with one image, which holds one file, as tag ``1``; return its directory."""
+    (folder / "blobs" / "sha256").mkdir(parents=True)
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        member = tarfile.TarInfo("hello")
+        member.size = 6
+        tar.addfile(member, io.BytesIO(b"hello\n"))
+    plain = packed.getvalue()
+    kind = "application/vnd.oci.image"
+    layer = _blob(folder, gzip.compress(plain, mtime=0), f"{kind}.layer.v1.tar+gzip")
+    root = {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(plain).hexdigest()}"]}
+    config = {"architecture": "amd64", "os": "linux", "config": {}, "rootfs": root}
+    described = _blob(folder, json.dumps(config).encode(), f"{kind}.config.v1+json")
+    manifest = {"schemaVersion": 2, "mediaType": f"{kind}.manifest.v1+json", "config": described, "layers": [layer]}
+    found = _blob(folder, json.dumps(manifest).encode(), f"{kind}.manifest.v1+json")
+    found["annotations"] = {"org.opencontainers.image.ref.name": "1"}
+    index = {"schemaVersion": 2, "mediaType": f"{kind}.index.v1+json", "manifests": [found]}
+    (folder / "index.json").write_text(json.dumps(index))
+    (folder / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+    return folder
+
+
+# What Docker's own format calls the parts of an image; docker 20.10 looks at no other.
+_DOCKERS = {
+    "application/vnd.oci.image.manifest.v1+json": "application/vnd.docker.distribution.manifest.v2+json",
+    "application/vnd.oci.image.config.v1+json": "application/vnd.docker.container.image.v1+json",
+    "application/vnd.oci.image.layer.v1.tar+gzip": "application/vnd.docker.image.rootfs.diff.tar.gzip",
+}
+
+
+def upload(layout: Path, address: str, name: str, *, dockers: bool = False) -> None:
+    """Put the image of :func:`write_image` into a registry as tag ``1``, without a client.
+
+    Args:
+        layout: its directory.
+        address: the registry's ``host:port``; alice's password is sent, which one without passwords ignores.
+        name: the repository.
+        dockers: whether in Docker's own format.
+    """
+    secret = base64.b64encode(f"alice:{USERS['alice']}".encode()).decode()
+    url = f"http://{address}/v2/{name}"
+
+    def send(method: str, url: str, data: bytes = b"", kind: str = "application/octet-stream") -> str:
+        headers = {"Authorization": f"Basic {secret}", "Content-Type": kind}
+        with urllib.request.urlopen(urllib.request.Request(url, data, headers, method=method), timeout=20) as answer:
+            return str(answer.headers.get("Location"))
+
+    (described,) = json.loads((layout / "index.json").read_text())["manifests"]
+    manifest = (layout / "blobs" / described["digest"].replace(":", "/")).read_bytes()
+    for blob in (json.loads(manifest)["config"], *json.loads(manifest)["layers"]):
+        place = send("POST", f"{url}/blobs/uploads/")
+        data = (layout / "blobs" / blob["digest"].replace(":", "/")).read_bytes()
+        send("PUT", f"{place}{'&' if '?' in place else '?'}digest={blob['digest']}", data)
+    for ours, theirs in _DOCKERS.items() if dockers else ():
+        manifest = manifest.replace(ours.encode(), theirs.encode())
+    send("PUT", f"{url}/manifests/1", manifest, json.loads(manifest)["mediaType"])
+
+
+def _blob(folder: Path, data: bytes, kind: str) -> dict[str, object]:
+    name = hashlib.sha256(data).hexdigest()
+    (folder / "blobs" / "sha256" / name).write_bytes(data)
+    return {"mediaType": kind, "digest": f"sha256:{name}", "size": len(data)}
 
 
 def _wait_for(url: str, code: int, server: subprocess.Popen[bytes], folder: Path) -> None:

@@ -1,0 +1,125 @@
+"""What the clients meet: registries, a tiny image, a store that cannot be read; and what none of them may leave."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import re
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from jobs import agents
+from registries import USERS, serve_registry, write_image
+from support import FOLDER, KeyRing, require
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from callers import Client
+
+# What stops a `get`, and the words in which everybody who asks is told.
+TROUBLES = {
+    "locked": "is locked; run: passhelper unlock, or set PASSHELPER_PASSPHRASE_FILE",
+    "foreign": "; ask a team member to run: passhelper recipients add",
+    "broken": " is corrupt; restore it from git, or erase it and store it again",
+}
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A registry that wants a password for everything; its ``host:port``."""
+    yield from serve_registry(tmp_path_factory.mktemp("registry"), password=True)
+
+
+@pytest.fixture(scope="session")
+def open_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A registry that wants none."""
+    yield from serve_registry(tmp_path_factory.mktemp("open"), password=False)
+
+
+@pytest.fixture
+def image() -> str:
+    """The name of an image that no other test uses, without its registry."""
+    return f"team/app-{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Path:
+    """An OCI layout with one image of a few bytes, tagged ``1``."""
+    return write_image(tmp_path / "layout")
+
+
+@pytest.fixture
+def docker_config(client: Client, tmp_path: Path) -> Path:
+    """Docker's configuration with our helper for every registry; its ``config.json``."""
+    folder = tmp_path / "docker"
+    folder.mkdir()
+    file = folder / "config.json"
+    file.write_text('{"credsStore": "pass"}')
+    client.environ["DOCKER_CONFIG"] = str(folder)
+    return file
+
+
+@pytest.fixture
+def drop_in(client: Client) -> Path:
+    """What ``passhelper setup --containers`` writes: podman, skopeo and buildah ask us for every registry."""
+    file = Path(client.environ["HOME"], ".config/containers/registries.conf.d/50-passhelper.conf")
+    file.parent.mkdir(parents=True)
+    file.write_text('credential-helpers = ["pass"]\n')
+    return file
+
+
+@pytest.fixture
+def spoil(store: Path, keys: KeyRing) -> Callable[[str, str], str]:
+    """Puts an entry for a server into the store that cannot be read; gives the words for :data:`TROUBLES`."""
+    require("gpg")
+
+    def put(server: str, trouble: str) -> str:
+        place = store / FOLDER / base64.urlsafe_b64encode(server.encode()).decode()
+        place.mkdir(parents=True, exist_ok=True)
+        recipient = {"locked": "locked", "foreign": "stranger", "broken": "alice"}[trouble]
+        data = keys.encrypt(b"never seen", recipient)
+        (place / "alice.gpg").write_bytes(data[:-9] if trouble == "broken" else data)
+        return TROUBLES[trouble]
+
+    return put
+
+
+@pytest.fixture
+def nothing_left(client: Client, tmp_path: Path) -> Iterator[None]:
+    """A client leaves no password in a file of its user, no temporary file, and no agent of gpg."""
+    folder = tmp_path / "tmp"
+    folder.mkdir()
+    client.environ["TMPDIR"] = str(folder)
+    yield
+    assert list(folder.iterdir()) == []
+    assert agents(str(tmp_path)) == []
+    words = [word for user, secret in USERS.items() for word in secrets(user, secret)]
+    for file in tmp_path.rglob("*"):
+        if file.is_file() and not file.is_symlink():
+            data = file.read_bytes()
+            assert [word for word in words if word in data] == [], file
+
+
+def secrets(user: str, secret: str) -> list[bytes]:
+    """Write a password as the files of clients would."""
+    return [secret.encode(), base64.b64encode(f"{user}:{secret}".encode())]
+
+
+@pytest.fixture(scope="session")
+def debian_client(more_clients: Callable[[str], Path]) -> Callable[[str], tuple[str, str]]:
+    """Finds a program that ``.ci/clients`` has unpacked, and the upstream version of its package.
+
+    Some of these say of themselves only that they were built by somebody.
+    """
+
+    def find(name: str) -> tuple[str, str]:
+        program = more_clients(f"debian/usr/bin/{name}")
+        changes = program.parent.parent / "share" / "doc" / name / "changelog.Debian.gz"
+        said = re.match(r"\S+ \((?:\d+:)?([^-+~)]+)", gzip.decompress(changes.read_bytes()).decode())
+        assert said
+        return str(program), said[1]
+
+    return find
