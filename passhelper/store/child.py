@@ -301,6 +301,10 @@ def start(  # noqa: PLR0913 - as Child
     Raises:
         PasshelperError: the system refused to start it.
     """
+    if "_CONTAINERS_ROOTLESS_UID" in environ:
+        from passhelper.store import rootless  # noqa: PLC0415 - only below rootless podman or buildah
+
+        argv = [*rootless.prefix(environ), *argv]
     try:
         return Child(argv, environ, stdin=stdin, passphrase=passphrase, limit=limit, group=group)
     except OSError as error:

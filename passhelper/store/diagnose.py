@@ -16,7 +16,7 @@ from passhelper.errors import (
     PasshelperError,
     RecipientsError,
 )
-from passhelper.store import passphrase
+from passhelper.store import passphrase, rootless
 from passhelper.store.gpg import Gpg, is_bad_passphrase, locked_code, status_lines
 from passhelper.store.packets import HIDDEN
 
@@ -190,7 +190,7 @@ def _locked_error(gpg: Gpg, wanted: "list[str]", code: int) -> LockedKeyError:
         return LockedKeyError(f"the passphrase in {variable} does not unlock GPG key {name}")
     return LockedKeyError(
         f"GPG key {name} is locked",
-        "run: passhelper unlock, or set PASSHELPER_PASSPHRASE_FILE",
+        rootless.remedy(gpg.environ) or "run: passhelper unlock, or set PASSHELPER_PASSPHRASE_FILE",
     )
 
 
@@ -205,7 +205,9 @@ def agent_error(gpg: Gpg, child: "Child") -> "GpgError | None":
             f"GNUPGHOME path too long: its agent socket needs {size} bytes, at most {MAX_SOCKET_PATH} fit",
             f"use a shorter GNUPGHOME than {home}",
         )
-    return GpgError(f"no gpg-agent for {home}: {last_line(child)}", "run: gpg-connect-agent /bye")
+    return GpgError(
+        f"no gpg-agent for {home}: {last_line(child)}", rootless.remedy(gpg.environ) or "run: gpg-connect-agent /bye"
+    )
 
 
 def home_error(gpg: Gpg) -> "GpgError | None":
