@@ -56,6 +56,9 @@ class Odd(Box):
     def get(self, server):
         return 17
 
+class Number(Box):
+    held = {{"https://a.example": 17}}
+
 class Large(Box):
     def get(self, server):
         return Credentials(server, "bob", "x" * 300000)
@@ -447,6 +450,13 @@ def test_a_backend_that_returns_nonsense_is_an_internal_error(box: Box) -> None:
     answer = box("get", stdin=b"https://a.example", BACKEND="Odd")
     assert answer.code == 1
     assert answer.out == b"internal error: AttributeError; set PASSHELPER_DEBUG=1 to see where\n"
+
+
+@pytest.mark.parametrize("verb", ["get", "list"])
+def test_a_number_in_a_credential_reaches_no_client(box: Box, verb: str) -> None:
+    """Some of them take nothing but strings, and drop the whole answer."""
+    answer = box(verb, stdin=b"https://a.example", BACKEND="Number")
+    assert (answer.code, answer.out.startswith(b"internal error: ")) == (1, True)
 
 
 @pytest.mark.parametrize("verb", ["get", "list", "version"])
