@@ -87,8 +87,26 @@ def spoil(store: Path, keys: KeyRing) -> Callable[[str, str], str]:
     return put
 
 
+@pytest.fixture(scope="session")
+def no_plain_text() -> Callable[[Path], None]:
+    """Looks for the passwords of :data:`USERS` in every file below a directory, as clients would write them."""
+
+    def look(folder: Path) -> None:
+        words = [
+            word
+            for user, secret in USERS.items()
+            for word in (secret.encode(), base64.b64encode(f"{user}:{secret}".encode()))
+        ]
+        for file in folder.rglob("*"):
+            if file.is_file() and not file.is_symlink():
+                data = file.read_bytes()
+                assert [word for word in words if word in data] == [], file
+
+    return look
+
+
 @pytest.fixture
-def nothing_left(client: Client, tmp_path: Path) -> Iterator[None]:
+def nothing_left(client: Client, tmp_path: Path, no_plain_text: Callable[[Path], None]) -> Iterator[None]:
     """A client leaves no password in a file of its user, no temporary file, and no agent of gpg."""
     folder = tmp_path / "tmp"
     folder.mkdir()
@@ -96,16 +114,7 @@ def nothing_left(client: Client, tmp_path: Path) -> Iterator[None]:
     yield
     assert list(folder.iterdir()) == []
     assert agents(str(tmp_path)) == []
-    words = [word for user, secret in USERS.items() for word in secrets(user, secret)]
-    for file in tmp_path.rglob("*"):
-        if file.is_file() and not file.is_symlink():
-            data = file.read_bytes()
-            assert [word for word in words if word in data] == [], file
-
-
-def secrets(user: str, secret: str) -> list[bytes]:
-    """Write a password as the files of clients would."""
-    return [secret.encode(), base64.b64encode(f"{user}:{secret}".encode())]
+    no_plain_text(tmp_path)
 
 
 @pytest.fixture(scope="session")

@@ -107,7 +107,7 @@ def client(installed: Program, short_tmp: Path) -> Iterator[Client]:
 
 
 @pytest.fixture
-def user(client: Client, keys: KeyRing, registry: str) -> Iterator[User]:
+def user(client: Client, keys: KeyRing, no_plain_text: Callable[[Path], None]) -> Iterator[User]:
     """The user, after ``passhelper setup --git --containers`` with a key that is locked."""
     home = Path(client.environ["HOME"])
     folder = home.parent
@@ -133,6 +133,7 @@ def user(client: Client, keys: KeyRing, registry: str) -> Iterator[User]:
     made("git", "config", "--global", "user.email", "u@example.test")
     yield made
     made.end()
+    no_plain_text(folder)
     # What podman and buildah have written belongs to ids of the namespace.
     for path in home.rglob("*"):
         assert path.lstat().st_uid in {UID, *range(200000, 265536)}, path
