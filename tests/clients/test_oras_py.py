@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from registries import USERS, serve_registry
+from registries import USERS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from callers import Client
     from support import Helper
@@ -29,12 +29,6 @@ client = oras.client.OrasClient(insecure=True, auth_backend="basic")
 client.auth.load_configs(client.get_container(sys.argv[1]))
 print(getattr(client.auth, "_basic_auth", None))
 """
-
-
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A registry with passwords; its ``host:port``."""
-    yield from serve_registry(tmp_path_factory.mktemp("registry"), password=True)
 
 
 @pytest.fixture
