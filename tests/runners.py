@@ -18,6 +18,7 @@ from support import FOLDER, PASSPHRASE, Answer, KeyRing, run, tree
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Mapping
+    from types import TracebackType
 
 TEAM = ("team", "the team's secret")
 TOKEN = "the job's own token"
@@ -148,3 +149,65 @@ def _push_image(url: str, name: str, context: ssl.SSLContext) -> None:
         "config": {"mediaType": _CONFIG, "size": len(config), "digest": digest},
     }  # fmt: skip
     send("PUT", f"{url}/v2/{name}/manifests/latest", json.dumps(manifest).encode(), _MANIFEST)
+
+
+# As in a container of Docker's, no program may run in /dev/shm.
+_VIEW = """\
+set -eu
+mkdir -p "$1"
+mount -t tmpfs none "$1"
+cd "$1"
+mkdir upper work root
+mount -t overlay overlay -o lowerdir=/,upperdir=$PWD/upper,workdir=$PWD/work root
+mount --rbind /dev root/dev
+mount -t tmpfs -o noexec,nosuid,nodev,mode=1777 none root/dev/shm
+mount -t proc proc root/proc
+echo ready
+exec chroot root cat
+"""
+
+
+class View:
+    """This machine's files, copy on write: what root changes in here, and every process of it, is gone afterwards.
+
+    Attributes:
+        root: where its files are, for whoever is outside and only reads.
+    """
+
+    def __init__(self, place: Path) -> None:
+        self._holder = subprocess.Popen(
+            ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", _VIEW, "view", str(place / "view")],
+            env={"PATH": f"/usr/sbin:/sbin:{BARE_PATH}"}, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )  # fmt: skip
+        assert self._holder.stdout
+        assert self._holder.stdout.readline() == b"ready\n"
+        holder = self._holder.pid
+        init = int(Path(f"/proc/{holder}/task/{holder}/children").read_text())
+        self._enter = ["nsenter", f"--target={init}", "--mount", "--pid", "--root"]
+        self.root = Path(f"/proc/{init}/root")
+
+    def __call__(
+        self, command: list[str], environ: Mapping[str, str], stdin: bytes = b"", *, user: str = "", timeout: float = 60
+    ) -> Answer:
+        """Run a program in it, in ``/``, as root or as another user.
+
+        Args:
+            command: its name, looked up in the environment's ``PATH``, and its arguments.
+            environ: all that it sees.
+            stdin: what it reads.
+            user: a user's or a number's name; nothing for root.
+            timeout: seconds.
+        """
+        as_user = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups"] if user else []
+        words = ["env", "-i", "--chdir=/", *(f"{name}={value}" for name, value in environ.items()), *command]
+        outside = {"PATH": f"/usr/sbin:/sbin:{BARE_PATH}"}
+        return run([*self._enter, *as_user, *words], outside, stdin, timeout=timeout)
+
+    def __enter__(self) -> View:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._holder.kill()  # and with it its child, the first process in there, and so all of them
+        self._holder.communicate()

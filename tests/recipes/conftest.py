@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from jobs import agents
+from jobs import BARE_PATH, agents
 from recipefiles import Recipe
 from registries import serve_registry
-from runners import USERS, Site
-from support import KeyRing, require
+from runners import USERS, Site, View
+from support import KeyRing, require, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -62,3 +62,13 @@ def recipe() -> Iterator[Callable[[str], Recipe]]:
     yield open_
     for one in opened:
         assert one.left == []
+
+
+@pytest.fixture
+def view(place: Path) -> Iterator[View]:
+    """This machine as a recipe for its root may change it; see :class:`runners.View`."""
+    require("unshare", "nsenter", "setpriv")
+    if os.geteuid() != 0 or run(["unshare", "--mount", "--pid", "--fork", "true"], {"PATH": BARE_PATH}).code != 0:
+        pytest.skip("no mount namespace can be made here")
+    with View(place) as made:
+        yield made
