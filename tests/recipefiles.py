@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from support import run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,7 +66,7 @@ def _blocks(path: Path) -> Iterator[tuple[str, str]]:
         yield from _in_groovy(text)
     elif path.name == "Dockerfile":
         yield from ((f"RUN {number}", rest) for number, (word, rest) in enumerate(instructions(path)) if word == "RUN")
-    elif path.suffix in (".service", ".timer"):
+    elif path.suffix in (".service", ".timer", ".conf"):
         yield from ((f"{key} {number}", value) for number, (key, value) in enumerate(unit(path)) if "Exec" in key)
     elif text.startswith("#!"):
         yield "whole", text
@@ -73,6 +75,8 @@ def _blocks(path: Path) -> Iterator[tuple[str, str]]:
             (f"block {number}", found)
             for number, found in enumerate(re.findall(r"^```sh\n(.*?)^```$", text, re.DOTALL | re.MULTILINE))
         )
+    elif path.suffix in (".hcl", ".toml"):
+        pass  # no shell in what these configure here
     else:
         raise AssertionError(f"{path} is no kind of file that the tests of recipes know")
 
@@ -106,6 +110,34 @@ def unit(path: Path) -> list[tuple[str, str]]:
     """List the settings of a systemd unit."""
     lines = [line for line in path.read_text().splitlines() if "=" in line and not line.startswith("#")]
     return [(line.partition("=")[0], line.partition("=")[2]) for line in lines]
+
+
+def environment(path: Path, home: str = "") -> dict[str, str]:
+    """Read the variables that a unit or drop-in sets.
+
+    Args:
+        path: its file.
+        home: what ``%h`` stands for.
+    """
+    lines = [value.replace("%h", home) for key, value in unit(path) if key == "Environment"]
+    return {line.partition("=")[0]: line.partition("=")[2] for line in lines}
+
+
+def check_drop_in(path: Path, service: str, folder: Path) -> None:
+    """Let systemd read a drop-in beside a service that does nothing.
+
+    Args:
+        path: the drop-in.
+        service: the service that it is for, which is not installed here.
+        folder: an empty directory.
+    """
+    place = folder / f"{service}.service.d"
+    place.mkdir()
+    shutil.copy(path, place)
+    (folder / f"{service}.service").write_text("[Service]\nExecStart=/bin/true\n")
+    words = ["systemd-analyze", "--man=no", "verify", f"{service}.service"]
+    answer = run(words, {"PATH": "/usr/bin:/bin"}, cwd=folder)
+    assert (answer.code, answer.out, answer.err) == (0, b"", b"")
 
 
 def command(line: str, environ: dict[str, str]) -> list[str]:

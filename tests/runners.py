@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from jobs import BARE_PATH, agents, git, secret_key
 from registries import trusting
-from support import FOLDER, PASSPHRASE, Answer, KeyRing, run, tree
+from support import FOLDER, PASSPHRASE, Answer, Helper, KeyRing, Program, run, tree
 
 if TYPE_CHECKING:
     import ssl
@@ -154,14 +154,15 @@ def _push_image(url: str, name: str, context: ssl.SSLContext) -> None:
 # As in a container of Docker's, no program may run in /dev/shm.
 _VIEW = """\
 set -eu
-mkdir -p "$1"
-mount -t tmpfs none "$1"
-cd "$1"
+mkdir "$1/view"
+mount -t tmpfs none "$1/view"
+cd "$1/view"
 mkdir upper work root
 mount -t overlay overlay -o lowerdir=/,upperdir=$PWD/upper,workdir=$PWD/work root
 mount --rbind /dev root/dev
 mount -t tmpfs -o noexec,nosuid,nodev,mode=1777 none root/dev/shm
 mount -t proc proc root/proc
+mount --bind "$1" "root$1"
 echo ready
 exec chroot root cat
 """
@@ -170,13 +171,12 @@ exec chroot root cat
 class View:
     """This machine's files, copy on write: what root changes in here, and every process of it, is gone afterwards.
 
-    Attributes:
-        root: where its files are, for whoever is outside and only reads.
+    The directory that it is made in is the one thing that it shares with the world outside.
     """
 
     def __init__(self, place: Path) -> None:
         self._holder = subprocess.Popen(
-            ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", _VIEW, "view", str(place / "view")],
+            ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", _VIEW, "view", str(place)],
             env={"PATH": f"/usr/sbin:/sbin:{BARE_PATH}"}, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         )  # fmt: skip
         assert self._holder.stdout
@@ -184,7 +184,11 @@ class View:
         holder = self._holder.pid
         init = int(Path(f"/proc/{holder}/task/{holder}/children").read_text())
         self._enter = ["nsenter", f"--target={init}", "--mount", "--pid", "--root"]
-        self.root = Path(f"/proc/{init}/root")
+        self._root = f"/proc/{init}/root"
+
+    def outside(self, path: str) -> Path:
+        """Name a file of it for whoever is outside and only reads."""
+        return Path(self._root + path)
 
     def __call__(
         self, command: list[str], environ: Mapping[str, str], stdin: bytes = b"", *, user: str = "", timeout: float = 60
@@ -211,3 +215,46 @@ class View:
     ) -> None:
         self._holder.kill()  # and with it its child, the first process in there, and so all of them
         self._holder.communicate()
+
+
+class Member:
+    """A member of a team, whose store is at a remote.
+
+    Attributes:
+        keys: the member's keyring; the store is encrypted to ``alice``.
+        remote: the bare repository.
+    """
+
+    def __init__(self, installed: Program, environ: dict[str, str], keys: KeyRing, store: Path, remote: Path) -> None:
+        self._installed = installed
+        self._environ = environ
+        self.keys = keys
+        self._store = store
+        self.remote = remote
+        subprocess.run(["git", "clone", "-q", "--bare", str(store), str(remote)], check=True)
+        git(remote, "config", "core.sharedRepository", "world")
+        git(store, "remote", "add", "origin", str(remote))
+        git(store, "fetch", "-q")
+        git(store, "branch", "-q", "--set-upstream-to", "origin/main")
+
+    def store(self, server: str, username: str, secret: str, *readers: str) -> None:
+        """Store a credential; for some of the run's keys only, where they are named."""
+        if readers:
+            folder = self._store / FOLDER / base64.urlsafe_b64encode(server.encode()).decode()
+            folder.mkdir(parents=True)
+            (folder / ".gpg-id").write_text("".join(f"{self.keys[name]}\n" for name in readers))
+            git(self._store, "add", "--all")
+            git(self._store, "commit", "-q", "-m", "Readers")
+            self("recipients", "accept", "--yes")
+        assert Helper(self._installed.helper, self._environ).store(server, username, secret).code == 0
+        self("sync")
+
+    def __call__(self, *words: str) -> None:
+        """Run a command of passhelper, which must succeed."""
+        answer = run([self._installed.passhelper, *words], self._environ)
+        assert answer.code == 0, answer
+
+    def let_in(self, key: Path) -> None:
+        """Let somebody in whose public key is in a file."""
+        self("recipients", "add", str(key))
+        self("sync")

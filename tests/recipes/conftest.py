@@ -15,8 +15,8 @@ import pytest
 from jobs import BARE_PATH, agents
 from recipefiles import Recipe
 from registries import serve_registry
-from runners import USERS, Site, View
-from support import KeyRing, require, run
+from runners import USERS, Member, Site, View
+from support import KeyRing, Program, require, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -72,3 +72,10 @@ def view(place: Path) -> Iterator[View]:
         pytest.skip("no mount namespace can be made here")
     with View(place) as made:
         yield made
+
+
+@pytest.fixture
+def member(installed: Program, environ: dict[str, str], own_keys: KeyRing, git_store: Path, place: Path) -> Member:
+    """Somebody whose store is at a remote that every user may read, and who lets others in."""
+    environ["GNUPGHOME"] = str(own_keys.home)
+    return Member(installed, environ, own_keys, git_store, place / "remote.git")
