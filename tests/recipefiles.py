@@ -75,7 +75,7 @@ def _blocks(path: Path) -> Iterator[tuple[str, str]]:
             (f"block {number}", found)
             for number, found in enumerate(re.findall(r"^```sh\n(.*?)^```$", text, re.DOTALL | re.MULTILINE))
         )
-    elif path.suffix in (".hcl", ".toml"):
+    elif path.suffix in (".hcl", ".toml", ".json"):
         pass  # no shell in what these configure here
     else:
         raise AssertionError(f"{path} is no kind of file that the tests of recipes know")
@@ -112,7 +112,7 @@ def unit(path: Path) -> list[tuple[str, str]]:
     return [(line.partition("=")[0], line.partition("=")[2]) for line in lines]
 
 
-def environment(path: Path, home: str = "") -> dict[str, str]:
+def environment(path: Path, home: str = "%h") -> dict[str, str]:
     """Read the variables that a unit or drop-in sets.
 
     Args:
