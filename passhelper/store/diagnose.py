@@ -153,11 +153,9 @@ def decryption_error(gpg: Gpg, child: "Child", lines: "list[list[str]]", label: 
     code = locked_code(lines)
     if code:
         return _locked_error(gpg, wanted, code)
-    trouble = home_error(gpg) or agent_error(gpg, child)
+    trouble = home_error(gpg) or agent_error(gpg, child) or _refused(gpg, lines, label)
     if trouble is not None:
         return trouble
-    if ["ERROR", "add_keyblock_resource"] in [line[:2] for line in lines]:
-        return GpgError(f"gpg has no keyring in {_home(gpg)}", "check GNUPGHOME")
     seen = {line[0] for line in lines}
     # Older versions do not say NO_SECKEY; that gpg never got at the session key says the same.
     opened = not seen.isdisjoint({"DECRYPTION_KEY", "DECRYPTION_INFO"})
@@ -179,6 +177,21 @@ def decryption_error(gpg: Gpg, child: "Child", lines: "list[list[str]]", label: 
     if broken_off or not seen.isdisjoint({"DECRYPTION_FAILED", "NODATA", "BADMDC", "UNEXPECTED"}):
         return EntryError(f"{label} is corrupt", "restore it from git, or erase it and store it again")
     return _unexplained(gpg, child, label)
+
+
+def _refused(gpg: Gpg, lines: "list[list[str]]", label: str) -> "GpgError | None":
+    """Tell what gpg could not begin with."""
+    errors = [line[1:2] for line in lines if line[0] == "ERROR"]
+    if ["add_keyblock_resource"] in errors:
+        return GpgError(f"gpg has no keyring in {_home(gpg)}", "check GNUPGHOME")
+    if ["set_pinentry_mode"] in errors:
+        # The socket that is made for forwarding: its agent asks on its own screen or not at all.
+        return GpgError(
+            f"gpg-agent is reached through its restricted socket, which takes no orders about prompts, so {label} "
+            "was not decrypted",
+            "set PASSHELPER_NONINTERACTIVE=0, and no passphrase: then it asks where it runs, if it has to",
+        )
+    return None
 
 
 def _locked_error(gpg: Gpg, wanted: "list[str]", code: int) -> LockedKeyError:

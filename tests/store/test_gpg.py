@@ -176,6 +176,27 @@ def test_todays_work_around_still_works(locked: Vault, tmp_path: Path) -> None:
     assert locked.get() == ("bob", "s3cret")
 
 
+def test_an_agent_that_was_forwarded_takes_no_orders_about_prompts(
+    own: Vault, own_keys: KeyRing, short_tmp: Path
+) -> None:
+    """The socket that is made for forwarding refuses pinentry modes; the entry is as good as it was."""
+    own.store()
+    home = short_tmp / "forwarded"
+    home.mkdir(mode=0o700)
+    shutil.copy(own_keys.home / "pubring.kbx", home)
+    (home / "gpg.conf").write_text("no-autostart\n")
+    (home / "S.gpg-agent").symlink_to(own_keys.home / "S.gpg-agent.extra")
+    subprocess.run(["gpgconf", "--launch", "gpg-agent"], env=own_keys.environ, check=True)
+    own.environ["GNUPGHOME"] = str(home)
+    assert failure(GpgError, own.get) == (
+        f"gpg-agent is reached through its restricted socket, which takes no orders about prompts, so {LABEL} was not "
+        "decrypted; set PASSHELPER_NONINTERACTIVE=0, and no passphrase: then it asks where it runs, if it has to"
+    )
+    own.environ["PASSHELPER_NONINTERACTIVE"] = "0"
+    assert own.get() == ("bob", "s3cret")
+    shutil.rmtree(home)
+
+
 def test_store_needs_no_passphrase(locked: Vault) -> None:
     locked.store(secret="new")
     locked.environ["PASSHELPER_PASSPHRASE"] = PASSPHRASE
