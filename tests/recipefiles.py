@@ -15,8 +15,26 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CONTRIB = Path(__file__).parent.parent / "contrib"
+# There is no network: a package that Debian does not have, or that is not installed here, fails.
+APT = """\
+#!/bin/sh
+case "$1" in
+update) ;;
+install) shift; for word; do case "$word" in -*) ;; *) dpkg-query --status "$word" > /dev/null || exit 1;; esac; done;;
+*) exit 1;;
+esac
+"""
 # The keys of all these systems under which a file of theirs holds shell.
-_SHELL = ("run", "script", "before_script", "after_script", "command", "commands")
+_SHELL = (
+    "run",
+    "script",
+    "before_script",
+    "after_script",
+    "command",
+    "commands",
+    "initializeCommand",
+    "postCreateCommand",
+)
 
 
 class Recipe:
@@ -60,7 +78,7 @@ class Recipe:
 
 def _blocks(path: Path) -> Iterator[tuple[str, str]]:
     text = path.read_text()
-    if path.suffix == ".yml":
+    if path.suffix in (".yml", ".json"):
         yield from _in_yaml(yaml.safe_load(text), "")
     elif path.name == "Jenkinsfile":
         yield from _in_groovy(text)
@@ -75,7 +93,7 @@ def _blocks(path: Path) -> Iterator[tuple[str, str]]:
             (f"block {number}", found)
             for number, found in enumerate(re.findall(r"^```sh\n(.*?)^```$", text, re.DOTALL | re.MULTILINE))
         )
-    elif path.suffix in (".hcl", ".toml", ".json"):
+    elif path.suffix in (".hcl", ".toml"):
         pass  # no shell in what these configure here
     else:
         raise AssertionError(f"{path} is no kind of file that the tests of recipes know")
@@ -104,6 +122,37 @@ def instructions(path: Path) -> list[tuple[str, str]]:
     """List the instructions of a Dockerfile, each of which may go over several lines."""
     text = re.sub(r"^\s*#.*\n", "", path.read_text(), flags=re.MULTILINE).replace("\\\n", "")
     return [(line.split()[0], line.partition(" ")[2]) for line in text.splitlines() if line.strip()]
+
+
+def build(recipe: Recipe, words: dict[str, str]) -> tuple[list[str], str]:
+    """Turn a Dockerfile into a script, instruction by instruction, with :data:`APT` as its ``apt-get``.
+
+    Args:
+        recipe: where it is.
+        words: the build's arguments.
+
+    Returns:
+        its lines, and what a command begins with that runs as the image's user.
+    """
+    lines, user = [], ""
+    for number, (word, rest) in enumerate(instructions(recipe.folder / "Dockerfile")):
+        if word == "RUN":
+            lines.append(f"{user}/bin/sh -ec {shlex.quote(recipe.take('Dockerfile', f'RUN {number}'))}")
+        elif word == "ENV":
+            name, _, value = rest.partition("=")
+            lines.append(f"export {name}={shlex.quote(value)}")
+        elif word == "ARG":
+            lines.append(f"export {rest}={shlex.quote(words[rest])}")
+        elif word == "USER":
+            owner, group = rest.split(":")
+            user = f"setpriv --reuid={owner} --regid={group} --clear-groups -- "
+        elif word == "WORKDIR":
+            lines.append(f"cd {rest}")
+        elif word == "COPY":
+            lines.append(f"test -x {rest.split()[-1]} || command -v {Path(rest.split()[-1]).name}")
+        else:
+            assert word == "FROM"
+    return lines, user
 
 
 def unit(path: Path) -> list[tuple[str, str]]:

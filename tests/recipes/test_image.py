@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import shlex
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobs import agents
-from recipefiles import instructions
+from recipefiles import APT, build
 from runners import TOKEN, Site, View, private
 from support import PASSPHRASE, require
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from recipefiles import Recipe
 
-# There is no network: a package that Debian does not have, or that is not installed here, fails.
-_APT = """\
-#!/bin/sh
-case "$1" in
-update) ;;
-install) shift; for word; do case "$word" in -*) ;; *) dpkg-query --status "$word" > /dev/null || exit 1;; esac; done;;
-*) exit 1;;
-esac
-"""
 _JOB = """\
 settings=$(passhelper setup --ci)
 eval "$settings"
@@ -34,34 +25,6 @@ printf %s "$TOKEN" | docker login --username octocat --password-stdin "$REGISTRY
 passhelper teardown
 echo "left=$(ls -A /dev/shm)"
 """
-
-
-def build(recipe: Recipe, words: dict[str, str]) -> list[str]:
-    """Turn a Dockerfile into a script, instruction by instruction; returns its lines.
-
-    Args:
-        recipe: where it is.
-        words: the build's arguments.
-    """
-    lines, user = [], ""
-    for number, (word, rest) in enumerate(instructions(recipe.folder / "Dockerfile")):
-        if word == "RUN":
-            lines.append(f"{user}/bin/sh -ec {shlex.quote(recipe.take('Dockerfile', f'RUN {number}'))}")
-        elif word == "ENV":
-            name, _, value = rest.partition("=")
-            lines.append(f"export {name}={shlex.quote(value)}")
-        elif word == "ARG":
-            lines.append(f"export {rest}={shlex.quote(words[rest])}")
-        elif word == "USER":
-            owner, group = rest.split(":")
-            user = f"setpriv --reuid={owner} --regid={group} --clear-groups -- "
-        elif word == "WORKDIR":
-            lines.append(f"cd {rest}")
-        elif word == "COPY":
-            lines.append(f"test -x {rest.split()[-1]} || command -v {Path(rest.split()[-1]).name}")
-        else:
-            assert word == "FROM"
-    return [*lines, f"{user}/bin/sh -ec {shlex.quote(_JOB)}"]
 
 
 def test_the_runner_image(recipe: Callable[[str], Recipe], site: Site, place: Path, view: View) -> None:
@@ -74,10 +37,10 @@ def test_the_runner_image(recipe: Callable[[str], Recipe], site: Site, place: Pa
     }  # fmt: skip
     del environ["XDG_RUNTIME_DIR"]
     requirement = environ.pop("PASSHELPER_REQUIREMENT")
-    private(place / "bin" / "apt-get", _APT, 0o755)
-    lines = build(recipe("docker-runner"), {"PASSHELPER_REQUIREMENT": requirement})
+    private(place / "bin" / "apt-get", APT, 0o755)
+    lines, user = build(recipe("docker-runner"), {"PASSHELPER_REQUIREMENT": requirement})
     # git reads no remote of another owner; in this view it belongs to the image's user.
-    lines = ["set -eu", f"chown -R 1000:1000 {site.remote}", *lines]
+    lines = ["set -eu", f"chown -R 1000:1000 {site.remote}", *lines, f"{user}/bin/sh -ec {shlex.quote(_JOB)}"]
     script = private(place / "build.sh", "\n".join(lines) + "\n")
     answer = view(["sh", script], environ, timeout=90)
     assert answer.code == 0, answer.out + answer.err
