@@ -80,6 +80,8 @@ def _blocks(path: Path) -> Iterator[tuple[str, str]]:
     text = path.read_text()
     if path.suffix in (".yml", ".json"):
         yield from _in_yaml(yaml.safe_load(text), "")
+    elif path.name == "Vagrantfile":
+        assert "inline" not in text  # and so no shell
     elif path.name == "Jenkinsfile":
         yield from _in_groovy(text)
     elif path.name == "Dockerfile":
