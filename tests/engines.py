@@ -106,6 +106,30 @@ class Engine:
         """Make an image with ``/bin/sh`` and what busybox has besides."""
         self.make_image(name, {"bin/sh": BUSYBOX, "bin/true": BUSYBOX}, 'CMD ["/bin/sh"]')
 
+    def remove_images(self, reference: str) -> None:
+        """Remove all images whose name matches a pattern such as ``host:port/*/*``."""
+        found = self.docker(
+            "images", "--filter", f"reference={reference}", "--format", "{{.ID}} {{.Repository}}:{{.Tag}}"
+        )
+        names = [line.split()[0 if "<none>" in line else 1] for line in found.stdout.decode().splitlines()]
+        if names:
+            self.docker("rmi", "--force", *names)
+
+    def left_by(self, project: str, *images: str) -> list[str]:
+        """List what a project of Compose has left: containers, networks, volumes, and images of some prefixes."""
+        label = f"label=com.docker.compose.project={project}"
+        listings = {
+            "container": ["ps", "--all", "--filter", label],
+            "network": ["network", "ls", "--filter", label],
+            "volume": ["volume", "ls", "--filter", label],
+            **{f"image {prefix}": ["images", "--filter", f"reference={prefix}/**"] for prefix in images},
+        }
+        return [
+            f"{kind} {name}"
+            for kind, listing in listings.items()
+            for name in self.docker(*listing, "--quiet").stdout.decode().split()
+        ]
+
 
 def _libraries(program: str) -> list[str]:
     said = subprocess.run(["ldd", program], capture_output=True, text=True, check=False)

@@ -36,25 +36,15 @@ _HTPASSWD = "auth: {{htpasswd: {{realm: test, path: {folder}/htpasswd}}}}\n"
 
 
 def serve_registry(
-    folder: Path, *, password: bool, users: Mapping[str, str] = USERS, tls: bool = False
+    folder: Path, *, password: bool, users: Mapping[str, str] = USERS, tls: bool = False, auth: str = ""
 ) -> Iterator[str]:
     """Start a registry, with passwords for some users or for everybody; give its ``host:port``.
 
     With ``tls`` its certificate is ``folder / "cert.pem"``, as which ``SSL_CERT_FILE`` makes Go programs trust it.
     """
-    require("docker-registry", "htpasswd")
-    lines = [
-        subprocess.run(["htpasswd", "-Bbn", user, secret], check=True, capture_output=True, text=True).stdout.strip()
-        for user, secret in users.items()
-    ]
-    (folder / "htpasswd").write_text("\n".join(lines) + "\n")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
-    if tls:
-        _make_certificate(folder)
-    text = _CONFIG.replace("@tls", _TLS if tls else "") + (_HTPASSWD if password else "")
-    (folder / "config.yml").write_text(text.format(folder=folder, address=address))
+    require("docker-registry")
+    address = free_address()
+    configure_registry(folder, address, password=password, users=users, tls=tls, auth=auth)
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(
             ["docker-registry", "serve", str(folder / "config.yml")],
@@ -62,11 +52,43 @@ def serve_registry(
         )  # fmt: skip
     try:
         url = f"{'https' if tls else 'http'}://{address}/v2/"
-        _wait_for(url, 401 if password else 200, server, folder)
+        _wait_for(url, 401 if password or auth else 200, server, folder)
         yield address
     finally:
         server.terminate()
         server.wait(10)
+
+
+def free_address() -> str:
+    """A ``host:port`` on which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{probe.getsockname()[1]}"
+
+
+def configure_registry(
+    folder: Path, address: str, *, password: bool, users: Mapping[str, str] = USERS, tls: bool = False, auth: str = ""
+) -> None:
+    """Write what a registry reads: ``config.yml`` and what that names, all in one directory.
+
+    Args:
+        folder: the directory.
+        address: where the registry shall listen.
+        password: whether it wants a password.
+        users: whose password it takes.
+        tls: whether it has a certificate.
+        auth: its section ``auth``, where that is no file of passwords.
+    """
+    if password:
+        require("htpasswd")
+        hashed = [["htpasswd", "-Bbn", user, secret] for user, secret in users.items()]
+        lines = [subprocess.run(command, check=True, capture_output=True, text=True).stdout for command in hashed]
+        (folder / "htpasswd").write_text("".join(f"{line.strip()}\n" for line in lines))
+        auth = _HTPASSWD.format(folder=folder)
+    if tls:
+        _make_certificate(folder)
+    named = {"folder": folder, "address": address}
+    (folder / "config.yml").write_text(_CONFIG.replace("@tls", _TLS if tls else "").format(**named) + auth)
 
 
 def _make_certificate(folder: Path) -> None:
