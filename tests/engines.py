@@ -68,13 +68,16 @@ class Engine:
         raise NoEngineError("\n".join((folder / "log").read_text().splitlines()[-5:]))
 
     def stop(self) -> None:
-        """End the engine, its containers and its own containerd."""
+        """End the engine, its containers and its own containerd, and unmount what an engine that failed has left."""
         with contextlib.suppress(OSError, ValueError):
             pid = int((self.folder / "pid").read_text())
             os.kill(pid, signal.SIGTERM)
             end = time.monotonic() + _SECONDS
             while time.monotonic() < end and _alive(pid):
                 time.sleep(0.05)
+        mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+        for mount in sorted((path for path in mounts if path.startswith(f"{self.folder}/")), reverse=True):
+            subprocess.run(["umount", "--lazy", mount], check=False, capture_output=True)
 
     def docker(self, *arguments: str, stdin: bytes = b"", check: bool = True) -> subprocess.CompletedProcess[bytes]:
         """Run Docker's command against this engine, with no credentials."""

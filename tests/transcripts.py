@@ -22,7 +22,7 @@ class Shell:
     def __init__(self, client: Client, names: Mapping[str, str]) -> None:
         self.client = client
         self.transcript = ""
-        self._names = names
+        self.names = dict(names)
 
     def __call__(self, command: str, *, stdin: str = "", code: int = 0, **options: Any) -> str:
         """Run one command, split as a shell does; return what it printed, without the log lines of Docker.
@@ -55,7 +55,7 @@ class Shell:
 
     def shown(self, text: str) -> str:
         """A text without what differs from run to run."""
-        for name, shown in self._names.items():
+        for name, shown in self.names.items():
             text = text.replace(name, shown)
         return text
 
