@@ -5,17 +5,24 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import io
+import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import tarfile
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _OPTIONS = ("--iptables=false", "--ip6tables=false", "--bridge=none", "--storage-driver=vfs")
 _SECONDS = 30
@@ -108,6 +115,23 @@ class Engine:
     def make_shell_image(self, name: str) -> None:
         """Make an image with ``/bin/sh`` and what busybox has besides."""
         self.make_image(name, {"bin/sh": BUSYBOX, "bin/true": BUSYBOX}, 'CMD ["/bin/sh"]')
+
+    def push(self, image: str, user: str, password: str) -> None:
+        """Put an image into its registry, without a helper."""
+        login = base64.b64encode(f"{user}:{password}".encode()).decode()
+        with tempfile.TemporaryDirectory() as config:
+            Path(config, "config.json").write_text(json.dumps({"auths": {image.partition("/")[0]: {"auth": login}}}))
+            self.docker("--config", config, "push", image)
+
+    @contextlib.contextmanager
+    def private_image(self, registry: str, user: str, password: str) -> Iterator[str]:
+        """Make an image with a shell that is in a registry and not here; remove all of the registry's from here."""
+        name = f"{registry}/team/base:1"
+        self.make_shell_image(name)
+        self.push(name, user, password)
+        self.remove_images(f"{registry}/*/*")
+        yield name
+        self.remove_images(f"{registry}/*/*")
 
     def remove_images(self, reference: str) -> None:
         """Remove all images whose name matches a pattern such as ``host:port/*/*``."""

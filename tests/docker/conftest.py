@@ -6,9 +6,7 @@ engine; the names of what a worker makes there hold its registry's port or its p
 
 from __future__ import annotations
 
-import base64
 import itertools
-import json
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -18,6 +16,7 @@ import pytest
 from registries import USERS, configure_registry, free_address
 from support import require
 from transcripts import Shell
+from vault import Vault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from pytest_docker.plugin import Services
 
 # Both may be on a machine: Debian's, and a later one that somebody has put there.
-_DOCKERS = [path for path in ("/usr/bin/docker", "/usr/local/bin/docker") if Path(path).exists()] or ["/usr/bin/docker"]
+DOCKERS = [path for path in ("/usr/bin/docker", "/usr/local/bin/docker") if Path(path).exists()] or ["/usr/bin/docker"]
 _TAGS = itertools.count(1)  # what another test has pushed would not be pushed again
 _COMPOSE = """\
 version: "2.4"
@@ -110,20 +109,15 @@ def image(engine: Engine, registry: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def pushed(engine: Engine, registry: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+def pushed(engine: Engine, registry: str) -> Iterator[str]:
     """The name of an image with a shell, which is in the registry."""
-    name = f"{registry}/team/base:1"
-    engine.make_shell_image(name)
-    folder = tmp_path_factory.mktemp("pusher")
-    login = base64.b64encode(f"alice:{USERS['alice']}".encode()).decode()
-    (folder / "config.json").write_text(json.dumps({"auths": {registry: {"auth": login}}}))
-    engine.docker("--config", str(folder), "push", name)
-    return name
+    with engine.private_image(registry, "alice", USERS["alice"]) as name:
+        yield name
 
 
 @pytest.fixture
 def private(engine: Engine, registry: str, pushed: str) -> Iterator[str]:
-    """The name of an image with a shell, which is in the registry and not on the engine."""
+    """The same, which is not on the engine."""
     engine.remove_images(f"{registry}/*/*")
     yield pushed
     engine.remove_images(f"{registry}/*/*")
@@ -138,14 +132,30 @@ def config(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture(params=_DOCKERS)
-def shell(
-    request: pytest.FixtureRequest, client: Client, engine: Engine, registry: str, config: Path, git_store: Path
-) -> Iterator[Shell]:
+@pytest.fixture
+def oldest_docker() -> str:
+    """The first ``docker`` of this machine."""
+    return DOCKERS[0]
+
+
+@pytest.fixture
+def newest_docker() -> str:
+    """The last ``docker`` of this machine, which may be the only one."""
+    return DOCKERS[-1]
+
+
+@pytest.fixture(params=DOCKERS)
+def docker(request: pytest.FixtureRequest) -> str:
+    """Each ``docker`` of this machine."""
+    return str(request.param)
+
+
+@pytest.fixture
+def shell(docker: str, client: Client, engine: Engine, registry: str, config: Path, git_store: Path) -> Iterator[Shell]:
     """A shell whose ``docker`` is one of this machine's, with an engine, the helper and an empty store."""
     require("docker")
     first_on_path = Path(client.environ["PATH"].partition(":")[0])
-    (first_on_path / "docker").symlink_to(request.param)
+    (first_on_path / "docker").symlink_to(docker)
     client.environ |= {"DOCKER_HOST": engine.host, "DOCKER_CONFIG": str(config)}
     shell = Shell(client, {registry: "127.0.0.1:PORT"})
     yield shell
@@ -163,3 +173,25 @@ def docker_version(shell: Shell, works_with: Callable[..., None]) -> str:
     version = shell.client("docker", "--version").split()[2].rstrip(",")
     works_with("docker (CLI)", version)
     return version
+
+
+@pytest.fixture
+def vault(shell: Shell, registry: str) -> Vault:
+    """A store with the credential for the registry, and one for another."""
+    vault = Vault(shell.client.environ)
+    vault.store(registry, "alice", USERS["alice"])
+    vault.store("https://other.example", "o", "0ther")
+    return vault
+
+
+@pytest.fixture
+def build(shell: Shell, registry: str, private: str, tmp_path: Path) -> Callable[..., str]:
+    """Builds an image on the private one with a command; returns what that printed."""
+    context = tmp_path / "context"
+    context.mkdir()
+    (context / "Dockerfile").write_text(f'FROM {private}\nRUN ["/bin/sh", "-c", "echo built > /made"]\n')
+
+    def build(command: str, *, code: int = 0) -> str:
+        return shell(f"{command} --network none --tag {registry}/team/built:1 {context}", code=code)
+
+    return build

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support import require
-from vault import Vault
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from transcripts import Shell
+    from vault import Vault
 
 OTHER = "https://other.example"
 REFUSED = "no basic auth credentials"
@@ -27,6 +27,12 @@ services:
     image: {registry}/team/made:1
     build: {{context: ., network: none}}
 """
+
+
+@pytest.fixture
+def docker(newest_docker: str) -> str:
+    """Which one makes no difference: it starts the plug-in, and the classic builder."""
+    return newest_docker
 
 
 @pytest.fixture
@@ -62,13 +68,13 @@ def compose(
     return str(request.param)
 
 
-def test_pull_build_push(shell: Shell, compose: str, project: str, registry: str, private: str) -> None:
-    vault = Vault(shell.client.environ)
-    for verb, calls in (("pull app", ["get 127.0.0.1:PORT !"]), ("build made", ["list"])):
+def test_pull_build_push(shell: Shell, compose: str, project: str, registry: str, private: str, vault: Vault) -> None:
+    user, password = vault.get(registry)
+    vault.erase(registry)
+    for verb, calls in (("pull app", ["get 127.0.0.1:PORT !"]), ("build made", ["list", f"get {OTHER}"])):
         assert REFUSED in shell(f"{compose} {project} {verb}", code=1)
         assert shell.calls == calls
-    vault.store(registry, "alice", "s3cret-Pw!")
-    vault.store(OTHER, "o", "0ther")
+    vault.store(registry, user, password)
     shell(f"{compose} {project} pull app")
     assert shell.calls == GET
     shell(f"docker rmi {private}")

@@ -1,0 +1,76 @@
+"""Vagrant's docker provider, which runs docker's own commands."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from registries import USERS, serve_registry
+from support import require
+from vault import Vault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from callers import Client
+    from engines import Engine
+
+_MACHINE = """\
+Vagrant.configure("2") do |config|
+  config.vm.synced_folder ".", "/vagrant", disabled: true
+  config.vm.provider "docker" do |d|
+    d.image = {image!r}
+    d.cmd = ["/bin/true"]
+    d.create_args = ["--network", "none"]
+    d.remains_running = false
+    {login}
+  end
+end
+"""
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    yield from serve_registry(tmp_path_factory.mktemp("registry"), password=True)
+
+
+@pytest.fixture
+def up(
+    client: Client, engine: Engine, store: Path, registry: str, tmp_path: Path, works_with: Callable[..., None]
+) -> Iterator[Callable[[str], str]]:
+    """Brings a machine up from the private image, with some words on how to log in."""
+    require("vagrant")
+    config = tmp_path / "docker"
+    config.mkdir()
+    (config / "config.json").write_text('{"credsStore": "pass"}')
+    client.environ |= {"DOCKER_HOST": engine.host, "DOCKER_CONFIG": str(config), "VAGRANT_CHECKPOINT_DISABLE": "1"}
+    works_with("Vagrant", client("vagrant", "--version").split()[1])
+    machine = tmp_path / "machine"
+    machine.mkdir()
+    with engine.private_image(registry, "alice", USERS["alice"]) as image:
+
+        def up(login: str) -> str:
+            (machine / "Vagrantfile").write_text(_MACHINE.format(image=image, login=login))
+            return client("vagrant", "up", "--provider", "docker", cwd=machine)
+
+        yield up
+        client("vagrant", "destroy", "--force", cwd=machine)
+        assert client.short == []
+    assert '"auth"' not in (config / "config.json").read_text()
+
+
+def test_login_by_vagrant(up: Callable[..., str], client: Client, registry: str) -> None:
+    """It logs in and out around the start; the logout also erases what was in the store before."""
+    Vault(client.environ).store(registry, "bob", USERS["bob"])
+    up(f'd.username, d.password, d.auth_server = "alice", "{USERS["alice"]}", "{registry}"')
+    erase = [f"erase {server}" for server in (registry, registry, f"http://{registry}", f"https://{registry}")]
+    assert client.short == [f"store {registry}", f"get {registry}", *erase]
+    assert Vault(client.environ).list() == {}
+
+
+def test_login_before(up: Callable[..., str], client: Client, registry: str) -> None:
+    Vault(client.environ).store(registry, "alice", USERS["alice"])
+    up("")
+    assert client.short == [f"get {registry}"]
+    assert Vault(client.environ).list() == {registry: "alice"}
