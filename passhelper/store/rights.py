@@ -2,7 +2,8 @@
 
 Docker's clients ask for every server that ``list`` names. In a shared store most of them may be encrypted to
 others, and each such ``get`` fails after a gpg run. So the commands that ask gpg anyway (``setup``, ``unlock``,
-``doctor``, ``sync``) write the key ids of this machine's secret keys to a small cache file::
+``doctor``, ``sync``), and a ``get`` that fails so where nothing is noted yet, write the key ids of this machine's
+secret keys to a small cache file::
 
     passhelper-rights 1
     <GNUPGHOME>

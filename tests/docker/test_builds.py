@@ -55,9 +55,11 @@ def test_an_entry_for_others_beside_dockers_own_helper(
 
 
 def test_a_machine_that_has_not_been_set_up(shell: Shell, build: Callable[..., str], shared: Vault) -> None:
-    """Until one of our commands has asked gpg, ``list`` names all; the ``get`` that fails then says what to do."""
+    """There ``list`` names all at first. The ``get`` that fails says what to do, and what to leave out from now on."""
     said = build("docker build", code=1)
     assert REFUSED in said
     assert f"get {STRANGE} !" in shell.calls
     assert "docker-credential-pass: no secret key for docker-credential-helpers/" in said
     assert "; ask a team member to run: passhelper recipients add" in said
+    assert "Successfully tagged" in build("docker build")
+    assert sorted(shell.calls) == ["get 127.0.0.1:PORT", f"get {OTHER}", "list"]

@@ -10,6 +10,7 @@ import pytest
 from support import Helper, KeyRing, Program, run
 from vault import Vault, script
 
+from passhelper.errors import NoSecretKeyError
 from passhelper.store import packets, rights
 from passhelper.store.store import PassStore
 
@@ -200,6 +201,20 @@ def test_who_writes_it(installed: Program, store: Path, environ: dict[str, str],
     run([installed.passhelper, *command.split()], {**environ, "PATH": path})
     assert cache(environ) is not None
     assert set(vault.list()) == {MINE, BOTH, HIDDEN}
+
+
+def test_a_get_of_what_others_read_writes_it_where_there_is_none(
+    vault: Vault, ring: KeyRing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for server in (MINE, BOTH):
+        vault.get(server)
+        assert cache(vault.environ) is None
+    with pytest.raises(NoSecretKeyError):
+        vault.get(HERS)
+    assert set(vault.list()) == {MINE, BOTH, HIDDEN}
+    monkeypatch.setattr(rights, "write", lambda store: pytest.fail("gpg was asked again"))
+    with pytest.raises(NoSecretKeyError):
+        vault.get(HERS)
 
 
 def test_a_subkey_whose_secret_part_is_elsewhere_does_not_count(vault: Vault, ring: KeyRing) -> None:
