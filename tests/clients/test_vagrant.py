@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
+from engines import Engine
 from registries import USERS, serve_registry
 from support import require
 from vault import Vault
@@ -14,7 +16,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from callers import Client
-    from engines import Engine
 
 _MACHINE = """\
 Vagrant.configure("2") do |config|
@@ -33,6 +34,15 @@ end
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     yield from serve_registry(tmp_path_factory.mktemp("registry"), password=True)
+
+
+@pytest.fixture(scope="module")
+def engine(engine: Engine, short_tmp: Path) -> Iterator[Engine]:
+    """An engine of its own: Vagrant inspects every container, and fails where another test removes one meanwhile."""
+    own = Engine.start(short_tmp / "vagrant")
+    yield own
+    own.stop()
+    shutil.rmtree(own.folder)
 
 
 @pytest.fixture
