@@ -130,8 +130,10 @@ class Engine:
         self.make_shell_image(name)
         self.push(name, user, password)
         self.remove_images(f"{registry}/*/*")
-        yield name
-        self.remove_images(f"{registry}/*/*")
+        try:
+            yield name
+        finally:
+            self.remove_images(f"{registry}/*/*")
 
     def remove_images(self, reference: str) -> None:
         """Remove all images whose name matches a pattern such as ``host:port/*/*``."""
