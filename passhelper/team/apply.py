@@ -38,7 +38,7 @@ class Move:
         self._place = git.place
         self._old = old
         self._new = new
-        self._differing = trees.difference(git, old or trees.empty(git), new)
+        self._differing = trees.difference(git, old or trees.empty(new), new)
         self._contents = blobs.read(git, {after[1] for _, _, after in self._differing if after is not None})
 
     def make(self, store: PassStore, state: Mapping[str, bytes]) -> None:

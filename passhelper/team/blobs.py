@@ -1,4 +1,4 @@
-"""Contents in git's object store, many at a time, and what git would call the content of a file."""
+"""Contents in git's object store, and what git would call the content of a file."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from passhelper.team.gitrepo import Git
 
-_BATCH = 8 << 20  # bytes of contents that are asked for at once
-
 
 def read(git: Git, ids: Iterable[str]) -> dict[str, bytes]:
     """Read some blobs.
@@ -23,37 +21,12 @@ def read(git: Git, ids: Iterable[str]) -> dict[str, bytes]:
     Raises:
         GitError: one is not there.
     """
-    wanted = sorted(set(ids))
-    sizes = git.run("cat-file", "--batch-check=%(objectsize)", stdin=_lines(wanted)).splitlines()
     found: dict[str, bytes] = {}
-    batch: list[str] = []
-    size = 0
-    for identity, length in zip(wanted, sizes, strict=True):
-        if not length.isdigit():
+    for identity, data in git.objects.read(sorted(set(ids))):
+        if data is None:
             raise GitError(f"object {identity} is missing in {git.place.root}", f"run: git -C {git.place.root} fsck")
-        batch.append(identity)
-        size += int(length)
-        if size >= _BATCH:
-            found.update(_read(git, batch))
-            batch, size = [], 0
-    found.update(_read(git, batch))
+        found[identity] = data
     return found
-
-
-def _read(git: Git, ids: list[str]) -> dict[str, bytes]:
-    data = git.run("cat-file", "--batch", stdin=_lines(ids)) if ids else b""
-    found = {}
-    at = 0
-    for identity in ids:
-        end = data.index(b"\n", at)
-        size = int(data[at:end].rpartition(b" ")[2])
-        found[identity] = data[end + 1 : end + 1 + size]
-        at = end + size + 2
-    return found
-
-
-def _lines(ids: list[str]) -> bytes:
-    return "".join(f"{identity}\n" for identity in ids).encode()
 
 
 def of_file(path: str, length: int) -> str:

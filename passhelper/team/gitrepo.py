@@ -1,48 +1,58 @@
-"""git for the commands: GitPython for what a repository holds, and one runner for git's plumbing.
+"""git for the commands: one runner for git's plumbing, and GitPython for what a commit says.
 
-What a clone brings along must not run or aim anywhere: both get the same settings and the same cleaned
-environment as the git children of the verb path, and GitPython is imported only after git was found.
+What a clone brings along must not run or aim anywhere: every git gets the same settings and the same cleaned
+environment as the git children of the verb path, and GitPython is imported only where it is needed.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from functools import cached_property
+from io import BytesIO
+from typing import TYPE_CHECKING, cast
 
 from passhelper.errors import GitError
-from passhelper.protocol import printable
 from passhelper.store import repository
 from passhelper.store.child import finish, start
 from passhelper.store.files import Files
+from passhelper.team import failures
+from passhelper.team.objects import Objects, is_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from git import Repo
+    from git import Commit, Repo
+    from git import Git as GitOfGitPython
 
     from passhelper.store.child import Child
     from passhelper.store.repository import Repository
 
 SECONDS = 60.0  # for one git that talks to nobody
 MAX_ANSWER = 64 << 20  # bytes that one may print; a listing of 100,000 entries has some 20 MB
+_NUMBER = re.compile(r"[+-]?0*[1-9][0-9]*[kmg]?")  # what git takes for true beside the words
 
 
 class Git:
     """git in one repository; :func:`opened` makes one.
 
     Attributes:
-        repo: GitPython's view of it: commits, trees, references, remotes.
         place: where it is.
         environ: the cleaned environment of its children.
+        objects: what the repository holds.
+        joined: the merge bases of pairs of commits, as far as they were asked for.
     """
 
-    def __init__(self, repo: Repo, place: Repository, program: str, environ: Mapping[str, str], umask: int) -> None:
-        self.repo = repo
+    def __init__(self, place: Repository, program: str, environ: Mapping[str, str], umask: int) -> None:
         self.place = place
+        self._program = program
         self._begin = repository.command(place, program)
         self.environ = environ
         self._umask = umask
+        self._answers: dict[tuple[str, ...], Child] = {}
+        self.joined: dict[frozenset[str], list[str]] = {}
+        self.objects = Objects(self._begin, environ, umask, seconds=SECONDS, limit=MAX_ANSWER)
 
     def ask(
         self,
@@ -86,57 +96,135 @@ class Git:
             GitError: it failed, or took too long.
         """
         child = self.ask(*arguments, stdin=stdin, seconds=seconds, settings=settings, environ=environ)
+        return self._printed(child, arguments[0], seconds)
+
+    def ask_once(self, *arguments: str, environ: Mapping[str, str] | None = None) -> Child:
+        """Run one command about commits and trees named by their full ids: asked again, it says the same."""
+        if arguments not in self._answers:
+            child = self.ask(*arguments, environ=environ)
+            if child.timed_out:
+                raise failures.too_slow(self.place.root, arguments[0], SECONDS)
+            self._answers[arguments] = child
+        return self._answers[arguments]
+
+    def run_once(self, *arguments: str, environ: Mapping[str, str] | None = None) -> bytes:
+        """Run one command as :meth:`ask_once` does, and give what it printed.
+
+        Raises:
+            GitError: it failed, or took too long.
+        """
+        return self._printed(self.ask_once(*arguments, environ=environ), arguments[0], SECONDS)
+
+    def has_asked(self, *arguments: str) -> bool:
+        """Tell whether the answer to a command is known."""
+        return arguments in self._answers
+
+    def forget(self) -> None:
+        """Forget what was asked once: commits of a shallow clone have got parents."""
+        self._answers.clear()
+        self.joined.clear()
+
+    def _printed(self, child: Child, command: str, seconds: float) -> bytes:
         if child.returncode != 0 or child.timed_out:
-            raise failure(self.place.root, arguments[0], child, seconds)
+            raise failures.failure(self.place.root, command, child, seconds)
         return bytes(child.stdout)
 
+    @cached_property
+    def settings(self) -> dict[str, str]:
+        """What git is configured to, read once: the last value of each name, which is written as git prints it.
 
-def failure(root: str, command: str, child: Child, seconds: float) -> GitError:
-    """Say why a git command failed, with the last line of its complaint."""
-    if child.timed_out:
-        return GitError(f"git {command} did not finish within {seconds:g} s in {root}")
-    return _explained(root, f"git {command} failed", child.stderr.decode(errors="replace"), child.returncode)
+        Section and variable are in lower case there, what stands between them (a branch, a remote) is as it is.
+        """
+        listing = self.run("config", "--null", "--list").decode(errors="surrogateescape")
+        found = {}
+        for pair in listing.split("\0"):
+            name, separator, value = pair.partition("\n")
+            found[name] = value if separator else "true"
+        return found
+
+    def is_on(self, name: str) -> bool:
+        """Tell whether a setting is true, as git reads it: a word for it, or a number that is not 0."""
+        value = self.settings.get(name, "").lower()
+        return value in repository.TRUE or _NUMBER.fullmatch(value) is not None
+
+    def revision(self, name: str) -> str:
+        """Give the full id of what a name stands for now; empty if that is nothing."""
+        found = self.objects.find(name) if "\n" not in name else None
+        if found is not None:
+            return found.id
+        # Nothing yet, or a reference to an object that is missing: two things, which this tells apart.
+        child = self.ask("rev-parse", "--verify", "--quiet", "--end-of-options", name)
+        return child.stdout.decode().strip() if child.returncode == 0 else ""
+
+    def has_commit(self, commit: str) -> bool:
+        """Tell whether a commit is here, by its full id."""
+        found = self.objects.find(commit) if is_id(commit) else None
+        return found is not None and found.kind == "commit"
+
+    def file(self, commit: str, path: str) -> bytes | None:
+        """Read a file of a commit; None if it is not there."""
+        name = f"{commit}:{path}"
+        if "\n" in name:
+            child = self.ask("cat-file", "blob", name)
+            return bytes(child.stdout) if child.returncode == 0 else None
+        found = self.objects.find(name)
+        return found.data if found is not None and found.kind == "blob" else None
+
+    def commit(self, commit: str) -> Commit:
+        """Read what a commit says, by its full id."""
+        repo = self._repo
+        from git import Commit  # noqa: PLC0415 - imported with the repository
+
+        return Commit(repo, bytes.fromhex(commit))
+
+    @cached_property
+    def _repo(self) -> Repo:
+        """GitPython's view of the repository, which reads objects through :attr:`objects`."""
+        # GitPython starts git while it is imported, with a copy of this process's environment.
+        with _process_environment({**self.environ, "GIT_PYTHON_GIT_EXECUTABLE": self._program}):
+            from git import GitCmdObjectDB, Repo  # noqa: PLC0415 - takes a tenth of a second, most commands need none
+
+            repo = Repo(self.place.root, search_parent_directories=False)
+            repo.git.set_persistent_git_options(c=self._begin[3:][1::2])
+        repo.odb = GitCmdObjectDB(repo.odb.root_path(), cast("GitOfGitPython", _Reader(self)))
+        return repo
 
 
-def _explained(root: str, what: str, complaint: str, code: object) -> GitError:
-    if "dubious ownership" in complaint:
-        return GitError(
-            f"git refuses the store: it belongs to uid {os.stat(root).st_uid}",
-            f"run: git config --global --add safe.directory {root}",
-        )
-    lines = [line for line in complaint.splitlines() if line.strip(" '") and not line.startswith("hint:")]
-    reason = printable(lines[-1].strip(" '")) if lines else f"exit status {code}"
-    return GitError(f"{what} in {root}: {reason}")
+class _Reader:
+    """The part of GitPython's own git that its database asks for objects."""
+
+    def __init__(self, git: Git) -> None:
+        self._git = git
+
+    def get_object_header(self, ref: bytes) -> tuple[bytes, bytes, int]:
+        """Give the id, the kind and the size of an object."""
+        return self.stream_object_data(ref)[:3]
+
+    def stream_object_data(self, ref: bytes) -> tuple[bytes, bytes, int, BytesIO]:
+        """Give the same and the content."""
+        found = self._git.objects.find(ref.decode())
+        if found is None or found.data is None:
+            raise GitError(f"object {ref.decode()} is missing in {self._git.place.root}")
+        return found.id.encode(), found.kind.encode(), len(found.data), BytesIO(found.data)
 
 
 @contextmanager
 def opened(place: Repository, environ: Mapping[str, str]) -> Iterator[Git]:
     """Open a store's repository.
 
-    While it is open, this process's environment is the cleaned one: GitPython copies it for its children.
-
     Args:
         place: which.
         environ: the caller's environment.
 
     Raises:
-        GitError: git is not installed, or finds no repository there.
+        GitError: git is not installed.
     """
     program = repository.program(environ)
-    cleaned = repository.environment(place, environ)
-    with _process_environment({**cleaned, "GIT_PYTHON_GIT_EXECUTABLE": program}):
-        from git import Repo  # noqa: PLC0415 - needs the program, and takes a tenth of a second
-        from git.exc import GitCommandError, InvalidGitRepositoryError, NoSuchPathError  # noqa: PLC0415
-
-        try:
-            with Repo(place.root, search_parent_directories=False) as repo:
-                options = repository.command(place, program)[3:]
-                repo.git.set_persistent_git_options(c=options[1::2])
-                yield Git(repo, place, program, cleaned, Files(environ).umask)
-        except (InvalidGitRepositoryError, NoSuchPathError) as error:
-            raise GitError(f"{place.root} is no repository that git can read") from error
-        except GitCommandError as error:
-            raise _explained(place.root, "git failed", str(error.stderr), error.status) from error
+    git = Git(place, program, repository.environment(place, environ), Files(environ).umask)
+    try:
+        yield git
+    finally:
+        git.objects.close()
 
 
 @contextmanager

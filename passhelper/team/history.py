@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from passhelper.errors import GitError
 from passhelper.store import layout, recipients, repository
 from passhelper.store.foreign import KEYS
-from passhelper.team import gitrepo
+from passhelper.team import failures, gitrepo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -141,7 +141,7 @@ def has_commits(git: Git) -> bool:
     """
     child = git.ask("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
     if child.stderr:
-        raise gitrepo.failure(git.place.root, "rev-parse", child, gitrepo.SECONDS)
+        raise failures.failure(git.place.root, "rev-parse", child, gitrepo.SECONDS)
     return child.returncode == 0
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from passhelper.errors import TrustError
 from passhelper.protocol import printable
 from passhelper.store import recipients, trust
-from passhelper.team import incomingtree, recipientlists
+from passhelper.team import commits, incomingtree, recipientlists
 from passhelper.team.recipientlists import RecipientFile
 
 if TYPE_CHECKING:
@@ -84,16 +84,25 @@ def accept(store: PassStore, git: Git, commit: str, theirs: str = "") -> None:
         theirs: the commit of the remote that is part of it; empty if that is the same one.
     """
     trust.save_all(git.place.state, pinned(store, git, commit, theirs), store.files())
-    git.run("update-ref", "-d", REFUSED)
+    if git.objects.find(REFUSED) is not None:
+        git.run("update-ref", "-d", REFUSED)
 
 
-def pinned(store: PassStore, git: Git, commit: str, theirs: str = "") -> trust.Trust:
-    """Say what :func:`accept` would pin, for whoever writes it down together with the merge itself."""
+def pinned(store: PassStore, git: Git, commit: str, theirs: str = "", near: str = "") -> trust.Trust:
+    """Say what :func:`accept` would pin, for whoever writes it down together with the merge itself.
+
+    Args:
+        store: the store.
+        git: its repository.
+        commit: as for :func:`accept`.
+        theirs: as for :func:`accept`.
+        near: see :func:`passhelper.team.recipientlists.read`.
+    """
     before = trust.load_all(git.place.state)
-    lists = recipientlists.read(store, git, incomingtree.commit_id(git, commit))
+    lists = recipientlists.read(store, git, incomingtree.commit_id(git, commit), near)
     pins = {path: file.keys for path, file in lists.items() if recipientlists.counts(path)}
     serials = dict(before.serials) if before else {}
-    if before is not None and _is_runner(git):
+    if before is not None and git.is_on("passhelper.ci"):
         allowed = _allowed(store, frozenset())
         pins = {path: keys for path, keys in pins.items() if path in before.pins or allowed.issuperset(keys)}
     for path in pins:
@@ -116,20 +125,25 @@ def check_history(git: Git, theirs: str, head: str, known: trust.Trust | None) -
         head: the commit here; empty if there is none.
         known: what was accepted.
     """
-    offer = known.offer if known is not None and _is_ancestor(git, known.offer, theirs) else ""
+    offer = known.offer if known is not None and commits.is_ancestor(git, known.offer, theirs) else ""
     if not offer:
-        if known is not None and known.commit and not _is_ancestor(git, known.commit, theirs):
+        accepted = known.commit if known is not None else ""
+        joined = commits.bases(git, head, theirs)
+        # What both come from is part of what was fetched, and needs no question of its own.
+        if accepted and accepted not in joined and not commits.is_ancestor(git, accepted, theirs):
             raise TrustError(
-                f"the remote's history was rewritten: commit {theirs[:12]} does not contain {known.commit[:12]}, which "
+                f"the remote's history was rewritten: commit {theirs[:12]} does not contain {accepted[:12]}, which "
                 "was accepted here",
                 f"find out who did it; to accept it, {_ACCEPT}",
             )
-        if head and not _bases(git, head, theirs):
+        if head and not joined:
             raise TrustError(
                 f"the remote's history is another one: commit {theirs[:12]} has no commit in common with this store",
                 f"check the remote; to accept it, {_ACCEPT}",
             )
-    seen = [commit for commit in (head, known.commit if known else "", offer) if commit and _exists(git, commit)]
+    seen = [commit for commit in (head, known.commit if known else "", offer) if git.has_commit(commit)]
+    if theirs in seen:
+        return
     lines = git.run("rev-list", "--timestamp", theirs, "--not", *seen).decode().splitlines()
     latest = time.time() + MAX_AHEAD
     for line in lines:
@@ -150,11 +164,11 @@ class _View:
         self.trust = trust.load_all(git.place.state)
         self._known = self.trust or trust.Trust({})
         self._allowed = _allowed(store, accepted)
-        self._is_runner = self.trust is not None and _is_runner(git)
+        self._is_runner = self.trust is not None and git.is_on("passhelper.ci")
         self._ours = recipientlists.read(store, git, head)
-        self._new = recipientlists.read(store, git, theirs)
-        self._bases = [recipientlists.read(store, git, base) for base in _bases(git, head, theirs)]
-        offer = self._known.offer if _exists(git, self._known.offer) else ""
+        self._new = recipientlists.read(store, git, theirs, head)
+        self._bases = [recipientlists.read(store, git, base, theirs) for base in commits.bases(git, head, theirs)]
+        offer = self._known.offer if git.has_commit(self._known.offer) else ""
         self._offer = recipientlists.read(store, git, offer) if offer else None
 
     def check_signatures(self) -> None:
@@ -272,23 +286,6 @@ def _is_signed(store: PassStore, file: RecipientFile) -> bool:
         with open(path, "xb") as handle:
             handle.write(file.signature)
         return recipients.is_signed(path, file.text, store.gpg)
-
-
-def _exists(git: Git, commit: str) -> bool:
-    return bool(commit) and git.ask("cat-file", "-e", f"{commit}^{{commit}}").returncode == 0
-
-
-def _is_ancestor(git: Git, commit: str, of: str) -> bool:
-    return _exists(git, commit) and git.ask("merge-base", "--is-ancestor", commit, of).returncode == 0
-
-
-def _bases(git: Git, head: str, theirs: str) -> list[str]:
-    return git.ask("merge-base", "--all", head, theirs).stdout.decode().split() if head else []
-
-
-def _is_runner(git: Git) -> bool:
-    """Tell whether ``setup --ci`` made this clone, which pins only what somebody vouches for."""
-    return git.ask("config", "--type=bool", "--get", "passhelper.ci").stdout.strip() == b"true"
 
 
 def _date(stamp: int) -> str:

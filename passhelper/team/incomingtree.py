@@ -36,7 +36,7 @@ def check(git: Git, theirs: str, head: str = "") -> None:
     """
     theirs = commit_id(git, theirs)
     new: dict[str, str] = {}
-    for path, _, after in trees.difference(git, head or trees.empty(git), theirs):
+    for path, _, after in trees.difference(git, head or trees.empty(theirs), theirs):
         if after is None:
             continue
         why = foreign.complaint(after[0], path) or ("a path that is there twice" if path in new else "")
@@ -44,7 +44,7 @@ def check(git: Git, theirs: str, head: str = "") -> None:
             raise _refused(theirs, path, why)
         new[path] = after[1]
     _check_sizes(git, theirs, new)
-    if new and git.ask("config", "--type=bool", "--get", "core.ignorecase").stdout.strip() == b"true":
+    if new and git.is_on("core.ignorecase"):
         _check_spellings(git, theirs, set(new))
 
 
@@ -86,7 +86,7 @@ def refuse_malformed(child: Child) -> None:
 
 def commit_id(git: Git, name: str) -> str:
     """Give the full id of a commit; empty for a HEAD that has none yet."""
-    child = git.ask("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
-    if child.returncode != 0 and name != "HEAD":
+    found = git.revision(f"{name}^{{commit}}")
+    if not found and name != "HEAD":
         raise TrustError(f"there is no commit {printable(name)} in {git.place.root}", "run: passhelper sync")
-    return child.stdout.decode().strip() if child.returncode == 0 else ""
+    return found

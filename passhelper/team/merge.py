@@ -105,6 +105,12 @@ def folder_in(git: Git, store_root: str) -> str:
     return "" if path == os.curdir else path.replace(os.sep, "/") + "/"
 
 
+def may_be_own(git: Git, commit: str) -> bool:
+    """Tell whether a commit has the mark anywhere, so that a closer look is worth while."""
+    found = git.objects.find(commit)
+    return found is not None and (found.data is None or MARK.encode() in found.data)
+
+
 class Merger:
     """Joins commits of one repository.
 
@@ -188,8 +194,7 @@ class _Joint:
         """Find the greatest stamp of each unit among the commits of each side."""
         if self._stamps is None:
             self.merger.complete()
-            ours, theirs = self.sides
-            self._stamps = (_stamps(self.git, self.folder, ours, theirs), _stamps(self.git, self.folder, theirs, ours))
+            self._stamps = _stamps(self.git, self.folder, self.sides)
         return self._stamps
 
     def _winner(self, unit: Unit) -> int:
@@ -203,7 +208,7 @@ class _Joint:
         if unit in touched[1 - side]:
             return _NOTHING  # but merges: the side that meant it wins
         # Two merges that were resolved by hand, and differently.
-        commit = self.git.repo.commit(self.sides[side])
+        commit = self.git.commit(self.sides[side])
         return (True, commit.committed_date, commit.hexsha)
 
     def _conflict(self, unit: Unit, winner: int) -> Conflict:
@@ -235,27 +240,24 @@ class _Joint:
             found.changes[signature] = None
 
     def _text(self, commit: str, path: str) -> bytes | None:
-        child = self.git.ask("cat-file", "blob", f"{commit}:{path}")
-        if child.returncode == 0:
-            return bytes(child.stdout)
-        return None
+        return self.git.file(commit, path)
 
     def _write(self, data: bytes) -> str:
         return self.git.run("hash-object", "-w", "--no-filters", "--stdin", stdin=data).decode().strip()
 
 
-def _stamps(git: Git, folder: str, side: str, other: str) -> dict[Unit, Stamp]:
-    """Find, for each unit, the greatest stamp among one side's commits that touch it."""
-    alone = ("rev-list", "--timestamp", "--no-merges", side, f"^{other}")
-    times = _times(git, *alone, "--invert-grep", f"--grep=^{MARK}$")
-    if not times:
-        return {}
-    same = _times(git, *alone, f"--grep=^{SAME}$")
+def _stamps(git: Git, folder: str, sides: tuple[str, str]) -> tuple[dict[Unit, Stamp], dict[Unit, Stamp]]:
+    """Find, for each unit, the greatest stamp among each side's commits that touch it and the other side has not."""
+    found: tuple[dict[Unit, Stamp], dict[Unit, Stamp]] = ({}, {})
+    alone = ("rev-list", "--timestamp", "--no-merges", "--left-right", "...".join(sides))
+    listed = _listed(git, *alone, "--invert-grep", f"--grep=^{MARK}$")
+    if not listed:
+        return found
+    same = _listed(git, *alone, f"--grep=^{SAME}$")
     names = git.run(
         "diff-tree", "--stdin", "--root", "-r", "-z", "--name-status", "--no-renames", "--no-ext-diff",
-        stdin="".join(f"{commit}\n" for commit in times).encode(),
+        stdin="".join(f"{commit}\n" for commit in listed).encode(),
     )  # fmt: skip
-    found: dict[Unit, Stamp] = {}
     commit = ""
     tokens = iter(names.split(b"\0"))
     for token in tokens:
@@ -264,11 +266,15 @@ def _stamps(git: Git, folder: str, side: str, other: str) -> dict[Unit, Stamp]:
             commit = token.decode()
         elif token:
             unit = unit_of(os.fsdecode(next(tokens)), folder)
-            found[unit] = max(found.get(unit, _NOTHING), (commit not in same, times[commit], commit))
+            side, moment = listed[commit]
+            found[side][unit] = max(found[side].get(unit, _NOTHING), (commit not in same, moment, commit))
     return found
 
 
-def _times(git: Git, *arguments: str) -> dict[str, int]:
-    """List commits with their committers' times."""
-    listed = git.run(*arguments).decode().splitlines()
-    return {commit: int(moment) for moment, commit in map(str.split, listed)}
+def _listed(git: Git, *arguments: str) -> dict[str, tuple[int, int]]:
+    """List commits with their sides and their committers' times."""
+    found = {}
+    for line in git.run(*arguments).decode().splitlines():
+        moment, _, commit = line.partition(" ")
+        found[commit[1:]] = ("<>".index(commit[0]), int(moment))
+    return found

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from passhelper.errors import ConfigurationError, GitError, RemoteError
 from passhelper.protocol import printable
-from passhelper.team import incomingtree
+from passhelper.team import failures, gitrepo, incomingtree
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -76,20 +76,25 @@ def find(git: Git, wanted: str = "") -> Upstream:
         ConfigurationError: it has several, or not the wanted one.
     """
     root = git.place.root
-    branch = git.ask("symbolic-ref", "--quiet", "--short", "HEAD").stdout.decode(errors="surrogateescape").strip()
+    child = git.ask("symbolic-ref", "--quiet", "--short", "HEAD")
+    if child.returncode not in (0, 1):
+        raise failures.failure(root, "symbolic-ref", child, gitrepo.SECONDS)
+    branch = child.stdout.decode(errors="surrogateescape").strip()
     if not branch:
         raise GitError(f"{root} is on no branch", f"run: git -C {root} switch main, or whatever its branch is called")
-    remotes = git.run("remote").decode(errors="surrogateescape").split()
+    own = git.settings.get(f"branch.{branch}.remote", "")
+    remotes = [wanted or own]
+    if f"remote.{remotes[0]}.url" not in git.settings:
+        remotes = git.run("remote").decode(errors="surrogateescape").split()
     if not remotes:
         raise GitError(f"{root} has no remote to sync with", f"run: git -C {root} remote add origin URL")
-    own = _setting(git, f"branch.{branch}.remote")
     remote = wanted or own or (remotes[0] if len(remotes) == 1 else "")
     if remote not in remotes:
         listed = ", ".join(map(printable, remotes))
         if remote:
             raise ConfigurationError(f"{root} has no remote {printable(remote)}", f"use one of: {listed}")
         raise ConfigurationError(f"{root} has several remotes: {listed}", "name one: passhelper sync --remote NAME")
-    merged = _setting(git, f"branch.{branch}.merge") if remote == own else ""
+    merged = git.settings.get(f"branch.{branch}.merge", "") if remote == own else ""
     theirs = merged.removeprefix("refs/heads/") or branch
     return Upstream(branch, remote, theirs, is_new=not own or (remote == own and not merged))
 
@@ -118,8 +123,12 @@ def fetch(git: Git, upstream: Upstream, *more: str) -> str:
         if not pause or child.returncode == 0 or not any(word in child.stderr for word in _LOCKED):
             break
         time.sleep(pause)
+    git.forget()
     if child.returncode == 0:
-        return git.run("rev-parse", "--verify", upstream.tracking).decode().strip()
+        theirs = git.revision(upstream.tracking)
+        if not theirs:
+            raise GitError(f"git has fetched {upstream} and has no {upstream.tracking} in {git.place.root}")
+        return theirs
     if b"couldn't find remote ref" in child.stderr:
         return ""
     if any(word in child.stderr for word in _LOCKED):
@@ -161,7 +170,8 @@ def push(git: Git, upstream: Upstream, commit: str) -> None:
         f"{commit}:{target}",
     )  # fmt: skip
     if child.returncode == 0:
-        git.run("update-ref", upstream.tracking, commit)
+        if git.revision(upstream.tracking) != commit:  # git does it where the remote has a refspec for it
+            git.run("update-ref", upstream.tracking, commit)
         return
     answer = child.stdout.decode(errors="replace")
     reason = next((line.rpartition("\t")[2] for line in answer.splitlines() if line.startswith("!")), "")
@@ -175,11 +185,12 @@ def push(git: Git, upstream: Upstream, commit: str) -> None:
     raise _unreachable(git, upstream, child, "pushed to")
 
 
-def remember(git: Git, upstream: Upstream) -> None:
-    """Tell git that the two branches belong together, if it does not know."""
+def remember(git: Git, upstream: Upstream) -> Upstream:
+    """Tell git that the two branches belong together, if it does not know; gives what it knows now."""
     if upstream.is_new:
         git.run("config", f"branch.{upstream.branch}.remote", upstream.remote)
         git.run("config", f"branch.{upstream.branch}.merge", f"refs/heads/{upstream.their_branch}")
+    return replace(upstream, is_new=False)
 
 
 def _talk(git: Git, *arguments: str) -> Child:
@@ -190,14 +201,10 @@ def _talk(git: Git, *arguments: str) -> Child:
 
 def _ssh_without_questions(git: Git) -> Mapping[str, str]:
     """Give the effective ssh command the option that keeps it from asking."""
-    told = git.environ.get("GIT_SSH_COMMAND") or _setting(git, "core.sshCommand")
+    told = git.environ.get("GIT_SSH_COMMAND") or git.settings.get("core.sshcommand", "")
     if not told and git.environ.get("GIT_SSH"):
         return {}
     return {"GIT_SSH_COMMAND": f"{told or 'ssh'} -oBatchMode=yes"}
-
-
-def _setting(git: Git, name: str) -> str:
-    return git.ask("config", "--get", name).stdout.decode(errors="surrogateescape").rstrip("\n")
 
 
 def _unreachable(git: Git, upstream: Upstream, child: Child, what: str) -> RemoteError:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from passhelper.errors import GitError, TrustError
 from passhelper.store import repository, trust
-from passhelper.team import gitrepo, incoming, recipientlists
+from passhelper.team import commits, gitrepo, incoming, recipientlists
 
 if TYPE_CHECKING:
     from passhelper.store.repository import Repository
@@ -45,16 +45,16 @@ def find(store: PassStore, place: Repository, known: trust.Trust | None) -> Offe
     except GitError:
         return None  # then nothing was ever fetched
     with gitrepo.opened(place, store.environ) as git:
-        commit = git.ask("rev-parse", "--verify", "--quiet", f"{incoming.REFUSED}^{{commit}}").stdout.decode().strip()
+        commit = git.revision(f"{incoming.REFUSED}^{{commit}}")
         if not commit or (known is not None and known.offer == commit):
             return None
-        head = git.ask("rev-parse", "--verify", "--quiet", "HEAD^{commit}").stdout.decode().strip()
+        head = git.revision("HEAD^{commit}")
         notes = []
         try:
             incoming.check_history(git, commit, head, known)
         except TrustError as error:
             notes.append(error.cause)
-        if head and git.ask("merge-base", "--is-ancestor", commit, head).returncode == 0:
+        if commits.is_ancestor(git, commit, head):
             # Its files are here; what was refused is that the remote has no more than it.
             return Offer(commit, {}, {}, tuple(notes)) if notes else None
         after = {path: file.keys for path, file in recipientlists.read(store, git, commit).items()}

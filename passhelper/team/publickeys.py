@@ -80,7 +80,7 @@ def _accepted(git: Git) -> set[str]:
 
 def _files(git: Git) -> dict[str, str]:
     """List the files of the last commit: the id of each one's content by its path."""
-    if git.ask("rev-parse", "--verify", "--quiet", "HEAD^{commit}").returncode != 0:
+    if git.objects.find(f"HEAD:{foreign.KEYS}") is None:
         return {}
     listing = git.run("ls-tree", "-z", "--full-tree", "HEAD", f"{foreign.KEYS}/")
     found = {}
@@ -100,10 +100,12 @@ def _fingerprint(path: str, wanted: set[str]) -> str:
 
 def _import(store: PassStore, git: Git, blob: str, fingerprint: str) -> str:
     """Import one file; says why not, empty if it was."""
-    size = int(git.run("cat-file", "-s", blob))
-    if size > foreign.MAX_KEY:
+    found = git.objects.find(blob)
+    if found is None:
+        return f"object {blob} is missing in {git.place.root}"
+    data = found.data
+    if data is None or len(data) > foreign.MAX_KEY:
         return f"it is larger than {foreign.MAX_KEY} bytes"
-    data = git.run("cat-file", "blob", blob)
     with tempfile.TemporaryDirectory(prefix="passhelper-") as home:
         why = _complaint(
             _ask(store, home, data, "--with-colons", "--import-options", "show-only", "--import"), fingerprint

@@ -40,13 +40,15 @@ class RecipientFile:
     signature: bytes | None
 
 
-def read(store: PassStore, git: Git, commit: str) -> Mapping[str, RecipientFile]:
+def read(store: PassStore, git: Git, commit: str, near: str = "") -> Mapping[str, RecipientFile]:
     """Read every ``.gpg-id`` of a commit, by its path in the store; none of no commit (an empty id).
 
     Args:
         store: the store.
         git: its repository.
         commit: a full id; a name could mean another commit later.
+        near: another one, whose lists were read already and whose files were compared with those of this one, or
+            will be: where they have the same lists, there is no need to look for them. Empty for none.
 
     Raises:
         TrustError: one of them holds what cannot be a key.
@@ -55,13 +57,18 @@ def read(store: PassStore, git: Git, commit: str) -> Mapping[str, RecipientFile]
         return {}
     known = _KNOWN.setdefault(git, {})
     if commit not in known:
-        known[commit] = _read(store, git, commit)
+        same = near in known and not any(_is_list(path) for path, _, _ in trees.difference(git, near, commit))
+        known[commit] = known[near] if same else _read(store, git, commit)
     return known[commit]
+
+
+def _is_list(path: str) -> bool:
+    return any(name.removesuffix(".sig") == recipients.FILE for name in path.split("/"))
 
 
 def _read(store: PassStore, git: Git, commit: str) -> dict[str, RecipientFile]:
     patterns = [f":(glob)**/{name}" for name in (recipients.FILE, f"{recipients.FILE}.sig")]
-    differing = trees.difference(git, trees.empty(git), commit, *patterns)
+    differing = trees.difference(git, trees.empty(commit), commit, *patterns)
     found = {path: after[1] for path, _, after in differing if after is not None and after[0] in _FILES}
     contents = blobs.read(git, found.values())
     files = {}

@@ -17,7 +17,6 @@ from passhelper.errors import LockedKeyError
 from passhelper.jsontext import parse, render
 from passhelper.protocol import printable
 from passhelper.store.store import digest
-from passhelper.team import gitrepo
 from passhelper.team.drift import Policy, survey
 from passhelper.team.keys import KeyRing
 from passhelper.team.recipher import Task, UnboundError
@@ -51,20 +50,20 @@ class RepairReport:
     reported: list[str] = field(default_factory=list)
 
 
-def repair(store: PassStore) -> RepairReport:
+def repair(store: PassStore, git: Git) -> RepairReport:
     """Mend what can be mended safely; nothing in a runner's clone, whose writes are not the team's.
+
+    Args:
+        store: the store.
+        git: its repository.
 
     Raises:
         TrustError: the recipients are not the accepted ones.
         PasshelperError: gpg or git cannot be run.
     """
-    place = store.repository("")
-    if place is None or store.environ.get("PASSWORD_STORE_KEY", "").split():
+    if store.environ.get("PASSWORD_STORE_KEY", "").split() or git.is_on("passhelper.ci"):
         return RepairReport()
-    with gitrepo.opened(place, store.environ) as git:
-        if git.ask("config", "--type=bool", "--get", "passhelper.ci").stdout.strip() == b"true":
-            return RepairReport()
-        return _Repair(store, git).run()
+    return _Repair(store, git).run()
 
 
 class _Repair:
@@ -95,8 +94,8 @@ class _Repair:
 
     def _look(self) -> tuple[str, list[Record]]:
         """Look at all entries; first at the commit, so that what comes in meanwhile does not count as looked at."""
-        child = self._git.ask("rev-parse", "--verify", "--quiet", "HEAD")
-        return child.stdout.decode().strip(), list(survey(self._store, Policy(self._store, self._ring)))
+        head = self._git.revision("HEAD")
+        return head, list(survey(self._store, Policy(self._store, self._ring)))
 
     def _mend(self, rekey: Rekey, records: dict[str, Record], choose: _Choose) -> dict[str, Record]:
         """Encrypt some entries anew; gives those that may not get a reader."""
@@ -183,8 +182,7 @@ class _Seen:
             data = file.read()
         if not self._commit or self._doubtful.get(inside) == digest(data):
             return False
-        child = self._git.ask("cat-file", "blob", f"{self._commit}:{inside}")
-        return child.returncode == 0 and bytes(child.stdout) == data
+        return self._git.file(self._commit, inside) == data
 
     def save(self, commit: str, doubtful: list[str]) -> None:
         """Write down what there is now; a file that was right before and is still what it was stays so."""

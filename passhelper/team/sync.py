@@ -17,6 +17,7 @@ from passhelper.errors import GitError, RemoteError, StoreError, TrustError
 from passhelper.store import recipients, rights, trust
 from passhelper.team import (
     apply,
+    commits,
     gitrepo,
     gpgid,
     incoming,
@@ -134,7 +135,7 @@ class _Sync:
         self.progress = progress
         leftover.refuse_unfinished(git.place)
         self.upstream: Upstream = network.find(git, options.remote)
-        self.is_runner = git.ask("config", "--type=bool", "--get", "passhelper.ci").stdout.strip() == b"true"
+        self.is_runner = git.is_on("passhelper.ci")
         self.report = Report(self.upstream.remote, self.upstream.their_branch, dry_run=options.dry_run)
         self.merger = Merger(git, merge.folder_in(git, store.root), self._sign, self._complete)
 
@@ -183,7 +184,7 @@ class _Sync:
         head = self._head()
         if not head or head == theirs:
             return
-        count = self._count(head, theirs)
+        count = commits.count(self.git, head, theirs)
         if self.is_runner and not self.options.push:
             self.report.kept = count
             return
@@ -204,7 +205,7 @@ class _Sync:
                 self.report.branch = there[0]
                 theirs = network.fetch(self.git, self.upstream)
         if theirs and not self.options.dry_run:
-            network.remember(self.git, self.upstream)
+            self.upstream = network.remember(self.git, self.upstream)
         return theirs
 
     # Merging
@@ -221,11 +222,11 @@ class _Sync:
                 self.report.conflicts = conflicts
                 return
             move = apply.Move(self.git, head, new)
-            count = self._count(theirs, head)
+            count = commits.count(self.git, theirs, head)
             with self.store.lock(self.git.place):
                 if self._head() != head:
                     continue
-                pins = incoming.pinned(self.store, self.git, new, theirs)
+                pins = incoming.pinned(self.store, self.git, new, theirs, head)
                 move.make(self.store, {trust.FILE: trust.text(pins)})
             if self._head() == new:
                 self.report.fetched += count
@@ -243,13 +244,13 @@ class _Sync:
         merged the same at once end with the same commit.
         """
         commit = head
-        while commit:
-            found = self.git.repo.commit(commit)
+        while commit and merge.may_be_own(self.git, commit):
+            found = self.git.commit(commit)
             if (
                 len(found.parents) != 2
                 or MARK not in str(found.message).splitlines()
-                or self._is_ancestor(commit, theirs)
-                or not self._is_ancestor(found.parents[1].hexsha, theirs)
+                or commits.is_ancestor(self.git, commit, theirs)
+                or not commits.is_ancestor(self.git, found.parents[1].hexsha, theirs)
                 or self.git.run("for-each-ref", f"--contains={commit}", "refs/remotes").strip()
             ):
                 break
@@ -258,12 +259,12 @@ class _Sync:
 
     def _join(self, ours: str, theirs: str) -> tuple[str, list[Conflict]]:
         """Make the commit that holds both sides; gives theirs where ours adds nothing."""
-        bases = self._bases(ours, theirs)
+        bases = commits.bases(self.git, ours, theirs)
         if not ours or bases == [ours]:
             return theirs, []
         if not bases:
             self._complete()
-            bases = self._bases(ours, theirs)
+            bases = commits.bases(self.git, ours, theirs)
         merged = self.merger.merge(ours, theirs, bases)
         tree = trees.write(self.git, ours, merged.changes)
         if self.options.dry_run:
@@ -282,7 +283,7 @@ class _Sync:
 
     def _message(self, conflicts: list[Conflict]) -> str:
         lines = [f"Merge {self.upstream}", ""]
-        is_neutral = self.git.ask("config", "--type=bool", "--get", "passhelper.neutralCommits").stdout == b"true\n"
+        is_neutral = self.git.is_on("passhelper.neutralcommits")
         if conflicts and not is_neutral:
             lines += [*map(describe, conflicts), ""]
         return "\n".join([*lines, MARK, ""])
@@ -306,7 +307,7 @@ class _Sync:
         """Import the keys that came in, repair drift, and note what this machine can read."""
         self.progress("looking for drift")
         self.report.imported = publickeys.refresh(self.store, self.git)
-        repaired = repair.repair(self.store)
+        repaired = repair.repair(self.store, self.git)
         self.report.removed, self.report.added = repaired.removed, repaired.added
         self.report.drift = repaired.reported
         rights.write(self.store)
@@ -333,12 +334,16 @@ class _Sync:
 
     def _finish(self) -> None:
         """Remember what both sides have now."""
-        network.remember(self.git, self.upstream)
+        self.upstream = network.remember(self.git, self.upstream)
         with self.store.lock(self.git.place):
             files = self.store.files()
             state = self.git.place.state
             head = self._head()
-            if head and not self.report.kept and self._is_ancestor(head, self.upstream.tracking):
+            if (
+                head
+                and not self.report.kept
+                and commits.is_ancestor(self.git, head, self.git.revision(self.upstream.tracking))
+            ):
                 self._refuse_unaccepted(head, head)
                 incoming.accept(self.store, self.git, head)
                 with contextlib.suppress(FileNotFoundError):
@@ -348,8 +353,8 @@ class _Sync:
 
     def _foretell(self, theirs: str) -> None:
         head = self._head()
-        self.report.fetched = self._count(theirs, head) if theirs else 0
-        count = self._count(head, theirs) if head else 0
+        self.report.fetched = commits.count(self.git, theirs, head) if theirs else 0
+        count = commits.count(self.git, head, theirs) if head else 0
         if self.is_runner and not self.options.push:
             self.report.kept = count
         else:
@@ -358,23 +363,10 @@ class _Sync:
     # Questions to git
 
     def _head(self) -> str:
-        child = self.git.ask("rev-parse", "--verify", "--quiet", "HEAD")
-        return child.stdout.decode().strip() if child.returncode == 0 else ""
+        return self.git.revision("HEAD")
 
     def _is_in_head(self, commit: str) -> bool:
-        head = self._head()
-        return bool(head) and self._is_ancestor(commit, head)
-
-    def _is_ancestor(self, commit: str, of: str) -> bool:
-        return self.git.ask("merge-base", "--is-ancestor", commit, of).returncode == 0
-
-    def _bases(self, ours: str, theirs: str) -> list[str]:
-        return self.git.ask("merge-base", "--all", ours, theirs).stdout.decode().split() if ours else []
-
-    def _count(self, commit: str, without: str) -> int:
-        """Count the commits that one side has and the other has not."""
-        exclude = [f"^{without}"] if without else []
-        return int(self.git.run("rev-list", "--count", commit, *exclude))
+        return commits.is_ancestor(self.git, commit, self._head())
 
 
 def describe(conflict: Conflict) -> str:

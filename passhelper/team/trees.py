@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from itertools import groupby
 from typing import TYPE_CHECKING
 
 from passhelper.errors import StoreError
 from passhelper.protocol import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from passhelper.team.gitrepo import Git
 
@@ -27,9 +27,13 @@ Difference = tuple[str, Blob | None, Blob | None]
 _Folders = dict[str, dict[str, Blob]]
 
 
-def empty(git: Git) -> str:
-    """Give the tree that holds nothing."""
-    return git.run("hash-object", "-w", "-t", "tree", "--stdin").decode().strip()
+def empty(commit: str) -> str:
+    """Give the tree that holds nothing, which git knows without having it.
+
+    Args:
+        commit: any id of the repository; its length tells how its ids are made.
+    """
+    return _hashed("tree", b"", len(commit))
 
 
 def difference(git: Git, before: str, after: str, *patterns: str) -> list[Difference]:
@@ -37,23 +41,21 @@ def difference(git: Git, before: str, after: str, *patterns: str) -> list[Differ
 
     Args:
         git: the repository.
-        before: one commit or tree.
+        before: one commit or tree, by its full id.
         after: the other.
         patterns: which files, as git's pathspecs; all if there is none.
     """
-    raw = git.run(
-        "diff-tree", "-r", "-z", "--raw", "--no-renames", "--no-ext-diff", before, after, "--", *patterns,
-        environ={"GIT_LITERAL_PATHSPECS": "0"},
-    )  # fmt: skip
+    begin = ("diff-tree", "-r", "-z", "--raw", "--no-renames", "--no-ext-diff")
+    is_back = git.has_asked(*begin, after, before, "--", *patterns)
+    sides = (after, before) if is_back else (before, after)
+    raw = git.run_once(*begin, *sides, "--", *patterns, environ={"GIT_LITERAL_PATHSPECS": "0"})
     tokens = raw.split(b"\0")
     found = []
     for fields, name in zip(tokens[0::2], tokens[1::2], strict=False):
         old_mode, new_mode, old_id, new_id, _ = fields.decode().lstrip(":").split(" ")
-        found.append((
-            os.fsdecode(name),
-            None if old_mode == _ABSENT else (old_mode, old_id),
-            None if new_mode == _ABSENT else (new_mode, new_id),
-        ))  # fmt: skip
+        first = None if old_mode == _ABSENT else (old_mode, old_id)
+        second = None if new_mode == _ABSENT else (new_mode, new_id)
+        found.append((os.fsdecode(name), second, first) if is_back else (os.fsdecode(name), first, second))
     return found
 
 
@@ -72,15 +74,17 @@ def write(git: Git, tree: str, changes: Mapping[str, Blob | None]) -> str:
         StoreError: a name would be a file and a folder.
     """
     folders = _read(git, tree)
-    written = ""
-    for _, level in groupby(sorted(_change(folders, changes), key=_depth, reverse=True), _depth):
-        names = list(level)
-        filled = [name for name in names if folders.get(name) or not name]
-        ids = dict(zip(filled, _make(git, [folders.get(name, {}) for name in filled]), strict=True))
-        for name in names:
-            _enter(folders, name, ids.get(name, ""))
-        written = ids.get("", written)
-    return written
+    listings: list[bytes] = []
+    ids: list[str] = []
+    for name in sorted(_change(folders, changes), key=_depth, reverse=True):
+        listing = folders.get(name, {})
+        if listing or not name:  # the root's stays, with nothing in it
+            listings.append(_lines(listing))
+            ids.append(_id(listing, len(tree)))
+        _enter(folders, name, ids[-1] if listing else "")
+    if git.run("mktree", "-z", "--batch", stdin=b"".join(listings)).decode().split() != ids:
+        raise StoreError(f"git in {git.place.root} makes other trees than it should", "try again")
+    return ids[-1]
 
 
 def _depth(folder: str) -> int:
@@ -115,16 +119,27 @@ def _change(folders: _Folders, changes: Mapping[str, Blob | None]) -> set[str]:
     return touched
 
 
-def _make(git: Git, listings: Sequence[Mapping[str, Blob]]) -> list[str]:
-    """Write one tree for each listing."""
-    if not listings:
-        return []
+def _lines(listing: Mapping[str, Blob]) -> bytes:
+    """Write a listing as ``git mktree -z --batch`` reads it."""
     text = bytearray()
-    for listing in listings:
-        for name, (mode, identity) in listing.items():
-            text += f"{mode} {_KINDS.get(mode, 'blob')} {identity}\t".encode() + os.fsencode(name) + b"\0"
-        text += b"\0"
-    return git.run("mktree", "-z", "--batch", stdin=bytes(text)).decode().split()
+    for name, (mode, identity) in listing.items():
+        text += f"{mode} {_KINDS.get(mode, 'blob')} {identity}\t".encode() + os.fsencode(name) + b"\0"
+    return bytes(text + b"\0")
+
+
+def _id(listing: Mapping[str, Blob], length: int) -> str:
+    """Give the id of the tree with a listing, so that the tree above it need not wait for git."""
+    rows = []
+    for name, (mode, identity) in listing.items():
+        row = os.fsencode(name)
+        rows.append((row + b"/" * (mode == _FOLDER), mode.lstrip("0").encode(), row, bytes.fromhex(identity)))
+    # git sorts a folder as if its name ended with a slash.
+    return _hashed("tree", b"".join(b"%s %s\0%s" % row[1:] for row in sorted(rows)), length)
+
+
+def _hashed(kind: str, data: bytes, length: int) -> str:
+    algorithm = hashlib.sha256 if length == 64 else hashlib.sha1
+    return algorithm(f"{kind} {len(data)}\0".encode() + data, usedforsecurity=False).hexdigest()
 
 
 def _enter(folders: _Folders, name: str, identity: str) -> None:
