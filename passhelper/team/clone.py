@@ -10,6 +10,7 @@ import os
 import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
@@ -42,13 +43,13 @@ class RemoteGit:
     """
 
     def __init__(self, place: Repository, store: PassStore, remedy: str) -> None:
-        program = repository.program(store.environ)
+        self._program = repository.program(store.environ)
         self._remedy = remedy
         self._umask = store.files().umask
-        self._command = repository.command(place, program)
+        self._command = repository.command(place, self._program)
         for setting in _SAFE:
             self._command += ["-c", setting]
-        self._environ = without_questions(repository.environment(place, store.environ), program)
+        self._environ = repository.environment(place, store.environ)
 
     def run(self, arguments: Sequence[str], failure: str, *, remote: bool = False) -> str:
         """Run one command that has to work.
@@ -64,7 +65,7 @@ class RemoteGit:
             GitError: another did.
         """
         seconds = _SECONDS if remote else _QUICK
-        child = self.ask(arguments, seconds)
+        child = self._start(arguments, seconds, self._silenced if remote else self._environ)
         if child.returncode != 0:
             reason = f"no answer within {seconds:g} s" if child.timed_out else printable(diagnose.last_line(child))
             if remote:
@@ -74,10 +75,17 @@ class RemoteGit:
         return bytes(child.stdout).decode(errors="surrogateescape").strip()
 
     def ask(self, arguments: Sequence[str], seconds: float = _QUICK) -> Child:
-        """Run one command whose failure is an answer too."""
+        """Run one command that does not talk to the remote, and whose failure is an answer too."""
+        return self._start(arguments, seconds, self._environ)
+
+    @cached_property
+    def _silenced(self) -> Mapping[str, str]:
+        return without_questions(self._environ, self._program)
+
+    def _start(self, arguments: Sequence[str], seconds: float, environ: Mapping[str, str]) -> Child:
         umask = os.umask(self._umask)
         try:
-            child = start([*self._command, *arguments], self._environ, group=True)
+            child = start([*self._command, *arguments], environ, group=True)
             finish([child], seconds)
         finally:
             os.umask(umask)
