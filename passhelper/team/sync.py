@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from passhelper.team.network import Upstream
 
 PATIENCE = 300.0  # seconds for which the pushes of others are waited out
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 3.0  # seconds between two tries, before chance has its say
+_LONGEST_PAUSE = 15.0  # seconds between two tries, before chance has its say
 _FAILURES = 3  # of a remote that has answered before
 _MOVES = 20  # of HEAD by other programs, while one merge is prepared
 
@@ -161,6 +161,7 @@ class _Sync:
         begin = time.monotonic()
         tries = failures = 0
         while True:
+            started = time.monotonic()
             try:
                 return self._exchange_once()
             except RemoteError as error:
@@ -169,9 +170,11 @@ class _Sync:
                 # A remote that was there a moment ago may only be busy with others.
                 if time.monotonic() - begin > PATIENCE or failures > _FAILURES or not (is_race or tries):
                     raise
+            # A try takes the longer the more others there are, and each of them spoils it: so wait as long as it
+            # took, and longer each time, until few enough are left that one gets through.
+            pause = min((time.monotonic() - started) * 2**tries, _LONGEST_PAUSE)
             tries += 1
             self.progress("waiting for others who push")
-            pause = min(_FIRST_PAUSE * 2**tries, _LONGEST_PAUSE)
             time.sleep(pause * random.uniform(0.3, 1.0))  # noqa: S311 - only so that not all come back at once
 
     def _exchange_once(self) -> None:
