@@ -22,6 +22,7 @@ import pytest
 from callers import Client, Recorder
 from engines import Engine, NoEngineError
 from support import OLD_PIP, Helper, KeyRing, Once, Program, require
+from vault import begin_counting
 from workswith import PROPERTY, WorksWith
 
 if TYPE_CHECKING:
@@ -47,6 +48,12 @@ def clean_environ(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("PASSHELPER_NONINTERACTIVE", "1")
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
+
+
+@pytest.fixture(autouse=True)
+def own_children() -> None:
+    """Leave the servers that tests share out of ``vault.children``."""
+    begin_counting()
 
 
 @pytest.fixture(scope="session")

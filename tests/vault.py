@@ -90,10 +90,24 @@ def script(path: Path, text: str) -> str:
     return str(path)
 
 
+_older: set[int] = set()
+
+
 def children() -> set[int]:
-    """The processes that this one has started and not collected."""
+    """The processes that this test has started and not collected; servers that tests share are older."""
+    return _children() - _older
+
+
+def begin_counting() -> None:
+    """Count only children that start from now on."""
+    _older.clear()
+    _older.update(_children())
+
+
+def _children() -> set[int]:
     found = set()
-    for task in os.listdir("/proc/self/task"):
+    tasks = Path("/proc/self/task")
+    for task in os.listdir(tasks) if tasks.exists() else ():  # only Linux tells
         found |= {int(word) for word in Path(f"/proc/self/task/{task}/children").read_text().split()}
     return found
 
