@@ -164,7 +164,7 @@ def test_ctrl_c_while_it_is_waited_for(vault: Vault, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         asked.find("HEAD")
     assert children() == set()
-    assert time.monotonic() - begin < 2
+    assert time.monotonic() - begin < 30
 
 
 def test_a_git_that_ends_says_why(vault: Vault, git: Git) -> None:
