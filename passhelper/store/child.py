@@ -68,7 +68,7 @@ else:
             argv: the program's absolute path and its arguments; :data:`STATUS` and :data:`PASSPHRASE` stand
                 for descriptor numbers.
             environ: its whole environment.
-            stdin: bytes to send, an open descriptor to read from, or None for what :meth:`feed` will give.
+            stdin: bytes to send, or an open descriptor to read from.
             passphrase: bytes for the :data:`PASSPHRASE` descriptor.
             limit: bytes of stdout to keep; a child that says more is ended (``overflow``).
             group: whether what it starts ends with it: a git that is ended leaves its ssh behind. Such a child
@@ -88,7 +88,7 @@ else:
             argv: "Sequence[str | int]",
             environ: "Mapping[str, str]",
             *,
-            stdin: "bytes | int | None" = b"",
+            stdin: "bytes | int" = b"",
             passphrase: "bytes | None" = None,
             limit: "int | None" = None,
             group: bool = False,
@@ -115,7 +115,7 @@ else:
                     numbers[PASSPHRASE] = self._writer(passphrase, theirs)
                 for number in numbers.values():
                     os.set_inheritable(number, True)  # noqa: FBT003
-                source = stdin if isinstance(stdin, int) else self._writer(stdin or b"", theirs)
+                source = self._writer(stdin, theirs) if isinstance(stdin, bytes) else stdin
                 command = [str(numbers[item]) if isinstance(item, int) else item for item in argv]
                 redirect = [(os.POSIX_SPAWN_DUP2, number, at) for at, number in enumerate((source, out, err))]
                 # Python ignores SIGPIPE; a child that inherited that would write to nobody for ever.
@@ -145,11 +145,6 @@ else:
             self.writers[ours] = memoryview(data)
             theirs.append(his)
             return his
-
-        def feed(self, data: bytes) -> None:
-            """Give a child that was started without it what it reads; :func:`finish` sends it."""
-            for number in self.writers:
-                self.writers[number] = memoryview(data)
 
         def read(self, number: int) -> None:
             """Take what one of its pipes holds."""
@@ -291,7 +286,7 @@ def start(  # noqa: PLR0913 - as Child
     argv: "Sequence[str | int]",
     environ: "Mapping[str, str]",
     *,
-    stdin: "bytes | int | None" = b"",
+    stdin: "bytes | int" = b"",
     passphrase: "bytes | None" = None,
     limit: "int | None" = None,
     group: bool = False,

@@ -26,7 +26,7 @@ class Child:
         argv: "Sequence[str | int]",
         environ: "Mapping[str, str]",
         *,
-        stdin: "bytes | int | None" = b"",
+        stdin: "bytes | int" = b"",
         passphrase: "bytes | None" = None,
         limit: "int | None" = None,
         group: bool = False,  # noqa: ARG002 - there are no process groups
@@ -44,15 +44,11 @@ class Child:
         self._input = stdin if isinstance(stdin, bytes) else None
         self._process = subprocess.Popen(
             ["2" if item == STATUS else str(item) for item in argv],
-            stdin=stdin if isinstance(stdin, int) else subprocess.PIPE,
+            stdin=subprocess.PIPE if isinstance(stdin, bytes) else stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=dict(environ),
         )
-
-    def feed(self, data: bytes) -> None:
-        """Give a child that was started without it what it reads."""
-        self._input = data
 
     def collect(self, seconds: float) -> None:
         """Serve it to its end."""

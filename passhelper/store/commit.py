@@ -25,8 +25,8 @@ TIMEOUT = 10.0  # seconds for one commit of a few files
 STALE_LOCK = 60.0  # seconds after which an index.lock has no living owner
 _WATCH = 1.0  # seconds for which such a lock must not change while we hold the store's lock
 _SIGNER = "gpg-without-prompt"
-IDENTITY = ("-c", "user.name=passhelper", "-c", "user.email=passhelper@localhost")
-OWN_IDENTITY: "tuple[str, ...]" = ("-c", "user.useConfigOnly=true")
+_IDENTITY = ("-c", "user.name=passhelper", "-c", "user.email=passhelper@localhost")
+_OWN_IDENTITY: "tuple[str, ...]" = ("-c", "user.useConfigOnly=true")
 
 
 class Committer:
@@ -60,7 +60,6 @@ class Committer:
         self._before: list[str] = []
         self._paths: list[str] = []
         self._has_new = True
-        self._waiting: Child | None = None
         self._trouble: PasshelperError | None = None
         self.has_committed = False
         self.seconds = TIMEOUT
@@ -76,7 +75,7 @@ class Committer:
         except PasshelperError as error:
             self._trouble = error
 
-    def plan(self, paths: "list[str]", subject: str = "") -> None:
+    def plan(self, paths: "list[str]") -> None:
         """Write down what is about to change; the caller holds the store's lock.
 
         A writer that is killed between its change and the commit so leaves a note for the next one,
@@ -84,8 +83,6 @@ class Committer:
 
         Args:
             paths: absolute; each will be written or removed.
-            subject: of the commit, if one is certain to follow at once: git is started already and looks around while
-                the files are written. It waits for the paths, and without them it commits nothing.
         """
         self._before = self._load_pending()
         self._has_new = bool(self._before) or not all(map(os.path.exists, paths))
@@ -93,15 +90,9 @@ class Committer:
         self._paths = list(dict.fromkeys([*self._before, *inside]))
         self._files.make_directory(self._repository.state)
         self._save_pending(self._paths)
-        if subject and not self._has_new:
-            try:
-                self._waiting = self._start_commit(subject)
-            except (PasshelperError, OSError):
-                self._waiting = None  # commit() meets the same and tells
 
     def cancel(self) -> None:
         """Take back the plan: the change did not happen."""
-        self._end_waiting()
         if self._before:
             self._save_pending(self._before)
         else:
@@ -125,9 +116,74 @@ class Committer:
         finally:
             os.umask(umask)
 
+    def join(self, tree: str, parents: "list[str]", message: str) -> str:
+        """Make a commit of a tree that exists already; no branch, no index and no file changes.
+
+        Args:
+            tree: its id.
+            parents: the commits that it joins, ours first.
+            message: what it says.
+
+        Returns:
+            its id.
+
+        Raises:
+            GitError: git cannot make or sign it.
+        """
+        self.begin()
+        if self._trouble is not None:
+            raise self._trouble
+        settings = self._read_settings()
+        begin = git.command(self._repository, self._program)
+        commit = ["commit-tree", *(word for parent in parents for word in ("-p", parent)), "-F", "-"]
+        begin += self._signing(settings, commit)
+        if _is_on(settings, "commit.gpgsign") and "--gpg-sign" not in commit:
+            commit.append("--gpg-sign")  # which this command does not look up
+        end = time.monotonic() + self.seconds
+        text = message.encode(errors="surrogateescape")
+        try:
+            identity = _OWN_IDENTITY if self._may_have_identity(settings) else _IDENTITY
+            made = self._run([*begin, *identity, *commit, tree], text, end)
+        except _NoIdentityError:
+            made = self._run([*begin, *_IDENTITY, *commit, tree], text, end)
+        return made.decode().strip()
+
+    def adopt(self, commit: str, previous: str) -> bool:
+        """Make a commit that holds what was planned the current one; the caller still holds the store's lock.
+
+        Args:
+            commit: which, an ancestor of nothing that HEAD has since gained.
+            previous: where HEAD was when the commit was made, zeros before the first commit.
+
+        Returns:
+            whether HEAD is there now; False if it has moved elsewhere, so that an ordinary commit is due.
+
+        Raises:
+            GitError: git cannot do it now.
+        """
+        end = time.monotonic() + self.seconds
+        umask = os.umask(self._files.umask)
+        try:
+            begin = git.command(self._repository, git.program(self._environ))
+            self._repository.prepare(self._files)
+            child = start([*begin, "rev-parse", "--verify", "--quiet", "HEAD"], self._child_environ)
+            finish([child], self.seconds)
+            if child.timed_out:
+                raise self._failure(child)
+            head = child.stdout.decode().strip() or "0" * len(previous)
+            if head not in (commit, previous):
+                return False
+            if head != commit:
+                self._run([*begin, "update-ref", "HEAD", commit, previous], b"", end)
+            reset = ["reset", "--quiet", "--pathspec-from-file=-", "--pathspec-file-nul", commit]
+            self._run([*begin, *reset], _lines(self._paths), end)
+        finally:
+            os.umask(umask)
+        self.cancel()
+        return True
+
     def close(self) -> None:
-        """End what git was asked and nobody waited for."""
-        self._end_waiting()
+        """Collect the question to git, if nothing was committed."""
         if self._settings is not None:
             self._settings.kill()
 
@@ -144,43 +200,22 @@ class Committer:
         return bool(self._load_pending())
 
     def _commit(self, paths: "list[str]", subject: str) -> None:
-        end = time.monotonic() + self.seconds
-        if self._waiting is not None:
-            self._waiting.feed(path_lines(paths))
-            finish([self._waiting], self.seconds)
-            if self._waiting.returncode == 0:
-                return
-            if self._waiting.timed_out:
-                raise self._failure(self._waiting)
-            # Whatever it met, a lock or no identity or a HEAD that has moved since it looked, is met again below.
-        begin, identity, commit = self._command(subject)
-        if self._has_new:  # commit --only takes what git knows, changed or gone, without this
-            self._add(begin, paths, end)
-        self._commit_until_done(begin, identity, commit, paths, end)
-
-    def _start_commit(self, subject: str) -> Child:
-        """Start a commit that waits for its paths; told none, as when we are killed, git refuses to commit."""
-        begin, identity, commit = self._command(subject)
-        umask = os.umask(self._files.umask)
-        try:
-            return start([*begin, *identity, *commit], self._child_environ, stdin=None)
-        finally:
-            os.umask(umask)
-
-    def _command(self, subject: str) -> "tuple[list[str], tuple[str, ...], list[str]]":
-        """Put together what commits some paths: the beginning of every argv, an identity, the command itself."""
         self.begin()
         if self._trouble is not None:
             raise self._trouble
         self._repository.prepare(self._files)
         settings = self._read_settings()
-        if is_on(settings, "passhelper.neutralcommits"):
+        if _is_on(settings, "passhelper.neutralcommits"):
             subject = "Update credential" + "".join(subject.partition("\n")[1:])
-        begin = git.command(self._repository, self._program, hooks=is_on(settings, "passhelper.hooks"))
+        begin = git.command(self._repository, self._program, hooks=_is_on(settings, "passhelper.hooks"))
+        end = time.monotonic() + self.seconds
+        if self._has_new:  # commit --only takes what git knows, changed or gone, without this
+            self._add(begin, paths, end)
         commit = ["commit", "--quiet", "--no-status", "--only", "--message", subject]
         commit += ["--pathspec-from-file=-", "--pathspec-file-nul"]
         begin += self._signing(settings, commit)
-        return begin, OWN_IDENTITY if self._may_have_identity(settings) else IDENTITY, commit
+        identity = _OWN_IDENTITY if self._may_have_identity(settings) else _IDENTITY
+        self._commit_until_done(begin, identity, commit, paths, end)
 
     def _commit_until_done(
         self, begin: "list[str]", identity: "tuple[str, ...]", commit: "list[str]", paths: "list[str]", end: float
@@ -188,12 +223,12 @@ class Committer:
         """Commit; where git has a reason not to that can be removed, remove it and try again."""
         while True:
             try:
-                self._run([*begin, *identity, *commit], path_lines(paths), end)
+                self._run([*begin, *identity, *commit], _lines(paths), end)
                 return
-            except NoIdentityError:
-                if identity == IDENTITY:
+            except _NoIdentityError:
+                if identity == _IDENTITY:
                     raise
-                identity = IDENTITY
+                identity = _IDENTITY
             except _NothingToCommitError:
                 if not self._has_new:  # what was there had never been added
                     self._has_new = True
@@ -207,13 +242,9 @@ class Committer:
                     raise
                 paths = changed
 
-    def _end_waiting(self) -> None:
-        if self._waiting is not None:
-            self._waiting.kill()
-
     def _add(self, begin: "list[str]", paths: "list[str]", end: float) -> None:
         """Tell git's index of new files, and of those that are gone."""
-        self._run([*begin, "update-index", "--add", "--remove", "--replace", "-z", "--stdin"], path_lines(paths), end)
+        self._run([*begin, "update-index", "--add", "--remove", "--replace", "-z", "--stdin"], _lines(paths), end)
 
     def _may_have_identity(self, settings: "Mapping[str, str]") -> bool:
         """Tell whether git could know a name to commit with; where nothing says so, asking it costs a process."""
@@ -243,9 +274,9 @@ class Committer:
 
     def _signing(self, settings: "dict[str, str]", commit: "list[str]") -> "list[str]":
         """Sign where the user's settings say so, with a gpg that fails instead of asking nobody."""
-        if is_on(settings, "pass.signcommits"):
+        if _is_on(settings, "pass.signcommits"):
             commit.append("--gpg-sign")
-        elif not is_on(settings, "commit.gpgsign"):
+        elif not _is_on(settings, "commit.gpgsign"):
             return []
         terminal = gpg_tty(self._environ)
         if terminal:
@@ -264,18 +295,14 @@ class Committer:
     def _run(self, argv: "list[str]", stdin: bytes, end: float) -> bytes:
         """Run git; again and again while somebody else holds the index or a ref. Gives what it printed."""
         pause = 0.02
-        locked: Child | None = None
         while True:
             child = start(argv, self._child_environ, stdin=stdin)
             finish([child], max(end - time.monotonic(), 0.001))
             if child.returncode == 0:
                 return bytes(child.stdout)
             lock = "" if child.timed_out else self._lock_in_the_way(child)
-            if child.timed_out and locked is not None:  # the rest of the time was too short to try once more
-                raise self._failure(locked)
             if not lock or time.monotonic() + pause >= end:
                 raise self._failure(child)
-            locked = child
             if self._removes_stale(lock):
                 continue
             time.sleep(pause)
@@ -292,7 +319,7 @@ class Committer:
                 f"run: git config --global --add safe.directory {root}",
             )
         if "tell me who you are" in text or "auto-detection is disabled" in text or "empty ident" in text:
-            return NoIdentityError("git knows no user.name and user.email")
+            return _NoIdentityError("git knows no user.name and user.email")
         if "did not match any file" in text or (child.returncode == 1 and not text.strip()):
             return _NothingToCommitError(f"git found nothing to commit in {root}")
         path = self._lock_in_the_way(child)
@@ -328,7 +355,7 @@ class Committer:
         return True
 
     def _save_pending(self, paths: "list[str]") -> None:
-        self._files.replace(self._repository.pending, path_lines(paths), self._repository.state, durable=False)
+        self._files.replace(self._repository.pending, _lines(paths), self._repository.state, durable=False)
 
     def _load_pending(self) -> "list[str]":
         try:
@@ -345,7 +372,7 @@ class _NothingToCommitError(GitError):
     """At least one path is not known to git, or nothing differs from the last commit."""
 
 
-class NoIdentityError(GitError):
+class _NoIdentityError(GitError):
     """git has no name to commit with; passhelper then commits under its own."""
 
 
@@ -358,13 +385,12 @@ def _is_script(path: str, text: str) -> bool:
         return False
 
 
-def path_lines(paths: "list[str]") -> bytes:
+def _lines(paths: "list[str]") -> bytes:
     """Write paths for git's ``-z``, and for ours."""
     return "".join(f"{path}\0" for path in paths).encode(errors="surrogateescape")
 
 
-def is_on(settings: "Mapping[str, str]", name: str) -> bool:
-    """Read a boolean as git does."""
+def _is_on(settings: "Mapping[str, str]", name: str) -> bool:
     return settings.get(name, "").lower() in git.TRUE
 
 

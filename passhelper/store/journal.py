@@ -16,13 +16,12 @@ from passhelper.errors import PasshelperError, StoreError
 from passhelper.jsontext import parse, render
 from passhelper.store.files import sync_directory
 from passhelper.store.store import digest
-from passhelper.store.write import sweep
+from passhelper.store.write import committer_for, sweep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from passhelper.store.joiner import Joiner
     from passhelper.store.repository import Repository
     from passhelper.store.store import PassStore
 
@@ -115,7 +114,7 @@ def finish(store: "PassStore", repository: "Repository | None") -> None:
     plan = _parse(path, text)
     base = _base(store, repository)
     targets = [_target(base, change.path, path) for change in plan.changes]
-    committer = _joiner(store, repository)
+    committer = committer_for(store, repository)
     try:
         if committer is not None:
             committer.seconds += len(targets) * _SECONDS
@@ -136,14 +135,6 @@ def finish(store: "PassStore", repository: "Repository | None") -> None:
     finally:
         if committer is not None:
             committer.close()
-
-
-def _joiner(store: "PassStore", repository: "Repository | None") -> "Joiner | None":
-    if repository is None:
-        return None
-    from passhelper.store.joiner import Joiner  # noqa: PLC0415 - only in a git store
-
-    return Joiner(repository, store.environ, store.files(), store.warn)
 
 
 def _parse(path: str, text: bytes) -> Plan:

@@ -76,6 +76,9 @@ class _Writer:
             if ciphertext is None:  # in a git store: what is there says the same to the same keys
                 self._commit_pending()
                 return
+            self._load_the_rest()
+            if self.committer is not None:
+                self.committer.begin()
             with store.lock(self.repository):
                 if recipients.find(store.root, self.directory, store.environ).keys == found.keys:
                     self._replace(ciphertext)
@@ -132,8 +135,6 @@ class _Writer:
         if current is None:
             self._load_the_rest()
         finish([encrypting], gpg.timeout())
-        if current is not None:  # the decryption takes longer, and a processor is free again
-            self._load_the_rest()
         if encrypting.returncode != 0 and self.store.environ.get("PASSHELPER_SKIP_UNUSABLE") == "1":
             from passhelper.store import diagnose  # noqa: PLC0415 - only on failure
 
@@ -155,8 +156,6 @@ class _Writer:
 
         if self.committer is None:
             self.committer = committer_for(self.store, self.repository)
-            if self.committer is not None:
-                self.committer.begin()
 
     def _start_comparison(self) -> "tuple[Child, bytes] | None":
         """Start decrypting what is there now, beside the encryption; only if it could be the same."""
@@ -204,8 +203,7 @@ class _Writer:
                     from passhelper.store import trust  # noqa: PLC0415 - only in a git store
 
                     trust.write_down(temporary, self.accepted, files)
-            subject = f"Store credential for {target.server} ({target.username})"
-            with _Change(files, temporary, self.committer, [target.path, *older], subject) as change:
+            with _Change(files, temporary, self.committer, [target.path, *older]) as change:
                 below = files.make_directory(os.path.dirname(target.path))
                 try:
                     files.replace(target.path, ciphertext, temporary)
@@ -218,7 +216,7 @@ class _Writer:
             files.remove_directories(made)
             raise
         if self.committer is not None:
-            self.committer.commit(subject)
+            self.committer.commit(f"Store credential for {target.server} ({target.username})")
 
     def _commit_pending(self) -> None:
         """Commit what an earlier writer could not; this one changes nothing."""
@@ -243,14 +241,11 @@ class _Change:
         has_begun: whether a file has changed; a failure after that leaves the paths on the list.
     """
 
-    def __init__(
-        self, files: "Files", temporary: str, committer: "Committer | None", paths: "list[str]", subject: str
-    ) -> None:
+    def __init__(self, files: "Files", temporary: str, committer: "Committer | None", paths: "list[str]") -> None:
         self._files = files
         self._temporary = temporary
         self._committer = committer
         self._paths = paths
-        self._subject = subject
         self._mark = ""
         self.has_begun = False
 
@@ -258,7 +253,7 @@ class _Change:
         self._mark = self._files.mark(self._temporary)
         try:
             if self._committer is not None:
-                self._committer.plan(self._paths, self._subject)
+                self._committer.plan(self._paths)
         except BaseException:
             os.unlink(self._mark)
             raise
@@ -329,12 +324,12 @@ def _remove_group(
     if repository is not None:
         temporary = repository.state
         files.make_directory(temporary)
-    subject = f"Erase credential for {', '.join(dict.fromkeys(server for server, _ in group))}"
-    with _Change(files, temporary, committer, paths, subject) as change:
+    with _Change(files, temporary, committer, paths) as change:
         change.has_begun = True
         _remove_files(store, paths)
     if committer is not None:
-        committer.commit(subject)
+        names = ", ".join(dict.fromkeys(server for server, _ in group))
+        committer.commit(f"Erase credential for {names}")
 
 
 def _by_repository(store: PassStore, servers: "list[str]") -> "list[tuple[Repository | None, list[tuple[str, str]]]]":

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 
 from passhelper.errors import GitError, TrustError
 from passhelper.store import layout, recipients, repository, trust
-from passhelper.store.commit import STALE_LOCK
+from passhelper.store.commit import STALE_LOCK, Committer
 from passhelper.store.foreign import KEYS
-from passhelper.store.joiner import Joiner
 from passhelper.store.write import sweep
 from passhelper.team import apply
 from passhelper.team.scope import other_entries
@@ -82,9 +81,9 @@ def _locks(git_dir: str) -> Iterator[tuple[str, os.stat_result]]:
                         yield path, facts
 
 
-def committer(store: PassStore, place: Repository) -> Joiner:
+def committer(store: PassStore, place: Repository) -> Committer:
     """Prepare commits whose failure is an error, and no warning as it is for the verbs."""
-    return Joiner(place, store.environ, store.files(), _fail)
+    return Committer(place, store.environ, store.files(), _fail)
 
 
 def _fail(why: str) -> None:

@@ -8,15 +8,18 @@ import os
 import re
 import stat
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from support import require, run
+from support import run
 from vault import script
 
 from passhelper import Credentials, CredentialsNotFoundError
 from passhelper.dockerconfig import TOKEN_USER, Origin, credentials_for, origin_of
 from passhelper.errors import ConfigurationError, DockerError, InvalidRequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 HOST = "127.0.0.1:1"
 HUB = "https://index.docker.io/v1/"
@@ -86,7 +89,7 @@ FILES: dict[str, tuple[dict[str, Any] | None, str, str | None, tuple[str, str]]]
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_the_same_credential_as_the_docker_command(home: Home, name: str) -> None:
+def test_the_same_credential_as_the_docker_command(home: Home, name: str, docker: str) -> None:
     file, registry, username, (source, helper) = FILES[name]
     home.configure(file)
     server = HUB if registry == "docker.io" else registry
@@ -96,57 +99,58 @@ def test_the_same_credential_as_the_docker_command(home: Home, name: str) -> Non
             credentials_for(registry, home.environ)
     else:
         assert credentials_for(registry, home.environ) == Credentials(server, username, "x")
-    require("docker")
-    assert _docker(home, registry) == username
+    assert _docker(home, registry, docker) == username
 
 
-def _docker(home: Home, registry: str) -> str | None:
+@pytest.fixture(scope="session")
+def docker(more_clients: Callable[[str], Path]) -> str:
+    """A docker that says as whom it would log in: the one of Debian's stable release is too old for that."""
+    for path in ("/usr/local/bin/docker", "/usr/bin/docker"):
+        if os.path.exists(path) and _version(path) >= (28, 0):
+            return path
+    return str(more_clients("debian/usr/bin/docker"))
+
+
+def _version(docker: str) -> tuple[int, int]:
+    said = run([docker, "--version"], {}).text
+    found = re.search(r"version (\d+)\.(\d+)", said)
+    assert found, said
+    return int(found[1]), int(found[2])
+
+
+def _docker(home: Home, registry: str, docker: str) -> str | None:
     """Whom the docker command would log in as; without a daemon it says so and gives up."""
     environ = {**home.environ, "DOCKER_HOST": "unix:///nonexistent/docker.sock"}
-    environ["PATH"] += ":/usr/local/bin"
     arguments = [] if registry == "docker.io" else [registry]
-    answer = run(["docker", "login", *arguments], environ)
+    answer = run([docker, "login", *arguments], environ)
     found = _DOCKERS_WORD.search(answer.out + answer.err)
     assert found or answer.code != 0, answer  # it would have asked for a user
     return found[1].decode() if found else None
 
 
 @pytest.mark.parametrize("has_pass", [True, False])
-def test_docker_chooses_by_itself_where_nothing_is_configured(home: Home, has_pass: bool) -> None:
+def test_docker_chooses_by_itself_where_nothing_is_configured(home: Home, has_pass: bool, docker: str) -> None:
     home.environ["PATH"] = str(home.bin)
     home.configure(None)
     for name in ("pass", "secretservice"):
         home.helper(name)
     if has_pass:
         script(home.bin / "pass", "exit 1")
-    for program in ("sh", "docker"):
-        (home.bin / program).symlink_to(_path(program))
+    (home.bin / "sh").symlink_to("/bin/sh")
     chosen = "pass" if has_pass else "secretservice"
     assert origin_of(HOST, home.environ) == Origin(HOST, "automatic", chosen)
-    assert credentials_for(HOST, home.environ).username == f"from-{chosen}" == _docker(home, HOST)
+    assert credentials_for(HOST, home.environ).username == f"from-{chosen}" == _docker(home, HOST, docker)
 
 
-def _path(program: str) -> str:
-    require(program)
-    folders = ("/usr/local/bin", "/usr/bin", "/bin")
-    return next(f"{folder}/{program}" for folder in folders if os.path.exists(f"{folder}/{program}"))
-
-
-def test_the_variable_comes_first(home: Home) -> None:
+def test_the_variable_comes_first(home: Home, docker: str) -> None:
     """Docker reads it since 28.3; with an older one the file decides, as `passhelper docker show` says."""
     home.configure({"credHelpers": {HOST: "one"}, "credsStore": "two"})
     home.environ["DOCKER_AUTH_CONFIG"] = json.dumps({"auths": {HOST: auth("given", "p:w")}})
     assert origin_of(HOST, home.environ) == Origin(HOST, "DOCKER_AUTH_CONFIG", "")
     assert credentials_for(f"https://{HOST}/v2/", home.environ) == Credentials(HOST, "given", "p:w")
     assert credentials_for("other.example", home.environ).username == "from-two"
-    if _docker_version() >= (28, 3):
-        assert _docker(home, HOST) == "given"
-
-
-def _docker_version() -> tuple[int, int]:
-    require("docker")
-    found = re.search(r"version (\d+)\.(\d+)", run(["/bin/sh", "-c", "docker --version"], os.environ).text)
-    return (int(found[1]), int(found[2])) if found else (0, 0)
+    if _version(docker) >= (28, 3):
+        assert _docker(home, HOST, docker) == "given"
 
 
 def test_an_identity_token(home: Home) -> None:

@@ -258,17 +258,18 @@ def test_a_branch_that_somebody_deleted_is_made_again(team: Team, ann: Clone) ->
 
 
 def test_another_git_that_is_at_work(ann: Clone, team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(commit, "TIMEOUT", 0.3)
     bob = team.clone("bob")
     bob.store(OTHER)
     bob.sync()
     lock = ann.path / ".git" / "index.lock"
     lock.touch()
-    with pytest.raises(GitError, match=r"a merge in .* cannot be finished now"):
-        ann.sync()
-    assert any("another git is at work" in warning for warning in ann.warnings)
-    with pytest.raises(GitError, match=r"a merge in .* cannot be finished now"):
-        ann.sync()
+    with monkeypatch.context() as hasty:
+        hasty.setattr(commit, "TIMEOUT", 0.3)
+        with pytest.raises(GitError, match=r"a merge in .* cannot be finished now"):
+            ann.sync()
+        assert any("another git is at work" in warning for warning in ann.warnings)
+        with pytest.raises(GitError, match=r"a merge in .* cannot be finished now"):
+            ann.sync()
     lock.unlink()
     ann.sync()
     assert (ann.head, ann.status) == (bob.head, "")
