@@ -294,15 +294,18 @@ class Committer:
 
     def _run(self, argv: "list[str]", stdin: bytes, end: float) -> bytes:
         """Run git; again and again while somebody else holds the index or a ref. Gives what it printed."""
-        pause = 0.02
+        pause, locked = 0.02, None
         while True:
             child = start(argv, self._child_environ, stdin=stdin)
             finish([child], max(end - time.monotonic(), 0.001))
             if child.returncode == 0:
                 return bytes(child.stdout)
             lock = "" if child.timed_out else self._lock_in_the_way(child)
+            if child.timed_out and locked is not None:  # too little time was left to try once more
+                child = locked
             if not lock or time.monotonic() + pause >= end:
                 raise self._failure(child)
+            locked = child
             if self._removes_stale(lock):
                 continue
             time.sleep(pause)

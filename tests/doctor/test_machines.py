@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from doctors import SERVER, Doctor
-from support import PASSPHRASE, Helper, KeyRing, Program, require, run
+from support import PASSPHRASE, Helper, KeyRing, Program, require, run, running
 
 KEY_CHECKS = {"key.own", "key.known", "key.usable", "key.expiry", "key.trust", "key.store", "key.locked"}
 
@@ -106,14 +105,15 @@ def test_agent_killed_and_not_to_be_started(doctor: Doctor, helper: Helper, own_
 def test_agent_that_does_not_answer(doctor: Doctor, own_keys: KeyRing) -> None:
     doctor.environ["GNUPGHOME"] = str(own_keys.home)
     own_keys.gpg("--list-secret-keys")
-    asked = subprocess.run(["gpg-connect-agent", "GETINFO pid", "/bye"], env=own_keys.environ, capture_output=True,
-                           check=True)  # fmt: skip
-    pid = int(asked.stdout.split()[1])
-    os.kill(pid, signal.SIGSTOP)
+    agents = [int(pid) for pid in running(f"gpg-agent\0--homedir\0{own_keys.home}\0")]
+    assert agents != []
+    for pid in agents:
+        os.kill(pid, signal.SIGSTOP)
     try:
         report = doctor()
     finally:
-        os.kill(pid, signal.SIGCONT)
+        for pid in agents:
+            os.kill(pid, signal.SIGCONT)
     cause = f"gpg-agent for {own_keys.home} does not answer within 5 s"
     assert report.finding("gpg.agent") == ("failed", cause, "end the gpg-agent process; gpg starts a new one")
     assert report.blocked_by("gpg.agent") >= KEY_CHECKS

@@ -264,7 +264,7 @@ def test_another_git_that_is_at_work(ann: Clone, team: Team, monkeypatch: pytest
     lock = ann.path / ".git" / "index.lock"
     lock.touch()
     with monkeypatch.context() as hasty:
-        hasty.setattr(commit, "TIMEOUT", 0.3)
+        hasty.setattr(commit, "TIMEOUT", 1.0)
         with pytest.raises(GitError, match=r"a merge in .* cannot be finished now"):
             ann.sync()
         assert any("another git is at work" in warning for warning in ann.warnings)
