@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
+import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from doctors import SERVER, Doctor
-from support import PASSPHRASE, Helper, KeyRing, Program, require, run, running
+from support import PASSPHRASE, Helper, KeyRing, Program, require, run
 
 KEY_CHECKS = {"key.own", "key.known", "key.usable", "key.expiry", "key.trust", "key.store", "key.locked"}
 
@@ -103,17 +103,14 @@ def test_agent_killed_and_not_to_be_started(doctor: Doctor, helper: Helper, own_
 
 
 def test_agent_that_does_not_answer(doctor: Doctor, own_keys: KeyRing) -> None:
+    """It listens, as one that has been stopped does, and says nothing."""
     doctor.environ["GNUPGHOME"] = str(own_keys.home)
-    own_keys.gpg("--list-secret-keys")
-    agents = [int(pid) for pid in running(f"gpg-agent\0--homedir\0{own_keys.home}\0")]
-    assert agents != []
-    for pid in agents:
-        os.kill(pid, signal.SIGSTOP)
-    try:
+    own_keys.stop_agent()
+    place = run(["gpgconf", "--list-dirs", "agent-socket"], own_keys.environ).text.strip()
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(place)
+        silent.listen(64)
         report = doctor()
-    finally:
-        for pid in agents:
-            os.kill(pid, signal.SIGCONT)
     cause = f"gpg-agent for {own_keys.home} does not answer within 5 s"
     assert report.finding("gpg.agent") == ("failed", cause, "end the gpg-agent process; gpg starts a new one")
     assert report.blocked_by("gpg.agent") >= KEY_CHECKS
