@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import subprocess
 from pathlib import Path
@@ -108,7 +109,8 @@ def _children() -> set[int]:
     found = set()
     tasks = Path("/proc/self/task")
     for task in os.listdir(tasks) if tasks.exists() else ():  # only Linux tells
-        found |= {int(word) for word in Path(f"/proc/self/task/{task}/children").read_text().split()}
+        with contextlib.suppress(FileNotFoundError):  # a thread that has ended meanwhile
+            found |= {int(word) for word in (tasks / task / "children").read_text().split()}
     return found
 
 
