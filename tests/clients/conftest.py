@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from callers import Client
+    from engines import Engine
 
 # What stops a `get`, and the words in which everybody who asks is told.
 TROUBLES = {
@@ -43,6 +44,13 @@ def open_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def image() -> str:
     """The name of an image that no other test uses, without its registry."""
     return f"team/app-{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def private_image(engine: Engine, registry: str) -> Iterator[str]:
+    """The name of an image with a shell, which is in the registry and not on the engine."""
+    with engine.private_image(registry, "alice", USERS["alice"]) as name:
+        yield name
 
 
 @pytest.fixture

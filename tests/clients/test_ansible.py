@@ -7,21 +7,16 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
-from registries import USERS, serve_registry
+from registries import USERS
 from support import require
 from vault import Vault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from callers import Client
     from engines import Engine
-
-
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    yield from serve_registry(tmp_path_factory.mktemp("registry"), password=True)
 
 
 @pytest.fixture

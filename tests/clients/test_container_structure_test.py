@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-import pytest
-from registries import USERS, serve_registry
+from registries import USERS
 from vault import Vault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from callers import Client
@@ -19,19 +18,11 @@ if TYPE_CHECKING:
 _TESTS = {"schemaVersion": "2.0.0", "fileExistenceTests": [{"name": "shell", "path": "/bin/sh", "shouldExist": True}]}
 
 
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    yield from serve_registry(tmp_path_factory.mktemp("registry"), password=True)
-
-
 def test_pull(
-    client: Client, engine: Engine, store: Path, registry: str, tmp_path: Path,
+    client: Client, engine: Engine, store: Path, registry: str, docker_config: Path, tmp_path: Path,
     more_clients: Callable[[str], Path], works_with: Callable[..., None],
 ) -> None:  # fmt: skip
-    config = tmp_path / "docker"
-    config.mkdir()
-    (config / "config.json").write_text('{"credsStore": "pass"}')
-    client.environ |= {"DOCKER_HOST": engine.host, "DOCKER_CONFIG": str(config)}
+    client.environ["DOCKER_HOST"] = engine.host
     (tmp_path / "tests.json").write_text(json.dumps(_TESTS))
     program = str(more_clients("python/bin/container-structure-test"))
     works_with("container-structure-test", client(program, "version").strip().lstrip("v"))

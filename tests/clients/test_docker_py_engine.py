@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from registries import USERS, serve_registry
+from registries import USERS
 from vault import Vault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from callers import Client
@@ -24,49 +24,35 @@ print(image.tags)
 """
 
 
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    yield from serve_registry(tmp_path_factory.mktemp("registry"), password=True)
-
-
-@pytest.fixture
-def image(engine: Engine, registry: str) -> Iterator[str]:
-    with engine.private_image(registry, "alice", USERS["alice"]) as name:
-        yield name
-
-
 @pytest.fixture
 def python(
-    client: Client, engine: Engine, store: Path, tmp_path: Path, more_clients: Callable[[str], Path],
+    client: Client, engine: Engine, store: Path, docker_config: Path, more_clients: Callable[[str], Path],
     works_with: Callable[..., None],
 ) -> str:  # fmt: skip
     """An interpreter with docker-py, which uses the helper."""
-    config = tmp_path / "docker"
-    config.mkdir()
-    (config / "config.json").write_text('{"credsStore": "pass"}')
-    client.environ |= {"DOCKER_HOST": engine.host, "DOCKER_CONFIG": str(config)}
+    client.environ["DOCKER_HOST"] = engine.host
     python = str(more_clients("python/bin/python"))
     works_with("docker-py", client(python, "-c", "import docker; print(docker.__version__)").strip())
     return python
 
 
-def test_pull(client: Client, python: str, registry: str, image: str) -> None:
-    said = client(python, "-c", _PULL, image, code=1)
+def test_pull(client: Client, python: str, registry: str, private_image: str) -> None:
+    said = client(python, "-c", _PULL, private_image, code=1)
     assert "no basic auth credentials" in said
     assert client.short == [f"get {registry} !"]
     Vault(client.environ).store(registry, "alice", USERS["alice"])
-    assert client(python, "-c", _PULL, image) == f"['{image}']\n"
+    assert client(python, "-c", _PULL, private_image) == f"['{private_image}']\n"
     assert client.short == [f"get {registry}"]
 
 
-def test_build(client: Client, python: str, registry: str, image: str, tmp_path: Path) -> None:
+def test_build(client: Client, python: str, registry: str, private_image: str, tmp_path: Path) -> None:
     """As the classic builder: ``list``, and then ``get`` of every server in it."""
     vault = Vault(client.environ)
     vault.store(registry, "alice", USERS["alice"])
     vault.store(OTHER, "o", "0ther")
     context = tmp_path / "context"
     context.mkdir()
-    (context / "Dockerfile").write_text(f'FROM {image}\nRUN ["/bin/sh", "-c", "echo built > /made"]\n')
+    (context / "Dockerfile").write_text(f'FROM {private_image}\nRUN ["/bin/sh", "-c", "echo built > /made"]\n')
     said = client(python, "-c", _BUILD, str(context), f"{registry}/team/built:1")
     assert said == f"['{registry}/team/built:1']\n"
     assert client.short == ["list", f"get {registry}", f"get {OTHER}"]

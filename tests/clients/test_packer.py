@@ -6,51 +6,37 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from registries import USERS, serve_registry
+from registries import USERS
 from support import require
 from vault import Vault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from callers import Client
     from engines import Engine
 
 
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    yield from serve_registry(tmp_path_factory.mktemp("registry"), password=True)
-
-
-@pytest.fixture
-def image(engine: Engine, registry: str) -> Iterator[str]:
-    with engine.private_image(registry, "alice", USERS["alice"]) as name:
-        yield name
-
-
 @pytest.fixture
 def build(
-    client: Client, engine: Engine, store: Path, image: str, registry: str, tmp_path: Path,
+    client: Client, engine: Engine, store: Path, private_image: str, registry: str, docker_config: Path, tmp_path: Path,
     works_with: Callable[..., None],
 ) -> Callable[[dict[str, Any]], str]:  # fmt: skip
     """Runs a build that pulls the private image, tags what it made of it, and pushes that."""
     require("packer")
-    config = tmp_path / "docker"
-    config.mkdir()
-    (config / "config.json").write_text('{"credsStore": "pass"}')
-    client.environ |= {"DOCKER_HOST": engine.host, "DOCKER_CONFIG": str(config), "CHECKPOINT_DISABLE": "1"}
+    client.environ |= {"DOCKER_HOST": engine.host, "CHECKPOINT_DISABLE": "1"}
     works_with("Packer", client("packer", "version").split()[1].lstrip("v"))
 
     def build(login: dict[str, Any]) -> str:
-        builder = {"type": "docker", "image": image, "commit": True, **login}
+        builder = {"type": "docker", "image": private_image, "commit": True, **login}
         builder["run_command"] = ["-d", "-i", "--network", "none", "--entrypoint=/bin/sh", "--", "{{.Image}}"]
         tag = {"type": "docker-tag", "repository": f"{registry}/team/packed", "tag": "1"}
         template = {"builders": [builder], "post-processors": [[tag, {"type": "docker-push", **login}]]}
         file = tmp_path / "template.json"
         file.write_text(json.dumps(template))
         said = client("packer", "build", "-color=false", str(file))
-        assert json.loads((config / "config.json").read_text()).get("auths", {}) == {}
+        assert json.loads(docker_config.read_text()).get("auths", {}) == {}
         return said
 
     return build

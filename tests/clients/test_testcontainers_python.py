@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
-from registries import USERS, serve_registry
+from registries import USERS
 from vault import Vault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from callers import Client
@@ -25,19 +24,11 @@ with described as container:
 """
 
 
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    yield from serve_registry(tmp_path_factory.mktemp("registry"), password=True)
-
-
 def test_a_container_of_a_private_image(
-    client: Client, engine: Engine, store: Path, registry: str, tmp_path: Path,
+    client: Client, engine: Engine, store: Path, registry: str, docker_config: Path,
     more_clients: Callable[[str], Path], works_with: Callable[..., None],
 ) -> None:  # fmt: skip
-    config = tmp_path / "docker"
-    config.mkdir()
-    (config / "config.json").write_text('{"credsStore": "pass"}')
-    client.environ |= {"DOCKER_HOST": engine.host, "DOCKER_CONFIG": str(config)}
+    client.environ["DOCKER_HOST"] = engine.host
     client.environ["TESTCONTAINERS_RYUK_DISABLED"] = "true"  # its image cannot be pulled
     python = str(more_clients("python/bin/python"))
     version = "import importlib.metadata as m; print(m.version('testcontainers'))"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from engines import Engine
-from registries import USERS, serve_registry
+from registries import USERS
 from support import require
 from vault import Vault
 
@@ -32,11 +32,6 @@ end
 
 
 @pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    yield from serve_registry(tmp_path_factory.mktemp("registry"), password=True)
-
-
-@pytest.fixture(scope="module")
 def engine(engine: Engine, short_tmp: Path) -> Iterator[Engine]:
     """An engine of its own: Vagrant inspects every container, and fails where another test removes one meanwhile."""
     own = Engine.start(short_tmp / "vagrant")
@@ -47,14 +42,17 @@ def engine(engine: Engine, short_tmp: Path) -> Iterator[Engine]:
 
 @pytest.fixture
 def up(
-    client: Client, engine: Engine, store: Path, registry: str, tmp_path: Path, works_with: Callable[..., None]
+    client: Client,
+    engine: Engine,
+    store: Path,
+    registry: str,
+    docker_config: Path,
+    tmp_path: Path,
+    works_with: Callable[..., None],
 ) -> Iterator[Callable[[str], str]]:
     """Brings a machine up from the private image, with some words on how to log in."""
     require("vagrant")
-    config = tmp_path / "docker"
-    config.mkdir()
-    (config / "config.json").write_text('{"credsStore": "pass"}')
-    client.environ |= {"DOCKER_HOST": engine.host, "DOCKER_CONFIG": str(config), "VAGRANT_CHECKPOINT_DISABLE": "1"}
+    client.environ |= {"DOCKER_HOST": engine.host, "VAGRANT_CHECKPOINT_DISABLE": "1"}
     works_with("Vagrant", client("vagrant", "--version").split()[1])
     machine = tmp_path / "machine"
     machine.mkdir()
@@ -67,7 +65,7 @@ def up(
         yield up
         client("vagrant", "destroy", "--force", cwd=machine)
         assert client.short == []
-    assert '"auth"' not in (config / "config.json").read_text()
+    assert '"auth"' not in docker_config.read_text()
 
 
 def test_login_by_vagrant(up: Callable[..., str], client: Client, registry: str) -> None:
