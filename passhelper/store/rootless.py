@@ -4,7 +4,8 @@ There gpg believes that it is root: it looks for the agent of root, finds none t
 one of its own behind; ssh reads root's home. A user namespace inside that one, in which the user has their own id
 again, lets both find what they find in every shell of this user. Files belong to the same user in all three.
 
-Loaded only where ``_CONTAINERS_ROOTLESS_UID`` is set, which podman and buildah do for the programs that they run there.
+Loaded only where ``_CONTAINERS_ROOTLESS_UID`` is set, which podman and buildah do for the programs that they run there,
+and where gpg has failed and the remedy is looked for.
 """
 
 import os
