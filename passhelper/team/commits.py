@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from passhelper.errors import GitError
+from passhelper.team import failures, gitrepo
 from passhelper.team.objects import is_id
 
 if TYPE_CHECKING:
@@ -26,14 +27,21 @@ def is_ancestor(git: Git, commit: str, of: str) -> bool:
 
 
 def bases(git: Git, ours: str, theirs: str) -> list[str]:
-    """Find the merge bases of two commits; none of no commit (an empty id)."""
+    """Find the merge bases of two commits; none of no commit (an empty id).
+
+    Raises:
+        GitError: git cannot say; that two histories have nothing in common is another thing.
+    """
     if not ours or not theirs:
         return []
     pair = frozenset((ours, theirs))
     if pair not in git.joined and ours == theirs:
         git.joined[pair] = [ours] if git.has_commit(ours) else []
     elif pair not in git.joined:
-        git.joined[pair] = git.ask("merge-base", "--all", ours, theirs).stdout.decode().split()
+        child = git.ask("merge-base", "--all", ours, theirs)
+        if child.timed_out or child.returncode not in (0, 1):
+            raise failures.failure(git.place.root, "merge-base", child, gitrepo.SECONDS)
+        git.joined[pair] = child.stdout.decode().split()
     return git.joined[pair]
 
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 from remotes import PLAIN, Member, Remote
 from support import FOLDER, KeyRing, require
+from vault import script
 
-from passhelper.errors import TrustError
+from passhelper.errors import GitError, TrustError
 from passhelper.store.store import PassStore
 from passhelper.team import gitrepo, incoming
 
@@ -252,6 +253,17 @@ def test_another_history_at_the_first_look(team: Team) -> None:
         f"the remote's history is another one: commit {commit[:12]} has no commit in common with this store; "
         f"check the remote; to accept it, {ACCEPT}"
     )
+
+
+def test_a_git_that_cannot_compare_histories_is_no_other_history(team: Team, tmp_path: Path) -> None:
+    team.remote.push({"x.gpg": (PLAIN, b"x")})
+    (tmp_path / "bin").mkdir()
+    fails = "echo fatal: out of memory >&2; exit 128"
+    script(tmp_path / "bin" / "git", f'case "$*" in *merge-base*) {fails};; esac; exec /usr/bin/git "$@"')
+    team.member.environ["PATH"] = f"{tmp_path / 'bin'}:{team.member.environ['PATH']}"
+    with pytest.raises(GitError, match=r"^git merge-base failed in .*: fatal: out of memory$"):
+        team.check()
+    assert team.offered == ""
 
 
 @pytest.mark.parametrize("ahead", [3000, 4200])
