@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 CACHE = 24 * 60 * 60  # seconds that the agent keeps the passphrase; teardown ends it before
 # A card reader is nobody's on a runner, and asking for one costs each listing a process.
+# Left alone, the agent first measures for seconds how often it can hash a passphrase in a tenth of one, and then spends
+# that on every `get`. The number here is the most that a secret key's own export can say (RFC 9580, 3.7.1.3: octet
+# 255), so the key is no less protected than the file that the runner was given.
 _CONF = """\
 # Written by: passhelper setup --ci
 allow-loopback-pinentry
@@ -22,10 +25,12 @@ allow-preset-passphrase
 default-cache-ttl {seconds}
 max-cache-ttl {seconds}
 disable-scdaemon
+s2k-count 65011712
 """
 _SECONDS = 5.0  # for one question to the agent
 _KILL = 9  # signal.SIGKILL, which Windows has not
 _PATIENCE = 3.0  # seconds until an agent that was asked to end is made to
+_CERTAINTY = 20.0  # seconds for the end of one that was killed: it is sure to come, but not soon on a busy machine
 
 
 def configure(home: str, seconds: int = CACHE) -> None:
@@ -104,7 +109,7 @@ def _ended(process: int, number: int) -> bool:
     """Send a signal and wait for the end of a process; 0 only waits."""
     try:
         os.kill(process, number)
-        end = time.monotonic() + _PATIENCE
+        end = time.monotonic() + (_CERTAINTY if number == _KILL else _PATIENCE)
         while time.monotonic() < end:
             os.kill(process, 0)
             if _is_zombie(process):

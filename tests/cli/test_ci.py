@@ -241,6 +241,10 @@ def test_agent_keeps_the_passphrase(make_job: Callable[..., Job], keys: KeyRing)
         printf {SERVER} | docker-credential-pass get"""
     )
     assert answer.json["Secret"] == "s"
+    # The key is protected as well as an exported one can be, and the agent has not measured what it could take.
+    assert job.shell("gpg-connect-agent 'GETINFO s2k_count' /bye").text == "D 65011712\nOK\n"
+    kept = [file.read_bytes() for file in Path(job.environ["GNUPGHOME"], "private-keys-v1.d").iterdir()]
+    assert any(b"openpgp-s2k3-ocb-aes" in key and b'"65011712"' in key for key in kept), kept
 
 
 def test_unlock_for_some_seconds(make_job: Callable[..., Job], keys: KeyRing) -> None:

@@ -24,6 +24,7 @@ def test_an_agent_that_does_not_end(own_keys: KeyRing, monkeypatch: pytest.Monke
     kill = os.kill
     monkeypatch.setattr(os, "kill", lambda number, signal: None)
     monkeypatch.setattr(ciagent, "_PATIENCE", 0.01)
+    monkeypatch.setattr(ciagent, "_CERTAINTY", 0.01)
     ask = ciagent._run
     monkeypatch.setattr(ciagent, "_run", lambda words, *rest: None if "--kill" in words else ask(words, *rest))
     with pytest.raises(GpgError) as caught:
