@@ -110,6 +110,8 @@ class KeyRing:
     def generate(cls, home: Path) -> None:
         """Make the keys."""
         home.mkdir(mode=0o700)
+        # Measuring how often to hash a passphrase takes an agent up to three seconds, hashing it as often a half.
+        (home / "gpg-agent.conf").write_text("s2k-count 65536\n")
         ring = cls(home, {"missing": "DEADBEEF" * 5})
         for name in ("alice", "bob", "stranger"):
             ring._generate(name, cls._SUBKEY)

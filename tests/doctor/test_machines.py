@@ -278,7 +278,7 @@ def test_no_secret_key_for_the_store(doctor: Doctor, helper: Helper, store: Path
 
 
 def test_no_secret_key_at_all(doctor: Doctor, helper: Helper, keys: KeyRing, short_tmp: Path) -> None:
-    home = short_tmp / "empty"
+    home = short_tmp / "no-secret-key"
     home.mkdir(mode=0o700)
     ring = KeyRing(home, {})
     try:

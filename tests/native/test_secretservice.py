@@ -31,16 +31,17 @@ def attributes(server: str, username: str = "bob", **others: str) -> dict[str, s
 
 
 class _SecretServiceContract(HelperContract):
-    """A keyring of its own for each law."""
+    """A keyring of its own; each law leaves it empty."""
 
     provider: str
     desktop: Desktop
 
-    @pytest.fixture(autouse=True)
-    def keyring(self) -> Iterator[None]:
+    @pytest.fixture(autouse=True, scope="class")
+    @classmethod
+    def keyring(cls) -> Iterator[None]:
         with desktop() as made:
-            getattr(made, self.provider)()
-            self.desktop = made
+            getattr(made, cls.provider)()
+            cls.desktop = made
             yield
 
     def make_helper(self) -> SecretServiceHelper:

@@ -685,8 +685,8 @@ def test_a_gnupghome_that_is_not_there(vault: Vault) -> None:
 
 def test_an_empty_keyring(vault: Vault, tmp_path: Path, short_tmp: Path) -> None:
     vault.store()
-    empty = short_tmp / "empty"
-    empty.mkdir(mode=0o700, exist_ok=True)
+    empty = short_tmp / "empty-keyring"
+    empty.mkdir(mode=0o700)
     vault.environ["GNUPGHOME"] = str(empty)
     assert failure(NoSecretKeyError, vault.get).startswith(f"no secret key for {LABEL}: ")
     subprocess.run(["gpgconf", "--kill", "all"], env=vault.environ, check=False)

@@ -13,7 +13,7 @@ class DrawerHelper(Helper):
         self._database = sqlite3.connect(
             os.environ.get("DRAWER", os.path.expanduser("~/.drawer")), isolation_level=None
         )
-        self._database.execute("PRAGMA synchronous = OFF")
+        self._database.executescript("PRAGMA synchronous = OFF; PRAGMA journal_mode = MEMORY")
         self._database.execute("CREATE TABLE IF NOT EXISTS drawer (server TEXT PRIMARY KEY, username, secret)")
 
     def store(self, credentials: Credentials) -> None:
