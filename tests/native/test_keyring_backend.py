@@ -225,12 +225,20 @@ def index() -> Iterator[str]:
 
 
 def test_pip_finds_its_password(
-    installed: Program, environ: dict[str, str], store: Path, index: str, tmp_path: Path
+    any_installed: Program, environ: dict[str, str], store: Path, index: str, tmp_path: Path
 ) -> None:
-    command = [installed.python, "-m", "pip", "download", "--no-deps", "--no-cache-dir", "--disable-pip-version-check"]
+    command = [
+        any_installed.python,
+        "-m",
+        "pip",
+        "download",
+        "--no-deps",
+        "--no-cache-dir",
+        "--disable-pip-version-check",
+    ]
     command += ["--index-url", index, "--dest", str(tmp_path / "got"), "thing"]
-    environ = {**environ, "PIP_KEYRING_PROVIDER": "import", "PIP_NO_INPUT": "1", "PIP_CONFIG_FILE": os.devnull}
-    assert run(command, environ).code == 1
+    environ = {**environ, "PIP_KEYRING_PROVIDER": "import", "PIP_CONFIG_FILE": os.devnull}
+    assert run(command, environ).code != 0  # without a keyring it asks, and nobody is there
     PassHelper(environ).store(Credentials(index, "ci", "s3cret"))
     answer = run(command, {**environ, "PYTHON_KEYRING_BACKEND": NAME})
     assert answer.code == 0, answer
