@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from passhelper.store.child import Child
 
+# How gpg says that it has looked and found nothing: no such key, or no keyring yet.
+_NO_KEY = (["ERROR", "keylist.getkey"], ["ERROR", "add_keyblock_resource"])
 MAX_SOCKET_PATH = 107  # bytes: sun_path of unix(7) without its final NUL
 
 _AGENT_TROUBLE = (
@@ -97,9 +99,19 @@ def day(seconds: str) -> str:
 
 
 def find_keys(gpg: Gpg, name: str, *, secret: bool = False) -> "list[Key]":
-    """List the keys that gpg would take a name for."""
+    """List the keys that gpg would take a name for.
+
+    Raises:
+        GpgError: gpg cannot say, which is not the same as that there is none.
+    """
     kind = "--list-secret-keys" if secret else "--list-keys"
     child = gpg.ask("--with-colons", "--fixed-list-mode", kind, "--", name)
+    is_answer = child.returncode == 0 or any(line[:2] in _NO_KEY for line in status_lines(child))
+    if child.timed_out or not is_answer:
+        from passhelper.protocol import printable  # noqa: PLC0415 - only for messages
+
+        why = "it took too long" if child.timed_out else last_line(child)
+        raise GpgError(f"gpg cannot look for the key {printable(name)}: {why}", "run: passhelper doctor")
     return parse_keys(child.stdout.decode(errors="replace"))
 
 

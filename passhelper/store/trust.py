@@ -317,10 +317,15 @@ def describe(changed: "dict[str, tuple[list[str], list[str]]]", gpg: "Gpg") -> s
 
 
 def _named(mark: str, keys: "Iterable[str]", gpg: "Gpg") -> "list[str]":
-    from passhelper.store.diagnose import find_keys  # noqa: PLC0415 - only for messages
+    from passhelper.errors import GpgError  # noqa: PLC0415 - only for messages
+    from passhelper.store.diagnose import find_keys  # noqa: PLC0415
 
     named = []
     for key in keys:
-        found = find_keys(gpg, key)
+        try:
+            found = find_keys(gpg, key)
+        except GpgError:  # what there is to say about the key matters more than whose it is
+            named.append(f"{mark}{key}")
+            continue
         named.append(f"{mark}{key} {found[0].uid}".rstrip() if found else f"{mark}{key} (not in this keyring)")
     return named

@@ -138,10 +138,15 @@ class KeyRing:
         return [_key(found, secret=secret) for found in listing]
 
     def find(self, name: str) -> list[Key]:
-        """List the keys that a line of a ``.gpg-id`` may mean: a fingerprint, a key id or an address."""
+        """List the keys that a line of a ``.gpg-id`` may mean: a fingerprint, a subkey's too, a key id or an address.
+
+        Raises:
+            GpgError: gpg cannot say.
+        """
         wanted = normalize(name)
-        if is_fingerprint(name):
-            return [key for key in self.all() if key.fingerprint == wanted]
+        found = [key for key in self.all() if key.fingerprint == wanted] if is_fingerprint(name) else []
+        if found:
+            return found
         listed = {key.fingerprint for key in diagnose.find_keys(self._gpg, name.removesuffix("!"))}
         return [key for key in self.all() if key.fingerprint in listed]
 

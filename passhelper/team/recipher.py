@@ -52,10 +52,12 @@ class Renewed:
 
     Attributes:
         before: the digest of the file that it comes from.
+        readers: whom it is encrypted to.
         data: what the file will hold.
     """
 
     before: str
+    readers: tuple[Recipient, ...]
     data: bytes
 
 
@@ -160,7 +162,7 @@ class Recipher:
         except (PasshelperError, OSError) as error:
             self._fail(task, error)
         else:
-            self._outcome.renewed[task.record.entry.path] = Renewed(digest(each.before), data)
+            self._outcome.renewed[task.record.entry.path] = Renewed(digest(each.before), task.readers, data)
             self._tick()
 
     def _encrypt(self, task: Task, before: bytes, plaintext: Plaintext) -> _Running:

@@ -242,9 +242,9 @@ class Rekey:
     # Encrypting
 
     def _is_done(self, task: Task, renewed: Mapping[str, Renewed]) -> bool:
-        """Tell whether a new ciphertext is there, and comes from what the entry holds now."""
+        """Tell whether a new ciphertext is there, for these readers and from what the entry holds now."""
         path = task.record.entry.path
-        if path not in renewed:
+        if path not in renewed or renewed[path].readers != task.readers:
             return False
         try:
             with open(path, "rb") as file:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from passhelper.errors import LockedKeyError
 from passhelper.jsontext import parse, render
 from passhelper.protocol import printable
+from passhelper.store.recipients import is_fingerprint
 from passhelper.store.store import digest
 from passhelper.team.drift import Policy, survey
 from passhelper.team.keys import KeyRing
@@ -148,10 +149,16 @@ def _obstacle(record: Record) -> str:
     drift = record.drift
     if drift.hidden:
         return "its readers are hidden, and not as many as its recipients"
+    is_due = drift.extra or drift.surplus or any(each.is_usable for each in drift.missing)
+    for each in record.wanted:
+        # Who cannot be found here may read it: under an id that is unknown, or, by a name that is no fingerprint
+        # (gpg's own groups are such), as anybody. Encrypting anew would shut him out.
+        if is_due and not each.keys and (drift.unknown or not is_fingerprint(each.line)):
+            return f"it cannot be encrypted anew for {each}"
     if drift.missing and drift.unknown:  # it may be his newer key
         return f"{drift.missing[0]} cannot read it, but a key that is not in this keyring can"
     unusable = [each for each in _present(record) if not each.is_usable]
-    if unusable and (drift.extra or drift.surplus or any(each.is_usable for each in drift.missing)):
+    if unusable and is_due:
         return f"it cannot be encrypted anew for {unusable[0]}"
     return ""
 

@@ -628,6 +628,24 @@ def test_recipients_that_change_meanwhile(some: Vault, keys: KeyRing, meanwhile:
     assert readers(some, keys) == [{"alice"}] * 2
 
 
+def test_recipients_of_a_server_that_change_meanwhile(
+    git_vault: Vault, keys: KeyRing, bob: Reader, meanwhile: list[object]
+) -> None:
+    """As a sync does that another process has begun: nobody reads what was meant for others."""
+
+    def change(*names: str) -> None:
+        git_vault.environ["PASSHELPER_ACCEPT_RECIPIENTS"] = " ".join(keys[name] for name in names)
+        (git_vault.path / ".gpg-id").write_text("".join(f"{keys[name]}\n" for name in names))
+
+    git_vault.store()
+    change("alice", "bob")
+    meanwhile.append(lambda: change("alice", "stranger"))
+    result = rekey(git_vault).reencrypt()
+    assert result.failed == {}
+    assert readers(git_vault, keys) == [{"alice", "stranger"}]
+    assert bob.reads(git_vault.entry()) is None
+
+
 def test_a_store_that_keeps_changing(vault: Vault, keys: KeyRing, meanwhile: list[object]) -> None:
     vault.store()
     for number in range(3):

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from readers import ids, subkeys, tidy
 from support import PASSPHRASE, KeyRing
-from vault import SERVER, Vault
+from vault import SERVER, Vault, script
 
-from passhelper.errors import TrustError
+from passhelper.errors import GpgError, TrustError
 from passhelper.store.store import PassStore
 from passhelper.team import gitrepo
 from passhelper.team.repair import RepairReport, repair
@@ -186,6 +186,55 @@ def test_a_newer_key_elsewhere_is_not_undone(vault: Vault, keys: KeyRing) -> Non
     (line,) = mend(vault).reported
     assert line.endswith("cannot read it, but a key that is not in this keyring can")
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("line", ["devteam", "missing"])
+def test_who_cannot_be_found_here_is_not_shut_out(vault: Vault, own_keys: KeyRing, line: str) -> None:
+    """One of gpg's own groups, or a member whose key is not in this keyring, reads beside somebody who left."""
+    vault.environ["GNUPGHOME"] = str(own_keys.home)
+    (own_keys.home / "gpg.conf").write_text(f"group devteam = {own_keys['bob']} {own_keys['stranger']}\n")
+    ciphertext = own_keys.encrypt(b"s", "alice", "bob", "stranger")
+    if line == "missing":
+        ciphertext = ciphertext.replace(bytes.fromhex(subkeys(own_keys, "bob")[0]), b"\x01" * 8)
+    path = vault.put(ciphertext)
+    name_readers(vault, own_keys["alice"], own_keys.fingerprints.get(line, line))
+    report = mend(vault)
+    named = own_keys.fingerprints.get(line, line)
+    assert report.reported == [f"{SERVER} (bob): it cannot be encrypted anew for {named} (not in this keyring)"]
+    assert (report.removed, path.read_bytes()) == ([], ciphertext)
+
+
+def test_a_recipient_who_is_named_by_a_subkey(vault: Vault, own_keys: KeyRing) -> None:
+    """With a newer one beside it, which gpg takes for the key as a whole."""
+    vault.environ["GNUPGHOME"] = str(own_keys.home)
+    (old,) = subkeys(own_keys, "bob")
+    listing = own_keys.gpg("--with-colons", "--list-keys", own_keys["bob"]).stdout.decode().splitlines()
+    named = next(line.split(":")[9] for line in listing if line.startswith("fpr") and line.endswith(f"{old}:"))
+    own_keys.gpg("--pinentry-mode", "loopback", "--passphrase", "", "--quick-add-key", own_keys["bob"], "cv25519")
+    name_readers(vault, own_keys["alice"], named)
+    for subkey in subkeys(own_keys, "bob"):
+        path = vault.put(own_keys.encrypt(b"s", "alice", f"{subkey}!"))
+        commit(vault)
+        before = path.read_bytes()
+        assert mend(vault) == RepairReport()
+        assert path.read_bytes() == before
+
+
+def test_a_gpg_that_fails_is_no_missing_key(vault: Vault, keys: KeyRing, tmp_path: Path) -> None:
+    path = vault.put(keys.encrypt(b"s", "alice", "bob"))
+    name_readers(vault, keys["alice"], "bob@example.test")
+    fails = "echo gpg: keyboxd fell over >&2; exit 2"
+    gpg = script(tmp_path / "gpg", f'case "$*" in *--list-keys*bob@*) {fails};; esac; exec /usr/bin/gpg "$@"')
+    vault.environ["PASSHELPER_GPG"] = gpg
+    before = path.read_bytes()
+    with pytest.raises(GpgError) as caught:
+        mend(vault)
+    assert str(caught.value) == (
+        "gpg cannot look for the key bob@example.test: gpg: keyboxd fell over; run: passhelper doctor"
+    )
+    assert path.read_bytes() == before
+    del vault.environ["PASSHELPER_GPG"]
+    assert mend(vault) == RepairReport()
 
 
 def test_what_this_machine_cannot_read_is_reported(vault: Vault, keys: KeyRing) -> None:
