@@ -24,6 +24,7 @@ from passhelper.errors import (
 )
 from passhelper.machine import dockerconfig, plaintext, userfile
 from passhelper.protocol import printable
+from passhelper.store.helper import PassHelper
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,7 +64,7 @@ class Importer:
         self._store = store
         self._replace = replace
         self._dry_run = dry_run
-        self._known = store.list()
+        self._known = _servers(store)
         self._undo: list[tuple[str, Credentials | None]] = []
 
     def take(self, credential: Credentials) -> Report:
@@ -86,7 +87,7 @@ class Importer:
             return Report(server, username, "would-store")
         self._undo.append((server, before))
         self._store.store(credential)
-        self._known[server] = username
+        self._known.add(server)
         self._verify(wanted)
         return Report(server, username, "stored")
 
@@ -130,6 +131,13 @@ class Importer:
                 left.append(printable(server))
         self._undo.clear()
         return left
+
+
+def _servers(store: Helper) -> set[str]:
+    """Name all servers, also those that this machine cannot read, which ``list`` leaves out: they are there."""
+    if isinstance(store, PassHelper):
+        return {entry.server for entry in store.pass_store.walk()}
+    return set(store.list())
 
 
 def move_file(file: str, importer: Importer, *, dry_run: bool) -> list[Report]:

@@ -362,6 +362,24 @@ def test_a_newer_credential_in_the_store_stays(passhelper: Command, helper: Help
     assert (answer.code, config.read_bytes(), held(helper)) == (0, after, credentials)
 
 
+@pytest.mark.parametrize("options", [(), ("--replace",), ("--dry-run",)])
+def test_a_credential_that_cannot_be_read_here_stays(
+    passhelper: Command, helper: Helper, store: Path, config: Path, keys: KeyRing, options: tuple[str, ...]
+) -> None:
+    """``list`` leaves it out, but it is there, and nothing that is written over it could be given back."""
+    config.write_text(f'{{"auths": {{"q.io": {{"auth": "{AUTH}"}}}}}}')
+    helper.store("q.io", "robot", "s")
+    entry = next(store.glob(f"{FOLDER}/*/robot.gpg"))
+    entry.write_bytes(keys.encrypt(b"s", "stranger"))
+    assert helper.get("q.io").code == 1  # which notes what can be read here
+    assert helper.list().json == {}
+    before = tree(store), config.read_bytes()
+    answer = passhelper("import", "--docker-config", *options)
+    assert answer.code == 1
+    assert b"no secret key for " in answer.err
+    assert (tree(store), config.read_bytes()) == before
+
+
 def test_the_same_credential_in_the_store(passhelper: Command, helper: Helper, store: Path, config: Path) -> None:
     data, after, credentials = MOVED["colon in the password"]
     config.write_bytes(data)
