@@ -86,20 +86,28 @@ def _check(credentials: Credentials, typed: str) -> None:
 def logout(*, server: str) -> None:
     """Erase the credential of a registry.
 
+    It goes under every name that means the same registry.
+
     \b
     Example:
       passhelper logout registry.example:5000
     """  # noqa: D301 - click marks a verbatim paragraph so
     helper = _helper()
     exact, name = validate_server(server), server_name(server)
-    before = helper.list()
-    for one in dict.fromkeys((exact, name)):
+    before = _servers(helper)
+    # A name that is there is meant, not Docker's own name for its host: Docker Hub has several credentials.
+    for one in (exact,) if exact in before else dict.fromkeys((exact, name)):
         helper.erase(one)
-    erased = sorted(before.keys() - helper.list().keys())
+    erased = sorted(before - _servers(helper))
     for one in erased:
         output.say(f"erased the credential for {one}")
     if not erased and os.environ.get("PASSHELPER_IGNORE_WRITES") != "1":
         output.say(f"there is no credential for {name}")
+
+
+def _servers(helper: PassHelper) -> set[str]:
+    """Name all servers, also those that this machine cannot read, which the verb ``list`` leaves out."""
+    return {entry.server for entry in helper.pass_store.walk()}
 
 
 @click.command()
@@ -126,7 +134,7 @@ def get(*, server: str, password: bool) -> None:
         name = server_name(server)
         raise StoreError(f"there is no credential for {name}", f"run: passhelper login {name} -u USER")
     if password:
-        output.say(found.secret)
+        output.secret(found.secret)
     else:
         document = {"ServerURL": found.server, "Username": found.username, "Secret": found.secret}
-        output.say(json.dumps(document, ensure_ascii=False))
+        output.say(json.dumps(document))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,11 @@ _WIDE = 100_000  # columns of a "terminal" that is a file: no line is ever wrapp
 def say(text: str) -> None:
     """Print one line of a result."""
     click.echo(text)
+
+
+def secret(text: str) -> None:
+    """Print a secret that another program may read: every character as it is, whatever the terminal's encoding."""
+    click.echo(text if sys.stdout.isatty() else text.encode())
 
 
 def note(text: str) -> None:
@@ -59,7 +65,7 @@ def stamp(seconds: int) -> str:
 
 def envelope(command: str, data: Any) -> None:
     """Print a result for programs."""
-    click.echo(json.dumps({"version": ENVELOPE_VERSION, "command": command, "data": data}, ensure_ascii=False))
+    click.echo(json.dumps({"version": ENVELOPE_VERSION, "command": command, "data": data}))
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

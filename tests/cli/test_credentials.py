@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from machines import Command
-from support import Helper, Program, require, run, tree
+from support import FOLDER, Helper, KeyRing, Program, require, run, tree
 from terminals import Person
 
 HUB = "https://index.docker.io/v1/"
@@ -137,6 +137,38 @@ def test_logout_twice(passhelper: Command, store: Path, helper: Helper) -> None:
 def test_logout_of_a_name_that_equals_only_itself(passhelper: Command, store: Path, helper: Helper) -> None:
     helper.store("a.example/team", "u", "s")
     assert passhelper("logout", "a.example/team").text == "erased the credential for a.example/team\n"
+
+
+def test_logout_of_one_of_docker_hubs_names_leaves_the_others(passhelper: Command, store: Path, helper: Helper) -> None:
+    """Docker keeps the refresh token of the Hub beside its login, below the same host."""
+    token = f"{HUB}access-token"
+    for server in (HUB, token):
+        helper.store(server, "u", "s")
+    assert passhelper("logout", token).text == f"erased the credential for {token}\n"
+    assert helper.list().json == {HUB: "u"}
+
+
+def test_logout_of_what_this_machine_cannot_read(
+    passhelper: Command, store: Path, helper: Helper, keys: KeyRing
+) -> None:
+    """``list`` leaves it out, and it is erased all the same, so that is what is said."""
+    helper.store("a.example", "u", "s")
+    entry = next(store.glob(f"{FOLDER}/*/u.gpg"))
+    entry.write_bytes(keys.encrypt(b"s", "stranger"))
+    assert helper.get("a.example").code == 1  # which notes what can be read here
+    assert helper.list().json == {}
+    assert passhelper("logout", "a.example").text == "erased the credential for a.example\n"
+    assert not entry.exists()
+
+
+@pytest.mark.parametrize("encoding", ["iso-8859-1", "ascii", "utf-8"])
+def test_secrets_whatever_the_encoding_of_stdout(
+    passhelper: Command, store: Path, helper: Helper, encoding: str
+) -> None:
+    secret = "p\u00e4\u20ac\u00df\U0001f600"
+    helper.store("a.example", "u", secret)
+    assert passhelper("get", "a.example", "--password", PYTHONIOENCODING=encoding).out == f"{secret}\n".encode()
+    assert passhelper("get", "a.example", PYTHONIOENCODING=encoding).json["Secret"] == secret
 
 
 def test_get_prefers_the_exact_name(passhelper: Command, store: Path, helper: Helper) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from doctors import SERVER, Doctor, git
-from support import FOLDER, Helper, KeyRing, tree
+from support import FOLDER, Helper, KeyRing, run, tree
 
 DIRECTORY = base64.urlsafe_b64encode(SERVER.encode()).decode()
 
@@ -65,8 +65,13 @@ def test_duplicate_usernames(doctor: Doctor, helper: Helper, entry: Path) -> Non
 def test_one_registry_under_several_names(doctor: Doctor, helper: Helper) -> None:
     helper.store("registry.example/v2/", "bob", "s")
     severity, cause, remedy = doctor().finding("store.classes")
-    assert (severity, remedy) == ("warning", f"erase those that you do not mean: passhelper logout {SERVER}")
+    erase = f"printf %s {SERVER} | PASSHELPER_STRICT=1 docker-credential-pass erase"
+    assert (severity, remedy) == ("warning", f"erase those that you do not mean, such as: {erase}")
     assert f"{SERVER} (alice), registry.example/v2/ (bob)" in cause
+    path = f"{Path(helper.program).parent}:{helper.environ['PATH']}"
+    assert run(["sh", "-c", erase], {**helper.environ, "PATH": path}).code == 0  # the remedy
+    assert helper.list().json == {"registry.example/v2/": "bob"}
+    assert "store.classes" not in doctor().troubled()
 
 
 def test_undecodable_directory(doctor: Doctor, store: Path) -> None:

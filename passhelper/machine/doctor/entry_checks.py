@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from passhelper.errors import PasshelperError
@@ -71,8 +72,10 @@ def _classes(patient: Patient) -> Iterator[Finding]:
     for servers in classes.values():
         if len(set(servers.values())) > 1:
             named = _few([f"{server} ({user})" for server, user in sorted(servers.items())])
+            # Not logout, which takes all of them.
+            erase = f"printf %s {quote(printable(min(servers)))} | PASSHELPER_STRICT=1 docker-credential-pass erase"
             yield Finding(f"the same registry under several names, with different users: {named}",
-                          f"erase those that you do not mean: passhelper logout {printable(min(servers))}")  # fmt: skip
+                          f"erase those that you do not mean, such as: {erase}")  # fmt: skip
 
 
 def _readable(patient: Patient) -> Iterator[Finding]:
