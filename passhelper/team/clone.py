@@ -20,14 +20,15 @@ from passhelper.store import diagnose, recipients, repository, trust
 from passhelper.store.child import Child, finish, start
 from passhelper.store.recipients import Recipients
 from passhelper.store.repository import Repository
-from passhelper.team import gitrepo, incomingtree, recipientlists
+from passhelper.team import failures, gitrepo, incomingtree, recipientlists
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from passhelper.store.store import PassStore
 
 COMMIT = "PASSHELPER_STORE_COMMIT"
+_BRANCH = "main"  # what a store that passhelper makes calls it
 _SECONDS = 600.0  # for what moves a whole store
 _QUICK = 30.0  # for any other git
 _SAFE = ("transfer.fsckObjects=true", "protocol.ext.allow=never")
@@ -43,6 +44,7 @@ class RemoteGit:
     """
 
     def __init__(self, place: Repository, store: PassStore, remedy: str) -> None:
+        self._place = place
         self._program = repository.program(store.environ)
         self._remedy = remedy
         self._umask = store.files().umask
@@ -77,6 +79,17 @@ class RemoteGit:
     def ask(self, arguments: Sequence[str], seconds: float = _QUICK) -> Child:
         """Run one command that does not talk to the remote, and whose failure is an answer too."""
         return self._start(arguments, seconds, self._environ)
+
+    def answer(self, arguments: Sequence[str], no: Collection[int] = (1,)) -> bool:
+        """Run one command that says yes with exit status 0, and no with another.
+
+        Raises:
+            GitError: it says neither.
+        """
+        child = self.ask(arguments)
+        if child.timed_out or child.returncode not in (0, *no):
+            raise failures.failure(self._place.root, arguments[0], child, _QUICK)
+        return child.returncode == 0
 
     @cached_property
     def _silenced(self) -> Mapping[str, str]:
@@ -146,7 +159,8 @@ def _fill(store: PassStore, place: Repository, source: Source, settings: Sequenc
     # Checked out only when no attribute of the tree has a say over what git writes. Not a copy of
     # a local remote's files either: hard links would let an overwritten object reach it.
     options = ["--quiet", "--no-checkout", "--no-tags", "--template=", "--no-hardlinks"]
-    options += ["--no-local", f"--depth={source.depth}"] if source.depth else []
+    # All branches, since a remote's HEAD may name one that nobody has pushed.
+    options += ["--no-local", f"--depth={source.depth}", "--no-single-branch"] if source.depth else []
     for setting in settings:
         options += ["--config", setting]
     with password_pipe(absolute(source.url)) as (clean, helper):
@@ -154,9 +168,9 @@ def _fill(store: PassStore, place: Repository, source: Source, settings: Sequenc
         git.run([*helper, "clone", *options, "--", clean, "."], f"git cannot clone {shown}", remote=True)
     store.files().make_directory(place.state)
     place.prepare(store.files())
-    if git.ask(["rev-parse", "--verify", "--quiet", "HEAD^{commit}"]).returncode != 0:
-        raise StoreError(f"the store at {shown} has no commit", "push a store to it first")
-    if source.commit and git.ask(["merge-base", "--is-ancestor", source.commit, "HEAD"]).returncode != 0:
+    if not git.answer(["rev-parse", "--verify", "--quiet", "HEAD^{commit}"]):
+        _choose_branch(git, shown)
+    if source.commit and not _descends(git, source.commit):
         raise TrustError(
             f"the store at {shown} does not contain commit {source.commit} ({COMMIT}): its history was "
             "rewritten or rolled back",
@@ -169,6 +183,36 @@ def _fill(store: PassStore, place: Repository, source: Source, settings: Sequenc
     # Nothing is accepted yet: were this process to end here, no later one must take this for a store of its own.
     trust.save_all(place.state, trust.Trust({}), store.files())
     git.run(["reset", "--hard", "--quiet"], "git cannot check out the store")
+
+
+def _choose_branch(git: RemoteGit, shown: str) -> None:
+    """Take the branch that people push to where the remote's HEAD names another, as a new server's may.
+
+    Raises:
+        StoreError: there is none, or more than one that it could be.
+    """
+    listing = git.run(
+        ["for-each-ref", "--format=%(refname:lstrip=3)", "refs/remotes/origin"], "git cannot list branches"
+    )
+    names = [name for name in listing.splitlines() if name != "HEAD"]
+    if not names:
+        raise StoreError(f"the store at {shown} has no commit", "push a store to it first")
+    name = _BRANCH if _BRANCH in names else names[0]
+    if len(names) > 1 and name != _BRANCH:
+        raise StoreError(
+            f"the store at {shown} does not say which of its branches counts: {', '.join(map(printable, names))}",
+            "let its HEAD name one, there: git symbolic-ref HEAD refs/heads/NAME",
+        )
+    git.run(
+        ["branch", "--quiet", "--track", "--", name, f"origin/{name}"], f"git cannot make the branch {printable(name)}"
+    )
+    git.run(["symbolic-ref", "HEAD", f"refs/heads/{name}"], f"git cannot use the branch {printable(name)}")
+
+
+def _descends(git: RemoteGit, commit: str) -> bool:
+    """Tell whether HEAD comes from a commit; not if that is not here."""
+    is_here = git.answer(["cat-file", "-e", f"{commit}^{{commit}}"], no=(1, 128))
+    return is_here and git.answer(["merge-base", "--is-ancestor", commit, "HEAD"])
 
 
 def _check(source: Source) -> None:

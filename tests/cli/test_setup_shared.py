@@ -320,6 +320,38 @@ def test_depth(first: Machine, other: Machine, keys: KeyRing, remote: Path) -> N
 # What is refused
 
 
+@pytest.mark.parametrize("depth", [(), ("--depth", "1")], ids=["whole", "shallow"])
+def test_a_remote_whose_head_names_a_branch_that_nobody_pushed(
+    first: Machine, other: Machine, keys: KeyRing, remote: Path, depth: tuple[str, ...]
+) -> None:
+    """As on a server whose git begins with another branch than main; the first member does not notice."""
+    git(remote, "symbolic-ref", "HEAD", "refs/heads/master")
+    other.adopt(keys, "alice")
+    url = f"file://{remote}"  # a shallow clone of a path would be a whole one
+    answer = join(other, url, *depth)
+    assert answer.code == 0, answer.err
+    assert git(other.store, "rev-parse", "--abbrev-ref", "@", "@{upstream}").split() == ["main", "origin/main"]
+    assert (other("sync").code, git(other.store, "status", "--porcelain")) == (0, "")
+    assert git(other.store, "rev-parse", "HEAD") == git(remote, "rev-parse", "main")
+
+
+def test_a_remote_whose_head_could_mean_any_branch(first: Machine, other: Machine, keys: KeyRing, remote: Path) -> None:
+    for words in (
+        ("branch", "-m", "main", "trunk"),
+        ("branch", "old", "trunk"),
+        ("symbolic-ref", "HEAD", "refs/heads/x"),
+    ):
+        git(remote, *words)
+    other.adopt(keys, "alice")
+    answer = join(other, remote)
+    assert answer.code == 1
+    assert answer.err.decode().endswith(
+        f"error: the store at {remote} does not say which of its branches counts: old, trunk\n"
+        "hint: let its HEAD name one, there: git symbolic-ref HEAD refs/heads/NAME\n"
+    )
+    assert not other.store.exists()
+
+
 def test_what_is_no_store_is_not_kept(machine: Machine, keys: KeyRing, remote: Path, tmp_path: Path) -> None:
     machine.adopt(keys, "alice")
     work = tmp_path / "work"
