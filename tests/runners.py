@@ -42,7 +42,8 @@ class Site:
     def __init__(self, keys: KeyRing, wheel: Path, libraries: Path, registry: str, folder: Path) -> None:
         self.registry = registry
         self.image = f"{registry}/team/app:latest"
-        both = secret_key(keys, "locked", armor=False) + keys.gpg("--export", keys["bob"]).stdout
+        # As contrib/README.md says to join them.
+        both = secret_key(keys, "locked") + keys.gpg("--armor", "--export", keys["bob"]).stdout
         self.key = base64.b64encode(both).decode()
         self.readers = " ".join(keys[name] for name in _READERS)
         self._wheel = wheel

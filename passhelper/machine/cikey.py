@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _VARIABLE = "PASSHELPER_GPG_KEY"
 _FILE_VARIABLE = "PASSHELPER_GPG_KEY_FILE"
 _BEGIN = b"-----BEGIN PGP "
+_END = b"-----END PGP "
 _PRIVATE = b"-----BEGIN PGP PRIVATE KEY BLOCK-----"
 _PUBLIC = b"-----BEGIN PGP PUBLIC KEY BLOCK-----"
 _EXPORT = "gpg --export-secret-keys --armor FINGERPRINT"
@@ -49,7 +50,7 @@ def read(environ: Mapping[str, str]) -> bytes:
         what gpg imports: armor or binary.
 
     Raises:
-        ConfigurationError: there is none, or what is there is no secret key.
+        ConfigurationError: there is none, or what is there is no secret key, or more than gpg would import.
     """
     name = source(environ)
     data = os.fsencode(environ[name]) if name == _VARIABLE else _read_file(environ[name])
@@ -69,7 +70,21 @@ def read(environ: Mapping[str, str]) -> bytes:
         raise ConfigurationError(f"the key in {name} has lost its line ends", f"set it to: {_EXPORT} | base64")
     if not data or not (data.startswith(_BEGIN) or data[0] & 0x80):  # every binary packet begins with that bit
         raise ConfigurationError(f"{name} is neither an armored key nor the base64 of one", f"set it to: {_EXPORT}")
+    if data.startswith(_BEGIN) and _has_more_than_armor(data):
+        raise ConfigurationError(
+            f"{name} holds an armored key and behind its end what gpg would ignore, such as a key in binary",
+            "export every key with its armor, the others' too: gpg --armor --export FINGERPRINT",
+        )
     return data
+
+
+def _has_more_than_armor(data: bytes) -> bool:
+    """Tell whether anything but white space and further armor, on lines of its own, stands behind the end of an armor.
+
+    gpg skips that, exits with 0, and the readers whose keys it held are missed by the first job that stores something.
+    """
+    behind = (piece.partition(b"-----")[2] for piece in data.split(b"\n" + _END)[1:])
+    return any(text.partition(b"\n" + _BEGIN)[0].strip() for text in behind)
 
 
 def _read_file(path: str) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -403,6 +404,9 @@ BAD_KEYS = {
     "noise": "PASSHELPER_GPG_KEY is neither an armored key nor the base64 of one",
     "huge": "PASSHELPER_GPG_KEY is larger than 1048576 bytes, which is no key",
     "cut": "gpg could not import the key in PASSHELPER_GPG_KEY: ",
+    "binary behind armor": "PASSHELPER_GPG_KEY holds an armored key and behind its end what gpg would ignore",
+    "armor behind binary behind armor": "PASSHELPER_GPG_KEY holds an armored key and behind its end what gpg would",
+    "armor on the same line": "PASSHELPER_GPG_KEY holds an armored key and behind its end what gpg would ignore",
     "two": "PASSHELPER_GPG_KEY holds 2 secret keys, not one: ",
     "expired": "the key in PASSHELPER_GPG_KEY cannot be used: ",
     "signer": "the key in PASSHELPER_GPG_KEY cannot be used: ",
@@ -415,6 +419,14 @@ def test_bad_keys(job: Job, keys: KeyRing, tmp_path: Path, kind: str) -> None:
         key = b"\x01\x02"
     elif kind == "huge":
         key = b"\x95" * ((1 << 20) + 1)
+    elif "armor" in kind:
+        own, binary = secret_key(keys, "alice"), keys.gpg("--export", keys["bob"]).stdout
+        armored = keys.gpg("--armor", "--export", keys["bob"]).stdout
+        key = {
+            "binary behind armor": own + binary,
+            "armor behind binary behind armor": own + binary + armored,
+            "armor on the same line": own.strip() + armored,
+        }[kind]
     elif "public" in kind:
         key = keys.gpg(*(["--armor"] if kind == "public" else []), "--export", keys["alice"]).stdout
     else:
@@ -432,6 +444,32 @@ def test_bad_keys(job: Job, keys: KeyRing, tmp_path: Path, kind: str) -> None:
     clean(job, answer)
     message = BAD_KEYS[kind].replace("_KEY ", "_KEY_FILE ") if kind == "huge" else BAD_KEYS[kind]
     assert answer.err.decode().startswith(f"error: {message}")
+
+
+def test_what_gpg_would_ignore_in_a_file(job: Job, keys: KeyRing, tmp_path: Path) -> None:
+    """As `cat` joins them, one of them in binary; the message says what to do."""
+    del job.environ["PASSHELPER_GPG_KEY"]
+    file = tmp_path / "key"
+    job.environ["PASSHELPER_GPG_KEY_FILE"] = str(file)
+    file.write_bytes(secret_key(keys, "alice") + keys.gpg("--export", keys["bob"]).stdout)
+    answer = job.set_up()
+    clean(job, answer)
+    assert answer.err.decode() == (
+        "error: PASSHELPER_GPG_KEY_FILE holds an armored key and behind its end what gpg would ignore, such as a key "
+        "in binary\nhint: export every key with its armor, the others' too: gpg --armor --export FINGERPRINT\n"
+    )
+
+
+@pytest.mark.parametrize("between", [b"", b"\r\n\n", b"\n \t\n"])
+def test_armored_keys_one_behind_the_other(job: Job, keys: KeyRing, between: bytes) -> None:
+    """The secret key and those of two other readers: gpg imports them all."""
+    others = [keys.gpg("--armor", "--export", keys[name]).stdout for name in ("bob", "stranger")]
+    job.give(between.join([secret_key(keys, "alice"), *others]) + between)
+    job.adopt(job.set_up().text)
+    listing = run(["gpg", "--batch", "--list-keys", "--with-colons"], {**job.environ, "PATH": BARE_PATH}).text
+    primary = [line.split(":")[9] for line in re.findall(r"^pub:.*\n(fpr:.*)", listing, re.MULTILINE)]
+    assert sorted(primary) == sorted(keys[name] for name in ("alice", "bob", "stranger"))
+    assert job.tear_down().code == 0
 
 
 def test_a_key_without_its_decrypting_part(job: Job, own_keys: KeyRing) -> None:
