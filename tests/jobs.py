@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from support import PASSPHRASE, Answer, KeyRing, Program, run
+from support import PASSPHRASE, Answer, KeyRing, Program, require, run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +22,29 @@ def secret_key(keys: KeyRing, *names: str, armor: bool = True) -> bytes:
     fingerprints = [keys[name] for name in names]
     words = ["--pinentry-mode", "loopback", "--passphrase", PASSPHRASE if "locked" in names else ""]
     return keys.gpg(*words, *(["--armor"] if armor else []), "--export-secret-keys", *fingerprints).stdout
+
+
+def for_user(installed: Program, user: list[str], folder: Path) -> str:
+    """Find a directory with a ``passhelper`` that another user can start; it may be made.
+
+    Args:
+        installed: the wheel's programs.
+        user: what a command begins with that runs as that user.
+        folder: where to make a directory ``bin``, if need be.
+    """
+    if run([*user, "sh", "-c", f"{installed.python} -c ''"], {"PATH": BARE_PATH}).code == 0:
+        return f"{installed.folder}/bin"
+    # This interpreter is in a home that only its owner may enter: the same wheel, started by the system's.
+    require("python3")
+    site = next((installed.folder / "lib").glob("python*/site-packages"))
+    program = folder / "bin" / "passhelper"
+    program.parent.mkdir()
+    paths = [str(site), (site / "libraries.pth").read_text().strip()]
+    program.write_text(
+        f"#!/usr/bin/python3 -I\nimport sys\nsys.path += {paths!r}\nfrom passhelper.cli import main\nmain()\n"
+    )
+    program.chmod(0o755)
+    return str(program.parent)
 
 
 class Job:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from jobs import BARE_PATH, Job, agents, secret_key
+from jobs import BARE_PATH, Job, agents, for_user, secret_key
 from registries import USERS
 from support import PASSPHRASE, Answer, KeyRing, Program, require, run, tree
 
@@ -82,19 +82,9 @@ def unprivileged(job: Job, installed: Program) -> None:
         return
     require("setpriv")
     job.user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"]
-    if run([*job.user, "sh", "-c", f"{installed.python} -c ''"], {"PATH": BARE_PATH}).code != 0:
-        # This interpreter is in a home that only its owner may enter: the same wheel, started by the system's.
-        require("python3")
-        site = next((installed.folder / "lib").glob("python*/site-packages"))
-        program = job.home.parent / "bin" / "passhelper"
-        program.parent.mkdir()
-        paths = [str(site), (site / "libraries.pth").read_text().strip()]
-        program.write_text(
-            f"#!/usr/bin/python3 -I\nimport sys\nsys.path += {paths!r}\nfrom passhelper.cli import main\nmain()\n"
-        )
-        program.chmod(0o755)
-        job.passhelper = str(program)
-        job.environ["PATH"] = f"{program.parent}:{BARE_PATH}"
+    programs = for_user(installed, job.user, job.home.parent)
+    job.passhelper = f"{programs}/passhelper"
+    job.environ["PATH"] = f"{programs}:{BARE_PATH}"
     for path in [job.home.parent, *job.home.parent.rglob("*")]:
         os.chown(path, 65534, 65534)
 

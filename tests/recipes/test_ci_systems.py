@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+from jobs import agents, for_user, secret_key
 from runners import DUMP, TOKEN, Site, private, shell, then_environ
-from support import PASSPHRASE, Program, run
+from support import PASSPHRASE, KeyRing, Program, require, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -143,6 +146,49 @@ def test_gitlab_job_that_fails(recipe: Callable[[str], Recipe], site: Site, plac
         assert failed.code == (6 if broken else 7), failed.err
         run(["bash", "-eo", "pipefail", "-c", after], job, cwd=project)
         assert os.listdir(place / "r") == []
+
+
+_STORE_AND_GET = """
+printf '{"ServerURL":"registry.example","Username":"u","Secret":"s"}' | docker-credential-pass store
+printf registry.example | docker-credential-pass get
+"""
+
+
+@pytest.mark.parametrize(
+    ("sh", "locked"), [("bash -xeo pipefail", True), ("dash -xe", False), ("busybox sh -xe", True)]
+)
+def test_gitlab_job_that_is_not_root(
+    recipe: Callable[[str], Recipe], site: Site, place: Path, installed: Program, keys: KeyRing, sh: str,
+    locked: bool,
+) -> None:  # fmt: skip
+    """The Runner's files are root's and everybody may write to them; a trace shows no secret."""
+    require("setpriv", sh.partition(" ")[0])
+    if os.geteuid() != 0:
+        pytest.skip("only root starts a job as another user")
+    user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"]
+    files = recipe("gitlab-ci")
+    template = "passhelper.gitlab-ci.yml"
+    before, after = (files.take(template, f".passhelper.{name}_script") for name in ("before", "after"))
+    files.take("example.gitlab-ci.yml", "image.script")
+    environ, project = gitlab(site, place)
+    environ["PATH"] = f"{for_user(installed, user, place)}:{environ['PATH']}"
+    if not locked:
+        Path(environ["PASSHELPER_GPG_KEY_FILE"]).write_bytes(base64.b64encode(secret_key(keys, "alice")))
+        del environ["PASSHELPER_PASSPHRASE_FILE"]
+    del environ["PASSHELPER_STORE_URL"], environ["PASSHELPER_ACCEPT_RECIPIENTS"]
+    for folder in (project, Path(f"{project}.tmp"), place / "h", place / "r"):
+        os.chown(folder, 65534, 65534)
+    first = run([*user, *sh.split(), "-c", f"{before}\n{_STORE_AND_GET}{DUMP}"], environ, cwd=project)
+    assert first.code == 0, first.err
+    assert b'"Username":"u","Secret":"s"' in first.out
+    last = run([*user, *sh.split(), "-c", after], environ, cwd=project)
+    assert last.code == 0, last.err
+    said = (first.out + first.err + last.out + last.err).decode()
+    assert "passhelper setup --ci\n" in said
+    for secret in (PASSPHRASE, Path(environ["PASSHELPER_GPG_KEY_FILE"]).read_text()[200:260]):
+        assert secret not in said
+    assert os.listdir(place / "r") == []
+    assert agents(str(place)) == []
 
 
 def test_gitlab_jobs_side_by_side(recipe: Callable[[str], Recipe], site: Site, place: Path, installed: Program) -> None:
