@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -18,6 +22,30 @@ def block(name: str) -> str:
     found = re.search(rf"<!-- begin: {name} -->\n```\w*\n(.*?)```\n<!-- end: {name} -->", README, re.DOTALL)
     assert found, name
     return found[1]
+
+
+def test_the_start(tmp_path: Path, short_tmp: Path) -> None:
+    """From a clone to ``passhelper`` and a helper on PATH, as every later command and every hint types them."""
+    require("gpg")
+    clone = tmp_path / "a clone"
+    for name in ("passhelper", "backends"):
+        shutil.copytree(ROOT / name, clone / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, clone)
+    home = Path(tempfile.mkdtemp(prefix="h", dir=short_tmp))
+    bins = home / ".local" / "bin"
+    pip = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
+    python = str(Path(sys._base_executable).parent)  # type: ignore[attr-defined]
+    environ = {**pip, "HOME": str(home), "PATH": f"{python}:/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
+    says = "command -v passhelper docker-credential-pass && cd / && passhelper list && docker-credential-pass list"
+    try:
+        answer = run(
+            ["bash", "-euc", f"{block('start').rstrip()} --no-passphrase\n{says}"], environ, cwd=clone, timeout=100
+        )
+        assert answer.code == 0, answer
+        assert answer.text.endswith(f"{bins}/passhelper\n{bins}/docker-credential-pass\n{{}}\n"), answer
+    finally:
+        run(["gpgconf", "--kill", "all"], environ)
 
 
 @pytest.fixture

@@ -36,11 +36,13 @@ def start(recipe: Recipe, name: str, environ: dict[str, str]) -> int:
     return code
 
 
-def at_home(environ: dict[str, str], installed: Program) -> dict[str, str]:
-    """Install passhelper as a person does, in ~/.local/bin; systemd sets no PATH of ours."""
-    programs = Path(environ["HOME"], ".local", "bin")
-    programs.mkdir(parents=True)
-    (programs / "passhelper").symlink_to(installed.passhelper)
+def at_home(environ: dict[str, str], installed: Program, clone: Path) -> dict[str, str]:
+    """Put passhelper into ~/.local/bin in the README's own words; systemd sets no PATH of ours."""
+    words = re.search(r"mkdir -p ~/\.local/bin && ln -sf [^&\n]+", (CONTRIB.parent / "README.md").read_text())
+    assert words
+    clone.mkdir()
+    (clone / ".venv").symlink_to(installed.folder)
+    assert run(["sh", "-euc", words[0]], environ, cwd=clone).code == 0
     return {name: value for name, value in environ.items() if name not in ("PATH", "PASSHELPER_NONINTERACTIVE")}
 
 
@@ -52,7 +54,7 @@ def test_units(
     assert helper.store("registry.example", "alice", "s").code == 0
     textfiles = tmp_path / "textfiles"
     textfiles.mkdir()
-    environ = at_home(environ, installed) | {"TEXTFILE_DIRECTORY": str(textfiles)}
+    environ = at_home(environ, installed, tmp_path / "clone") | {"TEXTFILE_DIRECTORY": str(textfiles)}
     assert start(units, "passhelper-metrics.service", environ) == 0
     metrics = textfiles / "passhelper.prom"
     assert list(textfiles.iterdir()) == [metrics]
