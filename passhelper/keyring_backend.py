@@ -1,9 +1,13 @@
 """The pass store as a backend of the keyring library: where pip, twine, poetry and uv look for passwords.
 
-keyring knows a service and a username. The service is taken as the server URL: what ``passhelper login
-https://packages.example/simple/`` has stored is what pip asks for, and the other way round. A server of the store
+keyring knows a service and a username. The service is taken as the server URL, exactly. A server of the store
 has one user, a service of keyring may have several, with any characters; those that do not fit stand
 under a name of their own, ``keyring:<service>/<username>``, in the same encrypted and shared directory.
+
+``docker login`` and ``passhelper login https://packages.example/simple/`` store under Docker's own name, the host
+and its port. A look-up of an ``https`` URL that has found nothing tries that name, for the same host gets the password,
+over TLS. No other look-up does (``http``, another port, Docker Hub, whose name is another host's), and nothing is
+written or removed there.
 
 keyring chooses the backend with the highest priority. This one has the lowest, so it must be chosen by name:
 ``PYTHON_KEYRING_BACKEND=passhelper.keyring_backend.PassKeyring``, or ``default-keyring`` in ``keyringrc.cfg``.
@@ -23,6 +27,9 @@ from keyring.errors import KeyringError, KeyringLocked, PasswordDeleteError, Pas
 
 from passhelper.credentials import Credentials, validate_server, validate_username
 from passhelper.errors import InvalidRequestError, LockedKeyError, PasshelperError
+from passhelper.machine.dockerconfig import DOCKER_HUB, hostname
+from passhelper.machine.plaintext import TOKEN_USER
+from passhelper.registry import normalize
 from passhelper.store.helper import PassHelper
 
 if TYPE_CHECKING:
@@ -60,7 +67,8 @@ class PassKeyring(KeyringBackend):
                 password = _read(entry)
                 if password is not None:
                     return password
-        return None
+            shared = _docker_entry(service)
+            return None if shared is None or shared.username != username else _read(shared)
 
     def get_credential(self, service: str, username: str | None) -> Credential | None:
         """Look up a username together with its password.
@@ -139,7 +147,25 @@ def _usernames(service: str) -> list[str]:
     entry = store.lookup(service) if _is_server(service) else None
     begin = _own_name(service, "")
     others = sorted(unquote(other.server[len(begin) :]) for other in store.walk() if other.server.startswith(begin))
-    return ([] if entry is None else [entry.username]) + others
+    shared = _docker_entry(service)
+    return [*([] if entry is None else [entry.username]), *others, *([] if shared is None else [shared.username])]
+
+
+def _docker_entry(service: str) -> Entry | None:
+    """Find what ``docker login`` has stored for the host of an https URL."""
+    name = _docker_name(service)
+    entry = _helper().pass_store.lookup(name) if name else None
+    return None if entry is None or entry.username == TOKEN_USER else entry
+
+
+def _docker_name(service: str) -> str:
+    """Give Docker's own name of a service; empty where that could be another server's."""
+    if not service.startswith("https://") or not _is_server(service):
+        return ""
+    host = hostname(service)
+    # No user information, query or backslash: what follows them another client may take for the host.
+    known = normalize(host)
+    return "" if known is None or known == normalize(DOCKER_HUB) else host
 
 
 def _read(entry: Entry) -> str | None:

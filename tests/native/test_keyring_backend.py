@@ -20,6 +20,7 @@ from support import FOLDER, KeyRing, Program, run
 
 from passhelper import Credentials, CredentialsNotFoundError, PassHelper
 from passhelper.keyring_backend import PassKeyring
+from passhelper.machine.dockerconfig import server_name
 
 NAME = "passhelper.keyring_backend.PassKeyring"
 SIMPLE = "https://packages.example/simple/"
@@ -65,6 +66,56 @@ def test_what_docker_and_people_store_is_found(backend: PassKeyring) -> None:
     backend.delete_password(SIMPLE, "ci")
     with pytest.raises(CredentialsNotFoundError):
         helper.get(SIMPLE)
+
+
+def test_what_login_stores_is_found_by_the_full_address(backend: PassKeyring, store: Path) -> None:
+    """Docker's own name of a server is its host; twine asks for the whole address and nothing else."""
+    helper = PassHelper(os.environ)
+    helper.store(Credentials(server_name(SIMPLE), "ci", "s3cret"))
+    helper.store(Credentials("packages.example:8443", "ci", "of another port"))
+    for service in (SIMPLE, "https://packages.example", "https://packages.example/legacy/"):
+        assert backend.get_password(service, "ci") == "s3cret"
+        assert backend.get_password(service, "zoe") is None
+        found = backend.get_credential(service, None)
+        assert found is not None
+        assert (found.username, found.password) == ("ci", "s3cret")
+        assert backend.get_credential(service, "zoe") is None
+    assert backend.get_password("https://packages.example:8443/simple/", "ci") == "of another port"
+    # What is stored for the address itself goes first, and only that is changed or removed.
+    backend.set_password(SIMPLE, "ci", "its own")
+    assert backend.get_password(SIMPLE, "ci") == "its own"
+    backend.set_password(SIMPLE, "zoe", "hers")
+    found = backend.get_credential(SIMPLE, None)
+    assert found is not None
+    assert found.password == "its own"
+    for username in ("ci", "zoe"):
+        backend.delete_password(SIMPLE, username)
+    with pytest.raises(PasswordDeleteError):
+        backend.delete_password(SIMPLE, "ci")
+    assert helper.get("packages.example").secret == backend.get_password(SIMPLE, "ci") == "s3cret"
+
+
+@pytest.mark.parametrize("service", [
+    "http://packages.example/simple/", "packages.example/simple/", "ftp://packages.example/", "HTTPS",
+    "https://packages.example:8443/simple/", "https://packages.example:80/", "https://sub.packages.example/simple/",
+    "https://packages.example.org/", "https://ci@packages.example/simple/", "https://packages.example?/simple/",
+    "https://packages.example#/", "https://packages.example\\.org/", "https://Packages.example/simple/",
+    "https:///packages.example", "https://", "keyring:https://packages.example/", " https://packages.example/",
+    # Docker Hub's name is another host's, and its access tokens are another kind of secret.
+    "https://docker.io/", "https://index.docker.io/simple/", "https://index.docker.io/v1/access-token",
+])  # fmt: skip
+def test_no_other_server_gets_what_login_stored(backend: PassKeyring, store: Path, service: str) -> None:
+    helper = PassHelper(os.environ)
+    for server in ("packages.example", "https://index.docker.io/v1/", "index.docker.io", "docker.io"):
+        helper.store(Credentials(server, "ci", "s3cret"))
+    assert backend.get_password(service, "ci") is None
+    assert backend.get_credential(service, None) is None
+
+
+def test_a_token_of_a_registry_is_no_password(backend: PassKeyring, store: Path) -> None:
+    PassHelper(os.environ).store(Credentials("packages.example", "<token>", "s3cret"))
+    assert backend.get_credential(SIMPLE, None) is None
+    assert backend.get_password(SIMPLE, "<token>") is None
 
 
 def test_a_second_user_does_not_replace_the_first(backend: PassKeyring, store: Path) -> None:
