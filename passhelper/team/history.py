@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from passhelper.errors import GitError
+from passhelper.protocol import printable
 from passhelper.store import layout, recipients, repository
 from passhelper.store.foreign import KEYS
 from passhelper.team import failures, gitrepo
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 _SECONDS = 60.0  # for reading the history of all credentials
 _MARK = b"\x01"
 _FORMAT = "%x01%H%x00%ct%x00%an%x00%ae%x00%s%x00"
+_FIELDS = 5  # of a commit in it
 _ABSENT = "000000"  # git's mode of a file that is not there
 _REKEYED = ("re-encrypt ", "reencrypt ")  # our own subjects, and those of pass and gopass
 
@@ -77,20 +79,31 @@ class Revision:
         )
 
 
-def revisions(git: Git, *options: str, paths: tuple[str, ...] = ()) -> list[Revision]:
+def revisions(git: Git, *, whole: bool = False, paths: tuple[str, ...] = ()) -> list[Revision]:
     """List the commits that changed something of ours, newest first.
 
     Args:
         git: the store's repository.
-        options: more of ``git log``, such as ``-m`` for what merges did.
+        whole: both sides of every merge, and what merges did themselves.
         paths: only what lies there, below the work tree; credentials, recipients and public keys by default.
+
+    Raises:
+        GitError: a part of the history cannot be read.
     """
     wanted = paths or _ours(git.place)
+    # Not git log: signatures, root commits, merges and names there are as the user's settings want them shown.
+    commits = git.run(
+        "rev-list", "--topo-order", *(("--full-history",) if whole else ()), "HEAD", "--", *wanted, seconds=_SECONDS
+    )
     text = git.run(
-        "log", "--topo-order", "--raw", "-z", "--no-abbrev", "--no-renames", "--no-ext-diff", "--no-textconv",
-        f"--format={_FORMAT}", *options, "HEAD", "--", *wanted, seconds=_SECONDS,
+        "diff-tree", "--stdin", "--root", "-r", *(("-m",) if whole else ()), "--raw", "-z", "--no-abbrev",
+        "--no-renames", "--no-ext-diff", "--encoding=UTF-8", f"--format={_FORMAT}", "--", *wanted,
+        stdin=commits, seconds=_SECONDS,
     )  # fmt: skip
-    return list(_parse(text.split(b"\0")))
+    try:
+        return list(_parse(text.split(b"\0")))
+    except ValueError as error:
+        raise GitError(f"git diff-tree in {git.place.root} says what nobody can read: {error}") from None
 
 
 def _ours(place: Repository) -> tuple[str, ...]:
@@ -100,7 +113,11 @@ def _ours(place: Repository) -> tuple[str, ...]:
 
 
 def _parse(tokens: list[bytes]) -> Iterator[Revision]:
-    """Read the tokens of ``git log -z --raw``: five of a commit, then two of each file."""
+    """Read the tokens of ``git diff-tree -z --raw``: five of a commit, then two of each file.
+
+    Raises:
+        ValueError: one is something else, so a commit or a file may be missing.
+    """
     at = 0
     fields: list[str] = []
     changes: list[Change] = []
@@ -109,14 +126,16 @@ def _parse(tokens: list[bytes]) -> Iterator[Revision]:
         if token.startswith(_MARK):
             if fields:
                 yield _revision(fields, changes)
-            fields = [part.decode(errors="replace") for part in (token[1:], *tokens[at + 1 : at + 5])]
+            fields = [part.decode(errors="replace") for part in (token[1:], *tokens[at + 1 : at + _FIELDS])]
             changes = []
-            at += 5
-        elif token.startswith(b":"):
+            at += _FIELDS
+        elif token.startswith(b":") and fields and at + 1 < len(tokens):
             before, after, old, new, _ = token[1:].decode().split(" ")
             path = os.fsdecode(tokens[at + 1])
             changes.append(Change(path, "" if before == _ABSENT else old, "" if after == _ABSENT else new))
             at += 2
+        elif token:
+            raise ValueError(printable(token[:80].decode(errors="replace")))
         else:
             at += 1
     if fields:
@@ -137,12 +156,20 @@ def has_commits(git: Git) -> bool:
     """Tell whether there is any history.
 
     Raises:
-        GitError: git does not say; the repository may be another user's.
+        GitError: git does not say, or the branch is damaged; the repository may be another user's.
     """
-    child = git.ask("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
-    if child.stderr:
+    # Only whether HEAD leads to an id: that the commit is there is for those to see who read it.
+    child = git.ask("rev-parse", "--verify", "--quiet", "HEAD")
+    if child.timed_out or child.stderr or child.returncode not in (0, 1):
         raise failures.failure(git.place.root, "rev-parse", child, gitrepo.SECONDS)
-    return child.returncode == 0
+    if child.returncode == 1:
+        # A branch that is not born yet, or one whose file a crash has left empty.
+        branch = os.fsdecode(git.run("symbolic-ref", "HEAD")).rstrip("\n")
+        child = git.ask("for-each-ref", branch)
+        if child.timed_out or child.stderr or child.returncode != 0:
+            raise failures.failure(git.place.root, "for-each-ref", child, gitrepo.SECONDS)
+        return False
+    return True
 
 
 def credential(git: Git, store: PassStore, path: str) -> tuple[str, str] | None:

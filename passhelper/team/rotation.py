@@ -107,7 +107,7 @@ def _key_ids(store: PassStore, git: Git, name: str) -> frozenset[str]:
 
 def _travelled(store: PassStore, git: Git, fingerprint: str) -> Iterator[str]:
     """Read the key ids from the public keys that once lay in the store."""
-    for revision in history.revisions(git, "-m", "--full-history", paths=(foreign.KEYS,)):
+    for revision in history.revisions(git, whole=True, paths=(foreign.KEYS,)):
         for change in revision.changes:
             if change.after and fingerprint.endswith(os.path.basename(change.path).upper().removeprefix("0X")):
                 data = blobs.read(git, [change.after])[change.after]
@@ -153,7 +153,7 @@ class _Search:
         """List the contents that each entry ever had, oldest first."""
         found: dict[str, list[_Version]] = {}
         seen: set[tuple[str, str]] = set()
-        for revision in reversed(history.revisions(self._git, "-m", "--full-history")):
+        for revision in reversed(history.revisions(self._git, whole=True)):
             for change in revision.changes:
                 if not change.after or (change.path, change.after) in seen:
                     continue

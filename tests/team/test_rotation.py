@@ -10,7 +10,7 @@ from support import FOLDER, KeyRing
 
 from passhelper.errors import ConfigurationError, GitError, StoreError
 from passhelper.store.store import PassStore
-from passhelper.team import rotation
+from passhelper.team import gitrepo, history, log, rotation
 from passhelper.team.members import Members
 from passhelper.team.rekey import Rekey
 
@@ -172,6 +172,65 @@ def test_other_entries_are_nobodys_business(team: Team, keys: KeyRing) -> None:
     team.write("mail.gpg", keys.encrypt(b"x", "bob"))
     team.write(f"{FOLDER}/notes.gpg", keys.encrypt(b"x", "bob"))
     assert team.states() == {}
+
+
+def test_settings_of_git_hide_nothing(team: Team) -> None:
+    """Its porcelain shows history as a user likes to see it."""
+    team.let_in("bob")
+    team.store(A)
+    team.git("checkout", "-q", "--orphan", "root")
+    team.git("commit", "-q", "-m", "Begin anew")
+    team.git("config", "user.signingKey", team.keys["alice"])
+    team.put(team.keys.encrypt(b"s", "bob"), B)
+    team.git("add", "--all")
+    team.git("commit", "-q", "--gpg-sign", "-m", "Signed ü")
+    team.git("checkout", "-q", "-b", "side", "HEAD~1")
+    team.store(C)
+    team.git("checkout", "-q", "root")
+    team.git("merge", "-q", "--no-commit", "--no-ff", "side")
+    team.put(team.keys.encrypt(b"s", "bob"), D)
+    team.git("add", "--all")
+    team.git("commit", "-q", "-m", "Join")
+
+    def told() -> tuple[list[rotation.RotationItem], list[log.Event]]:
+        return rotation.find(team.pass_store, team.keys["bob"]), log.events(team.pass_store)
+
+    items, events = told()
+    assert {item.server for item in items} == {A, B, C, D}
+    assert {event.server for event in events} == {"", A, B, C}
+    for name, value in (
+        ("log.showSignature", "true"), ("log.showRoot", "false"), ("log.diffMerges", "off"), ("log.follow", "true"),
+        ("log.mailmap", "true"), ("log.date", "relative"), ("log.decorate", "full"), ("log.abbrevCommit", "true"),
+        ("diff.renames", "copies"), ("diff.noprefix", "true"), ("diff.relative", "true"), ("diff.external", "false"),
+        ("diff.ignoreSubmodules", "all"), ("diff.orderFile", "/nowhere"), ("format.pretty", "oneline"),
+        ("notes.displayRef", "*"), ("core.quotePath", "true"), ("core.abbrev", "4"), ("color.ui", "always"),
+        ("i18n.logOutputEncoding", "UTF-16"),
+    ):  # fmt: skip
+        team.git("config", name, value)
+        assert told() == (items, events), name
+
+
+def test_history_that_cannot_be_read_is_not_a_short_one(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    team.let_in("bob")
+    team.store(A)
+    with monkeypatch.context() as patch:
+        patch.setattr(history, "_FORMAT", f"gpg: Good{history._FORMAT}")
+        with pytest.raises(GitError, match="says what nobody can read: gpg: Good"):
+            team.states()
+    with monkeypatch.context() as patch:
+        patch.setattr(gitrepo, "SECONDS", 0.0)
+        patch.setattr(gitrepo.Git.ask, "__kwdefaults__", {**(gitrepo.Git.ask.__kwdefaults__ or {}), "seconds": 0.0})
+        with pytest.raises(GitError, match="did not finish within"):
+            team.states()
+    head = team.head
+    commit = team.path / ".git" / "objects" / head[:2] / head[2:]
+    kept = commit.rename(team.path / ".git" / "kept")
+    with pytest.raises(GitError, match="bad object HEAD"):
+        team.states()
+    kept.rename(commit)
+    (team.path / ".git" / "refs" / "heads" / "main").write_bytes(b"")  # as a crash leaves it
+    with pytest.raises(GitError, match=r"git symbolic-ref failed|broken ref refs/heads/main"):
+        team.states()
 
 
 def test_a_key_that_is_not_in_the_keyring_any_more(git_store: Path, environ: dict[str, str], own_keys: KeyRing) -> None:
