@@ -134,9 +134,8 @@ class Committer:
         if self._trouble is not None:
             raise self._trouble
         settings = self._read_settings()
-        begin = git.command(self._repository, self._program)
         commit = ["commit-tree", *(word for parent in parents for word in ("-p", parent)), "-F", "-"]
-        begin += self._signing(settings, commit)
+        begin = [*git.command(self._repository, self._program), *self._signing(settings, commit)]
         if _is_on(settings, "commit.gpgsign") and "--gpg-sign" not in commit:
             commit.append("--gpg-sign")  # which this command does not look up
         end = time.monotonic() + self.seconds
@@ -243,7 +242,9 @@ class Committer:
                 paths = changed
 
     def _add(self, begin: "list[str]", paths: "list[str]", end: float) -> None:
-        """Tell git's index of new files, and of those that are gone."""
+        """Tell git's index of new files, and of those that are gone, be it for a folder whose files are new."""
+        full = {path: os.path.join(self._repository.root, path) for path in paths}
+        paths = [path for path in paths if os.path.islink(full[path]) or not os.path.isdir(full[path])]
         self._run([*begin, "update-index", "--add", "--remove", "--replace", "-z", "--stdin"], _lines(paths), end)
 
     def _may_have_identity(self, settings: "Mapping[str, str]") -> bool:
@@ -254,12 +255,8 @@ class Committer:
 
     def _changed(self, begin: "list[str]", paths: "list[str]", end: float) -> "list[str]":
         """Ask git which of some paths differ from the last commit."""
-        child = start([*begin, "status", "--porcelain", "-z", "--no-renames", "--untracked-files=no", "--", *paths],
-                      self._child_environ)  # fmt: skip
-        finish([child], max(end - time.monotonic(), 0.001))
-        if child.returncode != 0:
-            raise self._failure(child)
-        lines = child.stdout.decode(errors="surrogateescape").split("\0")
+        status = ["status", "--porcelain", "-z", "--no-renames", "--untracked-files=no", "--", *paths]
+        lines = self._run([*begin, *status], b"", end).decode(errors="surrogateescape").split("\0")
         return [line[3:] for line in lines if line]
 
     def _read_settings(self) -> "dict[str, str]":

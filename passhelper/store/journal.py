@@ -193,7 +193,8 @@ def _replay(store: "PassStore", plan: Plan, base: str, folder: str) -> None:
             files.replace_many(waiting, folder)
             waiting = []
         current = _read(target)
-        if current != change.data and ("" if current is None else digest(current)) != change.before:
+        is_other = current != change.data and ("" if current is None else digest(current)) != change.before
+        if is_other or (change.data is not None and not _has_room(base, target)):
             store.warn(f"{change.path} was written by another program meanwhile and left as it is")
         elif change.data is None:
             if current is not None:
@@ -203,6 +204,23 @@ def _replay(store: "PassStore", plan: Plan, base: str, folder: str) -> None:
         elif current != change.data:
             waiting.append((target, change.data))
     files.replace_many(waiting, folder)
+
+
+def _has_room(base: str, target: str) -> bool:
+    """Tell whether a file can be put in its place; folders there go if no file is in them."""
+    above = os.path.dirname(target)
+    while above.startswith(base + os.sep) and not os.path.lexists(above):
+        above = os.path.dirname(above)
+    if not os.path.isdir(above):
+        return False
+    if os.path.islink(target) or not os.path.isdir(target):
+        return True
+    try:
+        for folder, _, _ in os.walk(target, topdown=False):
+            os.rmdir(folder)
+    except OSError:
+        return False
+    return True
 
 
 def _prune(base: str, folder: str) -> None:
@@ -218,9 +236,17 @@ def _prune(base: str, folder: str) -> None:
 
 
 def _read(path: str) -> "bytes | None":
-    """Read a file; None if there is none."""
+    """Read a file; None if there is none, be it that a folder has its name."""
     try:
-        with open(os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)), "rb") as file:
+        with open(path, "rb", opener=_open) as file:
             return file.read()
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except (IsADirectoryError, PermissionError):  # the latter where Windows opens no folder at all
+        if os.path.isdir(path):
+            return None
+        raise
+
+
+def _open(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from clones import Clone, Team, converge
 from support import FOLDER, KeyRing
-from vault import SERVER
+from vault import SERVER, descriptors
 
 from passhelper.errors import GitError, RemoteError, StoreError, TrustError
 from passhelper.store import commit, journal, trust
@@ -598,6 +598,84 @@ def test_files_that_git_does_not_know_are_never_overwritten(ann: Clone, bob: Clo
         bob.sync()
     assert (bob.tree, bob.head) == (before, head)
     assert not (bob.path.parent / "today").exists()
+
+
+@pytest.mark.parametrize("is_behind", [True, False])
+@pytest.mark.parametrize("way", ["to a file", "to a folder"])
+def test_a_folder_and_a_file_take_each_others_place(ann: Clone, bob: Clone, way: str, *, is_behind: bool) -> None:
+    inside, outside = ("a.gpg/b/c.gpg", "a.gpg") if way == "to a file" else ("a.gpg", "a.gpg/b/c.gpg")
+    ann.write(inside, b"old")
+    ann.sync()
+    bob.sync()
+    (bob.path / inside).parent.joinpath("empty").mkdir(exist_ok=True)
+    ann.write(inside, None)
+    for folder in (inside.rpartition("/")[0], "a.gpg"):
+        if (ann.path / folder).is_dir() and folder:
+            (ann.path / folder).rmdir()
+    ann.write(outside, b"new")
+    ann.sync()
+    if not is_behind:
+        bob.store(OTHER)
+    before = descriptors()
+    bob.sync()
+    assert descriptors() == before
+    assert (bob.path / outside).read_bytes() == b"new"
+    converge(ann, bob)
+
+
+@pytest.mark.parametrize(
+    ("way", "step"),
+    [("to a file", "unlink"), ("to a file", "rmdir"), ("to a file", "replace"), ("to a folder", "unlink"),
+     ("to a folder", "replace")],
+)  # fmt: skip
+def test_killed_while_a_folder_and_a_file_change_places(
+    ann: Clone, bob: Clone, monkeypatch: pytest.MonkeyPatch, way: str, step: str
+) -> None:
+    inside, outside = ("a.gpg/b.gpg", "a.gpg") if way == "to a file" else ("a.gpg", "a.gpg/b.gpg")
+    ann.write(inside, b"old")
+    ann.sync()
+    bob.sync()
+    ann.write(inside, None)
+    if way == "to a file":
+        (ann.path / "a.gpg").rmdir()
+    ann.write(outside, b"new")
+    ann.sync()
+    call = getattr(os, step)
+
+    def die(path: str, *more: str) -> None:
+        if "a.gpg" in (more or (path,))[0]:
+            raise KeyboardInterrupt
+        call(path, *more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, step, die)
+        with pytest.raises(KeyboardInterrupt):
+            bob.sync()
+    bob.sync()
+    assert (bob.path / outside).read_bytes() == b"new"
+    converge(ann, bob)
+
+
+@pytest.mark.parametrize("way", ["to a file", "to a folder"])
+def test_what_takes_the_place_first_is_left_alone(
+    ann: Clone, bob: Clone, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """Another program's file, written between a kill and the end of the merge, stops no verb."""
+    ann.write("a.gpg" if way == "to a file" else "a.gpg/b.gpg", b"new")
+    ann.store(OTHER)
+    ann.sync()
+    with monkeypatch.context() as patch:
+        patch.setattr(journal, "finish", lambda *_: None)  # as if it were killed here
+        with pytest.raises(GitError, match="cannot be finished"):
+            bob.sync()
+    theirs = bob.path / ("a.gpg/theirs" if way == "to a file" else "a.gpg")
+    theirs.parent.mkdir(exist_ok=True)
+    theirs.write_bytes(b"theirs")
+    bob.store("https://third.example")
+    assert len(bob.warnings) == 1
+    assert bob.warnings[0].endswith("was written by another program meanwhile and left as it is")
+    assert theirs.read_bytes() == b"theirs"
+    assert bob.get(OTHER) == ("bob", "s3cret")
 
 
 def test_what_is_there_already_as_it_comes_is_taken(ann: Clone, bob: Clone) -> None:
