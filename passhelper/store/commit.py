@@ -167,7 +167,7 @@ class Committer:
             self._repository.prepare(self._files)
             child = start([*begin, "rev-parse", "--verify", "--quiet", "HEAD"], self._child_environ)
             finish([child], self.seconds)
-            if child.timed_out:
+            if child.timed_out or child.returncode not in (0, 1):  # 1: no commit yet
                 raise self._failure(child)
             head = child.stdout.decode().strip() or "0" * len(previous)
             if head not in (commit, previous):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from clones import Clone, Team, converge
 from support import FOLDER, KeyRing
-from vault import SERVER, descriptors
+from vault import SERVER, descriptors, script
 
 from passhelper.errors import GitError, RemoteError, StoreError, TrustError
 from passhelper.store import commit, journal, trust
@@ -598,6 +598,22 @@ def test_files_that_git_does_not_know_are_never_overwritten(ann: Clone, bob: Clo
         bob.sync()
     assert (bob.tree, bob.head) == (before, head)
     assert not (bob.path.parent / "today").exists()
+
+
+def test_a_git_that_does_not_say_where_it_is_makes_no_other_commit(ann: Clone, bob: Clone, tmp_path: Path) -> None:
+    ann.store(OTHER)
+    ann.sync()
+    (tmp_path / "bin").mkdir()
+    text = 'case "$*" in *"rev-parse --verify --quiet HEAD") exit 128 ;; esac; exec /usr/bin/git "$@"'
+    script(tmp_path / "bin" / "git", text)
+    path, head = bob.environ["PATH"], bob.head
+    bob.environ["PATH"] = f"{tmp_path}/bin:{path}"
+    with pytest.raises(GitError, match="cannot be finished now"):
+        bob.sync()
+    assert bob.head == head
+    bob.environ["PATH"] = path
+    bob.sync()
+    assert (bob.head, bob.status) == (ann.head, "")
 
 
 @pytest.mark.parametrize("is_behind", [True, False])
