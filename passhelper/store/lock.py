@@ -73,6 +73,7 @@ class StoreLock:
             if self._acquire():
                 return
             os.close(self._descriptor)
+            self._descriptor = -1  # should the other not open, its complaint is the one that counts
         self._descriptor = self._open_file()
         if not self._acquire():
             raise StoreError(f"the file system cannot lock {self._fallback}")

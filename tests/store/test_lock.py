@@ -166,6 +166,19 @@ def test_where_nothing_can_be_locked_that_is_said(root: Path, monkeypatch: pytes
     assert str(caught.value) == f"the file system cannot lock {root.parent}/cache/lock"
 
 
+def test_a_lock_file_that_cannot_be_opened_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flock(number: int, how: int) -> None:
+        raise OSError(errno.ENOLCK, "no")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    (root.parent / "cache" / "lock").mkdir(parents=True)
+    before = descriptors()
+    with pytest.raises(IsADirectoryError) as caught, lock(root):
+        pass
+    assert caught.value.filename == f"{root.parent}/cache/lock"
+    assert descriptors() == before
+
+
 def test_an_unexpected_error_is_not_hidden(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def flock(number: int, how: int) -> None:
         raise OSError(errno.EIO, "no")
