@@ -187,7 +187,7 @@ class Committer:
             self._settings.kill()
 
     def settings(self) -> "Mapping[str, str]":
-        """Tell what git is configured to: names in lower case. Empty where git could not be asked."""
+        """Tell what git is configured to. Empty where git could not be asked."""
         self.begin()
         try:
             return self._read_settings()
@@ -260,7 +260,7 @@ class Committer:
         return [line[3:] for line in lines if line]
 
     def _read_settings(self) -> "dict[str, str]":
-        """Collect the answer of ``git config --list``: names in lower case, the last value of each."""
+        """Collect the answer of ``git config --list``."""
         child = self._settings
         if child is None:
             return {}

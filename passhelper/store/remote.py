@@ -130,7 +130,7 @@ class _Remote:
         self._command = git.command(repository, self._program)
         self.settings: Mapping[str, str] = settings or {}
         if settings is None:
-            found = self._ask("config", "--null", "--list").stdout.decode(errors="replace")
+            found = self._ask("config", "--null", "--list").stdout.decode(errors="surrogateescape")
             self.settings = git.parse_settings(found)
         self._name = self._ref = self._tracking = ""
         self._find()
@@ -141,12 +141,12 @@ class _Remote:
         short = branch.removeprefix("refs/heads/")
         names = [key[len("remote.") : -len(".url")] for key in self.settings
                  if key.startswith("remote.") and key.endswith(".url")]  # fmt: skip
-        name = self.settings.get(f"branch.{short.lower()}.remote") or ("origin" if "origin" in names else "")
+        name = self.settings.get(f"branch.{short}.remote") or ("origin" if "origin" in names else "")
         if not name and len(names) == 1:
             name = names[0]
         if branch and name:
             self._name = name
-            self._ref = self.settings.get(f"branch.{short.lower()}.merge") or branch
+            self._ref = self.settings.get(f"branch.{short}.merge") or branch
             self._tracking = f"refs/remotes/{name}/{self._ref.removeprefix('refs/heads/')}"
 
     def may(self, verb: str) -> bool:

@@ -155,9 +155,12 @@ def command(repository: Repository, git: str, *, hooks: bool = False) -> "list[s
 
 
 def parse_settings(listing: str) -> "dict[str, str]":
-    """Read ``git config --null --list``: names in lower case, the last value of each."""
+    """Read ``git config --null --list``: the last value of each name, which is written as git prints it.
+
+    Section and variable are in lower case there, what stands between them (a branch, a remote) is as it is.
+    """
     found = {}
     for pair in listing.split("\0"):
         name, separator, value = pair.partition("\n")
-        found[name.lower()] = value if separator else "true"
+        found[name] = value if separator else "true"
     return found

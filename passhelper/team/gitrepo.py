@@ -131,16 +131,8 @@ class Git:
 
     @cached_property
     def settings(self) -> dict[str, str]:
-        """What git is configured to, read once: the last value of each name, which is written as git prints it.
-
-        Section and variable are in lower case there, what stands between them (a branch, a remote) is as it is.
-        """
-        listing = self.run("config", "--null", "--list").decode(errors="surrogateescape")
-        found = {}
-        for pair in listing.split("\0"):
-            name, separator, value = pair.partition("\n")
-            found[name] = value if separator else "true"
-        return found
+        """What git is configured to, read once."""
+        return repository.parse_settings(self.run("config", "--null", "--list").decode(errors="surrogateescape"))
 
     def is_on(self, name: str) -> bool:
         """Tell whether a setting is true, as git reads it: a word for it, or a number that is not 0."""

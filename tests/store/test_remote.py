@@ -105,6 +105,22 @@ def test_pushed_to_the_branch_that_belongs_to_it(team: Team, a: Clone) -> None:
     assert team.git("for-each-ref", "--format=%(refname)") == "refs/heads/main"
 
 
+def test_the_only_remote_may_have_any_name(team: Team, a: Clone) -> None:
+    a.git("remote", "rename", "origin", "GitHub")
+    a.git("config", "--unset", "branch.main.remote")
+    auto(a, "push").store()
+    assert (team.head, a.warnings) == (a.head, [])
+
+
+def test_names_of_branches_that_differ_in_case_alone(team: Team, a: Clone) -> None:
+    a.git("branch", "-q", "-m", "main", "Main")
+    a.git("branch", "-q", "--set-upstream-to=origin/main")
+    a.git("config", "branch.main.merge", "refs/heads/other")
+    auto(a, "push").store()
+    assert team.head == a.head
+    assert team.git("for-each-ref", "--format=%(refname)") == "refs/heads/main"
+
+
 def test_a_store_without_a_remote_pushes_nowhere(git_store: Path, environ: dict[str, str]) -> None:
     alone = auto(Clone(environ), "push,pull")
     alone.store()

@@ -110,6 +110,18 @@ def test_the_environment_of_git(tmp_path: Path) -> None:
     assert cleaned["GIT_TERMINAL_PROMPT"] == "0"
 
 
+def test_settings_are_named_as_git_names_them(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q", ".")
+    for name, value in (("Remote.GitHub.URL", "x"), ("Branch.Main.Remote", "GitHub"), ("PassHelper.Sync", "push")):
+        git(tmp_path, "config", name, value)
+    with (tmp_path / ".git" / "config").open("a") as file:
+        file.write('[ReMote "GitHub"]\n\tPrune\n\turl = y\n')
+    settings = repository.parse_settings(git(tmp_path, "config", "--null", "--list", "--local"))
+    expected = {"remote.GitHub.url": "y", "remote.GitHub.prune": "true", "branch.Main.remote": "GitHub",
+                "passhelper.sync": "push"}  # fmt: skip
+    assert {name: settings.get(name) for name in expected} == expected
+
+
 # In use
 
 
