@@ -87,9 +87,10 @@ def _pull(store: "PassStore", repository: "Repository") -> bool:
             with open(asked, "wb"):
                 os.utime(asked)
     changed = remote.forward(theirs)
-    if remote.may("push") and os.path.exists(repository.unpushed):
+    if os.path.exists(repository.unpushed):
         try:
-            remote.push()
+            if remote.may("push"):
+                remote.push()
         except (PasshelperError, OSError):
             pass  # a miss has nothing to say about it
     return changed
@@ -130,14 +131,14 @@ class _Remote:
         self._command = git.command(repository, self._program)
         self.settings: Mapping[str, str] = settings or {}
         if settings is None:
-            found = self._ask("config", "--null", "--list").stdout.decode(errors="surrogateescape")
+            found = self._answer("config", "--null", "--list").decode(errors="surrogateescape")
             self.settings = git.parse_settings(found)
         self._name = self._ref = self._tracking = ""
-        self._find()
 
     def _find(self) -> None:
         """Find the branch and where it is shared: its own remote, else ``origin``, else the only one."""
-        branch = self._ask("symbolic-ref", "--quiet", "HEAD").stdout.decode(errors="surrogateescape").strip()
+        # Its exit status is 1 where HEAD is on no branch.
+        branch = self._answer("symbolic-ref", "--quiet", "HEAD", codes=(0, 1)).decode(errors="surrogateescape").strip()
         short = branch.removeprefix("refs/heads/")
         names = [key[len("remote.") : -len(".url")] for key in self.settings
                  if key.startswith("remote.") and key.endswith(".url")]  # fmt: skip
@@ -150,22 +151,39 @@ class _Remote:
             self._tracking = f"refs/remotes/{name}/{self._ref.removeprefix('refs/heads/')}"
 
     def may(self, verb: str) -> bool:
-        """Tell whether this clone pushes or pulls by itself; a runner's never does."""
+        """Tell whether this clone pushes or pulls by itself; a runner's never does.
+
+        Raises:
+            PasshelperError: git does not say where to; what is to be pushed is noted.
+        """
         wanted = self._store.environ.get("PASSHELPER_SYNC", "") or self.settings.get("passhelper.sync", "")
         is_runner = self.settings.get("passhelper.ci", "").lower() in git.TRUE
-        return bool(self._name) and not is_runner and verb in wanted.replace(" ", "").split(",")
+        if is_runner or verb not in wanted.replace(" ", "").split(","):
+            return False
+        if not self._name:
+            try:
+                self._find()
+            except PasshelperError:
+                if verb == "push":
+                    self._note()
+                raise
+        return bool(self._name)
 
     def push(self) -> str:
         """Push the branch; gives the reason why not, empty if it was. Until then, a note says that it is to be done."""
-        with open(self._repository.unpushed, "wb"):
-            pass
+        self._note()
         why = self._push()
         if not why:
             os.unlink(self._repository.unpushed)
         return why
 
+    def _note(self) -> None:
+        with open(self._repository.unpushed, "wb"):
+            pass
+
     def _push(self) -> str:
-        if self._revision(self._tracking) == self._revision("HEAD"):
+        head = self._revision("HEAD")
+        if head and head == self._revision(self._tracking):
             return ""  # sync has done it
         if not self._is_accepted():
             return "the recipients here are not the accepted ones"
@@ -300,14 +318,16 @@ class _Remote:
         finish([child], _QUICK)
         return child
 
-    def _answer(self, *arguments: str, stdin: bytes = b"") -> bytes:
+    def _answer(self, *arguments: str, stdin: bytes = b"", codes: "tuple[int, ...]" = (0,)) -> bytes:
+        """Give what git prints; any exit status but those is no answer."""
         child = self._ask(*arguments, stdin=stdin)
-        if child.returncode != 0:
+        if child.timed_out or child.returncode not in codes:
             raise _DoubtError(f"git {arguments[0]} failed")
         return bytes(child.stdout)
 
     def _revision(self, name: str) -> str:
-        return self._ask("rev-parse", "--verify", "--quiet", name).stdout.decode().strip()
+        """Give the id that a name stands for; empty if that is nothing yet."""
+        return self._answer("rev-parse", "--verify", "--quiet", name, codes=(0, 1)).decode().strip()
 
     def _is_ancestor(self, commit: str, of: str) -> bool:
         return self._ask("merge-base", "--is-ancestor", commit, of).returncode == 0

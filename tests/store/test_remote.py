@@ -194,6 +194,41 @@ def test_readers_that_nobody_accepted_are_not_spread(team: Team, a: Clone, keys:
     assert a.warnings == [f"{NOT_PUSHED}: the recipients here are not the accepted ones"]
 
 
+@pytest.mark.parametrize("how", ["exit 128", "exec sleep 9"])
+@pytest.mark.parametrize("question", ["rev-parse", "symbolic-ref", "config"])
+def test_a_git_that_does_not_answer_leaves_a_note(
+    team: Team, a: Clone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, question: str, how: str
+) -> None:
+    monkeypatch.setattr(remote, "_QUICK", 0.5)
+    auto(a, "push")
+    if question == "config":  # which is asked for what was left
+        with team.offline():
+            a.store()
+        a.warnings.clear()
+    (tmp_path / "bin").mkdir()
+    script(tmp_path / "bin" / "git", f'case " $* " in *" {question} "*) {how} ;; esac; exec /usr/bin/git "$@"')
+    path = a.environ["PATH"]
+    a.environ["PATH"] = f"{tmp_path}/bin:{path}"
+    before = team.head
+    a.store()
+    assert a.warnings == [f"{NOT_PUSHED}: git {question} failed"]
+    assert (team.head, state(a, "unpushed").exists()) == (before, True)
+    a.environ["PATH"] = path
+    a.store()
+    assert team.head == a.head
+    assert not state(a, "unpushed").exists()
+
+
+def test_a_branch_without_a_commit_is_not_taken_for_pushed(team: Team, a: Clone) -> None:
+    auto(a, "push")
+    with team.offline():
+        a.store()
+    a.git("checkout", "-q", "--orphan", "new")
+    a.store()
+    assert len(a.warnings) == 2
+    assert state(a, "unpushed").exists()
+
+
 def test_a_commit_that_failed_is_not_pushed(team: Team, a: Clone, tmp_path: Path) -> None:
     auto(a, "push")
     before = team.head
