@@ -36,6 +36,7 @@ _LONGEST_SOCKET = "S.gpg-agent.browser"
 _SHARED_MEMORY = "/dev/shm"  # noqa: S108 - a directory of our own is made in it, with a name nobody can guess
 _SHORT = ("/tmp", "/var/tmp")  # noqa: S108 - as above
 _VERSION = 1
+_RIGHTS = stat.S_IRWXU | stat.S_IRWXG | stat.S_IRWXO
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 
 
@@ -217,7 +218,8 @@ def load(path: str) -> Home | None:
         facts = os.lstat(path)
     except FileNotFoundError:
         return None
-    if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != _user() or stat.S_IMODE(facts.st_mode) != 0o700:
+    # Not the setgid bit, which a directory has from the one that it was made in.
+    if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != _user() or facts.st_mode & _RIGHTS != stat.S_IRWXU:
         raise refusal
     try:
         with open(os.open(os.path.join(path, MARK), os.O_RDONLY | _NO_LINK), encoding="utf-8") as file:

@@ -42,6 +42,18 @@ def test_mark_survives_a_round_trip(runtime: Path) -> None:
     assert cihome.load(home.path) is None
 
 
+def test_a_base_that_hands_on_its_group(runtime: Path) -> None:
+    """A setgid bit comes from the directory above; whoever else may look in, is no matter of that bit."""
+    runtime.chmod(0o2700)
+    home = create({"XDG_RUNTIME_DIR": str(runtime)}, refuse)
+    assert cihome.load(home.path) == home
+    os.chmod(home.path, 0o2750)
+    with pytest.raises(ConfigurationError, match="was not made by"):
+        cihome.load(home.path)
+    home.erase()
+    assert list(runtime.iterdir()) == []
+
+
 @pytest.mark.parametrize("harm", ["relative", "others may write", "missing", "a file"])
 def test_runtime_directories_that_are_passed_over(runtime: Path, harm: str) -> None:
     value = str(runtime)
