@@ -138,9 +138,10 @@ def export(*, form: str, servers: tuple[str, ...], path: str, force: bool) -> No
       kubectl create secret generic pull --type kubernetes.io/dockerconfigjson --from-file .dockerconfigjson=pull.json
     """  # noqa: D301 - click marks a verbatim paragraph so
     target = os.path.abspath(path) if path else ""
+    held: list[str] = []
     if not force:
         if target:
-            exporting.check_file(target)
+            held = exporting.check_file(target)
         else:
             exporting.check_stream(1)
     found, failed = exporting.collect(PassHelper(dict(os.environ), output.warn), servers)
@@ -148,6 +149,7 @@ def export(*, form: str, servers: tuple[str, ...], path: str, force: bool) -> No
     for server, error in failed:
         output.error(type(error)(f"{printable(server)}: {error.cause}", error.remedy))
     if target:
+        exporting.check_kept(target, held, found)
         userfile.replace(target, text.encode(), 0o600)
         output.note(f"wrote {len(found)} to {target}")
     else:

@@ -125,8 +125,11 @@ def check_stream(descriptor: int) -> None:
         )
 
 
-def check_file(path: str) -> None:
+def check_file(path: str) -> list[str]:
     """Refuse to replace what is no earlier export, or what other users can read.
+
+    Returns:
+        the servers whose credentials the file holds; see :func:`check_kept`.
 
     Raises:
         ConfigurationError: it is.
@@ -134,7 +137,7 @@ def check_file(path: str) -> None:
     try:
         facts = os.stat(path)
     except FileNotFoundError:
-        return
+        return []
     if not stat.S_ISREG(facts.st_mode):
         raise ConfigurationError(f"{path} is not a regular file", "leave --output out to write to a pipe")
     if facts.st_mode & _OTHERS:
@@ -144,8 +147,32 @@ def check_file(path: str) -> None:
         document = json.loads(data) if data else {}
     except (ValueError, RecursionError):
         document = None
-    if not isinstance(document, dict) or document.keys() - {"auths"}:
+    auths = (document.get("auths") or {}) if isinstance(document, dict) and not document.keys() - {"auths"} else None
+    if not isinstance(auths, dict):
         raise ConfigurationError(
             f"{path} holds something else than credentials, which would be lost",
             "name another file, or give --force",
+        )
+    return [server for server, entry in auths.items() if entry]  # an import leaves empty ones behind
+
+
+def check_kept(path: str, held: Iterable[str], credentials: Iterable[Credentials]) -> None:
+    """Refuse to replace a file that holds credentials of other servers: podman's own looks just like an export.
+
+    Args:
+        path: the file.
+        held: what :func:`check_file` has found in it.
+        credentials: what would be in it.
+
+    Raises:
+        ConfigurationError: a server would be lost.
+    """
+    servers = {one.server for one in credentials}
+    names = servers | {_podman_name(server) for server in servers}  # the file may be of the other format
+    registries = {normalize(server) for server in servers} - {None}
+    lost = [server for server in held if server not in names and normalize(server) not in registries]
+    if lost:
+        raise ConfigurationError(
+            f"{path} also holds {', '.join(map(printable, lost))}, which would be lost",
+            f"name another file, give --force, or run: passhelper import --docker-config {path}",
         )

@@ -193,6 +193,7 @@ def test_stdout_is_closed(installed: Program, filled: Path, environ: dict[str, s
 KEPT = {
     "a configuration": (b'{"auths": {}, "credsStore": "pass"}', 0o600, "holds something else than credentials"),
     "another file": (b"hello", 0o600, "holds something else than credentials"),
+    "a list of servers": (b'{"auths": ["q.io"]}', 0o600, "holds something else than credentials"),
     "a list": (b"[]", 0o600, "holds something else than credentials"),
     "readable by others": (b'{"auths": {}}', 0o640, "can be read by other users"),
 }
@@ -221,6 +222,50 @@ def test_an_earlier_export_is_replaced(passhelper: Command, filled: Path, tmp_pa
     file.touch(0o600)
     assert passhelper("export", "--format", "auth.json", "--output", str(file)).code == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "out.json", "store"]
+
+
+def test_credentials_of_other_servers_are_not_replaced(passhelper: Command, filled: Path, tmp_path: Path) -> None:
+    """podman's own auth.json looks just like an earlier export."""
+    file = tmp_path / "auth.json"
+    data = json.dumps({"auths": {name: {"auth": auth("dave", "mine")} for name in ("q.io", "b.example", "a.example")}})
+    file.write_text(data)
+    file.chmod(0o600)
+    export = ("export", "--format", "auth.json", "--output", str(file))
+    answer = passhelper(*export, "--server", "q.io")
+    assert (answer.code, answer.out, file.read_text()) == (1, b"", data)
+    assert answer.err.decode() == (
+        f"error: {file} also holds b.example, a.example, which would be lost\n"
+        f"hint: name another file, give --force, or run: passhelper import --docker-config {file}\n"
+    )
+    assert passhelper("import", "--replace", "--docker-config", str(file)).code == 0
+    assert passhelper(*export, "--server", "q.io").code == 0  # what the import has left holds nothing
+    assert json.loads(file.read_bytes()) == {"auths": {"q.io": {"auth": auth("dave", "mine")}}}
+    file.write_text(data)
+    assert passhelper(*export, "--server", "t.io", "--force").code == 0
+    assert list(json.loads(file.read_bytes())["auths"]) == ["t.io"]
+
+
+def test_one_that_cannot_be_read_any_more_stays(passhelper: Command, filled: Path, tmp_path: Path) -> None:
+    file = tmp_path / "out.json"
+    export = ("export", "--format", "dockerconfigjson", "--output", str(file))
+    assert passhelper(*export).code == 0
+    data = file.read_bytes()
+    folder = filled / FOLDER / base64.urlsafe_b64encode(b"q.io").decode()
+    next(folder.glob("*.gpg")).write_bytes(b"broken")
+    answer = passhelper(*export)
+    assert (answer.code, file.read_bytes()) == (1, data)
+    assert answer.err.decode().startswith("error: q.io: ")
+    assert f"error: {file} also holds q.io, which would be lost\n" in answer.err.decode()
+
+
+def test_a_name_that_another_scheme_shares(passhelper: Command, store: Path, helper: Helper, tmp_path: Path) -> None:
+    """http is another registry; any other form of a name is the same one."""
+    helper.store("q.io", "alice", SECRET)
+    file = tmp_path / "out.json"
+    for name, code in (("https://q.io/v2/", 0), ("Q.IO:443", 0), ("http://q.io", 1), ("q.io/team", 1)):
+        file.write_text(json.dumps({"auths": {name: {"auth": auth("alice", "x")}}}))
+        file.chmod(0o600)
+        assert passhelper("export", "--format", "auth.json", "--output", str(file)).code == code
 
 
 @pytest.mark.parametrize("target", ["/dev/stdout", "/dev/null", "/tmp"])
