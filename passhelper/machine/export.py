@@ -77,7 +77,8 @@ def render(credentials: Iterable[Credentials], form: str) -> str:
             )
         origin[name] = one.server
         auths[name] = _entry(one, form)
-    return json.dumps({"auths": auths}, indent="\t", ensure_ascii=False) + "\n"
+    # In ASCII alone, which every encoding of stdout can write; a "?" in a password would go unseen.
+    return json.dumps({"auths": auths}, indent="\t") + "\n"
 
 
 def _entry(one: Credentials, form: str) -> dict[str, str]:

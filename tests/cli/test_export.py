@@ -51,6 +51,24 @@ def test_auth_json(passhelper: Command, filled: Path) -> None:
     }}  # fmt: skip
 
 
+@pytest.mark.parametrize("encoding", ["iso-8859-1", "ascii"])
+@pytest.mark.parametrize("form", ["dockerconfigjson", "auth.json"])
+def test_exact_in_every_encoding(
+    passhelper: Command, store: Path, helper: Helper, form: str, encoding: str, tmp_path: Path
+) -> None:
+    """The euro sign is in neither of them."""
+    helper.store("bü€cher.example", "jürgen€", "pä€ß")
+    name = "bü€cher.example"
+    wanted = {"auth": auth("jürgen€", "pä€ß")}
+    if form == "dockerconfigjson":
+        wanted = {"username": "jürgen€", "password": "pä€ß", **wanted}
+    file = tmp_path / "out.json"
+    for output in ((), ("--output", str(file))):
+        answer = passhelper("export", "--format", form, *output, PYTHONIOENCODING=encoding)
+        assert answer.code == 0
+        assert json.loads((answer.out or file.read_bytes()).decode("ascii")) == {"auths": {name: wanted}}
+
+
 def test_some_servers(passhelper: Command, filled: Path) -> None:
     chosen = ("--server", "https://q.io/v2/", "--server", "docker.io", "--server", "q.io")
     answer = passhelper("export", "--format", "dockerconfigjson", *chosen)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import time
@@ -37,6 +38,12 @@ def test_json_envelope(passhelper: Command, git_store: Path, helper: Helper, key
         (keys["alice"], "alice <alice@example.test>"),
         (keys["stranger"], "stranger <stranger@example.test>"),
     ]
+
+
+def test_json_is_exact_in_every_encoding(passhelper: Command, store: Path, helper: Helper) -> None:
+    helper.store("a.example", "jürgen€", "s")
+    answer = passhelper("list", "--json", PYTHONIOENCODING="iso-8859-1")
+    assert json.loads(answer.out.decode("ascii"))["data"][0]["username"] == "jürgen€"
 
 
 def test_age_from_the_last_commit(passhelper: Command, git_store: Path, helper: Helper) -> None:
