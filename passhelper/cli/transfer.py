@@ -148,6 +148,11 @@ def export(*, form: str, servers: tuple[str, ...], path: str, force: bool) -> No
     text = exporting.render(found, form)
     for server, error in failed:
         output.error(type(error)(f"{printable(server)}: {error.cause}", error.remedy))
+    for server in exporting.unusable(found, form):
+        output.warn(
+            f"the credential of {printable(server)} is an identity token, with which Kubernetes cannot pull; "
+            "for a pull secret log in with a password or an access token"
+        )
     if target:
         exporting.check_kept(target, held, found)
         userfile.replace(target, text.encode(), 0o600)

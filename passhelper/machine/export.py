@@ -81,6 +81,15 @@ def render(credentials: Iterable[Credentials], form: str) -> str:
     return json.dumps({"auths": auths}, indent="\t") + "\n"
 
 
+def unusable(credentials: Iterable[Credentials], form: str) -> list[str]:
+    """List the servers whose credential is right in a format, and yet of no use to one of its readers.
+
+    Docker, podman and what shares their code send an identity token as one. Kubernetes' kubelet does not know the
+    field (pkg/credentialprovider, dockerConfigEntryWithAuth): it would log in as ``<token>``, without a password.
+    """
+    return [one.server for one in credentials if form == KUBERNETES and one.username == TOKEN_USER]
+
+
 def _entry(one: Credentials, form: str) -> dict[str, str]:
     if one.username == TOKEN_USER:
         # podman looks at the token only where `auth` names a user (containers/image, decodeDockerAuth).
