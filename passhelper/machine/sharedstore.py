@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 
 from passhelper.errors import ConfigurationError, StoreError, TrustError
 from passhelper.machine import wipe
-from passhelper.protocol import printable
 from passhelper.store import layout, trust
 from passhelper.store.repository import Repository
 from passhelper.store.store import home_directory
-from passhelper.team import clone, gitrepo, incoming, publickeys, sync
+from passhelper.team import clone, gitrepo, incoming, publickeys, remoteurl, sync
 from passhelper.team.clone import RemoteGit
 from passhelper.team.scope import other_entries
 
@@ -60,15 +59,16 @@ class SharedStore:
         """
         store = self._store
         place = store.repository("")
-        shown = printable(_bare(self._source.url))
+        wanted = _bare(self._source.url)
+        shown = remoteurl.shown(wanted)
         if place is not None:
             remote = self._remote(place)
-            if remote == _bare(self._source.url):
+            if _is_same(remote, wanted):
                 self.is_ours = not self._is_pushed(place)
                 return f"{store.root} is a clone of {shown}"
             if remote:
                 raise ConfigurationError(
-                    f"{store.root} has another remote, {printable(remote)}",
+                    f"{store.root} has another remote, {remoteurl.shown(remote)}",
                     "set PASSWORD_STORE_DIR to a directory for the other store",
                 )
         is_here = os.path.isdir(store.root) and bool(os.listdir(store.root))
@@ -115,9 +115,8 @@ class SharedStore:
         pins = trust.current(store.root)
         if not pins or place is None:
             wipe.remove_tree(store.root)
-            raise StoreError(
-                f"{printable(_bare(self._source.url))} names no recipients: it is no password store", "check the URL"
-            )
+            shown = remoteurl.shown(_bare(self._source.url))
+            raise StoreError(f"{shown} names no recipients: it is no password store", "check the URL")
         who = trust.describe({path: (keys, []) for path, keys in pins.items()}, store.gpg)
         allowed = trust.accepted_by_environment(store.environ.get("PASSHELPER_ACCEPT_RECIPIENTS", ""))
         vouched = all(allowed.issuperset(keys) or clone.is_signed(store, path) for path, keys in pins.items())
@@ -175,8 +174,8 @@ class SharedStore:
                 git.run(["remote", "add", "--", _REMOTE, clean], "git cannot add the remote")
             branch = git.run(["symbolic-ref", "--short", "HEAD"], "the store is on no branch")
             git.run([*helper, "push", "--quiet", "--set-upstream", _REMOTE, f"HEAD:refs/heads/{branch}"],
-                    f"git cannot push to {printable(clean)}", remote=True)  # fmt: skip
-        return f"pushed to {printable(clean)}"
+                    f"git cannot push to {remoteurl.shown(clean)}", remote=True)  # fmt: skip
+        return f"pushed to {remoteurl.shown(clean)}"
 
     def _remote(self, place: Repository) -> str:
         """Read where the repository's remote is; empty if it has none."""
@@ -193,7 +192,7 @@ class SharedStore:
         git = RemoteGit(where, self._store, self._source.remedy)
         with clone.password_pipe(clone.absolute(self._source.url)) as (clean, helper):
             return not git.run([*helper, "ls-remote", "--heads", "--", clean],
-                               f"git cannot read {printable(clean)}", remote=True)  # fmt: skip
+                               f"git cannot read {remoteurl.shown(clean)}", remote=True)  # fmt: skip
 
 
 def export(store: PassStore, key: Key) -> str:
@@ -210,8 +209,15 @@ def export(store: PassStore, key: Key) -> str:
 
 
 def _bare(url: str) -> str:
-    with clone.password_pipe(clone.absolute(url)) as (clean, _):
-        return clean
+    return remoteurl.split(clone.absolute(url)).clean
+
+
+def _is_same(remote: str, wanted: str) -> bool:
+    """Compare with the remote of a clone that somebody made with git, which has kept the secret."""
+    try:
+        return remoteurl.split(remote).clean == wanted
+    except ConfigurationError:
+        return False
 
 
 def _other_entries_in_history(store: PassStore, place: Repository) -> int:

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
 
 from passhelper.errors import ConfigurationError, GitError, RemoteError, StoreError, TrustError
 from passhelper.protocol import printable
@@ -20,7 +19,7 @@ from passhelper.store import diagnose, recipients, repository, trust
 from passhelper.store.child import Child, finish, start
 from passhelper.store.recipients import Recipients
 from passhelper.store.repository import Repository
-from passhelper.team import failures, gitrepo, incomingtree, recipientlists
+from passhelper.team import failures, gitrepo, incomingtree, recipientlists, remoteurl
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -69,7 +68,9 @@ class RemoteGit:
         seconds = _SECONDS if remote else _QUICK
         child = self._start(arguments, seconds, self._silenced if remote else self._environ)
         if child.returncode != 0:
-            reason = f"no answer within {seconds:g} s" if child.timed_out else printable(diagnose.last_line(child))
+            reason = (
+                f"no answer within {seconds:g} s" if child.timed_out else remoteurl.hidden(diagnose.last_line(child))
+            )
             if remote:
                 incomingtree.refuse_malformed(child)
                 raise RemoteError(f"{failure}: {reason}", self._remedy)
@@ -110,7 +111,7 @@ class Source:
     """What to clone.
 
     Attributes:
-        url: what git understands; a password in it reaches git through a pipe.
+        url: what git understands; a password or token in it reaches git through a pipe.
         commit: an id that has to be part of the history, empty for any history.
         depth: how many commits of the history to take, 0 for all.
         remedy: what a person should look at when the remote does not answer.
@@ -164,7 +165,7 @@ def _fill(store: PassStore, place: Repository, source: Source, settings: Sequenc
     for setting in settings:
         options += ["--config", setting]
     with password_pipe(absolute(source.url)) as (clean, helper):
-        shown = printable(clean)
+        shown = remoteurl.shown(clean)
         git.run([*helper, "clone", *options, "--", clean, "."], f"git cannot clone {shown}", remote=True)
     store.files().make_directory(place.state)
     place.prepare(store.files())
@@ -258,20 +259,16 @@ def without_questions(environ: Mapping[str, str], git: str) -> dict[str, str]:
 
 @contextmanager
 def password_pipe(url: str) -> Iterator[tuple[str, list[str]]]:
-    """Take the password out of a URL: in argv every user of the machine would see it, and the clone would keep it.
+    """Take the secret out of a URL: in argv every user of the machine would see it, and the clone would keep it.
 
     Yields:
         the URL without it, and options with which git reads it from a pipe, once.
     """
-    parts = urlsplit(url) if url.startswith(("https://", "http://")) else None
-    if parts is None or parts.password is None:
-        yield url, []
+    parts = remoteurl.split(url)
+    if parts.secret is None:
+        yield parts.clean, []
         return
-    host = parts.netloc.rpartition("@")[2]
-    clean = parts._replace(netloc=f"{parts.netloc.partition(':')[0]}@{host}").geturl()
-    user, password = unquote(parts.username or ""), unquote(parts.password)
-    if any(char < " " for char in user + password):
-        raise ConfigurationError("the user name or password in the URL has a control character", "check the URL")
+    user, password = parts.secret
     reader, writer = os.pipe()
     try:
         with open(writer, "wb") as file:
@@ -279,6 +276,6 @@ def password_pipe(url: str) -> Iterator[tuple[str, list[str]]]:
         os.set_inheritable(reader, True)  # noqa: FBT003
         script = f'!f() {{ test "$1" = get && cat <&{reader}; }}; f'
         # The empty one puts aside the helpers of the machine, which would keep the password.
-        yield clean, ["-c", "credential.helper=", "-c", f"credential.helper={script}"]
+        yield parts.clean, ["-c", "credential.helper=", "-c", f"credential.helper={script}"]
     finally:
         os.close(reader)

@@ -6,14 +6,13 @@ was done locally stays.
 
 from __future__ import annotations
 
-import re
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from passhelper.errors import ConfigurationError, GitError, RemoteError
 from passhelper.protocol import printable
-from passhelper.team import failures, gitrepo, incomingtree
+from passhelper.team import failures, gitrepo, incomingtree, remoteurl
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +28,6 @@ _RACES = ("fetch first", "non-fast-forward", "cannot lock ref", "failed to updat
 # What git says when another fetch, a verb's perhaps, is at work in this clone.
 _LOCKED = (b"cannot lock ref", b".lock': File exists")
 _PAUSES = (0.1, 0.3, 1.0)  # seconds to wait for it
-_PASSWORD = re.compile(r"(?<=://)[^/@\s]*@")
 _SSH_ADVICE = ("fatal: Could not read from remote repository.", "Please make sure you have the correct access rights",
                "and the repository exists.")  # fmt: skip
 
@@ -178,8 +176,9 @@ def push(git: Git, upstream: Upstream, commit: str) -> None:
     if reason and any(word in reason for word in _RACES):
         raise RejectedError(f"others keep pushing to {upstream}", "run: passhelper sync")
     if reason:
+        why = remoteurl.hidden(reason.partition("(")[2].rpartition(")")[0] or reason)
         raise RemoteError(
-            f"{upstream} does not take the push: {_shown(reason.partition('(')[2].rpartition(')')[0] or reason)}",
+            f"{upstream} does not take the push: {why}",
             "ask whoever runs the remote; the commits stay here",
         )
     raise _unreachable(git, upstream, child, "pushed to")
@@ -215,10 +214,5 @@ def _unreachable(git: Git, upstream: Upstream, child: Child, what: str) -> Remot
         lines = [line.strip() for line in child.stderr.decode(errors="replace").splitlines() if line.strip()]
         useful = [line for line in lines if line not in _SSH_ADVICE and not line.startswith("hint:")]
         fatal = [line for line in useful if line.startswith("fatal:")]
-        why = _shown((fatal or useful or lines or [f"exit status {child.returncode}"])[-1])
+        why = remoteurl.hidden((fatal or useful or lines or [f"exit status {child.returncode}"])[-1])
     return RemoteError(f"the remote {remote} cannot be {what}: {why}", f"look: git -C {git.place.root} fetch {remote}")
-
-
-def _shown(text: str) -> str:
-    """Make foreign text safe to show, without a password that may stand in a URL."""
-    return printable(_PASSWORD.sub("", text))

@@ -265,11 +265,15 @@ def test_what_a_clone_brings_is_not_run(job: Job, team: Team, tmp_path: Path) ->
     assert modes == {"0o0"}
 
 
+GITHUB = "ghp_16C7e42F292c6912E7710c838347Ae178B4a"
+KNOWN = [f"Basic {base64.b64encode(pair.encode()).decode()}" for pair in ("ci:t0ken:%x", f"{GITHUB}:")]
+
+
 class _Remote(http.server.SimpleHTTPRequestHandler):
-    """Serves a bare repository to who knows the password."""
+    """Serves a bare repository to who knows the password, or has the token as his name and no password."""
 
     def do_GET(self) -> None:
-        if self.headers.get("Authorization") == "Basic " + base64.b64encode(b"ci:t0ken:%x").decode():
+        if self.headers.get("Authorization") in KNOWN:
             super().do_GET()
         else:
             self.send_response(401)
@@ -291,10 +295,11 @@ def http_remote(team: Team) -> Iterator[str]:
         thread.join()
 
 
-def test_password_in_the_url(job: Job, http_remote: str) -> None:
+@pytest.mark.parametrize(("user", "secret"), [("ci:t0ken%3A%25x", "t0ken"), (GITHUB, GITHUB)])
+def test_secret_in_the_url(job: Job, http_remote: str, user: str, secret: str) -> None:
     """It reaches git through a pipe: no process shows it, no file keeps it."""
-    job.environ["PASSHELPER_STORE_URL"] = f"http://ci:t0ken%3A%25x@{http_remote}"
-    secrets = ("t0ken", job.environ["PASSHELPER_GPG_KEY"][:40])
+    job.environ["PASSHELPER_STORE_URL"] = f"http://{user}@{http_remote}"
+    secrets = (secret, job.environ["PASSHELPER_GPG_KEY"][:40])
     patterns = job.home / "patterns"
     patterns.write_text("\n".join(secrets))
     script = f"""
@@ -312,11 +317,16 @@ def test_password_in_the_url(job: Job, http_remote: str) -> None:
     for text in secrets:
         assert not any(text in line for line in programs)
         assert text.encode() not in traced.answer.out + traced.answer.err
-    job.environ["PASSHELPER_STORE_URL"] = f"http://ci:wr0ng@{http_remote}"
-    answer = job.set_up()
-    assert (answer.code, answer.out) == (6, b"false\n")
-    assert f"error: git cannot clone http://ci@{http_remote}: " in answer.err.decode()
-    assert b"wr0ng" not in answer.err
+
+
+def test_a_secret_that_the_remote_refuses_is_not_shown(job: Job, http_remote: str) -> None:
+    for user in ("ci:wr0ng", "gho_wr0ng", "ci"):
+        job.environ["PASSHELPER_STORE_URL"] = f"http://{user}@{http_remote}"
+        answer = job.set_up()
+        assert (answer.code, answer.out) == (6, b"false\n")
+        assert f"error: git cannot clone http://{http_remote}: " in answer.err.decode()
+        assert b"wr0ng" not in answer.err
+        assert b"ci@" not in answer.err
     job.environ["PASSHELPER_STORE_URL"] = f"http://ci:a%0Aurl=x@{http_remote}"
     refused(job, "error: the user name or password in the URL has a control character\nhint: check the URL\n")
 

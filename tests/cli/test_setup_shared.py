@@ -384,9 +384,22 @@ def test_a_remote_that_cannot_be_reached(machine: Machine, keys: KeyRing, tmp_pa
     assert not (tmp_path / "owned").exists()
 
 
+def test_a_clone_that_has_kept_a_token(first: Machine, remote: Path) -> None:
+    """Somebody has made it with git alone; it is the same remote, whoever asks."""
+    git(first.store, "remote", "set-url", "origin", "https://ghp_hunter2@127.0.0.1:9/x.git")
+    for url in ("https://127.0.0.1:9/x.git", "https://ghp_other@127.0.0.1:9/x.git"):
+        answer = join(first, url)
+        assert f"{first.store} is a clone of https://127.0.0.1:9/x.git" in answer.text
+        assert "hunter2" not in answer.text + answer.err.decode()
+    answer = join(first, remote)
+    assert answer.err.decode().startswith(f"error: {first.store} has another remote, https://127.0.0.1:9/x.git\n")
+
+
 def test_no_password_in_messages(machine: Machine, keys: KeyRing) -> None:
     machine.adopt(keys, "alice")
-    answer = join(machine, "https://me:hunter2@127.0.0.1:9/x.git")
-    assert answer.code == 6
-    assert b"https://me@127.0.0.1:9/x.git" in answer.err
-    assert b"hunter2" not in answer.err
+    for user in ("alice:hunter2", "alice", "ghp_hunter2", "ghp_hunter2:x-oauth-basic"):
+        answer = join(machine, f"https://{user}@127.0.0.1:9/x.git")
+        assert answer.code == 6
+        assert answer.err.startswith(b"error: git cannot read https://127.0.0.1:9/x.git: ")
+        assert b"hunter2" not in answer.err
+        assert b"alice" not in answer.err
