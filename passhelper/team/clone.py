@@ -274,7 +274,8 @@ def password_pipe(url: str) -> Iterator[tuple[str, list[str]]]:
         with open(writer, "wb") as file:
             file.write(f"username={user}\npassword={password}\n".encode())
         os.set_inheritable(reader, True)  # noqa: FBT003
-        script = f'!f() {{ test "$1" = get && cat <&{reader}; }}; f'
+        # By its path: dash, which is sh on Debian, knows no <& with a number of two digits.
+        script = f'!f() {{ test "$1" = get && cat /dev/fd/{reader}; }}; f'
         # The empty one puts aside the helpers of the machine, which would keep the password.
         yield parts.clean, ["-c", "credential.helper=", "-c", f"credential.helper={script}"]
     finally:

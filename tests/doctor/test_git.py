@@ -133,6 +133,16 @@ def test_remote_that_hangs(doctor: Doctor, helper: Helper, repository: Path) -> 
     assert helper.store(SERVER, "alice", "new").code == 0
 
 
+def test_what_is_secret_in_the_url_of_a_remote_is_not_shown(doctor: Doctor, repository: Path) -> None:
+    """git itself hides a password, and not one with an @ in it, nor a token that is the user."""
+    for secret in ("tok@en-canary", "user:to@ken-canary"):
+        git(repository, "remote", "add", "origin", f"https://{secret}@127.0.0.1:1/store.git")
+        report = doctor()
+        assert "cannot be reached" in report.finding("git.remote")[1]
+        assert "canary" not in report.answer.text + report.answer.err.decode()
+        git(repository, "remote", "remove", "origin")
+
+
 def test_recipients_that_nobody_accepted(doctor: Doctor, helper: Helper, repository: Path, keys: KeyRing) -> None:
     assert doctor().checks["git.pins"]["reason"] == "the recipients were never pinned; the first write does"
     helper.store(SERVER, "alice", "new")

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
+from support import run
 
 from passhelper.errors import ConfigurationError
 from passhelper.team import remoteurl
+from passhelper.team.clone import password_pipe
 
 HEX = "da39a3ee5e6b4b0d3255bfef95601890afd80709"
 TOKENS = {
@@ -104,3 +109,19 @@ def test_what_git_says() -> None:
     assert remoteurl.hidden(said) == (
         "fatal: could not read Password for 'https://git.example': 'http://b/c@d', ssh://git.example"
     )
+
+
+def test_git_reads_it_from_a_descriptor_of_any_number(tmp_path: Path) -> None:
+    """As below a CI agent that has left some open."""
+    taken = [os.open(os.devnull, os.O_RDONLY) for _ in range(12)]
+    try:
+        with password_pipe("https://alice:s3cret@git.example/s.git") as (clean, options):
+            asked = f"url={clean}\n\n".encode()
+            git = ["git", *options, "credential", "fill"]
+            environ = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "GIT_TERMINAL_PROMPT": "0"}
+            answer = run(git, environ, asked, close_fds=False)
+    finally:
+        for descriptor in taken:
+            os.close(descriptor)
+    assert (answer.code, answer.err) == (0, b"")
+    assert {"username=alice", "password=s3cret"} <= set(answer.text.splitlines())

@@ -12,6 +12,7 @@ from passhelper.machine.doctor.patient import LIMIT, Patient
 from passhelper.protocol import printable
 from passhelper.store import diagnose, layout, recipients, repository, trust
 from passhelper.store.commit import STALE_LOCK
+from passhelper.team import remoteurl
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -118,7 +119,7 @@ def _remote(patient: Patient) -> Iterator[Finding]:
     ref = _text(patient, "config", f"branch.{branch}.merge") or f"refs/heads/{branch}"
     child = patient.git("-c", "protocol.ext.allow=never", "ls-remote", "--", remote, ref, **_ssh(patient))
     if child.timed_out or child.returncode != 0:
-        why = f"no answer within {LIMIT:g} s" if child.timed_out else diagnose.last_line(child)
+        why = f"no answer within {LIMIT:g} s" if child.timed_out else remoteurl.hidden(diagnose.last_line(child))
         yield Finding(f"remote {printable(remote)} cannot be reached: {why}",
                       f"look: git -C {patient.place.root} fetch {printable(remote)}")  # fmt: skip
         return
