@@ -107,6 +107,7 @@ class Objects:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        self._notes.wait()
 
     def _exchange(self, names: Sequence[str]) -> list[Object | None]:
         process = self._process or self._start()
@@ -198,10 +199,14 @@ class _Notes:
             while data := os.read(pipe.fileno(), _NOTES):
                 self._data += data[: _NOTES - len(self._data)]
 
-    def text(self) -> str:
-        """Give it as far as it has come; the process has ended, but what it started may hold the pipe."""
+    def wait(self) -> None:
+        """Wait for its end; the process has ended, but what it started may hold the pipe."""
         if self._thread is not None:
             self._thread.join(_GRACE)
+
+    def text(self) -> str:
+        """Give it as far as it has come."""
+        self.wait()
         return self._data.decode(errors="replace")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from clones import Clone, Team
-from vault import SERVER, children, script
+from vault import SERVER, children, is_alive, script
 
 from passhelper.errors import ConfigurationError, GitError, RemoteError, StoreError
 from passhelper.store import commit
@@ -59,15 +59,8 @@ def test_a_remote_that_hangs_is_ended_with_all_that_it_started(
     assert time.monotonic() - begin < 10
     assert children() == set()
     end = time.monotonic() + 10  # for the system to end what was told to
-    while any(map(is_running, ids.read_text().split())):
+    while any(is_alive(int(process)) for process in ids.read_text().split()):
         assert time.monotonic() < end
-
-
-def is_running(process: str) -> bool:
-    try:
-        return "State:\tZ" not in Path(f"/proc/{process}/status").read_text()
-    except FileNotFoundError:
-        return False
 
 
 def test_ssh_asks_nobody(ann: Clone, tmp_path: Path) -> None:

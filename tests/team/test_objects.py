@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from vault import Vault, children, script
+from vault import Vault, children, is_alive, script
 
 from passhelper.errors import GitError
 from passhelper.store.repository import Repository
@@ -139,14 +139,6 @@ def test_it_ends_when_the_command_is_killed(vault: Vault) -> None:
     while is_alive(child) and time.monotonic() < end:
         time.sleep(0.01)
     assert not is_alive(child)
-
-
-def is_alive(process: int) -> bool:
-    """Tell whether a process does anything; one that has ended may still wait for init."""
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def test_a_git_that_hangs(vault: Vault, tmp_path: Path) -> None:
