@@ -11,6 +11,7 @@ from passhelper.cli import output, terminal
 from passhelper.credentials import Credentials, encodable, validate_server, validate_username
 from passhelper.errors import CredentialsNotFoundError, DockerError, InvalidRequestError, StoreError
 from passhelper.machine.dockerconfig import server_name
+from passhelper.machine.migrate import servers
 from passhelper.protocol import read_request
 from passhelper.store.helper import PassHelper
 
@@ -94,20 +95,15 @@ def logout(*, server: str) -> None:
     """  # noqa: D301 - click marks a verbatim paragraph so
     helper = _helper()
     exact, name = validate_server(server), server_name(server)
-    before = _servers(helper)
+    before = servers(helper)
     # A name that is there is meant, not Docker's own name for its host: Docker Hub has several credentials.
     for one in (exact,) if exact in before else dict.fromkeys((exact, name)):
         helper.erase(one)
-    erased = sorted(before - _servers(helper))
+    erased = sorted(before - servers(helper))
     for one in erased:
         output.say(f"erased the credential for {one}")
     if not erased and os.environ.get("PASSHELPER_IGNORE_WRITES") != "1":
         output.say(f"there is no credential for {name}")
-
-
-def _servers(helper: PassHelper) -> set[str]:
-    """Name all servers, also those that this machine cannot read, which the verb ``list`` leaves out."""
-    return {entry.server for entry in helper.pass_store.walk()}
 
 
 @click.command()

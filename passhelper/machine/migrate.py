@@ -64,7 +64,7 @@ class Importer:
         self._store = store
         self._replace = replace
         self._dry_run = dry_run
-        self._known = _servers(store)
+        self._known = servers(store)
         self._undo: list[tuple[str, Credentials | None]] = []
 
     def take(self, credential: Credentials) -> Report:
@@ -133,7 +133,7 @@ class Importer:
         return left
 
 
-def _servers(store: Helper) -> set[str]:
+def servers(store: Helper) -> set[str]:
     """Name all servers, also those that this machine cannot read, which ``list`` leaves out: they are there."""
     if isinstance(store, PassHelper):
         return {entry.server for entry in store.pass_store.walk()}

@@ -317,7 +317,7 @@ class _Chooser:
         if source not in self._usable:
             self._usable[source] = usable(self._store, record.wanted, source)
         readers = self._usable[source]
-        if not self._batch.edits and readers != record.wanted and not _can_mend(drift):
+        if not self._batch.edits and readers != record.wanted and not can_mend(drift):
             return None
         if self._batch.edits:
             drift = compare(record.ids, self._before.of(record.directory), self._known)
@@ -363,7 +363,7 @@ def name(record: Record) -> str:
     return f"{printable(record.entry.server)} ({printable(record.entry.username)})"
 
 
-def _can_mend(drift: Drift) -> bool:
+def can_mend(drift: Drift) -> bool:
     """Tell whether encrypting anew to the usable recipients would change anything."""
     return bool(drift.extra or drift.surplus or any(recipient.is_usable for recipient in drift.missing))
 

@@ -21,7 +21,7 @@ from passhelper.store.store import digest
 from passhelper.team.drift import Policy, survey
 from passhelper.team.keys import KeyRing
 from passhelper.team.recipher import Task, UnboundError
-from passhelper.team.rekey import Batch, Rekey, name
+from passhelper.team.rekey import Batch, Rekey, can_mend, name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -149,7 +149,7 @@ def _obstacle(record: Record) -> str:
     drift = record.drift
     if drift.hidden:
         return "its readers are hidden, and not as many as its recipients"
-    is_due = drift.extra or drift.surplus or any(each.is_usable for each in drift.missing)
+    is_due = can_mend(drift)
     for each in record.wanted:
         # Who cannot be found here may read it: under an id that is unknown, or, by a name that is no fingerprint
         # (gpg's own groups are such), as anybody. Encrypting anew would shut him out.
