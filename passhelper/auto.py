@@ -35,19 +35,19 @@ class AutoHelper(Helper):
         self._names = names
         self._make = make
 
-    def store(self, credentials: Credentials) -> None:
+    def _store(self, credentials: Credentials) -> None:
         """Keep a credential in the first backend that can; see :class:`~passhelper.Helper`."""
         self._first(lambda helper: helper.store(credentials))
 
-    def get(self, server: str) -> Credentials:
+    def _get(self, server: str) -> Credentials:
         """Look up a server in the first backend that can; see :class:`~passhelper.Helper`."""
         return self._first(lambda helper: helper.get(server))
 
-    def erase(self, server: str) -> None:
+    def _erase(self, server: str) -> None:
         """Forget a server in the first backend that is there; see :class:`~passhelper.Helper`."""
         self._first(lambda helper: helper.erase(server), past_locked=False)
 
-    def list(self) -> dict[str, str]:
+    def _list(self) -> dict[str, str]:
         """Name the servers of the first backend that can; see :class:`~passhelper.Helper`."""
         return self._first(lambda helper: helper.list())
 

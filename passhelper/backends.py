@@ -57,7 +57,7 @@ def _from_entry_points(name: str) -> object:
     for entry_point in found:
         try:
             return entry_point.load()
-        except (ImportError, AttributeError) as error:
+        except Exception as error:  # it runs somebody else's module
             raise ConfigurationError(f"backend {name} ({entry_point.value}) cannot be loaded: {error}") from error
     known = ", ".join(sorted({*SHIPPED, *(entry.name for entry in entry_points(group=GROUP))}))
     raise UnknownBackendError(f"no backend is called {name!r}", f"choose one of: {known}")

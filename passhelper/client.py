@@ -19,33 +19,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from passhelper import jsontext
-from passhelper.credentials import Credentials, Helper, encodable, validate_username
+from passhelper.credentials import Credentials, Helper
 from passhelper.errors import (
-    NO_SERVER_URL,
-    NO_USERNAME,
     NOT_FOUND,
     ConfigurationError,
     CredentialsNotFoundError,
     DockerError,
     HelperTimeoutError,
     InvalidRequestError,
-    NoServerURLError,
-    NoUsernameError,
-    PasshelperError,
 )
 from passhelper.protocol import printable
 from passhelper.store.child import clean_environ, find_program, finish, start
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
 PREFIX = "docker-credential-"
 SECONDS = 30.0  # for one verb; the only client with a limit, testcontainers-java, has the same
-_MATCHED: dict[str, Callable[[], PasshelperError]] = {
-    NOT_FOUND: CredentialsNotFoundError,
-    NO_SERVER_URL: NoServerURLError,
-    NO_USERNAME: NoUsernameError,
-}
 _OPENING = "{["  # of a document: what a failing program says is a sentence, or it may hold a secret
 
 
@@ -112,12 +102,12 @@ class ProgramHelper(Helper):
             raise ConfigurationError(f"{program} is not on PATH", "install it, or add its directory to PATH")
         return cls(path, environ, seconds)
 
-    def store(self, credentials: Credentials) -> None:
+    def _store(self, credentials: Credentials) -> None:
         """Let the program keep a credential."""
         document = {"ServerURL": credentials.server, "Username": credentials.username, "Secret": credentials.secret}
         self._run("store", jsontext.render(document), hidden=credentials.secret)
 
-    def get(self, server: str) -> Credentials:
+    def _get(self, server: str) -> Credentials:
         """Ask the program for the credential of a server.
 
         An answer with neither user nor secret means that there is none: Docker's helper for ``pass``
@@ -126,21 +116,29 @@ class ProgramHelper(Helper):
         document = self._document("get", self._run("get", server))
         fields = {key.lower(): value for key, value in document.items()}
         username, secret = fields.get("username"), fields.get("secret")
-        if not isinstance(username, str) or not isinstance(secret, str) or not encodable(secret):
+        if not isinstance(username, str) or not isinstance(secret, str):
             raise self._failed("get", "its answer is no credential")
         if not username and not secret:
             raise CredentialsNotFoundError
         try:
-            return Credentials(server, validate_username(username), secret)
+            return Credentials(server, username, secret)
         except InvalidRequestError as error:
             raise self._failed("get", error.cause) from None
 
-    def erase(self, server: str) -> None:
+    def _erase(self, server: str) -> None:
         """Let the program forget a server. Many programs fail when they do not know it."""
         self._run("erase", server)
 
-    def list(self) -> dict[str, str]:
-        """Ask the program for all servers and their users, exactly as it names them."""
+    def _list(self) -> dict[str, str]:
+        """Ask the program for all servers and their users."""
+        return self.listed()
+
+    def listed(self) -> dict[str, str]:
+        """Give what the program lists exactly as it does, also what :meth:`list` leaves out.
+
+        Raises:
+            DockerError: it fails, or lists nothing that can be understood.
+        """
         answer = self._run("list", "")
         document = self._document("list", answer) if answer.strip() not in ("", "null") else {}
         return {server: username if isinstance(username, str) else "" for server, username in document.items()}
@@ -171,16 +169,16 @@ class ProgramHelper(Helper):
         """Run one verb; give its answer.
 
         Raises:
-            PasshelperError: it failed; the three messages that clients compare become our errors.
+            CredentialsNotFoundError: it says so, in the words that clients compare.
+            DockerError: it failed.
         """
         answer = self.run(verb, request.encode())
         out = answer.out.decode(errors="replace")
         if answer.code == 0:
             return out
         said = out.strip()
-        matched = _MATCHED.get(said)
-        if matched is not None:
-            raise matched()
+        if said == NOT_FOUND:
+            raise CredentialsNotFoundError
         reason = said or answer.err.decode(errors="replace").strip()
         if not reason or reason[0] in _OPENING or (hidden and hidden in reason):
             reason = f"exit status {answer.code}"

@@ -7,19 +7,25 @@ The functions below decide which server URLs and usernames exist at all.
 
 from abc import ABC, abstractmethod
 
-from passhelper.errors import InvalidRequestError, NoServerURLError, NoUsernameError
+from passhelper.errors import EntryError, InvalidRequestError, NoServerURLError, NoUsernameError, StoreError
+
+MAX_SECRET = 2 << 20  # bytes in UTF-8: no request of a client can hold more (protocol.MAX_REQUEST), no backend need
 
 
 class Credentials:
     """One credential: who logs in to which server with which secret.
 
-    Immutable. The secret never shows in ``repr`` or ``str``.
+    Immutable, and valid: what the protocol would refuse is refused here, in the same words. The secret never
+    shows in ``repr``, ``str`` or an error.
 
     Args:
         server: the server URL exactly as the client names it, an opaque key such as
-            ``https://index.docker.io/v1/`` or ``registry.example:5000``.
+            ``https://index.docker.io/v1/`` or ``registry.example:5000``; white space around it is dropped.
         username: the user; ``<token>`` marks the secret as an identity token (docker/cli).
-        secret: the password or token; inner line ends belong to it.
+        secret: the password or token, maybe empty; inner line ends belong to it.
+
+    Raises:
+        InvalidRequestError: no client could send such a server URL, username or secret.
     """
 
     __slots__ = ("secret", "server", "username")
@@ -30,9 +36,9 @@ class Credentials:
 
     def __init__(self, server: str, username: str, secret: str) -> None:
         put = object.__setattr__
-        put(self, "server", server)
-        put(self, "username", username)
-        put(self, "secret", secret)
+        put(self, "server", validate_server(server))
+        put(self, "username", validate_username(username))
+        put(self, "secret", validate_secret(secret))
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"Credentials are immutable: {name}")
@@ -53,13 +59,15 @@ class Credentials:
 
 
 class Helper(ABC):
-    """A place that keeps credentials. Implement the four verbs; the docstrings are the contract.
+    """A place that keeps credentials. A backend implements ``_store``, ``_get``, ``_erase`` and ``_list``.
 
-    Server URLs and usernames arrive validated by :mod:`passhelper.protocol`: not empty, no control
-    characters, no unpaired surrogates, the URL without surrounding white space. Text is ``str``; where
-    a place keeps bytes they are UTF-8. Raise :class:`~passhelper.errors.PasshelperError` (with a remedy)
-    for what you can explain; anything else that leaves a verb is reported as one line without a
-    traceback.
+    Callers use :meth:`store`, :meth:`get`, :meth:`erase` and :meth:`list`, which check what goes in and what comes
+    out, whoever calls: the methods of a backend get server URLs that are not empty, have no control characters, no
+    unpaired surrogates and no white space around them, and :class:`Credentials`, which are always valid. A
+    backend that overrides one of the four is refused when its class is made.
+
+    Text is ``str``; where a place keeps bytes they are UTF-8. Raise :class:`~passhelper.errors.PasshelperError` (with
+    a remedy) for what you can explain; anything else that leaves a verb is reported as one line without a traceback.
 
     The laws:
 
@@ -70,7 +78,14 @@ class Helper(ABC):
     4. a ``store`` that raises has changed nothing.
     """
 
-    @abstractmethod
+    def __init_subclass__(cls, **kwargs: object) -> None:
+        super().__init_subclass__(**kwargs)
+        for verb in ("store", "get", "erase", "list"):
+            if getattr(cls, verb) is not getattr(Helper, verb):
+                raise TypeError(
+                    f"{cls.__name__} overrides {verb}, which checks what comes in and goes out; define _{verb} instead"
+                )
+
     def store(self, credentials: Credentials) -> None:
         """Keep a credential and replace whatever the server had, whoever the user was.
 
@@ -80,8 +95,10 @@ class Helper(ABC):
         Raises:
             PasshelperError: the credential was not kept; the earlier one still is.
         """
+        if not isinstance(credentials, Credentials):
+            raise InvalidRequestError(f"store takes Credentials, not {type(credentials).__name__}")
+        self._store(credentials)
 
-    @abstractmethod
     def get(self, server: str) -> Credentials:
         """Look up the credential of a server.
 
@@ -94,10 +111,22 @@ class Helper(ABC):
         Raises:
             CredentialsNotFoundError: there is none. Never raised for a credential that exists but
                 cannot be read: clients would go on anonymously and hide the cause.
-            PasshelperError: there is one and it cannot be read.
+            InvalidRequestError: no server has such a name.
+            PasshelperError: there is one and it cannot be read, or no client could take it.
         """
+        server = validate_server(server)
+        try:
+            found = self._get(server)
+        except InvalidRequestError as error:  # of what was found, since the request is none
+            raise EntryError(
+                f"what is kept for {server} cannot be served: {error.cause}", "store it again: docker login"
+            ) from error
+        if not isinstance(found, Credentials):
+            raise StoreError(f"{type(self).__name__} answers with {type(found).__name__} instead of Credentials")
+        if found.server != server:
+            raise StoreError(f"{type(self).__name__} answers for {found.server} when asked for {server}")
+        return found
 
-    @abstractmethod
     def erase(self, server: str) -> None:
         """Forget a server. Doing so twice is no error: ``docker logout`` erases four names for one host.
 
@@ -105,21 +134,45 @@ class Helper(ABC):
             server: the server URL.
 
         Raises:
+            InvalidRequestError: no server has such a name.
             PasshelperError: the credential is still there.
         """
+        self._erase(validate_server(server))
 
-    @abstractmethod
     def list(self) -> dict[str, str]:
         """Name all servers without opening a single secret.
 
         Returns:
             server URL to username, in any order; empty when there is nothing, also when the place
-            itself does not exist yet.
+            itself does not exist yet. What no client could ask for or take is left out: it must not
+            hide the others.
 
         Raises:
             PasshelperError: the place exists and cannot be listed. One odd entry is no reason to
                 raise: clients would lose all the others.
         """
+        listed = self._list()
+        if not isinstance(listed, dict):
+            raise StoreError(f"{type(self).__name__} lists {type(listed).__name__} instead of a dict")
+        if _all_ordinary(listed):
+            return listed
+        return {server: username for server, username in listed.items() if _is_valid(server, username)}
+
+    @abstractmethod
+    def _store(self, credentials: Credentials) -> None:
+        """Do what :meth:`store` promises."""
+
+    @abstractmethod
+    def _get(self, server: str) -> Credentials:
+        """Do what :meth:`get` promises. To find something that makes no :class:`Credentials` may raise what they do."""
+
+    @abstractmethod
+    def _erase(self, server: str) -> None:
+        """Do what :meth:`erase` promises."""
+
+    @abstractmethod
+    def _list(self) -> dict[str, str]:
+        """Do what :meth:`list` promises; what is odd may be left in."""
 
     def unavailable(self) -> str:
         """Say why this place cannot be used on this machine now; empty if it can.
@@ -138,8 +191,10 @@ def validate_server(server: str) -> str:
 
     Raises:
         NoServerURLError: nothing is left.
-        InvalidRequestError: a control character or an unpaired surrogate is in it.
+        InvalidRequestError: a control character or an unpaired surrogate is in it, or it is no text.
     """
+    if not isinstance(server, str):
+        raise InvalidRequestError(f"the server URL is {type(server).__name__} and no text")
     server = server.strip()
     if not server:
         raise NoServerURLError
@@ -152,12 +207,50 @@ def validate_username(username: str) -> str:
 
     Raises:
         NoUsernameError: it is empty.
-        InvalidRequestError: a control character or an unpaired surrogate is in it.
+        InvalidRequestError: a control character or an unpaired surrogate is in it, or it is no text.
     """
+    if not isinstance(username, str):
+        raise InvalidRequestError(f"the username is {type(username).__name__} and no text")
     if not username:
         raise NoUsernameError
     _refuse_odd(username, "username")
     return username
+
+
+def validate_secret(secret: str) -> str:
+    """Refuse a secret that no client could send or take. No message repeats any of it.
+
+    Raises:
+        InvalidRequestError: a NUL or an unpaired surrogate is in it, it is larger than :data:`MAX_SECRET`, or no text.
+    """
+    if not isinstance(secret, str):
+        raise InvalidRequestError(f"the secret is {type(secret).__name__} and no text")
+    if "\0" in secret:
+        raise InvalidRequestError("the secret holds a NUL character")
+    try:
+        size = len(secret.encode())
+    except UnicodeEncodeError:
+        raise InvalidRequestError("the secret holds an unpaired surrogate") from None
+    if size > MAX_SECRET:
+        raise InvalidRequestError(f"the secret is larger than {MAX_SECRET} bytes")
+    return secret
+
+
+def _all_ordinary(listed: dict[str, str]) -> bool:
+    """Tell quickly that nothing listed is odd: ten thousand names are one text each way."""
+    try:
+        servers, usernames = "".join(listed), "".join(listed.values())
+    except TypeError:
+        return False
+    is_plain = servers.isprintable() and usernames.isprintable() and " " not in servers
+    return is_plain and "" not in listed and all(listed.values())
+
+
+def _is_valid(server: str, username: str) -> bool:
+    try:
+        return validate_server(server) == server and validate_username(username) == username
+    except InvalidRequestError:
+        return False
 
 
 def _refuse_odd(text: str, label: str) -> None:

@@ -22,7 +22,7 @@ really send and compare was recorded from them, or read in their source. What th
 import os
 import sys
 
-from passhelper.credentials import Credentials, Helper, encodable, validate_server, validate_username
+from passhelper.credentials import Credentials, Helper
 from passhelper.errors import CredentialsNotFoundError, InvalidRequestError, PasshelperError
 
 TYPE_CHECKING = False
@@ -88,12 +88,12 @@ def _answer(helper: Helper, program: str, arguments: list[str]) -> tuple[str, in
     if verb == "list":
         return _list(helper) + "\n", 0
     if verb == "get":
-        return _get(helper, _server(read_request(program, "the server URL"))) + "\n", 0
+        return _get(helper, _decode(read_request(program, "the server URL"))) + "\n", 0
     if verb == "store":
         helper.store(parse_credentials(read_request(program, "")))
         return "", 0
     if verb == "erase":
-        helper.erase(_server(read_request(program, "the server URL")))
+        helper.erase(_decode(read_request(program, "the server URL")))
         return "", 0
     usage = _USAGE.format(program=program)
     if verb in ("--help", "-h"):
@@ -108,7 +108,7 @@ def _get(helper: Helper, server: str) -> str:
     found = helper.get(server)
     from passhelper.jsontext import quote  # noqa: PLC0415 - a miss needs no JSON
 
-    return f'{{"ServerURL":{quote(server)},"Username":{quote(found.username)},"Secret":{quote(found.secret)}}}'
+    return f'{{"ServerURL":{quote(found.server)},"Username":{quote(found.username)},"Secret":{quote(found.secret)}}}'
 
 
 def _list(helper: Helper) -> str:
@@ -185,18 +185,7 @@ def parse_credentials(request: bytes) -> Credentials:
             label = {"serverurl": "ServerURL", "username": "Username", "secret": "Secret"}[name]
             raise InvalidRequestError(f"{label} in the request is not a string")
         fields[name] = value or ""
-    server = validate_server(fields["serverurl"])
-    username = validate_username(fields["username"])
-    secret = fields["secret"]
-    if "\0" in secret:
-        raise InvalidRequestError("the secret holds a NUL character")
-    if not encodable(secret):
-        raise InvalidRequestError("the secret holds an unpaired surrogate")
-    return Credentials(server, username, secret)
-
-
-def _server(request: bytes) -> str:
-    return validate_server(_decode(request))
+    return Credentials(fields["serverurl"], fields["username"], fields["secret"])
 
 
 def _decode(request: bytes) -> str:

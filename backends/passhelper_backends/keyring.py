@@ -56,7 +56,7 @@ class KeyringHelper(Helper):
         self._environ = os.environ if environ is None else environ
         self._given = backend
 
-    def store(self, credentials: Credentials) -> None:
+    def _store(self, credentials: Credentials) -> None:
         """Keep a credential; see :class:`~passhelper.Helper`."""
         server, username = credentials.server, credentials.username
 
@@ -80,7 +80,7 @@ class KeyringHelper(Helper):
 
         self._run(work)
 
-    def get(self, server: str) -> Credentials:
+    def _get(self, server: str) -> Credentials:
         """Look up the credential of a server, or of an equivalent name; see :class:`~passhelper.Helper`."""
 
         def work(backend: KeyringBackend) -> tuple[str, str]:
@@ -99,7 +99,7 @@ class KeyringHelper(Helper):
         username, secret = self._run(work)
         return Credentials(server, username, secret.rstrip("\r\n"))
 
-    def erase(self, server: str) -> None:
+    def _erase(self, server: str) -> None:
         """Remove a server and its equivalent names; see :class:`~passhelper.Helper`."""
 
         def work(backend: KeyringBackend) -> None:
@@ -114,7 +114,7 @@ class KeyringHelper(Helper):
 
         self._run(work)
 
-    def list(self) -> dict[str, str]:
+    def _list(self) -> dict[str, str]:
         """Name all servers from the index alone; see :class:`~passhelper.Helper`."""
         return self._run(_read_index)
 

@@ -9,21 +9,21 @@ class MemoryHelper(Helper):
     def __init__(self) -> None:
         self._credentials: dict[str, Credentials] = {}
 
-    def store(self, credentials: Credentials) -> None:
+    def _store(self, credentials: Credentials) -> None:
         """Keep a credential, its secret without trailing line ends."""
         secret = credentials.secret.rstrip("\r\n")
         self._credentials[credentials.server] = Credentials(credentials.server, credentials.username, secret)
 
-    def get(self, server: str) -> Credentials:
+    def _get(self, server: str) -> Credentials:
         """Look a credential up."""
         if server not in self._credentials:
             raise CredentialsNotFoundError
         return self._credentials[server]
 
-    def erase(self, server: str) -> None:
+    def _erase(self, server: str) -> None:
         """Forget a server."""
         self._credentials.pop(server, None)
 
-    def list(self) -> dict[str, str]:
+    def _list(self) -> dict[str, str]:
         """Name all servers."""
         return {server: found.username for server, found in self._credentials.items()}

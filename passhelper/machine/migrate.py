@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from passhelper.client import ProgramHelper
 from passhelper.credentials import Credentials, validate_server
 from passhelper.errors import (
     ConfigurationError,
@@ -196,7 +197,9 @@ def copy_helper(source: Helper, importer: Importer) -> Iterator[Report]:
         PasshelperError: the helper cannot list what it has.
     """
     is_silent = False
-    for name, username in sorted(source.list().items()):
+    # What `list` leaves out is named, with the reason, where anything can be known of it.
+    listed = source.listed() if isinstance(source, ProgramHelper) else source.list()
+    for name, username in sorted(listed.items()):
         server = name.removeprefix(_LABEL)
         try:
             if is_silent:

@@ -39,7 +39,7 @@ class PassHelper(Helper):
         """The store that the environment names."""
         return PassStore(self._environ, self._warn)
 
-    def store(self, credentials: Credentials) -> None:
+    def _store(self, credentials: Credentials) -> None:
         """Encrypt a credential into the store and commit it; see :class:`~passhelper.Helper`."""
         if self._ignores_writes("stored"):
             return
@@ -51,7 +51,7 @@ class PassHelper(Helper):
         except OSError as error:
             raise _converted(error, "write", store) from error
 
-    def get(self, server: str) -> Credentials:
+    def _get(self, server: str) -> Credentials:
         """Decrypt the credential of a server, or of an equivalent name; see :class:`~passhelper.Helper`."""
         store = self.pass_store
         try:
@@ -128,7 +128,7 @@ class PassHelper(Helper):
             ) from None
         return Credentials(server, entry.username, secret.rstrip("\r\n"))
 
-    def erase(self, server: str) -> None:
+    def _erase(self, server: str) -> None:
         """Remove a server and its equivalent names; see :class:`~passhelper.Helper`."""
         store = self.pass_store
         try:
@@ -142,7 +142,7 @@ class PassHelper(Helper):
         except OSError as error:
             raise _converted(error, "write", store) from error
 
-    def list(self) -> dict[str, str]:
+    def _list(self) -> dict[str, str]:
         """Name all servers without decrypting any; see :class:`~passhelper.Helper`.
 
         Those that this machine certainly cannot read are left out, where that is known.

@@ -22,7 +22,7 @@ import os
 import sys
 
 from passhelper.credentials import has_control
-from passhelper.errors import InvalidRequestError
+from passhelper.errors import InvalidRequestError, NoServerURLError, NoUsernameError
 
 FOLDER = "docker-credential-helpers"  # docker-credential-helpers, pass/pass.go: PASS_FOLDER
 SUFFIX = ".gpg"
@@ -37,9 +37,12 @@ def encode_server(server: str) -> str:
     """Name the directory of a server: base64url with padding.
 
     Raises:
-        InvalidRequestError: the URL is too long for a file name.
+        NoServerURLError: there is no URL; its directory would be the folder of all others.
+        InvalidRequestError: the URL is too long for a file name, or has no bytes.
     """
-    data = server.encode()
+    if not server:
+        raise NoServerURLError
+    data = _utf8(server, "server URL")
     if len(data) > MAX_SERVER:
         raise InvalidRequestError(
             f"server URL too long to store: {len(data)} bytes, at most {MAX_SERVER}",
@@ -52,10 +55,15 @@ def spellings(server: str) -> "list[str]":
 
     Hand-made stores hold the standard alphabet, lost padding, and URLs that ``echo`` gave a line end
     (pain M3). The list is short enough to look each one up, so no lookup reads the whole folder.
+
+    Raises:
+        NoServerURLError, InvalidRequestError: no server has such a URL.
     """
+    if not server:
+        raise NoServerURLError
     names: list[str] = []
     for url in (server, server + "\n"):
-        if len(url.encode()) > MAX_SERVER:
+        if len(_utf8(url, "server URL")) > MAX_SERVER:
             continue
         name = encode_server(url)
         standard = _standard(name)
@@ -104,10 +112,13 @@ def encode_username(username: str) -> str:
     """Name the file of a user.
 
     Raises:
-        InvalidRequestError: the name is too long for a file name.
+        NoUsernameError: there is no name.
+        InvalidRequestError: the name is too long for a file name, or has no bytes.
     """
+    if not username:
+        raise NoUsernameError
     name = _escape(username, windows=sys.platform == "win32") + SUFFIX
-    size = len(name.encode())
+    size = len(_utf8(name, "username"))
     if size > MAX_NAME:
         raise InvalidRequestError(
             f"username too long to store: {size - len(SUFFIX)} bytes as a file name, at most {MAX_NAME - len(SUFFIX)}",
@@ -144,6 +155,13 @@ def decode_username(name: str) -> "str | None":
         if _escape(decoded, windows=windows) == stem:
             return decoded
     return stem
+
+
+def _utf8(text: str, label: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise InvalidRequestError(f"invalid character in {label}: unpaired surrogate") from None
 
 
 def _standard(name: str) -> str:

@@ -48,7 +48,7 @@ class FileHelper(Helper):
             json.dump(entries, file)
         os.replace(new, PLACE)
 
-    def store(self, credentials: Credentials) -> None:
+    def _store(self, credentials: Credentials) -> None:
         entries = self._read()
         server, username, secret = credentials.server, credentials.username, credentials.secret
         if FAULT != "trailing-line-ends":
@@ -74,7 +74,7 @@ class FileHelper(Helper):
         entries[server] = [username, secret]
         self._write(entries)
 
-    def get(self, server: str) -> Credentials:
+    def _get(self, server: str) -> Credentials:
         entries = self._read()
         if FAULT == "neighbours":
             entries |= {f"http://{name}": entry for name, entry in entries.items()}
@@ -84,14 +84,14 @@ class FileHelper(Helper):
             raise CredentialsNotFoundError
         return Credentials(server, *entries[server])
 
-    def erase(self, server: str) -> None:
+    def _erase(self, server: str) -> None:
         entries = self._read()
         if FAULT == "erase-absent" and server not in entries:
             raise PasshelperError("it is not there")
         gone = [name for name in entries if name == server or (FAULT == "erase" and name.startswith("erase."))]
         self._write({name: entry for name, entry in entries.items() if name not in gone})
 
-    def list(self) -> dict[str, str]:
+    def _list(self) -> dict[str, str]:
         label = "Registry credentials for " if FAULT == "list" else ""
         return {label + name: username for name, (username, _) in self._read().items()}
 
@@ -111,8 +111,8 @@ def meet() -> None:
 class FaultyPass(PassHelper):
     """Ours, as careless about what else lies in the store as others are."""
 
-    def list(self) -> dict[str, str]:
-        listed = super().list()
+    def _list(self) -> dict[str, str]:
+        listed = super()._list()
         folder = os.path.join(os.environ["PASSWORD_STORE_DIR"], "docker-credential-helpers")
         for name in os.listdir(folder) if os.path.isdir(folder) else ():
             if FAULT == "pass-stray-directory" and "!" in name:

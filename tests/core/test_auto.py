@@ -32,21 +32,21 @@ class Place(MemoryHelper):
         if self.failure is not None:
             raise self.failure
 
-    def store(self, credentials: Credentials) -> None:
+    def _store(self, credentials: Credentials) -> None:
         self._ask()
-        super().store(credentials)
+        super()._store(credentials)
 
-    def get(self, server: str) -> Credentials:
+    def _get(self, server: str) -> Credentials:
         self._ask()
-        return super().get(server)
+        return super()._get(server)
 
-    def erase(self, server: str) -> None:
+    def _erase(self, server: str) -> None:
         self._ask()
-        super().erase(server)
+        super()._erase(server)
 
-    def list(self) -> dict[str, str]:
+    def _list(self) -> dict[str, str]:
         self._ask()
-        return super().list()
+        return super()._list()
 
 
 class Places:

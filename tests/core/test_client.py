@@ -15,8 +15,6 @@ from passhelper.errors import (
     ConfigurationError,
     DockerError,
     HelperTimeoutError,
-    NoServerURLError,
-    NoUsernameError,
     PasshelperError,
 )
 
@@ -50,13 +48,12 @@ def test_round_trip(program: ProgramHelper) -> None:
     assert sorted(program.list()) == sorted(set(SERVERS) - {ALICE.server})
 
 
-def test_the_three_messages(program: ProgramHelper) -> None:
-    with pytest.raises(NoServerURLError):
-        program.get("")
-    with pytest.raises(NoServerURLError):
-        program.store(Credentials("", "alice", "s"))
-    with pytest.raises(NoUsernameError):
-        program.store(Credentials("a.example", "", "s"))
+@pytest.mark.parametrize("said", ["no credentials server URL", "no credentials username"])
+def test_what_clients_match_is_a_failure_where_the_request_was_none(tmp_path: Path, said: str) -> None:
+    odd = script(tmp_path, f"echo {said}; exit 1")
+    for verb in (lambda: odd.get("a.example"), lambda: odd.store(ALICE), lambda: odd.erase("a.example"), odd.list):
+        with pytest.raises(DockerError, match=f"failed: {said}$"):
+            verb()
 
 
 def test_a_large_secret(program: ProgramHelper) -> None:
@@ -70,7 +67,8 @@ ANSWERS = {
     "a list": ("echo '[]'", "its answer is no JSON object"),
     "no secret": ("""echo '{"Username":"u"}'""", "its answer is no credential"),
     "a number": ("""echo '{"Username":"u","Secret":1}'""", "its answer is no credential"),
-    "half a character": (r"""printf '{"Username":"u","Secret":"\\ud800"}'""", "its answer is no credential"),
+    "half a character": (r"""printf '{"Username":"u","Secret":"\\ud800"}'""", "holds an unpaired surrogate"),
+    "a NUL": (r"""printf '{"Username":"u","Secret":"\\u0000"}'""", "the secret holds a NUL character"),
     "no user": ("""echo '{"Username":"","Secret":"s"}'""", "no credentials username"),
     "control character": (r"""printf '{"Username":"a\\nb","Secret":"s"}'""", "control characters are refused"),
     "nothing": ("exit 0", "its answer is no JSON object"),
@@ -100,7 +98,9 @@ def test_an_empty_list(tmp_path: Path, answer: str) -> None:
 
 
 def test_a_list_with_other_things_than_names(tmp_path: Path) -> None:
-    assert script(tmp_path, """echo '{"a":"u","b":1,"c":null}'""").list() == {"a": "u", "b": "", "c": ""}
+    odd = script(tmp_path, """echo '{"a":"u","b":1,"c":null,"":"u"}'""")
+    assert odd.listed() == {"a": "u", "b": "", "c": "", "": "u"}
+    assert odd.list() == {"a": "u"}
 
 
 def test_a_secret_in_a_message_is_not_repeated(tmp_path: Path) -> None:

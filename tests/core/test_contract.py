@@ -42,36 +42,36 @@ class TestPass(HelperContract):
 
 
 class FirstStays(MemoryHelper):
-    def store(self, credentials: Credentials) -> None:
+    def _store(self, credentials: Credentials) -> None:
         if credentials.server not in self._credentials:
-            super().store(credentials)
+            super()._store(credentials)
 
 
 class Trims(MemoryHelper):
-    def store(self, credentials: Credentials) -> None:
+    def _store(self, credentials: Credentials) -> None:
         server, username, secret = credentials.server, credentials.username, credentials.secret
-        super().store(Credentials(server, username, secret.strip()))
+        super()._store(Credentials(server, username, secret.strip()))
 
 
 class ErasesTooMuch(MemoryHelper):
-    def erase(self, server: str) -> None:
+    def _erase(self, server: str) -> None:
         self._credentials.clear()
 
 
 class ErasesNothing(MemoryHelper):
-    def erase(self, server: str) -> None:
+    def _erase(self, server: str) -> None:
         pass
 
 
 class HidesOne(MemoryHelper):
-    def list(self) -> dict[str, str]:
-        return dict(list(super().list().items())[1:])
+    def _list(self) -> dict[str, str]:
+        return dict(list(super()._list().items())[1:])
 
 
 class FindsNeighbours(MemoryHelper):
-    def get(self, server: str) -> Credentials:
+    def _get(self, server: str) -> Credentials:
         near = [name for name in self._credentials if name.partition(":5")[0] == server.partition(":5")[0]]
-        found = super().get(near[0] if near else server)
+        found = super()._get(near[0] if near else server)
         return Credentials(server, found.username, found.secret)
 
 
@@ -106,13 +106,13 @@ class Picky(MemoryHelper):
     leaves = False
     refuses = True
 
-    def store(self, credentials: Credentials) -> None:
+    def _store(self, credentials: Credentials) -> None:
         if "/" in credentials.username or len(credentials.secret) > 2560 or "?" in credentials.server:
             if self.leaves:
-                super().store(Credentials("left.x.invalid", "bob", ""))
+                super()._store(Credentials("left.x.invalid", "bob", ""))
             if self.refuses:
                 raise PasshelperError("too long")
-        super().store(credentials)
+        super()._store(credentials)
 
 
 class Known(Limits):
@@ -147,8 +147,8 @@ def test_what_is_refused_leaves_no_trace(law: str, leaves: bool, refuses: bool, 
 
 def test_nothing_of_a_secret_is_in_a_message() -> None:
     class Changes(MemoryHelper):
-        def get(self, server: str) -> Credentials:
-            return Credentials(server, super().get(server).username, "canary")
+        def _get(self, server: str) -> Credentials:
+            return Credentials(server, super()._get(server).username, "canary")
 
     for law in LAWS:
         if law.id in ("servers", "secrets", "list", "replace-user"):

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import copy
+import json
 import traceback
 import unicodedata
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from passhelper import Credentials, Helper, InvalidRequestError
-from passhelper.credentials import encodable, has_control, validate_server, validate_username
-from passhelper.errors import NoServerURLError, NoUsernameError
+from passhelper import Credentials, Helper, InvalidRequestError, PasshelperError
+from passhelper.credentials import MAX_SECRET, encodable, has_control, validate_server, validate_username
+from passhelper.errors import NoServerURLError, NoUsernameError, StoreError
+from passhelper.protocol import MAX_REQUEST, parse_credentials
 
 CANARY = "c4n4ry-secret"
 
@@ -55,12 +58,143 @@ def test_a_copy_is_equal() -> None:
     assert copy.copy(one) == one
 
 
-@pytest.mark.parametrize("missing", ["store", "get", "erase", "list"])
-def test_a_backend_needs_all_four_verbs(missing: str) -> None:
-    verbs = {name: lambda *_: None for name in ("store", "get", "erase", "list") if name != missing}
-    incomplete = type("Incomplete", (Helper,), verbs)
+ANY = st.text(st.characters() | st.sampled_from("\ud800\0\n \x85a"), max_size=6)
+
+
+def outcome(make: Callable[[], Credentials]) -> tuple[type, str] | Credentials:
+    try:
+        return make()
+    except PasshelperError as error:
+        return type(error), str(error)
+
+
+@given(ANY, ANY, ANY)
+def test_what_the_protocol_refuses_the_type_refuses_in_the_same_words(server: str, username: str, secret: str) -> None:
+    request = json.dumps({"ServerURL": server, "Username": username, "Secret": secret}).encode()
+    asked = outcome(lambda: parse_credentials(request))
+    made = outcome(lambda: Credentials(server, username, secret))
+    assert type(made) is type(asked)
+    assert made == asked
+    if isinstance(made, Credentials):
+        assert made.server == server.strip()
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ((None, "bob", "s"), "the server URL is NoneType and no text"),
+        (("a", b"bob", "s"), "the username is bytes and no text"),
+        (("a", "bob", 17), "the secret is int and no text"),
+        (("a", "bob", "x" * (2 << 20) + "y"), "the secret is larger than 2097152 bytes"),
+    ],
+)
+def test_what_no_request_can_hold_is_refused_too(parts: tuple[str, str, str], message: str) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        Credentials(*parts)
+    assert str(caught.value) == message
+
+
+def test_the_largest_secret() -> None:
+    assert len(Credentials("a", "bob", "x" * MAX_SECRET).secret) == MAX_SECRET == MAX_REQUEST
+    with pytest.raises(InvalidRequestError):
+        Credentials("a", "bob", "\u00e9" * (MAX_SECRET // 2 + 1))  # bytes count
+
+
+class Any(Helper):
+    """Answers with whatever it is given, and notes what it is asked."""
+
+    def __init__(self, answer: object = None) -> None:
+        self.answer = answer
+        self.asked: list[object] = []
+
+    def _store(self, credentials: Credentials) -> None:
+        self.asked.append(credentials)
+
+    def _get(self, server: str) -> Credentials:
+        self.asked.append(server)
+        return self.answer(server) if callable(self.answer) else self.answer  # type: ignore[return-value]
+
+    def _erase(self, server: str) -> None:
+        self.asked.append(server)
+
+    def _list(self) -> dict[str, str]:
+        return self.answer  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("missing", ["_store", "_get", "_erase", "_list"])
+def test_a_backend_needs_all_four_methods(missing: str) -> None:
+    methods = {name: lambda *_: None for name in ("_store", "_get", "_erase", "_list") if name != missing}
+    incomplete = type("Incomplete", (Helper,), methods)
     with pytest.raises(TypeError, match=missing):
         incomplete()
+
+
+@pytest.mark.parametrize("verb", ["store", "get", "erase", "list"])
+def test_a_backend_cannot_get_round_the_checks(verb: str) -> None:
+    message = f"Mine overrides {verb}, which checks what comes in and goes out; define _{verb} instead"
+    for bases in ((Helper,), (Any,), (type("Mixin", (), {verb: print}), Helper)):
+        with pytest.raises(TypeError) as caught:
+            type("Mine", bases, {verb: print} if len(bases) == 1 else {})
+        assert str(caught.value) == message
+
+
+REFUSED = ["", " \n", "https://a\nb", "a\0b", "a\x85b", "a\ud800", None, 17]
+
+
+@pytest.mark.parametrize("server", REFUSED)
+def test_no_backend_is_asked_for_what_no_server_is_called(server: str) -> None:
+    helper = Any()
+    for verb in (helper.get, helper.erase):
+        with pytest.raises(InvalidRequestError):
+            verb(server)
+    with pytest.raises(InvalidRequestError, match="store takes Credentials, not str"):
+        helper.store("bob")  # type: ignore[arg-type]
+    assert helper.asked == []
+
+
+def test_white_space_around_a_server_is_no_part_of_it() -> None:
+    helper = Any(lambda server: Credentials(server, "bob", "s"))
+    assert helper.get(" a.example\r\n") == Credentials("a.example", "bob", "s")
+    helper.erase("\ta.example ")
+    assert helper.asked == ["a.example", "a.example"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (None, "Any answers with NoneType instead of Credentials"),
+        (("bob", "s3cret"), "Any answers with tuple instead of Credentials"),
+        (Credentials("b.example", "bob", "s"), "Any answers for b.example when asked for a.example"),
+        (lambda server: Credentials(server, "", "s"), "no credentials username"),
+        (lambda server: Credentials("", "bob", "s"), "no credentials server URL"),
+        (lambda server: Credentials(server, "a\nb", "s"), "in username: control characters are refused"),
+        (lambda server: Credentials(server, "bob", "a\0"), "the secret holds a NUL character"),
+        (lambda server: Credentials(server, "bob", "\ud800"), "the secret holds an unpaired surrogate"),
+    ],
+)
+def test_a_wrong_answer_of_a_backend_is_an_error_of_the_store(answer: object, message: str) -> None:
+    """Not one of those that clients take for an answer: no such server, no user."""
+    with pytest.raises(StoreError) as caught:
+        Any(answer).get("a.example")
+    assert message in str(caught.value)
+    assert str(caught.value) != message or message.startswith("Any ")
+
+
+def test_what_clients_could_not_use_is_not_listed() -> None:
+    odd = {"a\nb": "u", "": "u", " c": "u", "d\ud800": "u", "e": "", "f": "u\0", "g": None, 17: "u", "h\x85": "u"}
+    assert Any({**odd, "a b": "u v", "ok": "\u202e"}).list() == {"a b": "u v", "ok": "\u202e"}
+    assert Any({"a": "u"}).list() == {"a": "u"}
+    assert Any({}).list() == {}
+    for wrong in (None, ["a"]):
+        with pytest.raises(StoreError, match=f"Any lists {type(wrong).__name__} instead of a dict"):
+            Any(wrong).list()
+
+
+@given(st.dictionaries(ANY, ANY, max_size=3))
+def test_what_is_listed_can_be_asked_for(listed: dict[str, str]) -> None:
+    made = {name: outcome(partial(Credentials, name, user, "")) for name, user in listed.items()}
+    wanted = {name for name, one in made.items() if isinstance(one, Credentials) and one.server == name}
+    assert set(Any(listed).list()) == wanted
 
 
 @given(st.text())

@@ -166,6 +166,14 @@ def test_odd_names(backend: PassKeyring, service: str, username: str) -> None:
 # Errors become the library's
 
 
+@pytest.mark.parametrize("password", ["a\0b", "\ud800"])
+@pytest.mark.parametrize("username", ["ci", "a\nb"])
+def test_a_password_that_no_client_could_take(backend: PassKeyring, username: str, password: str) -> None:
+    with pytest.raises(PasswordSetError, match=r"^the secret holds an? (NUL character|unpaired surrogate)$"):
+        backend.set_password(SIMPLE, username, password)
+    assert PassHelper(os.environ).list() == {}
+
+
 def test_without_a_store(settings: dict[str, str]) -> None:
     backend = PassKeyring()  # type: ignore[no-untyped-call]
     assert backend.get_password(SIMPLE, "ci") is None

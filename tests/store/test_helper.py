@@ -13,8 +13,9 @@ from support import FOLDER, NOT_FOUND, Answer, KeyRing, run
 from vault import SERVER, Vault
 
 from passhelper import Credentials, CredentialsNotFoundError, PassHelper
-from passhelper.errors import EntryError, StoreError
+from passhelper.errors import EntryError, NoServerURLError, StoreError
 from passhelper.store.store import PassStore
+from passhelper.store.write import remove
 
 REPOSITORY = Path(__file__).parents[2]
 PROGRAM = [
@@ -43,6 +44,36 @@ class Client:
 @pytest.fixture
 def client(store: Path, environ: dict[str, str]) -> Client:
     return Client(environ)
+
+
+# The class
+
+
+@pytest.mark.parametrize("server", ["", " ", "\n"])
+def test_no_name_means_the_whole_store(store: Path, environ: dict[str, str], server: str) -> None:
+    helper = PassHelper(environ)
+    for name in (SERVER, "b.example"):
+        helper.store(Credentials(name, "bob", "s3cret"))
+    for verb in (helper.get, helper.erase):
+        with pytest.raises(NoServerURLError):
+            verb(server)
+    with pytest.raises(NoServerURLError):
+        helper.pass_store.lookup("")
+    with pytest.raises(NoServerURLError):
+        remove(helper.pass_store, [""])
+    assert helper.list() == {SERVER: "bob", "b.example": "bob"}
+
+
+def test_what_pass_wrote_and_no_client_could_take_is_an_error(vault: Vault, keys: KeyRing) -> None:
+    """A NUL in a secret: not served, as it could not have been stored, and not called missing."""
+    vault.put(keys.encrypt(b"a\0b", "alice"))
+    with pytest.raises(EntryError) as caught:
+        vault.helper.get(SERVER)
+    assert caught.value.cause == f"what is kept for {SERVER} cannot be served: the secret holds a NUL character"
+    assert caught.value.remedy == "store it again: docker login"
+    assert vault.helper.list() == {SERVER: "bob"}
+    vault.helper.store(Credentials(SERVER, "bob", "new"))
+    assert vault.helper.get(SERVER).secret == "new"
 
 
 # The program

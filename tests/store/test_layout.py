@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from passhelper.credentials import has_control
-from passhelper.errors import InvalidRequestError
+from passhelper.errors import InvalidRequestError, NoServerURLError, NoUsernameError
 from passhelper.store import layout
 from passhelper.store.layout import (
     decode_server,
@@ -111,6 +111,19 @@ def test_hand_made_spellings_are_read(name: str, server: str) -> None:
 )  # fmt: skip
 def test_other_names_are_no_servers(name: str) -> None:
     assert decode_server(name) is None
+
+
+def test_no_server_has_the_folder_of_all_and_no_user_the_bare_suffix() -> None:
+    """``erase`` of an empty name would have removed every entry."""
+    for name_of_it in (layout.encode_server, layout.spellings):
+        with pytest.raises(NoServerURLError):
+            name_of_it("")
+        with pytest.raises(InvalidRequestError, match="server URL: unpaired surrogate"):
+            name_of_it("a\ud800")
+    with pytest.raises(NoUsernameError):
+        layout.encode_username("")
+    with pytest.raises(InvalidRequestError, match="username: unpaired surrogate"):
+        layout.encode_username("a\ud800")
 
 
 def test_a_server_that_fits_a_file_name_is_taken_and_one_byte_more_is_not() -> None:

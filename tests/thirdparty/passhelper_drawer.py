@@ -16,19 +16,19 @@ class DrawerHelper(Helper):
         self._database.executescript("PRAGMA synchronous = OFF; PRAGMA journal_mode = MEMORY")
         self._database.execute("CREATE TABLE IF NOT EXISTS drawer (server TEXT PRIMARY KEY, username, secret)")
 
-    def store(self, credentials: Credentials) -> None:
+    def _store(self, credentials: Credentials) -> None:
         secret = credentials.secret.rstrip("\r\n")
         values = (credentials.server, credentials.username, secret)
         self._database.execute("INSERT OR REPLACE INTO drawer VALUES (?, ?, ?)", values)
 
-    def get(self, server: str) -> Credentials:
+    def _get(self, server: str) -> Credentials:
         found = self._database.execute("SELECT username, secret FROM drawer WHERE server = ?", (server,)).fetchone()
         if found is None:
             raise CredentialsNotFoundError
         return Credentials(server, *found)
 
-    def erase(self, server: str) -> None:
+    def _erase(self, server: str) -> None:
         self._database.execute("DELETE FROM drawer WHERE server = ?", (server,))
 
-    def list(self) -> dict[str, str]:
+    def _list(self) -> dict[str, str]:
         return dict(self._database.execute("SELECT server, username FROM drawer"))

@@ -11,7 +11,7 @@ made, such as a password that was typed into Keychain Access (``PASSHELPER_STRIC
 import os
 import sys
 
-from passhelper.credentials import Credentials, Helper, has_control
+from passhelper.credentials import Credentials, Helper
 from passhelper.errors import (
     CredentialsNotFoundError,
     EntryError,
@@ -78,16 +78,16 @@ class OsxKeychainHelper(Helper):
                 self._opened.forbid_questions()
         return self._opened
 
-    def store(self, credentials: Credentials) -> None:
+    def _store(self, credentials: Credentials) -> None:
         """Add an item or change the one that is there; see :class:`~passhelper.Helper`."""
         location = locate(credentials.server)
         if location is None:
             raise InvalidRequestError(
                 "the macOS keychain takes only http and https servers without user, query and fragment"
             )
-        self._run("store", lambda: self._store(location, credentials))
+        self._run("store", lambda: self._write(location, credentials))
 
-    def _store(self, location: Location, credentials: Credentials) -> None:
+    def _write(self, location: Location, credentials: Credentials) -> None:
         keychain, username, secret = self._keychain, credentials.username, credentials.secret.encode()
         before = _items.of_location(keychain, location)
         kept = _items.of_user(before, username)
@@ -121,11 +121,11 @@ class OsxKeychainHelper(Helper):
             return False
         return True
 
-    def get(self, server: str) -> Credentials:
-        """Read the credential of a server, or of an equivalent name; see :class:`~passhelper.Helper`."""
-        return self._run("get", lambda: self._get(server))
-
     def _get(self, server: str) -> Credentials:
+        """Read the credential of a server, or of an equivalent name; see :class:`~passhelper.Helper`."""
+        return self._run("get", lambda: self._read(server))
+
+    def _read(self, server: str) -> Credentials:
         keychain, location = self._keychain, locate(server)
         items = _items.of_location(keychain, location)
         if not items and not self._is_strict:
@@ -140,20 +140,20 @@ class OsxKeychainHelper(Helper):
                 f"the secret for {server} in the keychain is not UTF-8 text", "store it again: docker login"
             ) from None
 
-    def erase(self, server: str) -> None:
-        """Delete what ``get`` would find, but only labelled items; see :class:`~passhelper.Helper`."""
-        self._run("erase", lambda: self._erase(server))
-
     def _erase(self, server: str) -> None:
+        """Delete what ``get`` would find, but only labelled items; see :class:`~passhelper.Helper`."""
+        self._run("erase", lambda: self._remove(server))
+
+    def _remove(self, server: str) -> None:
         keychain = self._keychain
         alike = [] if self._is_strict else _items.of_equivalents(keychain, server)
         for item in _items.of_location(keychain, locate(server)) + alike:
             keychain.delete(item)
 
-    def list(self) -> dict[str, str]:
+    def _list(self) -> dict[str, str]:
         """Name all servers, as URLs with their scheme; see :class:`~passhelper.Helper`."""
         held = self._run("list", lambda: _items.by_url(self._keychain))
-        return {url: items[0].account for url, items in held.items() if not has_control(url)}
+        return {url: items[0].account for url, items in held.items()}
 
     def unavailable(self) -> str:
         """Say why there is no keychain; see :class:`~passhelper.Helper`."""

@@ -64,7 +64,7 @@ class SecretServiceHelper(Helper):
         self._environ = os.environ if environ is None else environ
         self._warn = warn
 
-    def store(self, credentials: Credentials) -> None:
+    def _store(self, credentials: Credentials) -> None:
         """Keep a credential as one item in the default collection; see :class:`~passhelper.Helper`."""
         attributes = {
             "label": _LABEL,
@@ -86,7 +86,7 @@ class SecretServiceHelper(Helper):
         except BusError as error:
             raise self._explained(error) from error
 
-    def get(self, server: str) -> Credentials:
+    def _get(self, server: str) -> Credentials:
         """Look up the credential of a server, or of an equivalent name; see :class:`~passhelper.Helper`."""
         try:
             with self._connect() as service:
@@ -115,7 +115,7 @@ class SecretServiceHelper(Helper):
         best = max(found, key=items.rank)
         return best.username, service.secret(best.path)
 
-    def erase(self, server: str) -> None:
+    def _erase(self, server: str) -> None:
         """Remove a server and its equivalent names; see :class:`~passhelper.Helper`."""
         try:
             with self._connect() as service:
@@ -133,7 +133,7 @@ class SecretServiceHelper(Helper):
         except BusError as error:
             raise self._explained(error) from error
 
-    def list(self) -> dict[str, str]:
+    def _list(self) -> dict[str, str]:
         """Name all servers without unlocking anything; see :class:`~passhelper.Helper`."""
         try:
             with self._connect() as service:
@@ -141,7 +141,7 @@ class SecretServiceHelper(Helper):
                 found = items.search(service)
         except BusError as error:
             raise self._explained(error) from error
-        listed = {item.server: item.username for item in sorted(found, key=items.rank) if items.is_nameable(item)}
+        listed = {item.server: item.username for item in sorted(found, key=items.rank) if item.server}
         if not listed and any(item.locked and not item.server for item in found):
             raise LockedKeychainError("the keyring has been locked since login, and hides what is in it", _UNLOCK)
         return listed

@@ -1,6 +1,5 @@
 """Which items of a Secret Service are Docker's, and which of them mean a server."""
 
-from passhelper.credentials import has_control
 from passhelper_backends.secretservice._service import SecretService
 
 TYPE_CHECKING = False
@@ -70,11 +69,6 @@ def all_of(service: SecretService, server: str, *, strict: bool) -> "list[Item]"
 def rank(item: Item) -> "tuple[bool, int, int, int, str]":
     """Say which of several items of a server counts: the one with the greatest rank."""
     return item.rank
-
-
-def is_nameable(item: Item) -> bool:
-    """Tell whether an item can be listed: its server is known, and the protocol would not refuse its names."""
-    return bool(item.server) and not has_control(item.server) and not has_control(item.username)
 
 
 def _equivalents(service: SecretService, server: str) -> "list[Item]":

@@ -9,7 +9,7 @@ the host, and ``erase`` removes what ``get`` would find.
 import os
 import sys
 
-from passhelper.credentials import Credentials, Helper, encodable, has_control
+from passhelper.credentials import Credentials, Helper
 from passhelper.errors import (
     CredentialsNotFoundError,
     EntryError,
@@ -72,14 +72,14 @@ class WincredHelper(Helper):
             self._opened = CredentialManager.of_system()
         return self._opened
 
-    def store(self, credentials: Credentials) -> None:
+    def _store(self, credentials: Credentials) -> None:
         """Write a credential; over 2,560 bytes in linked parts. See :class:`~passhelper.Helper`."""
         secret = credentials.secret.encode()
         _refuse_long("username", credentials.username, MAX_USERNAME)
         _refuse_long("server URL", credentials.server, MAX_TARGET - _parts.MAX_PREFIX)
-        _converted("write", lambda: self._store(credentials.server, credentials.username, secret))
+        _converted("write", lambda: self._write(credentials.server, credentials.username, secret))
 
-    def _store(self, server: str, username: str, secret: bytes) -> None:
+    def _write(self, server: str, username: str, secret: bytes) -> None:
         manager = self._manager
         before = manager.read(server)
         if before is not None and not _is_ours(before):
@@ -97,11 +97,11 @@ class WincredHelper(Helper):
         except NativeError:
             pass  # the credential is kept; the next store or erase of this server removes them
 
-    def get(self, server: str) -> Credentials:
-        """Read the credential of a server, or of an equivalent name; see :class:`~passhelper.Helper`."""
-        return _converted("read", lambda: self._get(server))
-
     def _get(self, server: str) -> Credentials:
+        """Read the credential of a server, or of an equivalent name; see :class:`~passhelper.Helper`."""
+        return _converted("read", lambda: self._read(server))
+
+    def _read(self, server: str) -> Credentials:
         found = self._manager.read(server)
         # Windows may compare names without regard to case.
         if found is None or found.target != server or not _is_ours(found):
@@ -119,11 +119,11 @@ class WincredHelper(Helper):
                 "store it again: docker login",
             ) from None
 
-    def erase(self, server: str) -> None:
-        """Delete what ``get`` would find, and all its parts; see :class:`~passhelper.Helper`."""
-        _converted("erase", lambda: self._erase(server))
-
     def _erase(self, server: str) -> None:
+        """Delete what ``get`` would find, and all its parts; see :class:`~passhelper.Helper`."""
+        _converted("erase", lambda: self._remove(server))
+
+    def _remove(self, server: str) -> None:
         credentials = self._manager.enumerate()
         held = {one.target: one for one in credentials if _is_ours(one)}
         for name in {server: None, **dict.fromkeys(_answering(server, held, strict=self._is_strict))}:
@@ -133,11 +133,10 @@ class WincredHelper(Helper):
             for part in _parts.leftovers(remaining, name):
                 self._manager.delete(part)
 
-    def list(self) -> dict[str, str]:
+    def _list(self) -> dict[str, str]:
         """Name all servers; the parts of long secrets are none. See :class:`~passhelper.Helper`."""
         credentials = _converted("list", lambda: self._manager.enumerate())  # noqa: PLW0108 - opened inside
-        ours = [one for one in credentials if _is_ours(one) and _can_be_asked_for(one.target)]
-        return {one.target: one.username for one in ours}
+        return {one.target: one.username for one in credentials if _is_ours(one)}
 
     def unavailable(self) -> str:
         """Say why there is no Credential Manager; see :class:`~passhelper.Helper`."""
@@ -156,10 +155,6 @@ def _answering(server: str, held: "Mapping[str, Credential]", *, strict: bool) -
 
 def _is_ours(credential: Credential) -> bool:
     return credential.attributes.get("label") == LABEL["label"] or _parts.SPLIT in credential.attributes
-
-
-def _can_be_asked_for(server: str) -> bool:
-    return bool(server) and server == server.strip() and not has_control(server) and encodable(server)
 
 
 def _refuse_long(label: str, text: str, limit: int) -> None:
