@@ -10,7 +10,7 @@ import os
 from typing import TYPE_CHECKING
 
 from passhelper.errors import GitError, StoreError
-from passhelper.store import diagnose, foreign, layout, recipients, repository, trust
+from passhelper.store import foreign, gitwords, layout, recipients, repository, trust
 from passhelper.store.child import finish, start
 from passhelper.store.commit import Committer
 from passhelper.store.repository import Repository
@@ -136,7 +136,9 @@ def _init(store: PassStore, *, is_whole: bool) -> Repository:
     finally:
         os.umask(umask)
     if child.returncode != 0:
-        raise GitError(f"git could not make a repository of {store.root}: {diagnose.last_line(child)}")
+        raise GitError(
+            f"git could not make a repository of {store.root}: {gitwords.reason(child.stderr, child.returncode)}"
+        )
     return place
 
 
@@ -154,7 +156,7 @@ def _uncommitted(store: PassStore, place: Repository, git: str, *, is_whole: boo
     child = start([*argv, "--", *pathspecs], repository.environment(place, store.environ))
     finish([child], _SECONDS)
     if child.returncode != 0:
-        raise GitError(f"git cannot read {place.root}: {diagnose.last_line(child)}")
+        raise gitwords.failure(place.root, "status", child, _SECONDS)
     names = [os.fsdecode(line[3:]) for line in bytes(child.stdout).split(b"\0") if line]
     ours = (recipients.FILE, f"{recipients.FILE}.sig", layout.SUFFIX)
     keys = f"{foreign.KEYS}/"

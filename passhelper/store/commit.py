@@ -311,13 +311,6 @@ class Committer:
     def _failure(self, child: Child) -> GitError:
         text = child.stderr.decode(errors="replace")
         root = self._repository.root
-        if child.timed_out:
-            return GitError(f"git did not finish within {self.seconds:g} s in {root}")
-        if "dubious ownership" in text:
-            return GitError(
-                f"git refuses the store: it belongs to uid {os.stat(root).st_uid}",
-                f"run: git config --global --add safe.directory {root}",
-            )
         if "tell me who you are" in text or "auto-detection is disabled" in text or "empty ident" in text:
             return _NoIdentityError("git knows no user.name and user.email")
         if "did not match any file" in text or (child.returncode == 1 and not text.strip()):
@@ -327,8 +320,9 @@ class Committer:
             return GitError(f"another git is at work in {root}", f"if not, remove {path}")
         if "failed to sign" in text or "gpg failed" in text:
             return GitError(f"git could not sign the commit in {root}", "run: passhelper unlock")
-        lines = [line for line in text.splitlines() if line.strip()]
-        return GitError(f"git failed in {root}: {lines[-1] if lines else f'exit status {child.returncode}'}")
+        from passhelper.store import gitwords  # noqa: PLC0415 - only for a failure
+
+        return gitwords.failure(root, "", child, self.seconds)
 
     def _lock_in_the_way(self, child: Child) -> str:
         """Read from git's complaint which lock file is held by another git; empty if it is about something else."""

@@ -356,23 +356,6 @@ class _Remote:
             return f"no answer from {self._name} within {_seconds(self._store):g} s"
         if child.returncode == 0:
             return ""
-        lines = [line.strip() for line in child.stderr.decode(errors="replace").split("\n")]
-        useful = [line for line in lines if line and not line.startswith("hint:")]
-        for line in useful:
-            if line.startswith(("! [", "fatal:", "ssh:")):
-                return _without_password(line)
-        return _without_password(useful[-1]) if useful else f"git exit status {child.returncode}"
+        from passhelper.store import gitwords  # noqa: PLC0415 - only for a failure
 
-
-def _without_password(line: str) -> str:
-    """Take what may be a password out of the URLs in a line, and what a terminal must not see."""
-    from passhelper.protocol import printable  # noqa: PLC0415 - loaded already by the program
-
-    begin, found, rest = line.partition("://")
-    while found:
-        place = rest.replace("'", " ").split("/")[0].split(" ")[0]
-        if "@" in place:
-            rest = rest[place.rindex("@") + 1 :]
-        more, again, rest = rest.partition("://")
-        begin, found = f"{begin}://{more}", again
-    return printable(" ".join(begin.split()))
+        return gitwords.reason(child.stderr, child.returncode)

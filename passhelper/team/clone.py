@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 
 from passhelper.errors import ConfigurationError, GitError, RemoteError, StoreError, TrustError
 from passhelper.protocol import printable
-from passhelper.store import diagnose, recipients, repository, trust
+from passhelper.store import gitwords, recipients, repository, trust
 from passhelper.store.child import Child, finish, start
 from passhelper.store.recipients import Recipients
 from passhelper.store.repository import Repository
-from passhelper.team import failures, gitrepo, incomingtree, recipientlists, remoteurl
+from passhelper.team import gitrepo, incomingtree, recipientlists, remoteurl
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -68,12 +68,14 @@ class RemoteGit:
         seconds = _SECONDS if remote else _QUICK
         child = self._start(arguments, seconds, self._silenced if remote else self._environ)
         if child.returncode != 0:
-            reason = (
-                f"no answer within {seconds:g} s" if child.timed_out else remoteurl.hidden(diagnose.last_line(child))
-            )
-            if remote:
+            reason, remedy = gitwords.reason(child.stderr, child.returncode), self._remedy
+            if child.timed_out:
+                reason = f"no answer within {seconds:g} s"
+            elif remote:
                 incomingtree.refuse_malformed(child)
-                raise RemoteError(f"{failure}: {reason}", self._remedy)
+                remedy = gitwords.remedy(child.stderr, remedy)
+            if remote:
+                raise RemoteError(f"{failure}: {reason}", remedy)
             raise GitError(f"{failure}: {reason}")
         return bytes(child.stdout).decode(errors="surrogateescape").strip()
 
@@ -89,7 +91,7 @@ class RemoteGit:
         """
         child = self.ask(arguments)
         if child.timed_out or child.returncode not in (0, *no):
-            raise failures.failure(self._place.root, arguments[0], child, _QUICK)
+            raise gitwords.failure(self._place.root, arguments[0], child, _QUICK)
         return child.returncode == 0
 
     @cached_property

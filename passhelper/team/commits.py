@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from passhelper.errors import GitError
-from passhelper.team import failures, gitrepo
+from passhelper.store import gitwords
+from passhelper.team import gitrepo
 from passhelper.team.objects import is_id
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def bases(git: Git, ours: str, theirs: str) -> list[str]:
     elif pair not in git.joined:
         child = git.ask("merge-base", "--all", ours, theirs)
         if child.timed_out or child.returncode not in (0, 1):
-            raise failures.failure(git.place.root, "merge-base", child, gitrepo.SECONDS)
+            raise gitwords.failure(git.place.root, "merge-base", child, gitrepo.SECONDS)
         git.joined[pair] = child.stdout.decode().split()
     return git.joined[pair]
 

@@ -14,10 +14,9 @@ from io import BytesIO
 from typing import TYPE_CHECKING, cast
 
 from passhelper.errors import GitError
-from passhelper.store import repository
+from passhelper.store import gitwords, repository
 from passhelper.store.child import finish, start
 from passhelper.store.files import Files
-from passhelper.team import failures
 from passhelper.team.objects import Objects, is_id
 
 if TYPE_CHECKING:
@@ -103,7 +102,7 @@ class Git:
         if arguments not in self._answers:
             child = self.ask(*arguments, environ=environ)
             if child.timed_out:
-                raise failures.too_slow(self.place.root, arguments[0], SECONDS)
+                raise gitwords.too_slow(self.place.root, arguments[0], SECONDS)
             self._answers[arguments] = child
         return self._answers[arguments]
 
@@ -126,7 +125,7 @@ class Git:
 
     def _printed(self, child: Child, command: str, seconds: float) -> bytes:
         if child.returncode != 0 or child.timed_out:
-            raise failures.failure(self.place.root, command, child, seconds)
+            raise gitwords.failure(self.place.root, command, child, seconds)
         return bytes(child.stdout)
 
     @cached_property

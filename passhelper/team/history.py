@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from passhelper.errors import GitError
 from passhelper.protocol import printable
-from passhelper.store import layout, recipients, repository
+from passhelper.store import gitwords, layout, recipients, repository
 from passhelper.store.foreign import KEYS
-from passhelper.team import failures, gitrepo
+from passhelper.team import gitrepo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -161,13 +161,13 @@ def has_commits(git: Git) -> bool:
     # Only whether HEAD leads to an id: that the commit is there is for those to see who read it.
     child = git.ask("rev-parse", "--verify", "--quiet", "HEAD")
     if child.timed_out or child.stderr or child.returncode not in (0, 1):
-        raise failures.failure(git.place.root, "rev-parse", child, gitrepo.SECONDS)
+        raise gitwords.failure(git.place.root, "rev-parse", child, gitrepo.SECONDS)
     if child.returncode == 1:
         # A branch that is not born yet, or one whose file a crash has left empty.
         branch = os.fsdecode(git.run("symbolic-ref", "HEAD")).rstrip("\n")
         child = git.ask("for-each-ref", branch)
         if child.timed_out or child.stderr or child.returncode != 0:
-            raise failures.failure(git.place.root, "for-each-ref", child, gitrepo.SECONDS)
+            raise gitwords.failure(git.place.root, "for-each-ref", child, gitrepo.SECONDS)
         return False
     return True
 

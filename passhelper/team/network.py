@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from passhelper.errors import ConfigurationError, GitError, RemoteError
 from passhelper.protocol import printable
-from passhelper.team import failures, gitrepo, incomingtree, remoteurl
+from passhelper.store import gitwords
+from passhelper.team import gitrepo, incomingtree
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,8 +29,6 @@ _RACES = ("fetch first", "non-fast-forward", "cannot lock ref", "failed to updat
 # What git says when another fetch, a verb's perhaps, is at work in this clone.
 _LOCKED = (b"cannot lock ref", b".lock': File exists")
 _PAUSES = (0.1, 0.3, 1.0)  # seconds to wait for it
-_SSH_ADVICE = ("fatal: Could not read from remote repository.", "Please make sure you have the correct access rights",
-               "and the repository exists.")  # fmt: skip
 
 
 class RejectedError(RemoteError):
@@ -76,7 +75,7 @@ def find(git: Git, wanted: str = "") -> Upstream:
     root = git.place.root
     child = git.ask("symbolic-ref", "--quiet", "--short", "HEAD")
     if child.returncode not in (0, 1):
-        raise failures.failure(root, "symbolic-ref", child, gitrepo.SECONDS)
+        raise gitwords.failure(root, "symbolic-ref", child, gitrepo.SECONDS)
     branch = child.stdout.decode(errors="surrogateescape").strip()
     if not branch:
         raise GitError(f"{root} is on no branch", f"run: git -C {root} switch main, or whatever its branch is called")
@@ -172,11 +171,11 @@ def push(git: Git, upstream: Upstream, commit: str) -> None:
             git.run("update-ref", upstream.tracking, commit)
         return
     answer = child.stdout.decode(errors="replace")
-    reason = next((line.rpartition("\t")[2] for line in answer.splitlines() if line.startswith("!")), "")
-    if reason and any(word in reason for word in _RACES):
+    refusal = next((line for line in answer.splitlines() if line.startswith("!")), "")
+    if refusal and any(word in refusal.rpartition("\t")[2] for word in _RACES):
         raise RejectedError(f"others keep pushing to {upstream}", "run: passhelper sync")
-    if reason:
-        why = remoteurl.hidden(reason.partition("(")[2].rpartition(")")[0] or reason)
+    if refusal:
+        why = gitwords.reason(f"{refusal}\n{child.stderr.decode(errors='replace')}", child.returncode)
         raise RemoteError(
             f"{upstream} does not take the push: {why}",
             "ask whoever runs the remote; the commits stay here",
@@ -208,11 +207,8 @@ def _ssh_without_questions(git: Git) -> Mapping[str, str]:
 
 def _unreachable(git: Git, upstream: Upstream, child: Child, what: str) -> RemoteError:
     remote = printable(upstream.remote)
+    look = f"look: git -C {git.place.root} fetch {remote}"
     if child.timed_out:
-        why = f"no answer within {SECONDS:g} s"
-    else:
-        lines = [line.strip() for line in child.stderr.decode(errors="replace").splitlines() if line.strip()]
-        useful = [line for line in lines if line not in _SSH_ADVICE and not line.startswith("hint:")]
-        fatal = [line for line in useful if line.startswith("fatal:")]
-        why = remoteurl.hidden((fatal or useful or lines or [f"exit status {child.returncode}"])[-1])
-    return RemoteError(f"the remote {remote} cannot be {what}: {why}", f"look: git -C {git.place.root} fetch {remote}")
+        return RemoteError(f"the remote {remote} cannot be {what}: no answer within {SECONDS:g} s", look)
+    why = gitwords.reason(child.stderr, child.returncode)
+    return RemoteError(f"the remote {remote} cannot be {what}: {why}", gitwords.remedy(child.stderr, look))

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
 from passhelper.errors import GitError
-from passhelper.team import failures
+from passhelper.store import gitwords
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -178,8 +178,8 @@ class Objects:
         self.close()
         complaint = self._notes.text()
         if self._is_late:
-            return failures.too_slow(self._root, _COMMAND[0], self._seconds)
-        return failures.explained(self._root, _COMMAND[0], complaint, process.returncode)
+            return gitwords.too_slow(self._root, _COMMAND[0], self._seconds)
+        return gitwords.explained(self._root, _COMMAND[0], complaint, process.returncode)
 
 
 class _Notes:

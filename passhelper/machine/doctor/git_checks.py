@@ -10,9 +10,8 @@ from passhelper.errors import GitError
 from passhelper.machine.doctor.model import Check, Finding, NotCheckedError, Severity
 from passhelper.machine.doctor.patient import LIMIT, Patient
 from passhelper.protocol import printable
-from passhelper.store import diagnose, layout, recipients, repository, trust
+from passhelper.store import gitwords, layout, recipients, repository, trust
 from passhelper.store.commit import STALE_LOCK
-from passhelper.team import remoteurl
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,13 +23,9 @@ def _program(patient: Patient) -> Iterator[Finding]:
     root = patient.place.root
     repository.program(patient.environ)
     child = patient.git("rev-parse", "--git-dir")
-    if b"dubious ownership" in child.stderr:
-        raise GitError(
-            f"git refuses the store: it belongs to uid {os.stat(root).st_uid}",
-            f"run: git config --global --add safe.directory {root}",
-        )
-    if child.returncode != 0:
-        raise GitError(f"git cannot read {root}: {diagnose.last_line(child)}", f"run: git -C {root} status")
+    if child.returncode != 0 or child.timed_out:
+        error = gitwords.failure(root, "rev-parse", child, LIMIT)
+        raise GitError(error.cause, error.remedy or f"run: git -C {root} status")
     yield from ()
 
 
@@ -89,7 +84,7 @@ def _changes(patient: Patient) -> Iterator[Finding]:
     inside = [os.path.relpath(path, root) for path in ours if path == root or path.startswith(root + os.sep)]
     child = patient.git("status", "--porcelain", "-z", "--no-renames", "--untracked-files=all", "--", *inside)
     if child.returncode != 0:
-        raise GitError(f"git cannot tell what changed in {root}: {diagnose.last_line(child)}")
+        raise gitwords.failure(root, "status", child, LIMIT)
     names = [os.fsdecode(line[3:]) for line in bytes(child.stdout).split(b"\0") if line]
     names = [name for name in names if name.endswith((layout.SUFFIX, recipients.FILE))]
     if names:
@@ -119,9 +114,13 @@ def _remote(patient: Patient) -> Iterator[Finding]:
     ref = _text(patient, "config", f"branch.{branch}.merge") or f"refs/heads/{branch}"
     child = patient.git("-c", "protocol.ext.allow=never", "ls-remote", "--", remote, ref, **_ssh(patient))
     if child.timed_out or child.returncode != 0:
-        why = f"no answer within {LIMIT:g} s" if child.timed_out else remoteurl.hidden(diagnose.last_line(child))
-        yield Finding(f"remote {printable(remote)} cannot be reached: {why}",
-                      f"look: git -C {patient.place.root} fetch {printable(remote)}")  # fmt: skip
+        remedy = f"look: git -C {patient.place.root} fetch {printable(remote)}"
+        if child.timed_out:
+            why = f"no answer within {LIMIT:g} s"
+        else:
+            why = gitwords.reason(child.stderr, child.returncode)
+            remedy = gitwords.remedy(child.stderr, remedy)
+        yield Finding(f"remote {printable(remote)} cannot be reached: {why}", remedy)
         return
     theirs = child.stdout.decode(errors="replace").partition("\t")[0].strip()
     ours = _text(patient, "rev-parse", "--verify", "--quiet", "HEAD")
