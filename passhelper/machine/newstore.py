@@ -127,8 +127,9 @@ def _init(store: PassStore, *, is_whole: bool) -> Repository:
         )
     place = Repository(store.root, os.path.join(store.root, ".git"))
     git = repository.program(store.environ)
-    # No template: the user's own could bring hooks along.
-    argv = [git, "-c", "init.defaultBranch=main", "init", "--quiet", "--template=", store.root]
+    # No template: the user's own could bring hooks along. Newer gits run reference-transaction already here.
+    settings = ["-c", "init.defaultBranch=main", "-c", "core.hooksPath=/dev/null"]
+    argv = [git, *settings, "init", "--quiet", "--template=", store.root]
     umask = os.umask(store.files().umask)
     try:
         child = start(argv, repository.environment(place, store.environ))
