@@ -176,10 +176,10 @@ def test_a_file_that_cannot_be_opened_stays_in_the_list(vault: Vault, monkeypatc
     assert HERS not in vault.list()
     path, original = str(vault.entry(HERS)), os.open
 
-    def opened(name: str, flags: int, mode: int = 0o777) -> int:
+    def opened(name: str, flags: int, mode: int = 0o777, **options: int) -> int:
         if name == path:
             raise PermissionError(errno.EACCES, "denied", name)  # which root, who may run this, cannot be
-        return original(name, flags, mode)
+        return original(name, flags, mode, **options)
 
     monkeypatch.setattr(os, "open", opened)
     assert HERS in vault.list()

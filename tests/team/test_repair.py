@@ -190,7 +190,10 @@ def test_a_newer_key_elsewhere_is_not_undone(vault: Vault, keys: KeyRing) -> Non
 
 @pytest.mark.parametrize("line", ["devteam", "missing"])
 def test_who_cannot_be_found_here_is_not_shut_out(vault: Vault, own_keys: KeyRing, line: str) -> None:
-    """One of gpg's own groups, or a member whose key is not in this keyring, reads beside somebody who left."""
+    """One of gpg's own groups, or a member whose key is not in this keyring, reads beside somebody who left.
+
+    gpg 2.4 lists the keys of a group by its name, so there nobody has left.
+    """
     vault.environ["GNUPGHOME"] = str(own_keys.home)
     (own_keys.home / "gpg.conf").write_text(f"group devteam = {own_keys['bob']} {own_keys['stranger']}\n")
     ciphertext = own_keys.encrypt(b"s", "alice", "bob", "stranger")
@@ -200,7 +203,9 @@ def test_who_cannot_be_found_here_is_not_shut_out(vault: Vault, own_keys: KeyRin
     name_readers(vault, own_keys["alice"], own_keys.fingerprints.get(line, line))
     report = mend(vault)
     named = own_keys.fingerprints.get(line, line)
-    assert report.reported == [f"{SERVER} (bob): it cannot be encrypted anew for {named} (not in this keyring)"]
+    is_known = own_keys.gpg("--list-keys", named, check=False).returncode == 0
+    reported = [f"{SERVER} (bob): it cannot be encrypted anew for {named} (not in this keyring)"]
+    assert report.reported == ([] if is_known else reported)
     assert (report.removed, path.read_bytes()) == ([], ciphertext)
 
 
