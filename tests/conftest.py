@@ -34,6 +34,7 @@ REPOSITORY = Path(__file__).parent.parent
 _SHARED = "passhelper_shared"
 _ENGINE, _CLIENTS = "PASSHELPER_TEST_ENGINE", "PASSHELPER_TEST_CLIENTS"
 _NO_ENGINE = "the Docker engine does not start: "
+_NO_CLIENT = " is not here: run `.ci/clients"
 _FOREIGN = ("PASSHELPER_", "PASSWORD_STORE_", "GIT_", "DOCKER_", "GPG_", "PYTHON", "XDG_")
 
 
@@ -185,7 +186,7 @@ def more_clients() -> Callable[[str], Path]:
     def find(path: str) -> Path:
         found = Path(folder, path)
         if not folder or not found.exists():
-            pytest.skip(f"{found.name} is not here: run `.ci/clients DIR` and set {_CLIENTS}=DIR")
+            pytest.skip(f"{found.name}{_NO_CLIENT} DIR` and set {_CLIENTS}=DIR")
         return found
 
     return find
@@ -254,11 +255,19 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     """Turn a skip into a failure where ``PASSHELPER_REQUIRE_ALL=1`` says that every real part is here."""
     outcome = yield
     report = outcome.get_result()  # type: ignore[attr-defined]
-    # `.ci/run` has seen for itself that no engine starts here, and has printed why.
-    excused = os.environ.get(_ENGINE) == "none" and _NO_ENGINE in str(report.longrepr)
+    excused = any(reason in str(report.longrepr) for reason in _EXCUSED)
     if report.skipped and not hasattr(report, "wasxfail") and _REQUIRE_ALL and not excused:
         report.outcome = "failed"
         report.longrepr = f"skipped, which PASSHELPER_REQUIRE_ALL forbids: {report.longrepr}"
 
 
+# Read before the tests clean their environment.
 _REQUIRE_ALL = os.environ.get("PASSHELPER_REQUIRE_ALL") == "1"
+# Programs that a release of Debian does not have: `.ci/world` names them.
+_EXCUSED = [
+    f"Skipped: {program} is not installed'" for program in os.environ.get("PASSHELPER_TEST_WITHOUT", "").split()
+]
+if os.environ.get(_ENGINE) == "none":  # `.ci/run` has seen for itself that no engine starts here, and has printed why
+    _EXCUSED.append(_NO_ENGINE)
+if os.environ.get(_CLIENTS) == "none":
+    _EXCUSED.append(_NO_CLIENT)
