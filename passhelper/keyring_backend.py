@@ -30,6 +30,7 @@ from passhelper.errors import InvalidRequestError, LockedKeyError, PasshelperErr
 from passhelper.machine.dockerconfig import DOCKER_HUB, hostname
 from passhelper.machine.plaintext import TOKEN_USER
 from passhelper.registry import normalize
+from passhelper.store import settings
 from passhelper.store.helper import PassHelper
 
 if TYPE_CHECKING:
@@ -182,7 +183,7 @@ def _read(entry: Entry) -> str | None:
 
 def _helper() -> PassHelper:
     """Open the store: exact names only, for pip's password is nobody else's."""
-    return PassHelper({**os.environ, "PASSHELPER_STRICT": "1"}, logging.getLogger(__name__).warning)
+    return PassHelper({**os.environ, settings.STRICT: "1"}, logging.getLogger(__name__).warning)
 
 
 def _is_server(service: str) -> bool:

@@ -211,11 +211,23 @@ def _unexpected(error: BaseException) -> str:
 def _fail(program: str, message: str, error: BaseException) -> int:
     message = " ".join(message.split()) or type(error).__name__
     _write(2, f"{program}: {message}\n", 1)
-    if os.environ.get("PASSHELPER_DEBUG") == "1":
-        import traceback  # noqa: PLC0415 - only for debugging
-
-        _write(2, "".join(traceback.format_exception(error)), 1)
+    _write(2, details(error), 1)
     return _write(1, f"{message}\n", 1)
+
+
+def details(error: BaseException) -> str:
+    """Give the traceback of an error where ``PASSHELPER_DEBUG`` asks for it, else nothing."""
+    from passhelper.store import settings  # noqa: PLC0415 - after a failure only
+
+    try:
+        wanted = settings.is_on(os.environ, settings.DEBUG)
+    except PasshelperError as refused:
+        return "" if str(error) == str(refused) else f"{refused}\n"
+    if not wanted:
+        return ""
+    import traceback  # noqa: PLC0415 - only for debugging
+
+    return "".join(traceback.format_exception(error))
 
 
 def _write(descriptor: int, text: str, status: int) -> int:

@@ -28,6 +28,7 @@ from passhelper.errors import (
     PasshelperError,
 )
 from passhelper.registry import equivalents
+from passhelper.store import settings
 from passhelper.store.gpg import Gpg
 from passhelper.store.lock import StoreLock
 from passhelper.store.store import home_directory
@@ -120,7 +121,7 @@ class KeyringHelper(Helper):
 
     @property
     def _is_strict(self) -> bool:
-        return self._environ.get("PASSHELPER_STRICT") == "1"
+        return settings.is_on(self._environ, settings.STRICT)
 
     def _forget(self, backend: KeyringBackend, server: str, username: str) -> None:
         """Take a server out of the index whose entry has gone."""

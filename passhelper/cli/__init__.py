@@ -7,7 +7,6 @@ recipients that nobody has accepted.
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import NoReturn
 
@@ -17,6 +16,7 @@ from passhelper import __version__
 from passhelper.cli import output
 from passhelper.cli.lazy import Lazy, LazyGroup
 from passhelper.errors import PasshelperError
+from passhelper.protocol import details
 
 __all__ = ["main"]
 
@@ -97,10 +97,9 @@ def _run() -> int:
 
 def _fail(shown: PasshelperError, error: BaseException) -> int:
     output.error(shown)
-    if os.environ.get("PASSHELPER_DEBUG") == "1":
-        import traceback  # noqa: PLC0415 - only for debugging
-
-        output.note("".join(traceback.format_exception(error)))
+    more = details(error)
+    if more:
+        output.note(more)
     return shown.exit_code
 
 

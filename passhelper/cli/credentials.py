@@ -13,6 +13,7 @@ from passhelper.errors import CredentialsNotFoundError, DockerError, InvalidRequ
 from passhelper.machine.dockerconfig import server_name
 from passhelper.machine.migrate import servers
 from passhelper.protocol import read_request
+from passhelper.store import settings
 from passhelper.store.helper import PassHelper
 
 
@@ -43,7 +44,7 @@ def login(*, server: str, username: str, password_stdin: bool, check: bool) -> N
     if check:
         _check(credentials, server)
     _helper().store(credentials)
-    if os.environ.get("PASSHELPER_IGNORE_WRITES") != "1":
+    if not settings.is_on(os.environ, settings.IGNORE_WRITES):
         output.say(f"stored the credential of {username} for {name}")
 
 
@@ -102,7 +103,7 @@ def logout(*, server: str) -> None:
     erased = sorted(before - servers(helper))
     for one in erased:
         output.say(f"erased the credential for {one}")
-    if not erased and os.environ.get("PASSHELPER_IGNORE_WRITES") != "1":
+    if not erased and not settings.is_on(os.environ, settings.IGNORE_WRITES):
         output.say(f"there is no credential for {name}")
 
 

@@ -8,7 +8,8 @@ that was never encrypted.
 
 import os
 
-from passhelper.errors import ConfigurationError, EntryError, GpgNotFoundError, LockedKeyError
+from passhelper.errors import EntryError, GpgNotFoundError, LockedKeyError
+from passhelper.store import settings
 from passhelper.store.child import PASSPHRASE, STATUS, Child, clean_environ, find_program, finish, start
 
 TYPE_CHECKING = False
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 MAX_PLAINTEXT = 2 << 20  # bytes; a 4 kB message can expand to 2 GiB
-TIMEOUT = 120.0  # seconds for one gpg, a person's typing included (PASSHELPER_TIMEOUT)
 QUICK = 2.0  # seconds for a gpg whose answer is only a hint
 
 # Where a passphrase can come from, in the order in which they are looked at.
@@ -116,7 +116,7 @@ class Gpg:
         """Whether a person could answer a prompt, and no passphrase is configured in their place."""
         if any(self.environ.get(name) for name in PASSPHRASE_VARIABLES):
             return False
-        if self.environ.get("PASSHELPER_NONINTERACTIVE") == "1":
+        if settings.is_on(self.environ, settings.NONINTERACTIVE):
             return False
         from passhelper.store.terminal import can_prompt  # noqa: PLC0415 - not where nobody is there
 
@@ -132,16 +132,7 @@ class Gpg:
         Raises:
             ConfigurationError: ``PASSHELPER_TIMEOUT`` is no positive number.
         """
-        text = self.environ.get("PASSHELPER_TIMEOUT", "")
-        if not text:
-            return TIMEOUT
-        try:
-            seconds = float(text)
-        except ValueError:
-            seconds = 0.0
-        if not 0 < seconds < 86400:
-            raise ConfigurationError(f"PASSHELPER_TIMEOUT is not a number of seconds: {text!r}")
-        return seconds
+        return settings.seconds(self.environ, settings.TIMEOUT)
 
     # Decryption
 

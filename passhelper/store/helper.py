@@ -6,6 +6,7 @@ import sys
 from passhelper.credentials import Credentials, Helper
 from passhelper.errors import CredentialsNotFoundError, EntryError, NoSecretKeyError, StoreError
 from passhelper.protocol import run
+from passhelper.store import settings
 from passhelper.store.store import PassStore
 
 TYPE_CHECKING = False
@@ -80,9 +81,9 @@ class PassHelper(Helper):
         return remote.pull(store)
 
     def _may_pull(self, store: PassStore) -> bool:
-        wanted = self._environ.get("PASSHELPER_SYNC", "")
+        wanted = self._environ.get(settings.SYNC, "")
         if wanted:
-            return "pull" in wanted
+            return "pull" in settings.sync_words(wanted, settings.SYNC)
         for folder in (store.folder, store.root):
             try:
                 with open(os.path.join(folder, ".git", "config"), "rb") as file:
@@ -173,10 +174,10 @@ class PassHelper(Helper):
 
     @property
     def _is_strict(self) -> bool:
-        return self._environ.get("PASSHELPER_STRICT") == "1"
+        return settings.is_on(self._environ, settings.STRICT)
 
     def _ignores_writes(self, verb: str) -> bool:
-        if self._environ.get("PASSHELPER_IGNORE_WRITES") != "1":
+        if not settings.is_on(self._environ, settings.IGNORE_WRITES):
             return False
         self._warn(f"nothing was {verb}: PASSHELPER_IGNORE_WRITES is set")
         return True

@@ -11,8 +11,9 @@ came in (recipients, keys, other files, odd names, two histories) is left to ``p
 import os
 import time
 
-from passhelper.errors import ConfigurationError, PasshelperError
+from passhelper.errors import PasshelperError
 from passhelper.store import repository as git
+from passhelper.store import settings
 from passhelper.store.child import Child, finish, start
 from passhelper.store.lock import StoreLock
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from passhelper.store.repository import Repository
     from passhelper.store.store import PassStore
 
-SECONDS = 5.0  # for one fetch or push; PASSHELPER_SYNC_TIMEOUT
 PAUSE = 60.0  # seconds after a fetch, failed or not, during which a miss asks nobody
 SUBJECT = "Take over what others have changed\n\nPasshelper-Sync: merge"
 _QUICK = 5.0  # seconds for a git that talks to nobody
@@ -39,16 +39,16 @@ class _DoubtError(PasshelperError):
     """What came in needs a closer look, which ``passhelper sync`` takes."""
 
 
-def push(store: "PassStore", repository: "Repository", settings: "Mapping[str, str] | None" = None) -> None:
+def push(store: "PassStore", repository: "Repository", config: "Mapping[str, str] | None" = None) -> None:
     """Push what is committed, if this clone does so by itself; the caller no longer holds the lock.
 
     Args:
         store: warned when the push failed, which is no failure of the verb.
         repository: where to push from.
-        settings: what ``git config --list`` says, if the caller knows it.
+        config: what ``git config --list`` says, if the caller knows it.
     """
     try:
-        remote = _Remote(store, repository, settings)
+        remote = _Remote(store, repository, config)
         why = remote.push() if remote.may("push") else ""
     except (PasshelperError, OSError) as error:
         why = str(error)
@@ -75,7 +75,7 @@ def _pull(store: "PassStore", repository: "Repository") -> bool:
         return False
     store.files().make_directory(repository.state)
     # One process asks, and those that miss meanwhile wait for its answer.
-    with StoreLock(repository.state, asked + ".lock", timeout=_seconds(store)):
+    with StoreLock(repository.state, asked + ".lock", timeout=settings.seconds(store.environ, settings.SYNC_TIMEOUT)):
         if _is_recent(asked):
             return True
         remote = _Remote(store, repository, None)
@@ -103,19 +103,6 @@ def _is_recent(path: str) -> bool:
         return False
 
 
-def _seconds(store: "PassStore") -> float:
-    text = store.environ.get("PASSHELPER_SYNC_TIMEOUT", "")
-    if not text:
-        return SECONDS
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < 86400:
-        raise ConfigurationError(f"PASSHELPER_SYNC_TIMEOUT is not a number of seconds: {text!r}", "set it to 5")
-    return seconds
-
-
 class _Remote:
     """The remote of a store's branch.
 
@@ -123,14 +110,14 @@ class _Remote:
         settings: what git is configured to.
     """
 
-    def __init__(self, store: "PassStore", repository: "Repository", settings: "Mapping[str, str] | None") -> None:
+    def __init__(self, store: "PassStore", repository: "Repository", config: "Mapping[str, str] | None") -> None:
         self._store = store
         self._repository = repository
         self._program = git.program(store.environ)
         self._environ = git.environment(repository, store.environ)
         self._command = git.command(repository, self._program)
-        self.settings: Mapping[str, str] = settings or {}
-        if settings is None:
+        self.settings: Mapping[str, str] = config or {}
+        if config is None:
             found = self._answer("config", "--null", "--list").decode(errors="surrogateescape")
             self.settings = git.parse_settings(found)
         self._name = self._ref = self._tracking = ""
@@ -156,9 +143,12 @@ class _Remote:
         Raises:
             PasshelperError: git does not say where to; what is to be pushed is noted.
         """
-        wanted = self._store.environ.get("PASSHELPER_SYNC", "") or self.settings.get("passhelper.sync", "")
+        wanted = self._store.environ.get(settings.SYNC, "")
+        name = settings.SYNC if wanted else "git config passhelper.sync"
+        wanted = wanted or self.settings.get("passhelper.sync", "")
+        words = settings.sync_words(wanted, name) if wanted else []
         is_runner = self.settings.get("passhelper.ci", "").lower() in git.TRUE
-        if is_runner or verb not in wanted.replace(" ", "").split(","):
+        if is_runner or verb not in words:
             return False
         if not self._name:
             try:
@@ -217,7 +207,7 @@ class _Remote:
         self._check_history(head, theirs)
         changes = self._changes(head, theirs)
         store, repository = self._store, self._repository
-        with store.lock(repository, timeout=_seconds(store)):
+        with store.lock(repository, timeout=settings.seconds(store.environ, settings.SYNC_TIMEOUT)):
             known = trust.load_all(repository.state)
             if known is None or self._revision("HEAD") != head or not self._is_accepted():
                 raise _DoubtError("something else has changed here")
@@ -341,7 +331,7 @@ class _Remote:
         told = environ.get("GIT_SSH_COMMAND") or self.settings.get("core.sshcommand", "")
         if told or not environ.get("GIT_SSH"):
             environ["GIT_SSH_COMMAND"] = f"{told or 'ssh'} -oBatchMode=yes"
-        seconds = _seconds(self._store)
+        seconds = settings.seconds(self._store.environ, settings.SYNC_TIMEOUT)
         umask = os.umask(self._store.files().umask)
         try:
             child = start([*command, *arguments], environ, group=True)
@@ -353,7 +343,8 @@ class _Remote:
     def _why(self, child: Child) -> str:
         """Say why a remote did not do what it was asked; empty if it did."""
         if child.timed_out:
-            return f"no answer from {self._name} within {_seconds(self._store):g} s"
+            seconds = settings.seconds(self._store.environ, settings.SYNC_TIMEOUT)
+            return f"no answer from {self._name} within {seconds:g} s"
         if child.returncode == 0:
             return ""
         from passhelper.store import gitwords  # noqa: PLC0415 - only for a failure

@@ -9,7 +9,7 @@ import stat
 import sys
 
 from passhelper.errors import ConfigurationError, EntryError, StoreError
-from passhelper.store import layout
+from passhelper.store import layout, settings
 from passhelper.store.gpg import Gpg
 
 TYPE_CHECKING = False
@@ -52,10 +52,11 @@ class PassStore:
         warn: takes one line for the user when something went half well.
 
     Raises:
-        ConfigurationError: ``PASSWORD_STORE_DIR`` is relative.
+        ConfigurationError: ``PASSWORD_STORE_DIR`` is relative, or a setting makes no sense.
     """
 
     def __init__(self, environ: "Mapping[str, str]", warn: "Callable[[str], None]") -> None:
+        settings.check(environ)
         self.environ = environ
         self.warn = warn
         self.root = store_path(environ)
@@ -248,7 +249,7 @@ class PassStore:
                     f"entry was moved here from another server: {self._label(entry)}",
                     "do not use it; find out who moved it, then erase it and store it again",
                 )
-        elif self.environ.get("PASSHELPER_REQUIRE_BOUND") == "1":
+        elif settings.is_on(self.environ, settings.REQUIRE_BOUND):
             raise EntryError(
                 f"entry is not bound to its server, as PASSHELPER_REQUIRE_BOUND demands: {self._label(entry)}",
                 "check it, then store it again with passhelper",

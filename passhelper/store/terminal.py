@@ -9,11 +9,11 @@ import os
 import stat
 import sys
 
+from passhelper.store import settings
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-_OFF = ("", "0", "false")
 
 
 def can_prompt(environ: "Mapping[str, str]") -> bool:
@@ -22,10 +22,10 @@ def can_prompt(environ: "Mapping[str, str]") -> bool:
     ``PASSHELPER_NONINTERACTIVE`` decides where it is set (1: nobody, 0: somebody); then ``CI`` says
     nobody; then, on Linux and BSD, there must be a controlling terminal or a display.
     """
-    choice = environ.get("PASSHELPER_NONINTERACTIVE", "")
-    if choice:
-        return choice in _OFF
-    if environ.get("CI", "").lower() not in _OFF:
+    nobody = settings.switch(environ, settings.NONINTERACTIVE)
+    if nobody is not None:
+        return not nobody
+    if settings.is_ci(environ):
         return False
     if sys.platform in ("win32", "darwin") or environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY"):
         return True

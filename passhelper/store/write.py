@@ -9,7 +9,7 @@ import os
 import time
 
 from passhelper.errors import PasshelperError, StoreError, TrustError
-from passhelper.store import layout, recipients
+from passhelper.store import layout, recipients, settings
 from passhelper.store.child import finish
 from passhelper.store.gpg import QUICK
 from passhelper.store.store import Entry, PassStore, binding
@@ -135,7 +135,7 @@ class _Writer:
         if current is None:
             self._load_the_rest()
         finish([encrypting], gpg.timeout())
-        if encrypting.returncode != 0 and self.store.environ.get("PASSHELPER_SKIP_UNUSABLE") == "1":
+        if encrypting.returncode != 0 and settings.is_on(self.store.environ, settings.SKIP_UNUSABLE):
             from passhelper.store import diagnose  # noqa: PLC0415 - only on failure
 
             keys = diagnose.usable_recipients(gpg, keys, found.label, self.store.warn)
@@ -160,7 +160,7 @@ class _Writer:
     def _start_comparison(self) -> "tuple[Child, bytes] | None":
         """Start decrypting what is there now, beside the encryption; only if it could be the same."""
         store, target = self.store, self.target
-        if store.environ.get("PASSHELPER_ALWAYS_WRITE") == "1":
+        if settings.is_on(store.environ, settings.ALWAYS_WRITE):
             return None
         if [entry.path for entry in store.all_entries(target.server)] != [target.path]:
             return None
@@ -274,12 +274,12 @@ def share(store: PassStore, repository: "Repository | None", committer: "Committ
     """
     if repository is None:
         return
-    settings = committer.settings() if committer is not None and committer.has_committed else None
-    wanted = settings is not None and (store.environ.get("PASSHELPER_SYNC", "") or settings.get("passhelper.sync", ""))
-    if (wanted and "push" in wanted) or os.path.exists(repository.unpushed):
+    config = committer.settings() if committer is not None and committer.has_committed else None
+    wanted = config is not None and (store.environ.get(settings.SYNC, "") or config.get("passhelper.sync", ""))
+    if (wanted and "push" in wanted.lower()) or os.path.exists(repository.unpushed):
         from passhelper.store import remote  # noqa: PLC0415 - only with automatic sync
 
-        remote.push(store, repository, settings)
+        remote.push(store, repository, config)
 
 
 def committer_for(store: PassStore, repository: "Repository | None") -> "Committer | None":

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from passhelper.errors import ConfigurationError
-from passhelper.protocol import printable
+from passhelper.store import settings
 from passhelper.team import gitrepo
 from passhelper.team.sync import shared_repository
 
@@ -13,8 +12,6 @@ if TYPE_CHECKING:
     from passhelper.store.store import PassStore
 
 _SETTING = "passhelper.sync"
-_WORDS = ("push", "pull")
-_OFF = "off"
 
 
 def set_up(store: PassStore, wanted: str) -> list[str]:
@@ -30,12 +27,7 @@ def set_up(store: PassStore, wanted: str) -> list[str]:
     Raises:
         ConfigurationError: it is something else.
     """
-    words = [word.strip() for word in wanted.split(",")]
-    if words == [_OFF]:
-        words = []
-    elif not set(words) <= set(_WORDS):
-        raise ConfigurationError(f"--auto cannot be {printable(wanted)!r}", "use push, pull, push,pull or off")
-    words = [word for word in _WORDS if word in words]
+    words = settings.sync_words(wanted, "--auto")
     with gitrepo.opened(shared_repository(store), store.environ) as git:
-        git.run("config", _SETTING, ",".join(words) or _OFF)
+        git.run("config", _SETTING, ",".join(words) or "off")
     return words

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from passhelper.errors import ConfigurationError, NoSecretKeyError, RecipientsError, StoreError, TrustError
 from passhelper.protocol import printable
-from passhelper.store import diagnose, journal, recipients, trust
+from passhelper.store import diagnose, journal, recipients, settings, trust
 from passhelper.store.journal import Change, Plan
 from passhelper.store.store import digest
 from passhelper.team.drift import Policy, compare, survey
@@ -333,7 +333,7 @@ def usable(store: PassStore, wanted: tuple[Recipient, ...], source: str) -> tupl
     """
     if all(recipient.is_usable for recipient in wanted):
         return wanted
-    if store.environ.get("PASSHELPER_SKIP_UNUSABLE") == "1":
+    if settings.is_on(store.environ, settings.SKIP_UNUSABLE):
         left = diagnose.usable_recipients(store.gpg, [each.line for each in wanted], source, store.warn)
         return tuple(recipient for recipient in wanted if recipient.line in left)
     complaints = [diagnose.complaint(store.gpg, each.line) for each in wanted if not each.is_usable]

@@ -644,7 +644,10 @@ def test_a_gpg_that_hangs_is_ended(vault: Vault, tmp_path: Path) -> None:
 def test_a_timeout_that_is_none(vault: Vault, value: str) -> None:
     vault.store()
     vault.environ["PASSHELPER_TIMEOUT"] = value
-    message = f"PASSHELPER_TIMEOUT is not a number of seconds: {value!r}"
+    message = (
+        f"PASSHELPER_TIMEOUT is not a number of seconds: {value!r}; "
+        "set it to a number above 0 and below 86400, such as 120"
+    )
     assert failure(ConfigurationError, vault.get) == message
     assert failure(ConfigurationError, vault.store, secret="new") == message
 

@@ -12,6 +12,7 @@ from support import FOLDER, KeyRing
 from vault import script
 
 from passhelper import CredentialsNotFoundError
+from passhelper.errors import ConfigurationError
 from passhelper.store import journal, remote
 from passhelper.store.store import PassStore
 from passhelper.team import apply
@@ -500,10 +501,13 @@ def test_the_subject_is_the_one_of_sync() -> None:
 @pytest.mark.parametrize("value", ["x", "0", "-1", "1e9"])
 def test_a_time_limit_that_is_none(team: Team, a: Clone, value: str) -> None:
     a.environ["PASSHELPER_SYNC_TIMEOUT"] = value
-    auto(a, "push,pull").store()
-    why = f"PASSHELPER_SYNC_TIMEOUT is not a number of seconds: {value!r}; set it to 5"
-    assert a.warnings == [f"{NOT_PUSHED}: {why}"]
-    assert misses(a, OTHER)
+    with pytest.raises(ConfigurationError) as caught:
+        auto(a, "push,pull").store()
+    assert str(caught.value) == (
+        f"PASSHELPER_SYNC_TIMEOUT is not a number of seconds: {value!r}; "
+        "set it to a number above 0 and below 86400, such as 5"
+    )
+    assert a.warnings == []
 
 
 def test_ssh_asks_nobody(team: Team, a: Clone, tmp_path: Path) -> None:

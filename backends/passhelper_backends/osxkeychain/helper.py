@@ -20,6 +20,7 @@ from passhelper.errors import (
     KeychainUnavailableError,
     LockedKeychainError,
 )
+from passhelper.store import settings
 from passhelper.store.gpg import Gpg
 from passhelper.store.terminal import can_prompt
 from passhelper_backends._deadline import within
@@ -161,7 +162,7 @@ class OsxKeychainHelper(Helper):
 
     @property
     def _is_strict(self) -> bool:
-        return self._environ.get("PASSHELPER_STRICT") == "1"
+        return settings.is_on(self._environ, settings.STRICT)
 
     def _run(self, doing: str, work: "Callable[[], _Result]") -> "_Result":
         """Run native calls within the time limit; say what their statuses mean."""

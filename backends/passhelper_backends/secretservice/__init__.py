@@ -21,6 +21,7 @@ from passhelper.errors import (
     KeychainUnavailableError,
     LockedKeychainError,
 )
+from passhelper.store import settings
 from passhelper_backends.secretservice import _items as items
 from passhelper_backends.secretservice._bus import SECONDS, BusError, CallError, NoBusError, SilentError
 from passhelper_backends.secretservice._service import (
@@ -185,7 +186,7 @@ class SecretServiceHelper(Helper):
 
     @property
     def _is_strict(self) -> bool:
-        return self._environ.get("PASSHELPER_STRICT") == "1"
+        return settings.is_on(self._environ, settings.STRICT)
 
     def _put(
         self, service: SecretService, before: "Sequence[items.Item]", attributes: "dict[str, str]", secret: bytes

@@ -18,6 +18,7 @@ from passhelper.errors import (
     KeychainUnavailableError,
 )
 from passhelper.registry import equivalents
+from passhelper.store import settings
 from passhelper_backends.wincred import _parts
 from passhelper_backends.wincred._native import (
     MAX_BLOB,
@@ -144,7 +145,7 @@ class WincredHelper(Helper):
 
     @property
     def _is_strict(self) -> bool:
-        return self._environ.get("PASSHELPER_STRICT") == "1"
+        return settings.is_on(self._environ, settings.STRICT)
 
 
 def _answering(server: str, held: "Mapping[str, Credential]", *, strict: bool) -> "list[str]":

@@ -115,7 +115,18 @@ def _passphrase(patient: Patient) -> Iterator[Finding]:
                           Severity.WARNING)  # fmt: skip
 
 
+def _settings(patient: Patient) -> Iterator[Finding]:
+    for error in patient.problems.values():
+        yield Finding(error.cause, error.remedy)
+
+
 CHECKS = (
+    Check(
+        "gpg.settings",
+        "switches and time limits among the variables: each has a value that means something",
+        Severity.FAILED,
+        _settings,
+    ),
     Check("gpg.program", "a gpg program in an absolute directory of `PATH`", Severity.FAILED, _program),
     Check("gpg.version", "GnuPG 2.2 or newer", Severity.FAILED, _version, ("gpg.program",)),
     Check("gpg.home", "`GNUPGHOME`: there, readable, the user's own", Severity.FAILED, _home),

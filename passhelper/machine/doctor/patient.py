@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from passhelper.errors import DockerError, EntryError, PasshelperError
 from passhelper.machine import dockerconfig, userfile
 from passhelper.machine.doctor.model import NotCheckedError
-from passhelper.store import layout, packets, recipients, repository
+from passhelper.store import layout, packets, recipients, repository, settings
 from passhelper.store.child import Child, clean_environ, find_program, finish, start
 from passhelper.store.gpg import Gpg
 from passhelper.store.store import PassStore, home_directory
@@ -37,9 +37,11 @@ class Patient:
 
     def __init__(self, environ: Mapping[str, str], lead: int) -> None:
         self.lead = lead
-        self.can_prompt = Gpg(environ).can_prompt
+        self.problems = settings.problems(environ)  # a finding; the other checks go on without these
+        good = {name: value for name, value in environ.items() if name not in self.problems}
+        self.can_prompt = Gpg(good).can_prompt
         # A doctor asks nobody, and does not wait as long as a person may type.
-        self.environ = {**environ, "PASSHELPER_NONINTERACTIVE": "1", "PASSHELPER_TIMEOUT": f"{_GPG_LIMIT:g}"}
+        self.environ = {**good, "PASSHELPER_NONINTERACTIVE": "1", "PASSHELPER_TIMEOUT": f"{_GPG_LIMIT:g}"}
         self.gpg = Gpg(self.environ)
         self.warnings: list[str] = []
         self._effective: dict[str, Recipients] = {}

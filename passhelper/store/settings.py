@@ -1,0 +1,140 @@
+"""Settings from the environment: the one reader of switches, of numbers of seconds and of what syncs by itself.
+
+A value that is none is refused, and by all that opens the store before anything is read: a switch that only
+seems to be on, such as ``PASSHELPER_REQUIRE_BOUND=ture``, would otherwise protect nobody.
+"""
+
+from passhelper.errors import ConfigurationError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ON = ("1", "true", "yes", "on")
+OFF = ("0", "false", "no", "off")
+DAY = 86400  # seconds; no limit is longer
+
+NONINTERACTIVE = "PASSHELPER_NONINTERACTIVE"
+STRICT = "PASSHELPER_STRICT"
+REQUIRE_BOUND = "PASSHELPER_REQUIRE_BOUND"
+ALWAYS_WRITE = "PASSHELPER_ALWAYS_WRITE"
+IGNORE_WRITES = "PASSHELPER_IGNORE_WRITES"
+SKIP_UNUSABLE = "PASSHELPER_SKIP_UNUSABLE"
+DEBUG = "PASSHELPER_DEBUG"
+SWITCHES = (NONINTERACTIVE, STRICT, REQUIRE_BOUND, ALWAYS_WRITE, IGNORE_WRITES, SKIP_UNUSABLE, DEBUG)
+
+TIMEOUT = "PASSHELPER_TIMEOUT"
+SYNC_TIMEOUT = "PASSHELPER_SYNC_TIMEOUT"
+DEFAULT_SECONDS = {
+    TIMEOUT: 120.0,  # for one gpg, a person's typing included
+    SYNC_TIMEOUT: 5.0,  # for one automatic fetch or push
+}
+
+SYNC = "PASSHELPER_SYNC"
+_SYNC_WORDS = ("push", "pull")
+
+
+def check(environ: "Mapping[str, str]") -> None:
+    """Refuse a setting that makes no sense, before anything is done.
+
+    Raises:
+        ConfigurationError: names the first one, its value and what it may be.
+    """
+    for name in SWITCHES:
+        if name in environ:
+            switch(environ, name)
+    for name in DEFAULT_SECONDS:
+        if name in environ:
+            seconds(environ, name)
+    if environ.get(SYNC):
+        sync_words(environ[SYNC], SYNC)
+
+
+def problems(environ: "Mapping[str, str]") -> "dict[str, ConfigurationError]":
+    """Collect what :func:`check` refuses: by name, all of it."""
+    found: dict[str, ConfigurationError] = {}
+    for name in (*SWITCHES, *DEFAULT_SECONDS, SYNC):
+        try:
+            check({name: environ.get(name, "")})
+        except ConfigurationError as error:
+            found[name] = error
+    return found
+
+
+def switch(environ: "Mapping[str, str]", name: str) -> "bool | None":
+    """Read a switch: True, False, or None where it is not set or empty.
+
+    Raises:
+        ConfigurationError: its value is no word for either.
+    """
+    text = environ.get(name, "")
+    value = text.strip().lower()
+    if value in ON:
+        return True
+    if value in OFF:
+        return False
+    if not value:
+        return None
+    raise ConfigurationError(
+        f"{name} is neither on nor off: {_shown(text)}",
+        f"set it to one of {', '.join(ON)}, or to one of {', '.join(OFF)}",
+    )
+
+
+def is_on(environ: "Mapping[str, str]", name: str) -> bool:
+    """Tell whether a switch is on; raises as :func:`switch` does."""
+    return switch(environ, name) is True
+
+
+def is_ci(environ: "Mapping[str, str]") -> bool:
+    """Tell whether a build system set ``CI``. The variable is not ours: every word but those for "off" counts."""
+    value = environ.get("CI", "").strip().lower()
+    return bool(value) and value not in OFF
+
+
+def seconds(environ: "Mapping[str, str]", name: str) -> float:
+    """Read a time limit.
+
+    Args:
+        environ: where it stands.
+        name: one of :data:`DEFAULT_SECONDS`.
+
+    Raises:
+        ConfigurationError: it is no positive number, or more than a day.
+    """
+    default = DEFAULT_SECONDS[name]
+    text = environ.get(name, "").strip()
+    if not text:
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < DAY:
+        raise ConfigurationError(
+            f"{name} is not a number of seconds: {_shown(text)}",
+            f"set it to a number above 0 and below {DAY}, such as {default:g}",
+        )
+    return value
+
+
+def sync_words(text: str, name: str) -> "list[str]":
+    """Read what a clone does by itself: ``push``, ``pull``, both with a comma; nothing for ``off``.
+
+    Args:
+        text: the value, not empty.
+        name: the setting's name, for messages.
+
+    Raises:
+        ConfigurationError: another word stands there.
+    """
+    words = text.lower().replace(",", " ").split()
+    if words != ["off"] and (not words or any(word not in _SYNC_WORDS for word in words)):
+        raise ConfigurationError(f"{name} cannot be {_shown(text)}", "use push, pull, push,pull or off")
+    return [word for word in _SYNC_WORDS if word in words]
+
+
+def _shown(text: str) -> str:
+    from passhelper.protocol import printable  # noqa: PLC0415 - only for messages
+
+    return repr(printable(text))
