@@ -14,16 +14,16 @@ from passhelper.errors import PasshelperError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from typing import Any
 
 STATUS = -1  # in argv: the number of the descriptor that gpg writes its status lines to
 PASSPHRASE = -2  # in argv: the number of the descriptor that gpg reads the passphrase from
 
 MAX_OUTPUT = 4 << 20  # bytes kept of a child's stdout unless the caller says otherwise
 MAX_NOTES = 1 << 18  # bytes kept of its status lines and of its stderr
-GRACE = 2.0  # seconds between TERM and KILL
 _CHUNK = 1 << 16  # bytes per read, the size of a Linux pipe
+_NOTE = 1 << 13  # bytes of notes at once, above which more come than can wait
 _TICK = 0.05  # seconds between looks at a child that says nothing
-_PIPE, _TERM, _KILL = 13, 15, 9  # signal numbers of POSIX; the signal module costs an enum
 
 # What children must never inherit: passphrases, secret keys and a URL that may hold a password; only passhelper
 # reads them.
@@ -60,6 +60,11 @@ if sys.platform == "win32":
     from passhelper.store.child_windows import finish as finish  # noqa: PLC0414 - exported
 else:
     import select
+    from _signal import SIGCHLD, SIGKILL, SIGPIPE  # loaded at start-up; the signal module costs an enum
+
+    # Python ignores SIGPIPE, and the caller may ignore SIGCHLD: a child that inherited that would write to nobody for
+    # ever, or could not tell how its own children have ended.
+    _NOT_IGNORED = (SIGPIPE, SIGCHLD)
 
     class Child:
         """One running program and what it has said so far.
@@ -104,27 +109,28 @@ else:
             self.readers: dict[int, bytearray] = {}
             self.writers: dict[int, memoryview] = {}
             self._group = group
+            self._is_loud = False
             theirs: list[int] = []
-            numbers: dict[int, int] = {}
+            pipes: dict[int, int] = {}
             try:
                 out = self._reader(self.stdout, theirs)
                 err = self._reader(self.stderr, theirs)
                 if STATUS in argv:
-                    numbers[STATUS] = self._reader(self.status, theirs)
+                    pipes[STATUS] = self._reader(self.status, theirs)
                 if passphrase is not None:
-                    numbers[PASSPHRASE] = self._writer(passphrase, theirs)
-                for number in numbers.values():
-                    os.set_inheritable(number, True)  # noqa: FBT003
+                    pipes[PASSPHRASE] = self._writer(passphrase, theirs)
                 source = self._writer(stdin, theirs) if isinstance(stdin, bytes) else stdin
+                # Nothing is made inheritable here, or a child of another thread would get it too.
+                free = (number for number in range(3, 3 + len(theirs) + len(pipes)) if number not in (*theirs, source))
+                numbers = {item: next(free) for item in pipes}
+                redirect = {0: source, 1: out, 2: err, **{numbers[item]: pipes[item] for item in pipes}}
+                actions: list[tuple[int, ...]] = [(os.POSIX_SPAWN_DUP2, number, at) for at, number in redirect.items()]
+                actions += [(os.POSIX_SPAWN_CLOSE, number) for number in _inheritable() if number not in redirect]
                 command = [str(numbers[item]) if isinstance(item, int) else item for item in argv]
-                redirect = [(os.POSIX_SPAWN_DUP2, number, at) for at, number in enumerate((source, out, err))]
-                # Python ignores SIGPIPE; a child that inherited that would write to nobody for ever.
-                if group:
-                    self.pid = os.posix_spawn(
-                        command[0], command, environ, file_actions=redirect, setsigdef=[_PIPE], setpgroup=0
-                    )
-                else:
-                    self.pid = os.posix_spawn(command[0], command, environ, file_actions=redirect, setsigdef=[_PIPE])
+                more: dict[str, Any] = {"setpgroup": 0} if group else {}
+                self.pid = os.posix_spawn(
+                    command[0], command, environ, file_actions=actions, setsigdef=_NOT_IGNORED, **more
+                )
             except BaseException:
                 self.close()
                 raise
@@ -133,14 +139,14 @@ else:
                     os.close(number)
 
         def _reader(self, into: bytearray, theirs: "list[int]") -> int:
-            ours, his = os.pipe()
+            ours, his = _pipe()
             os.set_blocking(ours, False)
             self.readers[ours] = into
             theirs.append(his)
             return his
 
         def _writer(self, data: bytes, theirs: "list[int]") -> int:
-            his, ours = os.pipe()
+            his, ours = _pipe()
             os.set_blocking(ours, False)
             self.writers[ours] = memoryview(data)
             theirs.append(his)
@@ -158,6 +164,7 @@ else:
                 del self.readers[number]
             elif buffer is not self.stdout:
                 buffer += data[: MAX_NOTES - len(buffer)]
+                self._is_loud = self._is_loud or len(data) > _NOTE
             elif len(buffer) + len(data) > self.limit:
                 self.overflow = True
             else:
@@ -177,10 +184,12 @@ else:
                 del self.writers[number]
 
         def awaited(self) -> "list[int]":
-            """Choose the pipes to wait for: stdout, and the notes only when that is closed.
+            """Choose the pipes to wait for: stdout, and the notes when that is closed or when there are many.
 
             gpg writes some twenty status lines; waking up for each would cost both sides a switch.
             """
+            if self._is_loud:
+                return list(self.readers)
             speaking = [number for number, buffer in self.readers.items() if buffer is self.stdout]
             return speaking or list(self.readers)
 
@@ -192,29 +201,36 @@ else:
             self.writers.clear()
 
         def ended(self) -> bool:
-            """Collect the exit status if there is one."""
+            """Collect the exit status if there is one.
+
+            Raises:
+                PasshelperError: somebody else has collected it.
+            """
             if self.returncode is None:
-                pid, status = os.waitpid(self.pid, os.WNOHANG)
+                try:
+                    pid, status = os.waitpid(self.pid, os.WNOHANG)
+                except ChildProcessError:
+                    self.returncode = -SIGKILL  # as good as killed: nothing that it said counts
+                    raise PasshelperError(
+                        "how a program has ended cannot be told: this process ignores SIGCHLD, or collects children "
+                        "that it has not started",
+                        "set SIGCHLD to its default before using passhelper",
+                    ) from None
                 if pid:
                     self.returncode = os.waitstatus_to_exitcode(status)
             return self.returncode is not None
 
         def kill(self) -> None:
-            """End it now: TERM, then KILL after :data:`GRACE` seconds. Harmless when it has ended."""
-            number = _TERM
-            has_run = not self.ended()
-            while not self.ended():
-                os.kill(-self.pid if self._group else self.pid, number)
-                end = time.monotonic() + GRACE
-                while not self.ended() and time.monotonic() < end:
-                    time.sleep(0.005)
-                number = _KILL
-            if has_run and self._group:
-                try:
-                    os.kill(-self.pid, _KILL)  # what did not care for TERM
-                except ProcessLookupError:
-                    pass
-            self.close()
+            """End it now, and what it has started. Harmless when it has ended."""
+            try:
+                if not self.ended():
+                    from passhelper.store import ending  # noqa: PLC0415 - only what does not end by itself
+
+                    ending.end(self.pid, self.ended, group=self._group)
+                    if self.returncode is None:
+                        self.returncode = -SIGKILL  # nobody can collect it yet
+            finally:
+                self.close()
 
     def finish(children: "Sequence[Child]", seconds: float, *, first: bool = False) -> None:
         """Serve children until all have ended; end those that take longer or say too much.
@@ -273,6 +289,34 @@ else:
             _await_end(child)
         elif ended:  # and something that it started still holds a pipe
             child.close()
+
+    def _pipe() -> "tuple[int, int]":
+        """Make a pipe. Where a standard stream is closed, its number is not for a pipe."""
+        pair = os.pipe()
+        if min(pair) > 2:
+            return pair
+        better = _pipe()
+        for number in pair:
+            os.close(number)
+        return better
+
+    def _inheritable() -> "list[int]":
+        """List the descriptors that a child would get unasked: what our caller has left open for us, as a rule."""
+        numbers: Iterable[str | int] = range(256)
+        for folder in ("/proc/self/fd", "/dev/fd"):
+            try:
+                numbers = os.listdir(folder)
+                break
+            except OSError:
+                continue
+        found = []
+        for number in map(int, numbers):
+            try:
+                if os.get_inheritable(number):
+                    found.append(number)
+            except OSError:
+                continue  # it is closed: the one that has listed them
+        return found
 
     def _await_end(child: Child) -> None:
         for pause in (0, 0.0002, 0.0005, 0.001, 0.004):

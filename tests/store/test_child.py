@@ -7,12 +7,14 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from vault import children, descriptors, script
+from vault import children, descriptors, is_alive, script
 
 from passhelper.errors import PasshelperError
+from passhelper.store import ending
 from passhelper.store.child import MAX_NOTES, PASSPHRASE, STATUS, Child, clean_environ, find_program, finish, start
 
 ENVIRON = {"PATH": "/usr/bin:/bin"}
@@ -93,6 +95,32 @@ def test_a_child_that_writes_to_nobody_dies() -> None:
     assert not int(ignored, 16) & 1 << signal.SIGPIPE - 1
 
 
+@pytest.fixture
+def sigchld_is_ignored() -> Iterator[None]:
+    """As in a program whose parent ignores it, or that does so itself."""
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGCHLD, before)
+
+
+def test_where_nobody_can_tell_how_a_child_has_ended(sigchld_is_ignored: None) -> None:
+    with pytest.raises(PasshelperError) as caught:
+        sh("exit 0")
+    assert str(caught.value) == (
+        "how a program has ended cannot be told: this process ignores SIGCHLD, or collects children that it has not "
+        "started; set SIGCHLD to its default before using passhelper"
+    )
+
+
+def test_children_can_tell_how_theirs_have_ended(sigchld_is_ignored: None) -> None:
+    child = start(["/bin/sh", "-c", "grep SigIgn /proc/self/status; sleep 0.2"], ENVIRON)
+    while not child.stdout:
+        child.read(next(iter(child.readers)))
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    finish([child], 10)
+    assert not int(child.stdout.split()[1], 16) & 1 << signal.SIGCHLD - 1
+
+
 def test_what_says_too_much_is_ended() -> None:
     begin = time.monotonic()
     child = sh("exec cat /dev/zero", limit=100_000)
@@ -139,6 +167,47 @@ def test_a_grandchild_that_holds_a_pipe_is_not_waited_for() -> None:
 
 def test_a_child_that_closes_its_streams_first_is_waited_for() -> None:
     assert sh("exec >&- 2>&-; sleep 0.3; exit 5").returncode == 5
+
+
+def test_many_notes_are_taken_as_they_come() -> None:
+    """A gpg that complains at length is not read at 1 MB/s."""
+    child = sh("head -c 200000000 /dev/zero >&2; echo done", seconds=60)
+    assert (child.timed_out, len(child.stderr), bytes(child.stdout)) == (False, MAX_NOTES, b"done\n")
+
+
+def test_what_it_has_started_ends_with_it() -> None:
+    """Also what the program that is ended has not started itself, and what does not care for TERM."""
+    child = sh("(sleep 61 & echo $!; wait) & echo $!; (trap '' TERM; while :; do sleep 0.1; done) & echo $!; wait",
+               seconds=0.5)  # fmt: skip
+    started = [int(line) for line in child.stdout.split()]
+    assert child.timed_out
+    assert len(started) == 3
+    assert [number for number in started if is_alive(number)] == []
+
+
+def test_a_daemon_that_it_has_started_goes_on() -> None:
+    """Such as gpg-agent."""
+    child = sh("(setsid sleep 62 & echo $!); sleep 63", seconds=0.5)
+    daemon = int(child.stdout)
+    assert child.timed_out
+    assert is_alive(daemon)
+    os.kill(daemon, signal.SIGKILL)
+
+
+def test_what_is_stopped_is_ended() -> None:
+    child = sh("trap 'exit 3' TERM; kill -STOP $$", seconds=0.5)
+    assert (child.timed_out, child.returncode) == (True, 3)
+
+
+def test_processes_are_found_without_proc(monkeypatch: pytest.MonkeyPatch) -> None:
+    child = start(["/bin/sh", "-c", "sleep 64 & echo; wait"], ENVIRON)
+    while not child.stdout:
+        child.read(next(iter(child.readers)))
+    monkeypatch.setattr(ending, "_look", lambda number: None)
+    below = ending.below(child.pid)
+    child.kill()
+    assert len(below) == 1
+    assert not is_alive(*below)
 
 
 def test_several_children_run_side_by_side() -> None:
