@@ -5,12 +5,11 @@ from __future__ import annotations
 import base64
 import binascii
 import os
-import sys
 from typing import TYPE_CHECKING
 
 from passhelper.errors import ConfigurationError, GpgError, LockedKeyError
 from passhelper.machine import agent
-from passhelper.store import passphrase
+from passhelper.store import inputs, passphrase
 from passhelper.store.gpg import status_lines
 from passhelper.team.keys import MAX_KEY_FILE, Key, KeyRing, names
 
@@ -89,12 +88,11 @@ def _has_more_than_armor(data: bytes) -> bool:
 
 def _read_file(path: str) -> bytes:
     try:
-        with open(path, "rb") as file:
-            if sys.platform != "win32":
-                passphrase.refuse_foreign_writers(_FILE_VARIABLE, path, os.fstat(file.fileno()))
-            return file.read(MAX_KEY_FILE * 2)
+        data, facts = inputs.read_file(path, MAX_KEY_FILE * 2)
     except OSError as error:
         raise ConfigurationError(f"cannot read {_FILE_VARIABLE} ({path}): {error.strerror}") from error
+    passphrase.refuse_foreign_writers(_FILE_VARIABLE, path, facts)
+    return data
 
 
 def import_key(gpg: Gpg, data: bytes, name: str) -> Key:

@@ -9,6 +9,7 @@ import stat
 import sys
 
 from passhelper.errors import ConfigurationError
+from passhelper.store import inputs
 from passhelper.store.gpg import PASSPHRASE_VARIABLES
 
 TYPE_CHECKING = False
@@ -26,8 +27,12 @@ def source(environ: "Mapping[str, str]") -> str:
     return ""
 
 
-def read(environ: "Mapping[str, str]") -> bytes:
+def read(environ: "Mapping[str, str]", seconds: float = inputs.MAX_WAIT) -> bytes:
     """Read the passphrase, without a line end at its end.
+
+    Args:
+        environ: where it stands, or where it says where to read.
+        seconds: how long whoever writes it into a pipe may take.
 
     Raises:
         ConfigurationError: the file or descriptor cannot be read or trusted, or is empty.
@@ -37,9 +42,9 @@ def read(environ: "Mapping[str, str]") -> bytes:
     if name == "PASSHELPER_PASSPHRASE":
         data = os.fsencode(value)
     elif name == "PASSHELPER_PASSPHRASE_FD":
-        data = _read_descriptor(name, value)
+        data = _read_descriptor(name, value, seconds)
     else:
-        data = _read_file(name, value)
+        data = _read_file(name, value, seconds)
     data = data.rstrip(b"\r\n")
     if not data:
         raise ConfigurationError(f"the passphrase in {name} is empty")
@@ -50,25 +55,22 @@ def read(environ: "Mapping[str, str]") -> bytes:
     return data
 
 
-def _read_descriptor(name: str, value: str) -> bytes:
+def _read_descriptor(name: str, value: str, seconds: float) -> bytes:
     if not (value.isascii() and value.isdigit() and len(value) < 10):
         raise ConfigurationError(f"{name} is not the number of an open descriptor: {value!r}")
     try:
-        with open(int(value), "rb", closefd=False) as file:
-            return file.read(MAX_PASSPHRASE + 3)
+        return inputs.read(int(value), MAX_PASSPHRASE + 3, seconds)
     except OSError as error:
         raise ConfigurationError(f"cannot read {name} ({value}): {error.strerror}") from error
 
 
-def _read_file(name: str, path: str) -> bytes:
+def _read_file(name: str, path: str, seconds: float) -> bytes:
     try:
-        with open(path, "rb") as file:
-            facts = os.fstat(file.fileno())
-            if sys.platform != "win32":
-                refuse_foreign_writers(name, path, facts)
-            return file.read(MAX_PASSPHRASE + 3)
+        data, facts = inputs.read_file(path, MAX_PASSPHRASE + 3, seconds)
     except OSError as error:
         raise ConfigurationError(f"cannot read {name} ({path}): {error.strerror}") from error
+    refuse_foreign_writers(name, path, facts)
+    return data
 
 
 def refuse_foreign_writers(name: str, path: str, facts: os.stat_result) -> None:

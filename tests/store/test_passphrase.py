@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,50 @@ def test_a_pipe_is_taken_as_shells_make_them(tmp_path: Path) -> None:
     try:
         assert read({FILE: f"/proc/self/fd/{ours}"}) == b"correct horse"
     finally:
+        os.close(ours)
+
+
+def test_a_pipe_whose_writer_is_not_there_yet(tmp_path: Path) -> None:
+    path = tmp_path / "fifo"
+    os.mkfifo(path, 0o600)
+    timer = threading.Timer(0.3, path.write_bytes, [b"correct horse\n"])
+    timer.start()
+    assert read({FILE: str(path)}, 60) == b"correct horse"
+    timer.join()
+
+
+def test_a_pipe_whose_writer_never_comes(tmp_path: Path) -> None:
+    path = tmp_path / "fifo"
+    os.mkfifo(path, 0o600)
+    with pytest.raises(ConfigurationError) as caught:
+        read({FILE: str(path)}, 0.3)
+    assert str(caught.value) == f"cannot read {FILE} ({path}): its writer did not finish within 0.3 s"
+
+
+def test_a_pipe_whose_writer_never_ends() -> None:
+    ours, theirs = os.pipe()
+    os.write(theirs, b"correct horse\n")
+    try:
+        for environ, name in (({FD: str(ours)}, FD), ({FILE: f"/dev/fd/{ours}"}, FILE)):
+            with pytest.raises(ConfigurationError) as caught:
+                read(environ, 0.3)
+            value = environ[name]
+            assert str(caught.value) == f"cannot read {name} ({value}): its writer did not finish within 0.3 s"
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
+def test_a_pipe_that_is_not_to_be_waited_for() -> None:
+    """The caller has made it non-blocking, and writes later."""
+    ours, theirs = os.pipe()
+    os.set_blocking(ours, False)
+    timer = threading.Timer(0.3, lambda: (os.write(theirs, b"correct horse\n"), os.close(theirs)))
+    timer.start()
+    try:
+        assert read({FD: str(ours)}, 60) == b"correct horse"
+    finally:
+        timer.join()
         os.close(ours)
 
 
