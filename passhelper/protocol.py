@@ -27,10 +27,13 @@ from passhelper.errors import CredentialsNotFoundError, InvalidRequestError, Pas
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import NoReturn
 
 MAX_REQUEST = 2 << 20  # bytes that a client may send; far above any token, below any accident
 _CHUNK = 1 << 16  # bytes per read, the size of a Linux pipe
+_BY_SIGNAL = 128  # and a signal's number: the exit status of what that signal has ended, as shells say it
+_INTERRUPTING = ("SIGINT", "SIGTERM", "SIGHUP")
 _SILENCE = 1.0  # seconds without a byte after which nothing more comes with a verb that there is not
 
 _USAGE = "Usage: {program} <store|get|erase|list|version>"
@@ -44,38 +47,94 @@ def serve(helper: Helper, argv: list[str] | None = None) -> int:
         argv: program name and arguments; ``sys.argv`` by default.
 
     Returns:
-        the exit status for ``sys.exit``: 0 or 1. Never raises, so that no traceback reaches a client
-        (``PASSHELPER_DEBUG=1`` adds it on stderr).
+        the exit status for ``sys.exit``: 0 or 1, or 128 and the number of the signal that has interrupted it. Never
+        raises, so that no traceback reaches a client (``PASSHELPER_DEBUG=1`` adds it on stderr).
     """
     argv = sys.argv if argv is None else argv
     program = os.path.basename(argv[0])
     try:
         answer = _answer(helper, program, argv[1:])
     except CredentialsNotFoundError as error:
-        return _write(1, f"{error}\n", 1)
+        return tell(1, f"{error}\n", 1)
     except PasshelperError as error:
         return _fail(program, str(error), error)
     except KeyboardInterrupt as error:
-        return _fail(program, "interrupted", error)
+        _fail(program, "interrupted", error)
+        return _BY_SIGNAL + interruption(error)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the boundary: a backend may raise anything
         return _fail(program, _unexpected(error), error)
-    return _write(1, *answer)
+    return tell(1, *answer)
 
 
-def run(helper: Helper, argv: list[str]) -> "NoReturn":
+def run(helper: Helper, argv: list[str], tidy: "Callable[[], None] | None" = None) -> "NoReturn":
     """Be a ``docker-credential-*`` program: answer one request and end the process.
 
     Args:
         helper: the backend that answers.
         argv: program name and arguments.
+        tidy: called before a signal ends the process; for what the backend has started.
     """
+    catch_signals()
     for number in (0, 1, 2):  # a closed standard stream would be the next pipe's or socket's number
         try:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
+    try:
+        status = serve(helper, argv)
+    except KeyboardInterrupt as error:  # while the answer was written
+        status = _BY_SIGNAL + interruption(error)
+    if status > _BY_SIGNAL:
+        if tidy is not None:
+            tidy()
+        end_by(status - _BY_SIGNAL)
     # Nothing is left to flush or to clean up; ending here saves the interpreter's own tidying.
-    os._exit(serve(helper, argv))
+    os._exit(status)
+
+
+def catch_signals() -> None:
+    """Let TERM and HUP interrupt this program as Ctrl-C does: nothing stays half done, and nothing runs on.
+
+    What the caller has chosen to ignore stays ignored, but for SIGCHLD: how gpg has ended could not be told.
+    """
+    import _signal  # noqa: PLC0415 - loaded at start-up; the signal module costs an enum
+
+    for name in _INTERRUPTING:
+        number = getattr(_signal, name, None)  # Windows has no HUP
+        if number is not None and _signal.getsignal(number) in (_signal.SIG_DFL, _signal.default_int_handler):
+            _signal.signal(number, _interrupt)
+    if hasattr(_signal, "SIGCHLD"):
+        _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
+
+
+def _interrupt(number: int, frame: object) -> "NoReturn":
+    import _signal  # noqa: PLC0415 - as above
+
+    del frame
+    for name in _INTERRUPTING:  # a second one must not interrupt the tidying up; children are not to inherit that
+        other = getattr(_signal, name, None)
+        if other is not None and _signal.getsignal(other) is _interrupt:
+            _signal.signal(other, _take_no_notice)
+    raise KeyboardInterrupt(number)
+
+
+def _take_no_notice(number: int, frame: object) -> None:
+    """Go on."""
+
+
+def interruption(error: BaseException) -> int:
+    """Tell which signal has interrupted this program."""
+    return error.args[0] if isinstance(error, KeyboardInterrupt) and error.args else 2  # SIGINT
+
+
+def end_by(number: int) -> "NoReturn":
+    """End this process by a signal, as shells expect of a program that was told to end by one."""
+    import _signal  # noqa: PLC0415 - as above
+
+    if sys.platform != "win32":
+        _signal.signal(number, _signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+    os._exit(_BY_SIGNAL + number)
 
 
 def _answer(helper: Helper, program: str, arguments: list[str]) -> tuple[str, int]:
@@ -129,17 +188,40 @@ def read_request(program: str, wanted: str) -> bytes:
         InvalidRequestError: the request is too large. The rest was read and dropped.
     """
     if wanted and os.isatty(0):
-        os.write(2, f"{program}: type {wanted}, then Enter\n".encode())
-        return sys.stdin.buffer.readline(MAX_REQUEST)
+        tell(2, f"{program}: type {wanted}, then Enter\n", 0)
+        line = b""
+        while len(line) < MAX_REQUEST and b"\n" not in line and (chunk := _read()):
+            line += chunk
+        return line.partition(b"\n")[0]
     chunks = []
     size = 0
-    while chunk := os.read(0, _CHUNK):
+    while chunk := _read():
         size += len(chunk)
         if size <= MAX_REQUEST:
             chunks.append(chunk)
     if size > MAX_REQUEST:
         raise InvalidRequestError(f"request larger than {MAX_REQUEST} bytes")
     return b"".join(chunks)
+
+
+def _read() -> bytes:
+    """Read what has come on stdin, also where the caller has made it non-blocking; empty at its end."""
+    while True:
+        try:
+            return os.read(0, _CHUNK)
+        except BlockingIOError:
+            _wait(0, writing=False)
+
+
+def _wait(descriptor: int, *, writing: bool) -> None:
+    """Wait until a descriptor can be read or written."""
+    if sys.platform == "win32":
+        return
+    import select  # noqa: PLC0415 - callers such as Node.js make a pipe non-blocking, most do not
+
+    poll = select.poll()
+    poll.register(descriptor, select.POLLOUT if writing else select.POLLIN)
+    poll.poll()
 
 
 def _drop_request() -> None:
@@ -210,9 +292,9 @@ def _unexpected(error: BaseException) -> str:
 
 def _fail(program: str, message: str, error: BaseException) -> int:
     message = " ".join(message.split()) or type(error).__name__
-    _write(2, f"{program}: {message}\n", 1)
-    _write(2, details(error), 1)
-    return _write(1, f"{message}\n", 1)
+    tell(2, f"{program}: {message}\n", 1)
+    tell(2, details(error), 1)
+    return tell(1, f"{message}\n", 1)
 
 
 def details(error: BaseException) -> str:
@@ -230,12 +312,23 @@ def details(error: BaseException) -> str:
     return "".join(traceback.format_exception(error))
 
 
-def _write(descriptor: int, text: str, status: int) -> int:
-    """Write all of the text, whatever the locale; a reader that has gone changes the status only."""
+def tell(descriptor: int, text: str, status: int) -> int:
+    """Write all of a text, whatever the locale.
+
+    Args:
+        descriptor: where to.
+        text: what.
+        status: what to give back.
+
+    Returns:
+        the status; 1 where the reader has gone.
+    """
     data = memoryview(text.encode(errors="replace"))
-    try:
-        while data:
+    while data:
+        try:
             data = data[os.write(descriptor, data) :]
-    except OSError:
-        return 1
+        except BlockingIOError:
+            _wait(descriptor, writing=True)
+        except OSError:
+            return 1
     return status

@@ -7,6 +7,7 @@ recipients that nobody has accepted.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from typing import NoReturn
 
@@ -16,7 +17,8 @@ from passhelper import __version__
 from passhelper.cli import output
 from passhelper.cli.lazy import Lazy, LazyGroup
 from passhelper.errors import PasshelperError
-from passhelper.protocol import details
+from passhelper.protocol import catch_signals, details, end_by, interruption
+from passhelper.store.child import end_all
 
 __all__ = ["main"]
 
@@ -67,12 +69,28 @@ def _passhelper() -> None:
     """  # noqa: D301 - click marks a verbatim paragraph so
 
 
+class _Interrupted(Exception):  # noqa: N818 - no error
+    """A signal has told the program to end, and that has been said."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
 def main() -> NoReturn:
     """Run ``passhelper``."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a server's name may not exist in the terminal's encoding
-    sys.exit(_run())
+    catch_signals()
+    for name in ("stdout", "stderr"):
+        setattr(sys, name, output.patient(getattr(sys, name)))
+    try:
+        status = _run()
+    except _Interrupted as interrupted:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+        end_all()
+        end_by(interrupted.number)
+    sys.exit(status)
 
 
 def _run() -> int:
@@ -85,7 +103,11 @@ def _run() -> int:
     except click.ClickException as error:
         return _fail(PasshelperError(error.format_message()), error)
     except (click.Abort, KeyboardInterrupt) as error:
-        return _fail(PasshelperError("interrupted"), error)
+        status = _fail(PasshelperError("interrupted"), error)
+        by = error.__cause__ if isinstance(error, click.Abort) else error  # click makes one of Ctrl-C and of Ctrl-D
+        if isinstance(by, KeyboardInterrupt):
+            raise _Interrupted(interruption(by)) from error
+        return status
     except OSError as error:
         place = f"{error.filename}: " if isinstance(error.filename, str) else ""
         return _fail(PasshelperError(f"{place}{error.strerror or type(error).__name__}"), error)

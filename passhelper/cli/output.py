@@ -7,8 +7,10 @@ whose version changes when a field changes its meaning or goes.
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import select
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -24,6 +26,34 @@ if TYPE_CHECKING:
 
 ENVELOPE_VERSION = 1
 _WIDE = 100_000  # columns of a "terminal" that is a file: no line is ever wrapped there
+
+
+class _Patient(io.FileIO):
+    """A stream that the caller has made non-blocking, as Node.js does: what it does not take now, it takes later."""
+
+    def write(self, data: Any) -> int:
+        with memoryview(data) as view:
+            left = view.cast("B")
+            while left:
+                written = super().write(left)  # None: it takes nothing now
+                if written is None:
+                    select.select([], [self], [])
+                else:
+                    left = left[written:]
+            return view.nbytes
+
+
+def patient(stream: Any) -> Any:
+    """Prepare a standard stream: characters that it does not know become ``?``, and it is written to its end."""
+    if not hasattr(stream, "reconfigure"):
+        return stream
+    if sys.platform == "win32" or os.get_blocking(stream.fileno()):
+        stream.reconfigure(errors="replace")
+        return stream
+    raw = _Patient(stream.fileno(), "w", closefd=False)
+    return io.TextIOWrapper(
+        io.BufferedWriter(raw), stream.encoding, errors="replace", line_buffering=stream.line_buffering
+    )
 
 
 def say(text: str) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
-from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -15,9 +13,6 @@ from passhelper.machine import ciexport
 from passhelper.machine.setup import Step, Wishes, run
 from passhelper.store.store import PassStore
 from passhelper.team.clone import COMMIT, Source
-
-if TYPE_CHECKING:
-    from types import FrameType
 
 EXIT_OPEN = 3  # somebody else has to act
 _HERE = "\0here"  # --git without a value: the store itself becomes a repository
@@ -144,7 +139,6 @@ def _set_up_runner(ctx: click.Context, registries: tuple[str, ...], env_file: st
             if given and name not in ("ci", "env_file", "registries", "depth"):
                 option = next(option.opts[0] for option in ctx.command.params if option.name == name)
                 raise click.UsageError(f"--ci and {option} exclude each other")
-        signal.signal(signal.SIGTERM, _interrupt)  # a cancelled job must not leave its key behind
         environ = dict(os.environ)
         with ci_runner.set_up(environ, registries, output.warn, output.note, depth) as runner:
             ciexport.check(runner.settings)
@@ -154,12 +148,6 @@ def _set_up_runner(ctx: click.Context, registries: tuple[str, ...], env_file: st
     except BaseException:
         output.say("false")  # eval "" would succeed
         raise
-
-
-def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
-    del frame
-    signal.signal(number, signal.SIG_IGN)  # a second one would interrupt the tidying up
-    raise KeyboardInterrupt
 
 
 def _check(keys: tuple[str, ...], registries: tuple[str, ...], *, generate: bool, no_docker: bool) -> None:

@@ -348,3 +348,10 @@ def start(  # noqa: PLR0913 - as Child
         return Child(argv, environ, stdin=stdin, passphrase=passphrase, limit=limit, group=group)
     except OSError as error:
         raise PasshelperError(f"cannot start {argv[0]}: {error.strerror}") from error
+
+
+def end_all() -> None:
+    """End every program that this process has started; for one that was told to end."""
+    from passhelper.store import ending  # noqa: PLC0415 - only then
+
+    ending.end_all()

@@ -5,8 +5,9 @@ import sys
 
 from passhelper.credentials import Credentials, Helper
 from passhelper.errors import CredentialsNotFoundError, EntryError, NoSecretKeyError, StoreError
-from passhelper.protocol import run
+from passhelper.protocol import run, tell
 from passhelper.store import settings
+from passhelper.store.child import end_all
 from passhelper.store.store import PassStore
 
 TYPE_CHECKING = False
@@ -18,7 +19,7 @@ PROGRAM = "docker-credential-pass"
 
 
 def _warn_on_stderr(message: str) -> None:
-    os.write(2, f"{PROGRAM}: warning: {message}\n".encode(errors="replace"))
+    tell(2, f"{PROGRAM}: warning: {message}\n", 0)
 
 
 class PassHelper(Helper):
@@ -196,4 +197,4 @@ def _converted(error: OSError, doing: str, store: PassStore) -> StoreError:
 
 def main() -> "NoReturn":
     """Run ``docker-credential-pass``."""
-    run(PassHelper(), [PROGRAM, *sys.argv[1:]])
+    run(PassHelper(), [PROGRAM, *sys.argv[1:]], end_all)

@@ -434,7 +434,6 @@ def test_debug_is_on_only_when_it_is_1(box: Box, value: str) -> None:
         ("raise PasshelperError('it  broke\\n here', 'run: mend it')", b"it broke here; run: mend it"),
         ("raise PasshelperError('')", b"PasshelperError"),
         ("raise PasshelperError('caf\\u00e9 \\ud800')", "café ?".encode()),
-        ("raise KeyboardInterrupt", b"interrupted"),
         ("raise SystemExit(0)", b"internal error: SystemExit; set PASSHELPER_DEBUG=1 to see where"),
         ("raise MemoryError", b"internal error: MemoryError; set PASSHELPER_DEBUG=1 to see where"),
     ],
@@ -444,6 +443,14 @@ def test_every_failure_is_one_line_on_each_stream(box: Box, code: str, message: 
     assert answer.code == 1
     assert answer.out == message + b"\n"
     assert answer.err == b"docker-credential-box: " + message + b"\n"
+
+
+def test_an_interruption_is_one_line_on_each_stream(box: Box) -> None:
+    """The exit status is the one that shells give: 128 and the number of SIGINT."""
+    answer = box.broken("raise KeyboardInterrupt")
+    assert (answer.code, answer.out, answer.err) == (
+        130, b"interrupted\n", b"docker-credential-box: interrupted\n",
+    )  # fmt: skip
 
 
 def test_a_backend_that_returns_nonsense_is_named(box: Box) -> None:

@@ -127,7 +127,12 @@ def test_a_pipe_that_is_not_to_be_waited_for() -> None:
     """The caller has made it non-blocking, and writes later."""
     ours, theirs = os.pipe()
     os.set_blocking(ours, False)
-    timer = threading.Timer(0.3, lambda: (os.write(theirs, b"correct horse\n"), os.close(theirs)))
+
+    def write() -> None:
+        os.write(theirs, b"correct horse\n")
+        os.close(theirs)
+
+    timer = threading.Timer(0.3, write)
     timer.start()
     try:
         assert read({FD: str(ours)}, 60) == b"correct horse"
