@@ -13,6 +13,7 @@ from passhelper.errors import GitError, PasshelperError
 from passhelper.store import repository as git
 from passhelper.store.child import Child, finish, start
 from passhelper.store.files import Files
+from passhelper.store.settings import Deadline
 from passhelper.store.terminal import can_prompt, gpg_tty
 
 TYPE_CHECKING = False
@@ -37,6 +38,7 @@ class Committer:
         environ: the caller's environment.
         files: writes with the store's modes.
         warn: takes one line for the user when something could not be committed.
+        deadline: of what the commit is a part of.
 
     Attributes:
         has_committed: whether :meth:`commit` has made a commit.
@@ -49,11 +51,13 @@ class Committer:
         environ: "Mapping[str, str]",
         files: Files,
         warn: "Callable[[str], None]",
+        deadline: "Deadline | None" = None,
     ) -> None:
         self._repository = repository
         self._environ = environ
         self._files = files
         self._warn = warn
+        self._deadline = deadline or Deadline(environ, shared=False)
         self._child_environ = git.environment(repository, environ)
         self._settings: Child | None = None
         self._program = ""
@@ -133,12 +137,12 @@ class Committer:
         self.begin()
         if self._trouble is not None:
             raise self._trouble
-        settings = self._read_settings()
+        end = self._end()
+        settings = self._read_settings(end)
         commit = ["commit-tree", *(word for parent in parents for word in ("-p", parent)), "-F", "-"]
         begin = [*git.command(self._repository, self._program), *self._signing(settings, commit)]
         if _is_on(settings, "commit.gpgsign") and "--gpg-sign" not in commit:
             commit.append("--gpg-sign")  # which this command does not look up
-        end = time.monotonic() + self.seconds
         text = message.encode(errors="surrogateescape")
         try:
             identity = _OWN_IDENTITY if self._may_have_identity(settings) else _IDENTITY
@@ -160,13 +164,13 @@ class Committer:
         Raises:
             GitError: git cannot do it now.
         """
-        end = time.monotonic() + self.seconds
+        end = self._end()
         umask = os.umask(self._files.umask)
         try:
             begin = git.command(self._repository, git.program(self._environ))
             self._repository.prepare(self._files)
             child = start([*begin, "rev-parse", "--verify", "--quiet", "HEAD"], self._child_environ)
-            finish([child], self.seconds)
+            finish([child], end - time.monotonic())
             if child.timed_out or child.returncode not in (0, 1):  # 1: no commit yet
                 raise self._failure(child)
             head = child.stdout.decode().strip() or "0" * len(previous)
@@ -190,7 +194,7 @@ class Committer:
         """Tell what git is configured to. Empty where git could not be asked."""
         self.begin()
         try:
-            return self._read_settings()
+            return self._read_settings(self._end())
         except PasshelperError:
             return {}
 
@@ -203,11 +207,11 @@ class Committer:
         if self._trouble is not None:
             raise self._trouble
         self._repository.prepare(self._files)
-        settings = self._read_settings()
+        end = self._end()
+        settings = self._read_settings(end)
         if _is_on(settings, "passhelper.neutralcommits"):
             subject = "Update credential" + "".join(subject.partition("\n")[1:])
         begin = git.command(self._repository, self._program, hooks=_is_on(settings, "passhelper.hooks"))
-        end = time.monotonic() + self.seconds
         if self._has_new:  # commit --only takes what git knows, changed or gone, without this
             self._add(begin, paths, end)
         commit = ["commit", "--quiet", "--no-status", "--only", "--message", subject]
@@ -259,12 +263,16 @@ class Committer:
         lines = self._run([*begin, *status], b"", end).decode(errors="surrogateescape").split("\0")
         return [line[3:] for line in lines if line]
 
-    def _read_settings(self) -> "dict[str, str]":
+    def _end(self) -> float:
+        """Tell when a commit that begins now must have ended."""
+        return time.monotonic() + self._deadline.left(self.seconds)
+
+    def _read_settings(self, end: float) -> "dict[str, str]":
         """Collect the answer of ``git config --list``."""
         child = self._settings
         if child is None:
             return {}
-        finish([child], self.seconds)
+        finish([child], end - time.monotonic())
         if child.returncode != 0:
             raise self._failure(child)
         return git.parse_settings(child.stdout.decode(errors="replace"))
@@ -322,7 +330,7 @@ class Committer:
             return GitError(f"git could not sign the commit in {root}", "run: passhelper unlock")
         from passhelper.store import gitwords  # noqa: PLC0415 - only for a failure
 
-        return gitwords.failure(root, "", child, self.seconds)
+        return gitwords.failure(root, "", child, self._deadline.most(self.seconds))
 
     def _lock_in_the_way(self, child: Child) -> str:
         """Read from git's complaint which lock file is held by another git; empty if it is about something else."""

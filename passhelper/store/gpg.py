@@ -61,10 +61,12 @@ class Gpg:
 
     Args:
         environ: where ``PASSHELPER_GPG``, ``PASSWORD_STORE_GPG_OPTS``, passphrases and time limits come from.
+        deadline: of what gpg is needed for; each gpg has a time of its own by default.
     """
 
-    def __init__(self, environ: "Mapping[str, str]") -> None:
+    def __init__(self, environ: "Mapping[str, str]", deadline: "settings.Deadline | None" = None) -> None:
         self.environ = environ
+        self.deadline = deadline or settings.Deadline(environ, shared=False)
         self._program = ""
         self._child_environ: dict[str, str] = {}
 
@@ -127,12 +129,12 @@ class Gpg:
         return self.environ.get("PASSWORD_STORE_GPG_OPTS", "").split()
 
     def timeout(self) -> float:
-        """Seconds that one gpg may take.
+        """Seconds that a verb may take as a whole, or one gpg of a command.
 
         Raises:
             ConfigurationError: ``PASSHELPER_TIMEOUT`` is no positive number.
         """
-        return settings.seconds(self.environ, settings.TIMEOUT)
+        return self.deadline.seconds
 
     # Decryption
 
@@ -164,7 +166,7 @@ class Gpg:
         if isinstance(source, int):
             os.lseek(source, 0, os.SEEK_SET)
         child = self._decrypt(source, mode, secret)
-        finish([child], self.timeout())
+        finish([child], self.deadline.left())
         return child
 
     def decrypt(self, source: "bytes | int", label: str) -> Plaintext:
@@ -188,7 +190,7 @@ class Gpg:
             EntryError: the message is corrupt or expands beyond :data:`MAX_PLAINTEXT`.
             GpgError: anything else.
         """
-        finish([child], self.timeout())
+        finish([child], self.deadline.left())
         if child.returncode != 0 and not child.timed_out and not child.overflow and not self.options():
             child = self._decrypt_again(source, _NO_PROMPT)  # it asks nobody and tries no passphrase
         try:
@@ -200,7 +202,8 @@ class Gpg:
 
         diagnose.refuse_card(self, status_lines(child))
         mode = ("--pinentry-mode", "loopback", "--passphrase-fd", PASSPHRASE)
-        return self.plaintext(self._decrypt_again(source, mode, passphrase.read(self.environ)), label)
+        secret = passphrase.read(self.environ, self.deadline.left())
+        return self.plaintext(self._decrypt_again(source, mode, secret), label)
 
     def plaintext(self, child: Child, label: str) -> Plaintext:
         """Read the result of a decryption that has ended; raises as :meth:`decrypt` does."""
@@ -266,7 +269,8 @@ class Gpg:
         mode = ("--quiet", *_NO_PROMPT, "--status-fd", STATUS)
         argv: list[str | int] = [self.program, *_COMMON, *mode, *self.options(), *arguments]
         child = start(argv, self.child_environ, stdin=stdin)
-        finish([child], seconds)
+        # What explains a failure may take a moment longer: without it, the words would be the wrong ones.
+        finish([child], max(self.deadline.left(seconds), min(seconds, QUICK)))
         return child
 
 

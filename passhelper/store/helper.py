@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 PROGRAM = "docker-credential-pass"
+_LAST_RESORT = (
+    5.0  # seconds after its deadline after which a verb is ended from outside: more than ending a child takes
+)
 
 
 def _warn_on_stderr(message: str) -> None:
@@ -38,8 +41,8 @@ class PassHelper(Helper):
 
     @property
     def pass_store(self) -> PassStore:
-        """The store that the environment names."""
-        return PassStore(self._environ, self._warn)
+        """The store that the environment names, for one verb, whose time begins now."""
+        return PassStore(self._environ, self._warn, settings.Deadline(self._environ, shared=True))
 
     def _store(self, credentials: Credentials) -> None:
         """Encrypt a credential into the store and commit it; see :class:`~passhelper.Helper`."""
@@ -195,6 +198,24 @@ def _converted(error: OSError, doing: str, store: PassStore) -> StoreError:
     return StoreError(f"cannot {doing} {path}: {error.strerror}", remedy)
 
 
+class _Program(PassHelper):
+    """The same, where the process is ours alone."""
+
+    @property
+    def pass_store(self) -> PassStore:
+        store = super().pass_store
+        if sys.platform != "win32":
+            import _signal  # noqa: PLC0415 - loaded at start-up; the signal module costs an enum
+
+            # While the system waits for a file system that is away, be it gpg's, no line of ours runs, and nothing but
+            # a signal ends that.
+            seconds = store.deadline.seconds + _LAST_RESORT
+            if not 0 < _signal.getitimer(_signal.ITIMER_REAL)[0] < seconds:
+                _signal.signal(_signal.SIGALRM, _signal.SIG_DFL)
+                _signal.setitimer(_signal.ITIMER_REAL, seconds)
+        return store
+
+
 def main() -> "NoReturn":
     """Run ``docker-credential-pass``."""
-    run(PassHelper(), [PROGRAM, *sys.argv[1:]], end_all)
+    run(_Program(), [PROGRAM, *sys.argv[1:]], end_all)

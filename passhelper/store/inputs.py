@@ -60,4 +60,4 @@ def _wait(descriptor: int, end: float, seconds: float) -> None:
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
     if not poll.poll(max(end - time.monotonic(), 0) * 1000):
-        raise TimeoutError(errno.ETIMEDOUT, f"its writer did not finish within {seconds:g} s")
+        raise TimeoutError(errno.ETIMEDOUT, f"its writer did not finish within {seconds:.2g} s")

@@ -75,7 +75,7 @@ def _pull(store: "PassStore", repository: "Repository") -> bool:
         return False
     store.files().make_directory(repository.state)
     # One process asks, and those that miss meanwhile wait for its answer.
-    with StoreLock(repository.state, asked + ".lock", timeout=settings.seconds(store.environ, settings.SYNC_TIMEOUT)):
+    with StoreLock(repository.state, asked + ".lock", timeout=store.deadline.left(_seconds(store))):
         if _is_recent(asked):
             return True
         remote = _Remote(store, repository, None)
@@ -101,6 +101,10 @@ def _is_recent(path: str) -> bool:
         return 0 <= time.time() - os.stat(path).st_mtime < PAUSE
     except FileNotFoundError:
         return False
+
+
+def _seconds(store: "PassStore") -> float:
+    return settings.seconds(store.environ, settings.SYNC_TIMEOUT)
 
 
 class _Remote:
@@ -207,7 +211,7 @@ class _Remote:
         self._check_history(head, theirs)
         changes = self._changes(head, theirs)
         store, repository = self._store, self._repository
-        with store.lock(repository, timeout=settings.seconds(store.environ, settings.SYNC_TIMEOUT)):
+        with store.lock(repository, timeout=_seconds(store)):
             known = trust.load_all(repository.state)
             if known is None or self._revision("HEAD") != head or not self._is_accepted():
                 raise _DoubtError("something else has changed here")
@@ -305,7 +309,7 @@ class _Remote:
 
     def _ask(self, *arguments: str, stdin: bytes = b"") -> Child:
         child = start([*self._command, *arguments], self._environ, stdin=stdin, limit=_LIMIT)
-        finish([child], _QUICK)
+        finish([child], self._store.deadline.left(_QUICK))
         return child
 
     def _answer(self, *arguments: str, stdin: bytes = b"", codes: "tuple[int, ...]" = (0,)) -> bytes:
@@ -331,7 +335,7 @@ class _Remote:
         told = environ.get("GIT_SSH_COMMAND") or self.settings.get("core.sshcommand", "")
         if told or not environ.get("GIT_SSH"):
             environ["GIT_SSH_COMMAND"] = f"{told or 'ssh'} -oBatchMode=yes"
-        seconds = settings.seconds(self._store.environ, settings.SYNC_TIMEOUT)
+        seconds = self._store.deadline.left(_seconds(self._store))
         umask = os.umask(self._store.files().umask)
         try:
             child = start([*command, *arguments], environ, group=True)
@@ -343,7 +347,7 @@ class _Remote:
     def _why(self, child: Child) -> str:
         """Say why a remote did not do what it was asked; empty if it did."""
         if child.timed_out:
-            seconds = settings.seconds(self._store.environ, settings.SYNC_TIMEOUT)
+            seconds = self._store.deadline.most(_seconds(self._store))
             return f"no answer from {self._name} within {seconds:g} s"
         if child.returncode == 0:
             return ""

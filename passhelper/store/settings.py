@@ -4,6 +4,8 @@ A value that is none is refused, and by all that opens the store before anything
 seems to be on, such as ``PASSHELPER_REQUIRE_BOUND=ture``, would otherwise protect nobody.
 """
 
+import time
+
 from passhelper.errors import ConfigurationError
 
 TYPE_CHECKING = False
@@ -26,7 +28,7 @@ SWITCHES = (NONINTERACTIVE, STRICT, REQUIRE_BOUND, ALWAYS_WRITE, IGNORE_WRITES, 
 TIMEOUT = "PASSHELPER_TIMEOUT"
 SYNC_TIMEOUT = "PASSHELPER_SYNC_TIMEOUT"
 DEFAULT_SECONDS = {
-    TIMEOUT: 120.0,  # for one gpg, a person's typing included
+    TIMEOUT: 120.0,  # for one verb, a person's typing included; for one gpg of a command
     SYNC_TIMEOUT: 5.0,  # for one automatic fetch or push
 }
 
@@ -116,6 +118,44 @@ def seconds(environ: "Mapping[str, str]", name: str) -> float:
             f"set it to a number above 0 and below {DAY}, such as {default:g}",
         )
     return value
+
+
+class Deadline:
+    """When a verb must have ended, whatever its steps may take each; the time runs from now on.
+
+    A command has no such end: it may do the same for 10,000 entries, so each gpg that it starts has all of the time.
+
+    Args:
+        environ: where :data:`TIMEOUT` stands.
+        shared: whether the steps share the time.
+    """
+
+    __slots__ = ("_begun", "_environ", "_shared")
+
+    def __init__(self, environ: "Mapping[str, str]", *, shared: bool) -> None:
+        self._environ = environ
+        self._shared = shared
+        self._begun = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """All of the time; raises as the function :func:`seconds` does."""
+        return seconds(self._environ, TIMEOUT)
+
+    def left(self, most: "float | None" = None) -> float:
+        """Tell how long the next step may take.
+
+        Args:
+            most: seconds that it may take at most; without it, all that is left.
+        """
+        if not self._shared:
+            return self.seconds if most is None else most
+        left = max(self._begun + self.seconds - time.monotonic(), 0.0)
+        return left if most is None else min(left, most)
+
+    def most(self, most: float) -> float:
+        """Tell how long such a step could have taken, for messages."""
+        return min(self.seconds, most) if self._shared else most
 
 
 def sync_words(text: str, name: str) -> "list[str]":

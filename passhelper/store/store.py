@@ -50,18 +50,25 @@ class PassStore:
     Args:
         environ: where ``PASSWORD_STORE_DIR`` and the other settings come from.
         warn: takes one line for the user when something went half well.
+        deadline: of what the store is opened for; a command has none as a whole.
 
     Raises:
         ConfigurationError: ``PASSWORD_STORE_DIR`` is relative, or a setting makes no sense.
     """
 
-    def __init__(self, environ: "Mapping[str, str]", warn: "Callable[[str], None]") -> None:
+    def __init__(
+        self,
+        environ: "Mapping[str, str]",
+        warn: "Callable[[str], None]",
+        deadline: "settings.Deadline | None" = None,
+    ) -> None:
         settings.check(environ)
         self.environ = environ
         self.warn = warn
         self.root = store_path(environ)
         self.folder = os.path.join(self.root, layout.FOLDER)
-        self.gpg = Gpg(environ)
+        self.deadline = deadline or settings.Deadline(environ, shared=False)
+        self.gpg = Gpg(environ, self.deadline)
 
     # Reading
 
@@ -278,7 +285,7 @@ class PassStore:
             self.root,
             fallback,
             shared=shared,
-            timeout=TIMEOUT if timeout is None else timeout,
+            timeout=self.deadline.left(TIMEOUT if timeout is None else timeout),
             settle=None if shared else lambda: self._settle(repository),
         )
 

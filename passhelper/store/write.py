@@ -134,18 +134,18 @@ class _Writer:
         self.children.append(encrypting)
         if current is None:
             self._load_the_rest()
-        finish([encrypting], gpg.timeout())
+        finish([encrypting], gpg.deadline.left())
         if encrypting.returncode != 0 and settings.is_on(self.store.environ, settings.SKIP_UNUSABLE):
             from passhelper.store import diagnose  # noqa: PLC0415 - only on failure
 
             keys = diagnose.usable_recipients(gpg, keys, found.label, self.store.warn)
             trusted = all(map(recipients.is_fingerprint, keys))
             encrypting = gpg.start_encrypt(self.secret, keys, self.place, trusted=trusted)
-            finish([encrypting], gpg.timeout())
+            finish([encrypting], gpg.deadline.left())
         ciphertext = gpg.ciphertext(encrypting, keys, found.label)
         if current is not None:
             decrypting, existing = current
-            finish([decrypting], max(QUICK - (time.monotonic() - started), 0.0))
+            finish([decrypting], gpg.deadline.left(max(QUICK - (time.monotonic() - started), 0.0)))
             if self._is_same(decrypting, existing, ciphertext):
                 return None
         return ciphertext
@@ -288,7 +288,7 @@ def committer_for(store: PassStore, repository: "Repository | None") -> "Committ
         return None
     from passhelper.store.commit import Committer  # noqa: PLC0415 - only in a git store
 
-    return Committer(repository, store.environ, store.files(), store.warn)
+    return Committer(repository, store.environ, store.files(), store.warn, store.deadline)
 
 
 def remove(store: PassStore, servers: "list[str]") -> None:
