@@ -18,6 +18,7 @@ from passhelper.errors import ConfigurationError, GpgError, PasshelperError
 from passhelper.protocol import printable
 from passhelper.store import diagnose
 from passhelper.store.recipients import is_fingerprint, normalize
+from passhelper.team.driver import Driver
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -104,7 +105,7 @@ class KeyRing:
     def __init__(self, gpg: Gpg) -> None:
         self._gpg = gpg
         try:
-            self._driver = gnupg.GPG(gpgbinary=gpg.program, env=gpg.child_environ, options=list(_QUIET))
+            self._driver = Driver(gpg.timeout(), gpgbinary=gpg.program, env=gpg.child_environ, options=list(_QUIET))
         except (OSError, ValueError) as error:
             raise GpgError(f"gpg cannot be used: {printable(str(error))}", "run: gpg --version") from error
         self._driver.encoding = "utf-8"

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
 from passhelper.errors import GitError
-from passhelper.store import gitwords
+from passhelper.store import ending, gitwords
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -105,8 +105,7 @@ class Objects:
         try:
             process.wait(_GRACE)
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            _end(process)
         self._notes.wait()
 
     def _exchange(self, names: Sequence[str]) -> list[Object | None]:
@@ -129,7 +128,7 @@ class Objects:
         except (OSError, EOFError):
             raise self._failure(process) from None
         except BaseException:  # half an answer is left in the pipe
-            process.kill()
+            _end(process)
             self.close()
             raise
         finally:
@@ -169,7 +168,7 @@ class Objects:
 
     def _expire(self, process: subprocess.Popen[bytes]) -> None:
         self._is_late = True
-        process.kill()
+        _end(process)
 
     def _failure(self, process: subprocess.Popen[bytes]) -> GitError:
         """Say why the process ended before it had answered."""
@@ -180,6 +179,12 @@ class Objects:
         if self._is_late:
             return gitwords.too_slow(self._root, _COMMAND[0], self._seconds)
         return gitwords.explained(self._root, _COMMAND[0], complaint, process.returncode)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End it, and the git that fetches for it in a partial clone."""
+    ending.end(process.pid, lambda: process.poll() is not None)
+    process.kill()  # on Windows; elsewhere it has ended
 
 
 class _Notes:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from support import PASSPHRASE, Helper, KeyRing, require, run, running, tree
+from support import PASSPHRASE, Helper, KeyRing, Program, require, run, running, tree
 from vault import script
 
 if TYPE_CHECKING:
@@ -83,6 +83,32 @@ def test_a_stopped_gpg(helper: Helper, kept: None, store: Path, bin_folder: Path
     assert answer.text == "gpg did not encrypt within 1 s; set PASSHELPER_TIMEOUT\n"
     assert tree(store) == before
     assert running("1000.9375") == []
+
+
+@pytest.mark.parametrize(
+    ("program", "hung", "arguments", "error"),
+    [
+        ("gpg", "--list-keys", ["recipients", "check"], "gpg did not answer within 1 s"),
+        ("gpg", "--gen-key", ["setup", "--generate-key", "--no-docker", "--no-passphrase", "--name", "n", "--email",
+                              "n@example.test"], "gpg did not answer within 1 s"),
+    ],
+)  # fmt: skip
+def test_a_command_waits_for_no_program_for_ever(
+    installed: Program, environ: dict[str, str], store: Path, own_keys: KeyRing, bin_folder: Path, program: str,
+    hung: str, arguments: list[str], error: str,
+) -> None:  # fmt: skip
+    """Each gpg has the time of one verb."""
+    script(
+        bin_folder / program, f'case " $* " in *" {hung} "*) sleep 1000.98 & wait;; esac; exec /usr/bin/{program} "$@"'
+    )
+    environ = {**environ, "GNUPGHOME": str(own_keys.home), "PASSHELPER_TIMEOUT": "1"}
+    if "setup" in arguments:
+        shutil.rmtree(store)
+        environ["GNUPGHOME"] = f"{own_keys.home}/new"
+    answer = run([installed.passhelper, *arguments], environ)
+    assert answer.code == 1
+    assert answer.err.decode().splitlines()[0] == f"error: {error}"
+    assert running("1000.98") == []
 
 
 # A passphrase that comes through a pipe

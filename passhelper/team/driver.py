@@ -1,0 +1,51 @@
+"""python-gnupg with an end: it waits for its gpg for ever, and gpg for whoever holds the keyring's lock."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import gnupg
+
+from passhelper.errors import GpgError
+from passhelper.store import ending
+
+if TYPE_CHECKING:
+    import subprocess
+
+
+class Driver(gnupg.GPG):  # type: ignore[misc]  # it comes without types
+    """The same, but each gpg that takes too long is ended.
+
+    Args:
+        seconds: how long one may take.
+        settings: what python-gnupg takes.
+
+    Raises:
+        GpgError: from any method: one took longer.
+    """
+
+    def __init__(self, seconds: float, **settings: Any) -> None:
+        self._seconds = seconds
+        super().__init__(**settings)
+
+    def _collect_output(self, process: subprocess.Popen[bytes], *arguments: Any, **more: Any) -> Any:
+        is_late = threading.Event()
+
+        def expire() -> None:
+            is_late.set()
+            ending.end(process.pid, lambda: process.poll() is not None)
+
+        watch = threading.Timer(self._seconds, expire)
+        watch.daemon = True
+        watch.start()
+        try:
+            code = super()._collect_output(process, *arguments, **more)
+        finally:
+            watch.cancel()
+        if is_late.is_set():
+            raise GpgError(
+                f"gpg did not answer within {self._seconds:g} s",
+                "see what holds it: gpg --list-keys, or set PASSHELPER_TIMEOUT",
+            )
+        return code
