@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from callers import Client, Recorder
 from engines import Engine, NoEngineError
-from support import OLD_PIP, Helper, KeyRing, Once, Program, require
+from support import OLD_PIP, OWN_GIT, Helper, KeyRing, Once, Program, require
 from vault import begin_counting
 from workswith import PROPERTY, WorksWith
 
@@ -49,6 +49,8 @@ def clean_environ(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("PASSHELPER_NONINTERACTIVE", "1")
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    for name, value in OWN_GIT.items():
+        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture(autouse=True)
@@ -108,6 +110,7 @@ def environ(keys: KeyRing, tmp_path: Path, clean_environ: None) -> dict[str, str
         "GNUPGHOME": str(keys.home),
         "PASSWORD_STORE_DIR": str(tmp_path / "store"),
         "PASSHELPER_NONINTERACTIVE": "1",
+        **OWN_GIT,
     }
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from support import Answer, run
+from support import OWN_GIT, Answer, run
 
 SERVER = "https://registry.example"
 
@@ -68,7 +68,7 @@ class Doctor:
 
 
 def git(folder: Path, *arguments: str) -> str:
-    home = {"HOME": str(folder.parent), "PATH": "/usr/local/bin:/usr/bin:/bin"}
+    home = {"HOME": str(folder.parent), "PATH": "/usr/local/bin:/usr/bin:/bin", **OWN_GIT}
     command = ["git", "-C", str(folder), *arguments]
     return subprocess.run(command, env=home, check=True, capture_output=True, text=True).stdout
 

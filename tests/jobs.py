@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from support import PASSPHRASE, Answer, KeyRing, Program, require, run
+from support import OWN_GIT, PASSPHRASE, Answer, KeyRing, Program, require, run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,7 +60,7 @@ class Job:
         self.home = home
         self.runtime = runtime
         self.user: list[str] = []
-        self.environ = {"HOME": str(home), "PATH": f"{installed.folder}/bin:{BARE_PATH}"}
+        self.environ = {"HOME": str(home), "PATH": f"{installed.folder}/bin:{BARE_PATH}", **OWN_GIT}
         if runtime is not None:
             self.environ["XDG_RUNTIME_DIR"] = str(runtime)
         self.passhelper = installed.passhelper
@@ -118,5 +118,5 @@ def agents(folder: str) -> list[int]:
 def git(folder: Path, *arguments: str) -> str:
     """Run git as a member of the team."""
     command = ["git", "-C", str(folder), "-c", "user.name=t", "-c", "user.email=t@example.test", *arguments]
-    environ = {"PATH": BARE_PATH, "HOME": str(folder), "GIT_CONFIG_NOSYSTEM": "1"}
+    environ = {"PATH": BARE_PATH, "HOME": str(folder), **OWN_GIT}
     return subprocess.run(command, env=environ, check=True, capture_output=True, text=True).stdout.strip()

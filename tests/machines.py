@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from support import Answer, KeyRing, Program, run
+from support import OWN_GIT, Answer, KeyRing, Program, run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,6 +38,7 @@ class Machine:
             "LC_ALL": "C.UTF-8",
             "GNUPGHOME": str(keyring),
             "PASSHELPER_NONINTERACTIVE": "1",
+            **OWN_GIT,
         }
 
     def __call__(self, *arguments: str, stdin: bytes | str = b"", **environ: str) -> Answer:

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from support import run
+from support import OWN_GIT, run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,7 +37,7 @@ class Remote:
 
     def __init__(self, path: Path, environ: dict[str, str], *, make: bool = True) -> None:
         self.path = path
-        self._environ = {name: environ[name] for name in ("PATH", "HOME", "LC_ALL")}
+        self._environ = {name: environ[name] for name in ("PATH", "HOME", "LC_ALL")} | OWN_GIT
         if make:
             self._git("init", "-q", "--bare", "-b", "main", str(path))
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from jobs import BARE_PATH, agents, git, secret_key
 from registries import trusting
-from support import FOLDER, PASSPHRASE, Answer, Helper, KeyRing, Program, run, tree
+from support import FOLDER, OWN_GIT, PASSPHRASE, Answer, Helper, KeyRing, Program, run, tree
 
 if TYPE_CHECKING:
     import ssl
@@ -86,6 +86,7 @@ class Site:
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
             "PYTHONPATH": str(self._libraries),
             "PASSHELPER_REQUIREMENT": "passhelper",
+            **OWN_GIT,
         }
 
     def check(self, place: Path, said: bytes, *, logins: int = 1) -> None:

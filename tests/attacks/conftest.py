@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from attackers import MALLORYS, PASSWORD, PROD, Scene, place
 from remotes import Member, Remote
-from support import KeyRing, Program, require
+from support import OWN_GIT, KeyRing, Program, require
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +23,7 @@ def stage(keys: KeyRing, installed: Program, tmp_path_factory: pytest.TempPathFa
         (folder / name).mkdir()
     environ = {
         "HOME": str(folder / "home"), "PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C.UTF-8",
-        "GNUPGHOME": str(keys.home), "PASSHELPER_NONINTERACTIVE": "1",
+        "GNUPGHOME": str(keys.home), "PASSHELPER_NONINTERACTIVE": "1", **OWN_GIT,
     }  # fmt: skip
     remote = Remote(folder / "remote.git", environ)
     found = Scene(remote, Member(folder / "alices" / "store", environ), keys, installed, folder / "sign")
