@@ -10,9 +10,10 @@ import click
 from passhelper.cli import output, terminal
 from passhelper.credentials import Credentials, encodable, validate_server, validate_username
 from passhelper.errors import CredentialsNotFoundError, DockerError, InvalidRequestError, StoreError
-from passhelper.machine.dockerconfig import server_name
+from passhelper.machine.dockerconfig import DOCKER_HUB, HUB_TOKENS, server_name
 from passhelper.machine.migrate import servers
 from passhelper.protocol import read_request
+from passhelper.registry import normalize
 from passhelper.store import settings
 from passhelper.store.helper import PassHelper
 
@@ -95,10 +96,15 @@ def logout(*, server: str) -> None:
       passhelper logout registry.example:5000
     """  # noqa: D301 - click marks a verbatim paragraph so
     helper = _helper()
-    exact, name = validate_server(server), server_name(server)
+    name = validate_server(server)
     before = servers(helper)
-    # A name that is there is meant, not Docker's own name for its host: Docker Hub has several credentials.
-    for one in (exact,) if exact in before else dict.fromkeys((exact, name)):
+    wanted = [name]
+    if name not in before:  # a name that is there is meant, not Docker's own name for its host
+        name = server_name(server)
+        wanted.append(name)
+    if any(normalize(one) == normalize(DOCKER_HUB) for one in wanted):
+        wanted += HUB_TOKENS  # as docker logout does
+    for one in dict.fromkeys(wanted):
         helper.erase(one)
     erased = sorted(before - servers(helper))
     for one in erased:
@@ -120,16 +126,14 @@ def get(*, server: str, password: bool) -> None:
       passhelper get registry.example:5000 --password | crane auth login registry.example:5000 -u bot --password-stdin
     """  # noqa: D301 - click marks a verbatim paragraph so
     helper = _helper()
-    found = None
-    for name in dict.fromkeys((validate_server(server), server_name(server))):
+    try:
+        found = helper.get(validate_server(server))
+    except CredentialsNotFoundError:
+        name = server_name(server)
         try:
             found = helper.get(name)
-            break
         except CredentialsNotFoundError:
-            continue
-    if found is None:
-        name = server_name(server)
-        raise StoreError(f"there is no credential for {name}", f"run: passhelper login {name} -u USER")
+            raise StoreError(f"there is no credential for {name}", f"run: passhelper login {name} -u USER") from None
     if password:
         output.secret(found.secret)
     else:

@@ -12,8 +12,9 @@ import os
 from typing import TYPE_CHECKING
 
 from passhelper.credentials import validate_server
-from passhelper.errors import DockerError
+from passhelper.errors import DockerError, InvalidRequestError, NoServerURLError
 from passhelper.machine import jsonedit, userfile
+from passhelper.protocol import printable
 from passhelper.registry import normalize
 from passhelper.store.store import home_directory
 
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
 HELPER = "pass"
 DOCKER_HUB = "https://index.docker.io/v1/"  # docker/cli, registry.IndexServer
+# docker/cli, internal/oauth/manager: what a login to Docker Hub in a browser leaves beside its credential.
+HUB_TOKENS = (f"{DOCKER_HUB}access-token", f"{DOCKER_HUB}refresh-token")
+_SCHEMES = ("https", "http", "docker", "oci")  # of registries, of podman's and of Helm's references
+_NAME_IT = "name the registry as HOST or HOST:PORT"
 _IN_SETUP = "repair it, or run setup with --no-docker"
 _DROP_IN = os.path.join("registries.conf.d", "50-passhelper.conf")
 _DROP_IN_TEXT = """\
@@ -34,15 +39,39 @@ credential-helpers = ["pass"]
 def server_name(server: str) -> str:
     """Give the name under which ``docker login`` stores a server.
 
-    Docker Hub has one name of its own; of every other server only host and port count.
+    Docker Hub has one name of its own; of every other server only host and port count, of a URL, of an image's name
+    and of a reference like ``docker://host/image``. The host is in lower case, as in the names of images; so podman,
+    which asks a helper for hosts alone, finds it too.
 
     Raises:
-        InvalidRequestError: it is empty or holds what no server has.
+        InvalidRequestError: it is empty or holds what no server has; no message shows what may be a password.
     """
     server = validate_server(server)
-    if normalize(server) == normalize(DOCKER_HUB):
-        return DOCKER_HUB
-    return validate_server(hostname(server))
+    scheme, separator, rest = server.partition("://")
+    if separator and scheme.lower() not in _SCHEMES:
+        raise InvalidRequestError(f"{printable(scheme)}:// leads to no registry", _NAME_IT)
+    host = (rest if separator else server).partition("/")[0]
+    if not host:
+        raise NoServerURLError
+    if "@" in host:
+        raise InvalidRequestError(
+            f"a user stands before the server {printable(host.rpartition('@')[2])}",
+            "leave it out; the option --username names the user",
+        )
+    if normalize(host) is None:
+        shown = "this" if "@" in server else printable(host)  # it may be a password with a slash in it
+        raise InvalidRequestError(f"{shown} is no name of a registry", _NAME_IT)
+    return DOCKER_HUB if normalize(host) == normalize(DOCKER_HUB) else host.lower()
+
+
+def stored_name(server: str) -> str:
+    """Give the name under which Docker asks for a server of the store, whatever it is called there."""
+    if server in HUB_TOKENS:
+        return server
+    try:
+        return server_name(server)
+    except InvalidRequestError:
+        return server
 
 
 def hostname(server: str) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from passhelper.credentials import validate_server
 from passhelper.errors import ConfigurationError, CredentialsNotFoundError, DockerError, PasshelperError
 from passhelper.machine import userfile
-from passhelper.machine.dockerconfig import DOCKER_HUB, server_name
+from passhelper.machine.dockerconfig import DOCKER_HUB, HUB_TOKENS, server_name
 from passhelper.machine.plaintext import TOKEN_USER
 from passhelper.protocol import printable
 from passhelper.registry import normalize
@@ -32,16 +32,22 @@ def collect(store: Helper, servers: Iterable[str]) -> tuple[list[Credentials], l
 
     Args:
         store: where they are.
-        servers: which ones, by their exact name or as ``docker login`` would store them; all if empty.
+        servers: which ones, by their exact name or as ``docker login`` would store them; all if empty, but for the
+            tokens of Docker Hub, which are docker's own and no passwords.
 
     Returns:
         the credentials, and what could not be read with the reason.
     """
     known = store.list()
-    wanted = dict.fromkeys(_choose(server, known) for server in servers) or sorted(known)
+    wanted = dict.fromkeys(_choose(server, known) for server in servers) or sorted({*known} - {*HUB_TOKENS})
     found: list[Credentials] = []
     failed: list[tuple[str, PasshelperError]] = []
     for server in wanted:
+        if server in HUB_TOKENS:
+            failed.append(
+                (server, DockerError("it is a token of docker's own login, with which nobody else can log in"))
+            )
+            continue
         try:
             found.append(store.get(server))
         except CredentialsNotFoundError:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from passhelper.credentials import Credentials
 from passhelper.errors import DockerError, GpgNotFoundError, PasshelperError
+from passhelper.machine.dockerconfig import HUB_TOKENS
 from passhelper.store import packets
 from passhelper.store.store import BINDING, Entry, PassStore, binding
 
@@ -109,8 +110,11 @@ def check(store: PassStore, entry: Entry) -> tuple[str, str]:
     password to whoever copied it.
 
     Returns:
-        a stable word (``works``, ``refused``, ``open``, ``unbound``, ``failed``) and the reason, if there is one.
+        a stable word (``works``, ``refused``, ``open``, ``unbound``, ``untried``, ``failed``) and the reason, if there
+        is one.
     """
+    if entry.server in HUB_TOKENS:
+        return "untried", "a token of docker's own login to Docker Hub, and no password"
     from passhelper.machine import registrycheck  # noqa: PLC0415 - needs httpx
 
     try:

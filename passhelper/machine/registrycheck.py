@@ -71,7 +71,7 @@ def check(credentials: Credentials) -> Verdict:
 
 def _bases(server: str) -> list[str]:
     """List where the registry may be, best first."""
-    scheme = server.partition("://")[0] if "://" in server else "https"
+    scheme = "http" if server.lower().startswith("http://") else "https"
     name = server_name(server)
     if name == DOCKER_HUB:
         return [f"https://{_HUB_REGISTRY}"]

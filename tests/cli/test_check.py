@@ -268,6 +268,17 @@ def test_list_check_sends_no_unbound_entry(
     assert token_registry.seen == []
 
 
+def test_list_check_sends_no_token_of_dockers_own_login(passhelper: Command, store: Path, helper: Helper) -> None:
+    """Neither to Docker Hub, where it is no password, nor is that a reason to fail."""
+    for name in ("access-token", "refresh-token"):
+        helper.store(f"https://index.docker.io/v1/{name}", "bob", "t0ken")
+    answer = passhelper("list", "--check", "--json", HTTPS_PROXY="http://127.0.0.1:9")
+    assert answer.code == 0
+    assert [item["check"] for item in answer.json["data"]] == [
+        {"result": "untried", "reason": "a token of docker's own login to Docker Hub, and no password"}
+    ] * 2
+
+
 def test_list_check_sends_no_moved_entry(
     passhelper: Command, store: Path, helper: Helper, token_registry: TokenRegistry
 ) -> None:

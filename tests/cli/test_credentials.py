@@ -23,6 +23,10 @@ HUB = "https://index.docker.io/v1/"
         ("docker.io", HUB),
         ("index.docker.io", HUB),
         (HUB, HUB),
+        ("docker://Registry.Example/team/app:1", "registry.example"),
+        ("oci://registry.example/charts", "registry.example"),
+        ("HTTPS://Registry.Example", "registry.example"),
+        ("docker://docker.io/library/busybox", HUB),
     ],
 )
 def test_login_stores_under_dockers_name(
@@ -46,6 +50,35 @@ def test_same_name_as_docker_login(passhelper: Command, helper: Helper, store: P
     passhelper("logout", registry)
     passhelper("login", f"http://{registry}", "-u", "alice", "--password-stdin", stdin="s3cret-Pw!")
     assert helper.list().json == by_docker == {registry: "alice"}
+
+
+@pytest.mark.parametrize(
+    ("typed", "why"),
+    [
+        ("https://me:hunter2@a.example", "a user stands before the server a.example"),
+        ("me@a.example", "a user stands before the server a.example"),
+        ("https://me:hunt/er2@a.example", "this is no name of a registry"),
+        ("a.example:port", "a.example:port is no name of a registry"),
+        ("ftp://a.example", "ftp:// leads to no registry"),
+    ],
+)
+def test_names_that_no_client_asks_for_are_refused(passhelper: Command, store: Path, typed: str, why: str) -> None:
+    before = tree(store)
+    for words in (("login", typed, "-u", "alice", "--password-stdin"), ("logout", typed), ("get", typed)):
+        answer = passhelper(*words, stdin="s3cret")
+        assert (answer.code, answer.out) == (1, b"")
+        assert answer.err.decode().startswith(f"error: {why}\nhint: ")
+        assert b"hunt" not in answer.err
+    assert tree(store) == before
+
+
+def test_what_is_stored_under_an_odd_name_can_be_read_and_erased(
+    passhelper: Command, store: Path, helper: Helper
+) -> None:
+    for server in ("docker:", "me@a.example"):
+        helper.store(server, "u", "s")
+        assert passhelper("get", server).json["Username"] == "u"
+        assert passhelper("logout", server).text == f"erased the credential for {server}\n"
 
 
 @pytest.mark.parametrize("secret", ["in\nside", " spaced ", "ünïcode", '{"json": "key\\n"}', "x" * 5000])
@@ -146,6 +179,19 @@ def test_logout_of_one_of_docker_hubs_names_leaves_the_others(passhelper: Comman
         helper.store(server, "u", "s")
     assert passhelper("logout", token).text == f"erased the credential for {token}\n"
     assert helper.list().json == {HUB: "u"}
+
+
+@pytest.mark.parametrize("typed", ["docker.io", HUB, "index.docker.io", "docker.io/library/busybox"])
+def test_logout_of_docker_hub_takes_the_tokens_of_dockers_own_login(
+    passhelper: Command, store: Path, helper: Helper, typed: str
+) -> None:
+    for server in (HUB, f"{HUB}access-token", f"{HUB}refresh-token", "a.example"):
+        helper.store(server, "u", "s")
+    answer = passhelper("logout", typed)
+    assert answer.text.splitlines() == [
+        f"erased the credential for {name}" for name in (HUB, f"{HUB}access-token", f"{HUB}refresh-token")
+    ]
+    assert helper.list().json == {"a.example": "u"}
 
 
 def test_logout_of_what_this_machine_cannot_read(

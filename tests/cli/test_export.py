@@ -56,6 +56,20 @@ def test_auth_json(passhelper: Command, filled: Path) -> None:
     }}  # fmt: skip
 
 
+@pytest.mark.parametrize("form", ["dockerconfigjson", "auth.json"])
+def test_tokens_of_dockers_own_login_stay_at_home(passhelper: Command, filled: Path, helper: Helper, form: str) -> None:
+    """A login to Docker Hub in a browser leaves two beside its credential; a cluster could do nothing with them."""
+    bare = passhelper("export", "--format", form).json
+    for name in ("access-token", "refresh-token"):
+        assert helper.store(f"{HUB}{name}", "bob", "t0ken").code == 0
+    assert passhelper("export", "--format", form).json == bare
+    answer = passhelper("export", "--format", form, "--server", f"{HUB}access-token")
+    assert answer.code == 1
+    assert b"t0ken" not in answer.out
+    why = "it is a token of docker's own login, with which nobody else can log in"
+    assert answer.err.decode().startswith(f"error: {HUB}access-token: {why}\n")
+
+
 @pytest.mark.parametrize("encoding", ["iso-8859-1", "ascii"])
 @pytest.mark.parametrize("form", ["dockerconfigjson", "auth.json"])
 def test_exact_in_every_encoding(

@@ -180,22 +180,43 @@ def test_containers_get_a_file_of_their_own(tmp_path: Path) -> None:
         ("quay.io", "quay.io"),
         ("https://quay.io/v2/", "quay.io"),
         ("http://127.0.0.1:5000", "127.0.0.1:5000"),
-        ("Registry.Example:443/team", "Registry.Example:443"),
+        ("Registry.Example:443/team", "registry.example:443"),
+        ("HTTPS://Registry.Example/v2/", "registry.example"),
+        ("docker://registry.example/team/app:1", "registry.example"),
+        ("oci://registry.example:5000/charts", "registry.example:5000"),
+        ("registry.example/team/app@sha256:00", "registry.example"),
         ("[::1]:5000/x", "[::1]:5000"),
         ("docker.io", HUB),
         ("registry-1.docker.io", HUB),
         ("https://index.docker.io/v1/", HUB),
-        ("ftp://x/y", "ftp:"),  # as Docker does: it knows two schemes
+        ("docker.io/library/busybox", HUB),
+        ("docker://index.docker.io", HUB),
+        ("http://docker.io", HUB),
+        (f"{HUB}access-token", HUB),
     ],
 )
 def test_server_name(server: str, name: str) -> None:
     assert dockerconfig.server_name(server) == name
 
 
-@pytest.mark.parametrize("server", ["", " ", "https:///x", "/x", "a\tb"])
+_OF_A_PORT = ("a.example:port", "a.example:", "a.example:0", "a.example:65536", "a.example:\u0663")
+_ODD = ("a b", "a.example?x", "a.example#x", "a\\b", "::1", "[::1]x", "\u00fc.example", "docker:a.example/x")
+_NEEDLESS = ("ftp://a.example/x", "docker-archive://x", "://a.example")
+
+
+@pytest.mark.parametrize("server", ["", " ", "https:///x", "/x", "a\tb", *_OF_A_PORT, *_ODD, *_NEEDLESS])
 def test_no_server_name(server: str) -> None:
     with pytest.raises(InvalidRequestError):
         dockerconfig.server_name(server)
+    assert not server or dockerconfig.stored_name(server) == server
+
+
+@pytest.mark.parametrize("server", ["https://me:hunter2@a.example/x", "me:hunter2@a.example", "https://me:hunt/er2@a"])
+def test_a_user_in_a_server_name(server: str) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        dockerconfig.server_name(server)
+    assert "hunt" not in str(caught.value)
+    assert caught.value.remedy
 
 
 def test_members_know_their_place() -> None:

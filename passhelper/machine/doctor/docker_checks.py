@@ -166,7 +166,7 @@ def _routes(patient: Patient) -> Iterator[Finding]:
     except PasshelperError:
         return  # store.path says why
     for entry in entries:
-        route = found.get(dockerconfig.server_name(entry.server), found[routes.OTHERS])
+        route = found.get(dockerconfig.stored_name(entry.server), found[routes.OTHERS])
         if not route.is_passhelper:
             yield Finding(f"{printable(entry.server)} is in the store, but Docker asks {route.program or 'no helper'}",
                           f"run: passhelper setup --registry {printable(entry.server)}")  # fmt: skip
