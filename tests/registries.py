@@ -136,7 +136,7 @@ _DOCKERS = {
 }
 
 
-def upload(layout: Path, address: str, name: str, *, dockers: bool = False) -> None:
+def upload(layout: Path, address: str, name: str, *, dockers: bool = False, tls: Path | None = None) -> None:
     """Put the image of :func:`write_image` into a registry as tag ``1``, without a client.
 
     Args:
@@ -144,13 +144,16 @@ def upload(layout: Path, address: str, name: str, *, dockers: bool = False) -> N
         address: the registry's ``host:port``; alice's password is sent, which one without passwords ignores.
         name: the repository.
         dockers: whether in Docker's own format.
+        tls: the directory of a registry that has a certificate.
     """
     secret = base64.b64encode(f"alice:{USERS['alice']}".encode()).decode()
-    url = f"http://{address}/v2/{name}"
+    url = f"{'https' if tls else 'http'}://{address}/v2/{name}"
+    context = trusting(tls) if tls else None
 
     def send(method: str, url: str, data: bytes = b"", kind: str = "application/octet-stream") -> str:
         headers = {"Authorization": f"Basic {secret}", "Content-Type": kind}
-        with urllib.request.urlopen(urllib.request.Request(url, data, headers, method=method), timeout=20) as answer:
+        request = urllib.request.Request(url, data, headers, method=method)
+        with urllib.request.urlopen(request, timeout=20, context=context) as answer:
             return str(answer.headers.get("Location"))
 
     (described,) = json.loads((layout / "index.json").read_text())["manifests"]

@@ -35,6 +35,15 @@ def require(*programs: str) -> None:
             pytest.skip(f"{program} is not installed")
 
 
+def dockers() -> list[str]:
+    """The docker programs that tests drive: Debian's, and the newer one that ``.ci/clients`` has fetched.
+
+    What else a machine has on PATH nobody could run again.
+    """
+    newer = Path(os.environ.get("PASSHELPER_TEST_CLIENTS", "/nonexistent"), "debian/usr/bin/docker")
+    return ["/usr/bin/docker", *([str(newer)] if newer.exists() else [])]
+
+
 def require_go_helper() -> str:
     """Skip where Docker's own helper or ``pass`` is missing."""
     if not Path(GO_HELPER).exists():

@@ -55,6 +55,14 @@ def open_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     yield from serve_registry(tmp_path_factory.mktemp("open-registry"), password=False)
 
 
+@pytest.fixture(scope="session")
+def tls_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """A registry with passwords and a certificate of its own: its ``host:port``, and the certificate."""
+    folder = tmp_path_factory.mktemp("tls-registry")
+    for address in serve_registry(folder, password=True, tls=True):
+        yield address, folder / "cert.pem"
+
+
 @pytest.fixture
 def make_job(installed: Program, short_tmp: Path) -> Iterator[Callable[..., Job]]:
     """Make jobs with a home, and with an empty XDG_RUNTIME_DIR unless told otherwise."""

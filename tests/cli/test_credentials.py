@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from machines import Command
-from support import FOLDER, Helper, KeyRing, Program, require, run, tree
+from support import FOLDER, Helper, KeyRing, Program, dockers, require, run, tree
 from terminals import Person
 
 HUB = "https://index.docker.io/v1/"
@@ -38,18 +38,26 @@ def test_login_stores_under_dockers_name(
     assert passhelper("get", typed, "--password").text == "s3cret\n"
 
 
-def test_same_name_as_docker_login(passhelper: Command, helper: Helper, store: Path, registry: str) -> None:
+@pytest.mark.parametrize("docker", dockers())
+def test_same_name_as_docker_login(
+    passhelper: Command, helper: Helper, store: Path, tls_registry: tuple[str, Path], docker: str
+) -> None:
     require("docker")
+    registry, certificate = tls_registry
     config = Path(helper.environ["HOME"]) / ".docker"
     config.mkdir()
     (config / "config.json").write_text('{"credsStore": "pass"}')
-    environ = {**helper.environ, "PATH": f"{Path(helper.program).parent}:{helper.environ['PATH']}"}
-    docker = ["/usr/bin/env", "docker", "login", f"http://{registry}", "-u", "alice", "--password-stdin"]
-    assert run(docker, environ, b"s3cret-Pw!").code == 0
-    by_docker = helper.list().json
-    passhelper("logout", registry)
-    passhelper("login", f"http://{registry}", "-u", "alice", "--password-stdin", stdin="s3cret-Pw!")
-    assert helper.list().json == by_docker == {registry: "alice"}
+    environ = {
+        **helper.environ, "PATH": f"{Path(helper.program).parent}:{helper.environ['PATH']}",
+        "SSL_CERT_FILE": str(certificate), "DOCKER_HOST": "unix:///nonexistent/docker.sock",
+    }  # fmt: skip
+    words = ["-u", "alice", "--password-stdin"]
+    for typed in (registry, f"https://{registry}/v2/", f"{registry}/team/app"):
+        assert run([docker, "login", *words, typed], environ, b"s3cret-Pw!").code == 0
+        by_docker = helper.list().json
+        passhelper("logout", registry)
+        passhelper("login", typed, *words, stdin="s3cret-Pw!")
+        assert helper.list().json == by_docker == {registry: "alice"}
 
 
 @pytest.mark.parametrize(

@@ -7,28 +7,51 @@ store and its history hold; here is every call that the command makes.
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from callers import Client
-from registries import USERS, upload
-from support import Helper, require
+from registries import USERS, serve_registry, upload
+from support import Helper, dockers, require
 
 pytestmark = pytest.mark.usefixtures("store", "nothing_left")
 
 HUB = "https://index.docker.io/v1/"
-# Debian's and, where there is one, a newer.
-PROGRAMS = [path for path in ("/usr/bin/docker", "/usr/local/bin/docker") if os.path.exists(path)]
 
 
-@pytest.fixture(params=PROGRAMS or ["docker"])
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The directories of both registries."""
+    return {name: tmp_path_factory.mktemp(name) for name in ("registry", "open")}
+
+
+@pytest.fixture(scope="module")
+def registry(folders: dict[str, Path]) -> Iterator[str]:
+    """It has a certificate: without an engine docker 28.5 speaks plain http to nobody, not even to this machine.
+
+    ``newServiceConfig`` in docker/cli adds the loopback addresses only where other insecure registries are given, and
+    its login without an engine gives none. Up to 28.2 it used the engine's own code, which always adds them.
+    """
+    yield from serve_registry(folders["registry"], password=True, tls=True)
+
+
+@pytest.fixture(scope="module")
+def open_registry(folders: dict[str, Path]) -> Iterator[str]:
+    """A registry that wants no password."""
+    yield from serve_registry(folders["open"], password=False, tls=True)
+
+
+@pytest.fixture(params=dockers())
 def docker(
-    request: pytest.FixtureRequest, client: Client, docker_config: Path, works_with: Callable[..., None]
-) -> Callable[..., str]:
+    request: pytest.FixtureRequest, client: Client, docker_config: Path, works_with: Callable[..., None],
+    folders: dict[str, Path], registry: str, open_registry: str, tmp_path: Path,
+) -> Callable[..., str]:  # fmt: skip
     """Runs docker; its ``version`` is that of the command."""
     require("docker")
+    trusted = tmp_path / "certificates.pem"
+    trusted.write_text("".join((folder / "cert.pem").read_text() for folder in folders.values()))
+    client.environ["SSL_CERT_FILE"] = str(trusted)
     client.environ["DOCKER_HOST"] = "unix:///nonexistent/docker.sock"
 
     def run(*arguments: str, stdin: str = "", code: int = 0) -> str:
@@ -81,11 +104,11 @@ def test_logout_of_the_hub(client: Client, docker: Callable[..., str], helper: H
 
 def test_manifest(
     client: Client, docker: Callable[..., str], helper: Helper, docker_config: Path, registry: str, open_registry: str,
-    image: str, layout: Path,
+    image: str, layout: Path, folders: dict[str, Path],
 ) -> None:  # fmt: skip
     """It asks again for each of its requests."""
-    for address in (registry, open_registry):
-        upload(layout, address, image, dockers=True)
+    for address, folder in ((registry, folders["registry"]), (open_registry, folders["open"])):
+        upload(layout, address, image, dockers=True, tls=folder)
     inspect = ("manifest", "inspect", "--insecure")
     assert "no basic auth credentials" in docker(*inspect, f"{registry}/{image}:1", code=1)
     assert set(client.short) == {f"get {registry} !"}

@@ -105,9 +105,9 @@ def test_the_same_credential_as_the_docker_command(home: Home, name: str, docker
 @pytest.fixture(scope="session")
 def docker(more_clients: Callable[[str], Path]) -> str:
     """A docker that says as whom it would log in: the one of Debian's stable release is too old for that."""
-    for path in ("/usr/local/bin/docker", "/usr/bin/docker"):
-        if os.path.exists(path) and _version(path) >= (28, 0):
-            return path
+    path = "/usr/bin/docker"
+    if os.path.exists(path) and _version(path) >= (28, 0):
+        return path
     return str(more_clients("debian/usr/bin/docker"))
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from registries import USERS, configure_registry, free_address
-from support import require
+from support import dockers, require
 from transcripts import Shell
 from vault import Vault
 
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from engines import Engine
     from pytest_docker.plugin import Services
 
-# Both may be on a machine: Debian's, and a later one that somebody has put there.
-DOCKERS = [path for path in ("/usr/bin/docker", "/usr/local/bin/docker") if Path(path).exists()] or ["/usr/bin/docker"]
+DOCKERS = dockers()
 _TAGS = itertools.count(1)  # what another test has pushed would not be pushed again
 _COMPOSE = """\
 version: "2.4"
@@ -134,25 +133,25 @@ def config(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def oldest_docker() -> str:
-    """The first ``docker`` of this machine."""
+    """Debian's ``docker``."""
     return DOCKERS[0]
 
 
 @pytest.fixture
 def newest_docker() -> str:
-    """The last ``docker`` of this machine, which may be the only one."""
+    """The newest ``docker``, which may be the only one."""
     return DOCKERS[-1]
 
 
 @pytest.fixture(params=DOCKERS)
 def docker(request: pytest.FixtureRequest) -> str:
-    """Each ``docker`` of this machine."""
+    """Each ``docker``."""
     return str(request.param)
 
 
 @pytest.fixture
 def shell(docker: str, client: Client, engine: Engine, registry: str, config: Path, git_store: Path) -> Iterator[Shell]:
-    """A shell whose ``docker`` is one of this machine's, with an engine, the helper and an empty store."""
+    """A shell whose ``docker`` is one of them, with an engine, the helper and an empty store."""
     require("docker")
     first_on_path = Path(client.environ["PATH"].partition(":")[0])
     (first_on_path / "docker").symlink_to(docker)
