@@ -355,3 +355,11 @@ def end_all() -> None:
     from passhelper.store import ending  # noqa: PLC0415 - only then
 
     ending.end_all()
+
+
+def last_line(child: Child) -> str:
+    """Quote the last line that a program wrote to stderr."""
+    from passhelper.protocol import printable  # noqa: PLC0415 - only for messages
+
+    lines = [line for line in child.stderr.decode(errors="replace").splitlines() if line.strip()]
+    return printable(lines[-1].strip()) if lines else f"exit status {child.returncode}"

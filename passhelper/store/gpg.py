@@ -191,10 +191,12 @@ class Gpg:
             GpgError: anything else.
         """
         finish([child], self.deadline.left())
-        if child.returncode != 0 and not child.timed_out and not child.overflow and not self.options():
+        has_failed = child.returncode != 0 and not child.timed_out and not child.overflow
+        # What waited for somebody's lock would wait again.
+        if has_failed and not self.options() and b"waiting for lock" not in child.stderr:
             child = self._decrypt_again(source, _NO_PROMPT)  # it asks nobody and tries no passphrase
         try:
-            return self.plaintext(child, label)
+            return self.plaintext(child, label, source)
         except LockedKeyError:
             if not any(self.environ.get(name) for name in PASSPHRASE_VARIABLES):
                 raise
@@ -203,20 +205,20 @@ class Gpg:
         diagnose.refuse_card(self, status_lines(child))
         mode = ("--pinentry-mode", "loopback", "--passphrase-fd", PASSPHRASE)
         secret = passphrase.read(self.environ, self.deadline.left())
-        return self.plaintext(self._decrypt_again(source, mode, secret), label)
+        return self.plaintext(self._decrypt_again(source, mode, secret), label, source)
 
-    def plaintext(self, child: Child, label: str) -> Plaintext:
+    def plaintext(self, child: Child, label: str, source: "bytes | int" = b"") -> Plaintext:
         """Read the result of a decryption that has ended; raises as :meth:`decrypt` does."""
         lines = status_lines(child)
         if child.overflow:
-            raise EntryError(f"{label} expands to more than {MAX_PLAINTEXT} bytes", "erase it and store it again")
+            raise EntryError(f"{label} expands to more than {MAX_PLAINTEXT} bytes", "store the credential again")
         names = [line[3] if len(line) > 3 else "" for line in lines if line[0] == "PLAINTEXT"]
         okay = any(line[0] == "DECRYPTION_OKAY" for line in lines)
         if child.returncode == 0 and okay and len(names) == 1 and not child.timed_out:
             return Plaintext(bytes(child.stdout), names[0])
         from passhelper.store import diagnose  # noqa: PLC0415 - only on failure
 
-        raise diagnose.decryption_error(self, child, lines, label)
+        raise diagnose.decryption_error(self, child, lines, label, source)
 
     # Encryption
 

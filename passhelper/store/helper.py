@@ -128,8 +128,7 @@ class PassHelper(Helper):
             secret = data.decode()
         except UnicodeDecodeError:
             raise EntryError(
-                f"the secret for {server} is not UTF-8 text, which Docker cannot take",
-                "erase it and store it again",
+                f"the secret for {server} is not UTF-8 text, which Docker cannot take", "store the credential again"
             ) from None
         return Credentials(server, entry.username, secret.rstrip("\r\n"))
 

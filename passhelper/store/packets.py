@@ -11,22 +11,52 @@ entry that came from elsewhere makes gpg ask for a password of its own.
 
 import binascii
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from passhelper.errors import EntryError
+
 HIDDEN = "0" * 16  # the key id of a recipient that gpg's --throw-keyids left out
 MAX_HEADERS = 1 << 18  # bytes before the encrypted data; some 400 RSA-4096 recipients fit
 
-_SESSION_KEY = 1
-_MARKER = 10
-_ENCRYPTED = (9, 18, 20)  # symmetrically encrypted; with integrity protection; AEAD (gpg's OCB)
+SESSION_KEY = 1
+_MARKER, _PADDING = 10, 21
+IGNORED = (_MARKER, _PADDING)  # what says nothing (RFC 9580, sections 5.8 and 5.14)
+ENCRYPTED = (9, 18, 20)  # symmetrically encrypted; with integrity protection; AEAD (gpg's OCB)
 _REFUSED = {
     3: "it can be opened with a password of its own",
     8: "it is not encrypted (compressed data)",
     11: "it is not encrypted (literal data)",
 }
+# Of these RFC 9580 says that no message begins with them: signatures, keys, what belongs to them, and what is reserved.
+_NO_MESSAGE = frozenset((0, 2, 4, 5, 6, 7, 12, 13, 14, 17, 19))
 _ARMOR = b"-----BEGIN PGP MESSAGE-----"
+NO_MESSAGE = "it is no OpenPGP message"
+AGAIN = "restore it from git, or store the credential again"
 
 
 class PacketError(ValueError):
-    """The bytes are not a message that is encrypted to keys. The text says why, after "it"."""
+    """The bytes are not a message that is encrypted to keys. The text says why, after "it".
+
+    Attributes:
+        is_message: whether they may be an OpenPGP message all the same, and hold what nobody should throw away.
+    """
+
+    def __init__(self, why: str, *, is_message: bool = False) -> None:
+        super().__init__(why)
+        self.is_message = is_message
+
+
+def refusal(label: str, error: PacketError) -> "EntryError":
+    """Say that a file is no entry; only what is certainly no message may be erased.
+
+    Args:
+        label: the file's name for messages.
+        error: what it is instead.
+    """
+    from passhelper.errors import EntryError  # noqa: PLC0415 - only on failure
+
+    remedy = AGAIN if error.is_message else "restore it from git, or erase it and store it again"
+    return EntryError(f"{label} is no entry: {error}", remedy)
 
 
 def key_ids(message: bytes) -> "list[str]":
@@ -44,27 +74,38 @@ def key_ids(message: bytes) -> "list[str]":
         PacketError: the message is empty, truncated, no OpenPGP message, or not encrypted to keys
             alone.
     """
-    if not message:
-        raise PacketError("it is empty")
-    if not message[0] & 0x80:
-        message = _unarmor(message)
+    message = binary(message)
     found: list[str] = []
     position = 0
     while True:
-        tag, start, length = _header(message, position)
-        if tag in _ENCRYPTED:
+        tag, start, length = header(message, position)
+        if tag in ENCRYPTED:
             if not found:
-                raise PacketError("it is not encrypted to any key")
+                raise PacketError("it is not encrypted to any key", is_message=True)
             return found
         if tag in _REFUSED:
-            raise PacketError(_REFUSED[tag])
-        if tag not in (_SESSION_KEY, _MARKER) or length is None:
-            raise PacketError(f"it is no encrypted OpenPGP message (packet type {tag})")
+            raise PacketError(_REFUSED[tag], is_message=True)
+        # gpg takes a message that begins with padding for none at all.
+        if (tag != SESSION_KEY and tag not in IGNORED) or length is None or (tag == _PADDING and not position):
+            raise PacketError(
+                f"it is no encrypted OpenPGP message (packet type {tag})", is_message=tag not in _NO_MESSAGE
+            )
         if len(message) < start + length:
             raise PacketError("it is truncated")
-        if tag == _SESSION_KEY:
+        if tag == SESSION_KEY:
             found.append(_recipient(message[start : start + length]))
         position = start + length
+
+
+def binary(message: bytes, limit: int = MAX_HEADERS * 2) -> bytes:
+    """Give a message without its armor, if it has one; of an armored one as much as some bytes of it hold.
+
+    Raises:
+        PacketError: it is empty, or no OpenPGP message.
+    """
+    if not message:
+        raise PacketError("it is empty")
+    return message if message[0] & 0x80 else _unarmor(message[:limit])
 
 
 def _recipient(body: bytes) -> str:
@@ -77,15 +118,15 @@ def _recipient(body: bytes) -> str:
         fingerprint = body[3 : 2 + body[1]]
         # The key id is the end of a version 4 fingerprint and the start of a later one.
         return (fingerprint[-8:] if body[2] == 4 else fingerprint[:8]).hex().upper().ljust(16, "0")
-    raise PacketError(f"it names a recipient in an unknown way (version {version})")
+    raise PacketError(f"it names a recipient in an unknown way (version {version})", is_message=True)
 
 
-def _header(message: bytes, position: int) -> "tuple[int, int, int | None]":
+def header(message: bytes, position: int) -> "tuple[int, int, int | None]":
     """Read one packet header: tag, start of the body, its length (None: until the end, or in parts)."""
     try:
         first = message[position]
         if not first & 0x80:
-            raise PacketError("it is no OpenPGP message")
+            raise PacketError(NO_MESSAGE)
         position += 1
         if first & 0x40:  # the newer format
             length = message[position]
@@ -112,11 +153,10 @@ def _header(message: bytes, position: int) -> "tuple[int, int, int | None]":
 
 
 def _unarmor(message: bytes) -> bytes:
-    """Decode as much of an ASCII-armored message as the headers need (RFC 9580, section 6)."""
-    text = message[: MAX_HEADERS * 2].lstrip()
-    lines = text.split(b"\n")  # the line ends that gpg knows, or it would see another message than we
+    """Decode an ASCII-armored message, or the beginning of one (RFC 9580, section 6)."""
+    lines = message.lstrip().split(b"\n")  # the line ends that gpg knows, or it would see another message than we
     if lines.pop(0).rstrip(b" \t\r") != _ARMOR:
-        raise PacketError("it is no OpenPGP message")
+        raise PacketError(NO_MESSAGE)
     while lines and lines[0].strip(b" \t\r"):  # armor headers such as "Comment: ..." end at an empty line
         del lines[0]
     encoded = []

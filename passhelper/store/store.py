@@ -239,10 +239,8 @@ class PassStore:
             try:
                 found = packets.key_ids(os.read(descriptor, min(facts.st_size, packets.MAX_HEADERS)))
             except packets.PacketError as error:
-                raise EntryError(
-                    f"{self._label(entry)} is no entry: {error}",
-                    "restore it from git, or erase it and store it again",
-                ) from None
+                error.is_message = error.is_message or facts.st_size > packets.MAX_HEADERS
+                raise packets.refusal(self._label(entry), error) from None
             os.lseek(descriptor, 0, os.SEEK_SET)
         except BaseException:
             os.close(descriptor)
@@ -254,7 +252,7 @@ class PassStore:
             if plaintext.name != place:
                 raise EntryError(
                     f"entry was moved here from another server: {self._label(entry)}",
-                    "do not use it; find out who moved it, then erase it and store it again",
+                    "do not use it; find out who moved it, then store the credential again",
                 )
         elif settings.is_on(self.environ, settings.REQUIRE_BOUND):
             raise EntryError(

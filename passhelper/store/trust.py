@@ -318,7 +318,7 @@ def describe(changed: "dict[str, tuple[list[str], list[str]]]", gpg: "Gpg") -> s
 
 def _named(mark: str, keys: "Iterable[str]", gpg: "Gpg") -> "list[str]":
     from passhelper.errors import GpgError  # noqa: PLC0415 - only for messages
-    from passhelper.store.diagnose import find_keys  # noqa: PLC0415
+    from passhelper.store.keyinfo import find_keys  # noqa: PLC0415
 
     named = []
     for key in keys:

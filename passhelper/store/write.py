@@ -136,9 +136,9 @@ class _Writer:
             self._load_the_rest()
         finish([encrypting], gpg.deadline.left())
         if encrypting.returncode != 0 and settings.is_on(self.store.environ, settings.SKIP_UNUSABLE):
-            from passhelper.store import diagnose  # noqa: PLC0415 - only on failure
+            from passhelper.store import keyinfo  # noqa: PLC0415 - only on failure
 
-            keys = diagnose.usable_recipients(gpg, keys, found.label, self.store.warn)
+            keys = keyinfo.usable_recipients(gpg, keys, found.label, self.store.warn)
             trusted = all(map(recipients.is_fingerprint, keys))
             encrypting = gpg.start_encrypt(self.secret, keys, self.place, trusted=trusted)
             finish([encrypting], gpg.deadline.left())

@@ -10,7 +10,7 @@ import os
 from typing import TYPE_CHECKING
 
 from passhelper.errors import GpgError, LockedKeyError, TrustError
-from passhelper.store import diagnose, recipients
+from passhelper.store import diagnose, keyinfo, recipients
 from passhelper.store.gpg import status_lines
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def sign(store: PassStore, path: str, text: bytes) -> bytes | None:
         GpgError: gpg could not sign.
     """
     for name in store.environ.get("PASSWORD_STORE_SIGNING_KEY", "").split():
-        if not diagnose.find_keys(store.gpg, name, secret=True):
+        if not keyinfo.find_keys(store.gpg, name, secret=True):
             continue
         child = store.gpg.ask("--local-user", name, "--no-armor", "--detach-sign", stdin=text, seconds=_SECONDS)
         lines = status_lines(child)

@@ -16,7 +16,7 @@ import gnupg
 
 from passhelper.errors import ConfigurationError, GpgError, PasshelperError
 from passhelper.protocol import printable
-from passhelper.store import diagnose
+from passhelper.store import diagnose, keyinfo
 from passhelper.store.recipients import is_fingerprint, normalize
 from passhelper.team.driver import Driver
 
@@ -148,7 +148,7 @@ class KeyRing:
         found = [key for key in self.all() if key.fingerprint == wanted] if is_fingerprint(name) else []
         if found:
             return found
-        listed = {key.fingerprint for key in diagnose.find_keys(self._gpg, name.removesuffix("!"))}
+        listed = {key.fingerprint for key in keyinfo.find_keys(self._gpg, name.removesuffix("!"))}
         return [key for key in self.all() if key.fingerprint in listed]
 
     def resolve(self, name: str) -> Key:
@@ -243,7 +243,7 @@ class KeyRing:
 
     def problem(self, key: Key) -> str:
         """Say why one cannot encrypt to a key and what to do; empty if one can."""
-        return "" if key.can_encrypt else diagnose.complaint(self._gpg, key.fingerprint)
+        return "" if key.can_encrypt else keyinfo.complaint(self._gpg, key.fingerprint)
 
     def _make_home(self) -> None:
         """Make the directory that ``GNUPGHOME`` names; gpg makes only its default one."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from passhelper.errors import GpgError
 from passhelper.protocol import printable
-from passhelper.store import diagnose, foreign, recipients, trust
+from passhelper.store import diagnose, foreign, keyinfo, recipients, trust
 from passhelper.store.gpg import status_lines
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def refresh(store: PassStore, git: Git) -> list[str]:
         fingerprint = _fingerprint(path, wanted)
         if not fingerprint:
             continue
-        if seen.get(path) == there[path] and diagnose.find_keys(store.gpg, fingerprint):
+        if seen.get(path) == there[path] and keyinfo.find_keys(store.gpg, fingerprint):
             continue
         why = _import(store, git, there[path], fingerprint)
         if why:
@@ -137,7 +137,7 @@ def _complaint(listing: Child, fingerprint: str) -> str:
     text = listing.stdout.decode(errors="replace")
     if any(line.startswith(("sec:", "ssb:")) for line in text.splitlines()):
         return "it holds a secret key"
-    found = [key.fingerprint for key in diagnose.parse_keys(text)]
+    found = [key.fingerprint for key in keyinfo.parse_keys(text)]
     if not found:
         return "it holds no key"
     if len(found) > 1:

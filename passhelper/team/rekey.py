@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from passhelper.errors import ConfigurationError, NoSecretKeyError, RecipientsError, StoreError, TrustError
 from passhelper.protocol import printable
-from passhelper.store import diagnose, journal, recipients, settings, trust
+from passhelper.store import journal, keyinfo, recipients, settings, trust
 from passhelper.store.journal import Change, Plan
 from passhelper.store.store import digest
 from passhelper.team.drift import Policy, compare, survey
@@ -334,9 +334,9 @@ def usable(store: PassStore, wanted: tuple[Recipient, ...], source: str) -> tupl
     if all(recipient.is_usable for recipient in wanted):
         return wanted
     if settings.is_on(store.environ, settings.SKIP_UNUSABLE):
-        left = diagnose.usable_recipients(store.gpg, [each.line for each in wanted], source, store.warn)
+        left = keyinfo.usable_recipients(store.gpg, [each.line for each in wanted], source, store.warn)
         return tuple(recipient for recipient in wanted if recipient.line in left)
-    complaints = [diagnose.complaint(store.gpg, each.line) for each in wanted if not each.is_usable]
+    complaints = [keyinfo.complaint(store.gpg, each.line) for each in wanted if not each.is_usable]
     raise RecipientsError(
         f"cannot encrypt for {len(complaints)} of {len(wanted)} recipients in {source}: " + "; ".join(complaints)
     )
@@ -349,7 +349,8 @@ def failure(result: Result) -> StoreError:
         reasons.setdefault(error.cause, []).append(name(result.records[path]))
     told = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in reasons.items())
     kinds = {type(error) for error in result.failed.values()}
-    remedy = "erase what is damaged or was moved, or restore it from git"
+    remedies = {error.remedy for error in result.failed.values()}
+    remedy = remedies.pop() if len(remedies) == 1 else "restore what is damaged or was moved, or store it again"
     if NoSecretKeyError in kinds:
         remedy = "ask a member who can read them to do this"
     elif UnboundError in kinds:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from passhelper.errors import ConfigurationError, GitError, PasshelperError, StoreError
-from passhelper.store import diagnose, foreign, packets, recipients
+from passhelper.store import foreign, keyinfo, packets, recipients
 from passhelper.store.child import finish
 from passhelper.team import blobs, gitrepo, history
 from passhelper.team.keys import KeyRing
@@ -113,7 +113,7 @@ def _travelled(store: PassStore, git: Git, fingerprint: str) -> Iterator[str]:
                 data = blobs.read(git, [change.after])[change.after]
                 child = store.gpg.ask("--with-colons", "--import-options", "show-only", "--import", stdin=data)
                 text = child.stdout.decode(errors="replace")
-                if [key.fingerprint for key in diagnose.parse_keys(text)] == [fingerprint]:
+                if [key.fingerprint for key in keyinfo.parse_keys(text)] == [fingerprint]:
                     rows = [line.split(":") for line in text.splitlines()]
                     yield from (row[4] for row in rows if row[0] in ("pub", "sub") and "e" in row[11])
 

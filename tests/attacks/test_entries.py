@@ -209,7 +209,7 @@ def test_expands_beyond_the_limit(helper: Helper, any_store: Path, keys: KeyRing
     bomb = keys.encrypt(b"\0" * (64 << 20), "alice", options=("--compress-algo", "bzip2", "-z", "9"))
     assert len(bomb) < 100_000
     put(any_store, bomb)
-    assert_refused(helper, EVIL, "expands to more than 2097152 bytes", remedy="erase it and store it again")
+    assert_refused(helper, EVIL, "expands to more than 2097152 bytes", remedy="store the credential again")
     answer = helper.get(EVIL)
     assert answer.seconds < 5
     assert helper.store(EVIL, "alice", "fresh").code == 0
@@ -229,9 +229,9 @@ def test_memory_stays_small(helper: Helper, any_store: Path, keys: KeyRing) -> N
     [
         (lambda data: b"", "is no entry: it is empty"),
         (lambda data: data[:20], "is no entry: it is truncated"),
-        (lambda data: data[:-30], "is corrupt"),
-        (lambda data: data[:-5] + b"\0\0\0\0\0", "is corrupt"),
-        (lambda data: data + b"more", "alice.gpg"),
+        (lambda data: data[:-30], "is no entry: it is truncated"),
+        (lambda data: data[:-5] + b"\0\0\0\0\0", "is damaged: its content does not match its check sum"),
+        (lambda data: data + b"more", "alice.gpg is no entry: something follows its end"),
         (lambda data: b"\xff" * 5_000_000, "is larger than 4194304 bytes"),
         (lambda data: b"ref: refs/heads/main\n", "is no entry: it is no OpenPGP message"),
         (lambda data: b"version https://git-lfs.github.com/spec/v1\n", "is no entry: it is no OpenPGP message"),

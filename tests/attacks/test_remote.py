@@ -66,7 +66,7 @@ def test_a_copied_password_is_not_handed_out(scene: Scene) -> None:
     assert answer.code == 1
     assert answer.text == (
         f"entry was moved here from another server: {place(EVIL, 'deploy.gpg')}; "
-        "do not use it; find out who moved it, then erase it and store it again\n"
+        "do not use it; find out who moved it, then store the credential again\n"
     )
 
 

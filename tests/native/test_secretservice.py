@@ -299,7 +299,8 @@ def test_odd_items_hide_no_other(gnome: Desktop) -> None:
     with pytest.raises(EntryError) as caught:
         helper.get("https://binary.example")
     assert str(caught.value) == (
-        "the secret for https://binary.example is not UTF-8 text, which Docker cannot take; erase it and store it again"
+        "the secret for https://binary.example is not UTF-8 text, which Docker cannot take; "
+        "store it again: docker login"
     )
 
 

@@ -366,7 +366,7 @@ class TestPermissions:
 
 MOVED = (
     f"entry was moved here from another server: {LABEL}; "
-    "do not use it; find out who moved it, then erase it and store it again"
+    "do not use it; find out who moved it, then store the credential again"
 )
 
 

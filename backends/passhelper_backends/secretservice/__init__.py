@@ -102,7 +102,7 @@ class SecretServiceHelper(Helper):
             secret = data.decode()
         except UnicodeDecodeError:
             raise EntryError(
-                f"the secret for {server} is not UTF-8 text, which Docker cannot take", "erase it and store it again"
+                f"the secret for {server} is not UTF-8 text, which Docker cannot take", "store it again: docker login"
             ) from None
         return Credentials(server, username, secret.rstrip("\r\n"))
 

@@ -143,7 +143,7 @@ def _bound(patient: Patient) -> Iterator[Finding]:
         raise NotCheckedError("no entry opens without a prompt")
     if moved:
         yield Finding(f"{len(moved)} entries were moved here from another server: {_few(moved)}",
-                      "do not use them; find out who moved them, then erase and store them again",
+                      "do not use them; find out who moved them, then store them again",
                       Severity.FAILED)  # fmt: skip
     if unbound:
         looked = f" of {seen} that were looked at" if seen < len(whole) else f" of {seen}"

@@ -10,7 +10,7 @@ from passhelper.machine import agent
 from passhelper.machine.doctor.model import Check, Finding, NotCheckedError, Severity
 from passhelper.machine.doctor.patient import Patient
 from passhelper.protocol import printable
-from passhelper.store import diagnose, passphrase
+from passhelper.store import keyinfo, passphrase
 from passhelper.store.child import finish
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def _own(patient: Patient) -> Iterator[Finding]:
         yield Finding(f"no secret key in {patient.gpg_home}", "run: passhelper setup --generate-key, or gpg --import")
     elif not any(key.is_own for key in own):
         for key in own:
-            told = diagnose.find_keys(patient.gpg, key.fingerprint)[0]
+            told = keyinfo.find_keys(patient.gpg, key.fingerprint)[0]
             # Of a key without its encrypting secret part, gpg may still say that it is good.
             why = told.problem or "has its decrypting secret part elsewhere"
             yield Finding(f"key {key} {why}", told.remedy or "import that part: gpg --import KEYFILE")
@@ -58,7 +58,7 @@ def _usable(patient: Patient) -> Iterator[Finding]:
     for key in recipient_keys(patient):
         if key.can_encrypt or key.has_expired:
             continue
-        told = diagnose.find_keys(patient.gpg, key.fingerprint)[0]
+        told = keyinfo.find_keys(patient.gpg, key.fingerprint)[0]
         yield Finding(f"recipient key {key} {told.problem}", told.remedy or "remove it from the .gpg-id that names it")
 
 
@@ -67,7 +67,7 @@ def _expiry(patient: Patient) -> Iterator[Finding]:
     for key in recipient_keys(patient):
         if not key.ends:
             continue
-        day = diagnose.day(str(key.ends))
+        day = keyinfo.day(str(key.ends))
         subkey = " '*'" if key.ends != key.expires else ""
         remedy = f"extend: gpg --quick-set-expire {key.fingerprint} 1y{subkey}"
         if not key.is_own:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from passhelper.errors import DockerError, EntryError, PasshelperError
 from passhelper.machine import dockerconfig, userfile
 from passhelper.machine.doctor.model import NotCheckedError
-from passhelper.store import layout, packets, recipients, repository, settings
+from passhelper.store import gpghome, layout, packets, recipients, repository, settings
 from passhelper.store.child import Child, clean_environ, find_program, finish, start
 from passhelper.store.gpg import Gpg
-from passhelper.store.store import PassStore, home_directory
+from passhelper.store.store import PassStore
 from passhelper.team.keys import KeyRing
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Patient:
     @cached_property
     def gpg_home(self) -> str:
         """The directory of the keyring."""
-        return self.environ.get("GNUPGHOME") or os.path.join(home_directory(self.environ), ".gnupg")
+        return gpghome.path(self.gpg)
 
     @cached_property
     def ring(self) -> KeyRing:

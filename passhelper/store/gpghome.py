@@ -1,0 +1,88 @@
+"""gpg's home: where it is, whether it can be read, and who holds a lock in it.
+
+gpg keeps a lock beside each file that it changes: ``pubring.kbx.lock``, ``public-keys.d/pubring.db.lock`` (keyboxd's,
+for as long as that runs) and, while it starts a daemon, ``gnupg_spawn_agent_sentinel.lock``. It holds two lines, a
+process id and a host's name. Of a holder on another host, or in a container, gpg cannot tell whether it still runs: it
+waits, some commands for ten seconds and others for ever. Imported only after a failure, and by the commands.
+"""
+
+import os
+import socket
+
+from passhelper.errors import GpgError
+from passhelper.store.store import home_directory
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from passhelper.store.gpg import Gpg
+
+_WAITING = "waiting for lock"
+_FOLDERS = ("", "public-keys.d")
+_MAX_LOCK = 4096  # bytes; a process id and a host's name
+
+
+def path(gpg: "Gpg") -> str:
+    """Find the directory of the keyring."""
+    options = gpg.options()
+    for at, option in enumerate(options):
+        name, mark, value = option.partition("=")
+        if name == "--homedir":
+            return value if mark else "".join(options[at + 1 : at + 2])
+    return gpg.environ.get("GNUPGHOME") or os.path.join(home_directory(gpg.environ), ".gnupg")
+
+
+def unreadable(gpg: "Gpg") -> "GpgError | None":
+    """Tell whether the home is another user's: gpg then finds no key in it, and says only that."""
+    home = path(gpg)
+    if not os.path.isdir(home) or os.access(home, os.R_OK | os.X_OK):
+        return None
+    return GpgError(
+        f"GNUPGHOME {home} belongs to uid {os.stat(home).st_uid} and cannot be read",
+        "run as its owner, or set GNUPGHOME to a directory of your own",
+    )
+
+
+def is_waiting(stderr: "bytes | bytearray") -> bool:
+    """Tell whether gpg has said that it waits for a lock."""
+    return _WAITING.encode() in stderr
+
+
+def lock_error(gpg: "Gpg", stderr: "bytes | bytearray") -> "GpgError | None":
+    """Name the lock that gpg has waited for, and who holds it.
+
+    Args:
+        gpg: whose home.
+        stderr: what it has written.
+    """
+    from passhelper.protocol import printable  # noqa: PLC0415 - only for messages
+
+    if not is_waiting(stderr):
+        return None
+    words = stderr.decode(errors="replace").rpartition(f"{_WAITING} (held by ")[2].partition(")")[0]
+    for file, holder, host in _locks(path(gpg)):
+        if holder != words:
+            continue
+        if host == socket.gethostname():
+            return GpgError(f"gpg waits for {file}, which process {holder} holds", f"wait until process {holder} ends")
+        return GpgError(
+            f"gpg waits for {file}, which process {holder} on {printable(host)} holds",
+            f"end it there (gpgconf --kill all); only if that host or container is gone, run: rm {file}",
+        )
+    return GpgError(f"gpg waits for a lock in {path(gpg)}, which process {printable(words)} holds", "try again")
+
+
+def _locks(home: str) -> "list[tuple[str, str, str]]":
+    """List the locks of a home: the file, the process, its host."""
+    found = []
+    for folder in (os.path.join(home, name) for name in _FOLDERS):
+        try:
+            names = sorted(name for name in os.listdir(folder) if name.endswith(".lock"))
+            for name in names:
+                file = os.path.join(folder, name)
+                with open(file, "rb") as opened:
+                    lines = opened.read(_MAX_LOCK).decode(errors="replace").split("\n")
+                if len(lines) > 1:
+                    found.append((file, lines[0].strip(), lines[1].strip()))
+        except OSError:  # none, or ended meanwhile
+            continue
+    return found

@@ -1,0 +1,160 @@
+"""The keys of the keyring as gpg lists them: which are there, and why one cannot be encrypted to.
+
+Imported only after a failure, and by the commands.
+"""
+
+import time
+
+from passhelper.errors import GpgError, RecipientsError
+from passhelper.store import gpghome
+from passhelper.store.child import last_line
+from passhelper.store.gpg import Gpg, status_lines
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+# How gpg says that it has looked and found nothing: no such key, or no keyring yet.
+_NO_KEY = (["ERROR", "keylist.getkey"], ["ERROR", "add_keyblock_resource"])
+
+
+class Key:
+    """One key of the keyring as gpg's colon format tells it (doc/DETAILS, "Format of the colon listings").
+
+    Attributes:
+        fingerprint: of the primary key.
+        uid: the first user id that is not revoked, if there is one.
+        problem: why one cannot encrypt to it; empty if one can.
+        remedy: what to do about the problem.
+        encryption: long ids of the subkeys that one can encrypt to.
+    """
+
+    def __init__(self) -> None:
+        self.fingerprint = ""
+        self.uid = ""
+        self.uid_revoked = False
+        self.validity = ""
+        self.expires = ""
+        self.encryption: list[str] = []
+        self.expired_subkeys: list[str] = []
+        self.has_subkey = False
+        self.disabled = False
+
+    @property
+    def problem(self) -> str:
+        """Why one cannot encrypt to the key; empty if one can."""
+        if self.validity == "r":
+            return "has been revoked"
+        if self.validity == "e":
+            return f"expired on {day(self.expires)}"
+        if self.validity == "i":
+            return "is invalid"
+        if self.disabled:
+            return "is disabled"
+        if self.encryption:
+            return ""
+        if self.expired_subkeys:
+            return f"has an encryption subkey that expired on {day(max(self.expired_subkeys))}"
+        return "has no encryption subkey"
+
+    @property
+    def remedy(self) -> str:
+        """What to type about the problem."""
+        if self.validity == "e":
+            return f"extend: gpg --quick-set-expire {self.fingerprint} 1y"
+        if self.disabled:
+            return f"run: gpg --edit-key {self.fingerprint} enable save"
+        if self.expired_subkeys and not self.encryption:
+            return f"extend: gpg --quick-set-expire {self.fingerprint} 1y '*'"
+        if not self.problem or self.validity in ("r", "i"):
+            return ""
+        return f"add one: gpg --quick-add-key {self.fingerprint} cv25519 encr"
+
+
+def day(seconds: str) -> str:
+    """Write gpg's seconds since 1970 as a day (UTC)."""
+    return time.strftime("%Y-%m-%d", time.gmtime(int(seconds)))
+
+
+def find_keys(gpg: Gpg, name: str, *, secret: bool = False) -> "list[Key]":
+    """List the keys that gpg would take a name for.
+
+    Raises:
+        GpgError: gpg cannot say, which is not the same as that there is none.
+    """
+    kind = "--list-secret-keys" if secret else "--list-keys"
+    child = gpg.ask("--with-colons", "--fixed-list-mode", kind, "--", name)
+    is_answer = child.returncode == 0 or any(line[:2] in _NO_KEY for line in status_lines(child))
+    if child.timed_out or not is_answer:
+        from passhelper.protocol import printable  # noqa: PLC0415 - only for messages
+
+        trouble = gpghome.lock_error(gpg, child.stderr)
+        if trouble is not None:
+            raise trouble
+        why = "it took too long" if child.timed_out else last_line(child)
+        raise GpgError(f"gpg cannot look for the key {printable(name)}: {why}", "run: passhelper doctor")
+    return parse_keys(child.stdout.decode(errors="replace"))
+
+
+def parse_keys(listing: str) -> "list[Key]":
+    """Parse a colon listing."""
+    keys: list[Key] = []
+    for line in listing.splitlines():
+        field = line.split(":")
+        if field[0] in ("pub", "sec"):
+            keys.append(Key())
+            key = keys[-1]
+            key.validity, key.expires = field[1], field[6]
+            key.disabled = "D" in field[11]
+        if not keys:
+            continue
+        key = keys[-1]
+        if field[0] == "fpr" and not key.fingerprint:
+            key.fingerprint = field[9]
+        elif field[0] == "uid" and (not key.uid or key.uid_revoked) and field[1] != "r":
+            key.uid, key.uid_revoked = _unescape(field[9]), False
+        elif field[0] == "uid" and not key.uid:  # of a revoked key, all are
+            key.uid, key.uid_revoked = _unescape(field[9]), True
+        elif field[0] in ("pub", "sec", "sub", "ssb") and "e" in field[11]:
+            if field[1] == "e" and field[6]:
+                key.expired_subkeys.append(field[6])
+            elif field[1] not in ("r", "i", "d", "e"):
+                key.encryption.append(field[4])
+    return keys
+
+
+def _unescape(text: str) -> str:
+    """Undo gpg's C-style escapes and drop what a terminal must not see."""
+    from passhelper.protocol import printable  # noqa: PLC0415 - only for messages
+
+    return printable(text.replace("\\x3a", ":").replace("\\x5c", "\\"))
+
+
+def complaint(gpg: Gpg, name: str) -> str:
+    """Say what is wrong with a recipient and what to do; empty if nothing is."""
+    keys = find_keys(gpg, name.rstrip("!"))
+    if not keys:
+        return f"{name} is not in this keyring, run: gpg --import KEYFILE"
+    usable = [key for key in keys if not key.problem]
+    if usable:
+        return ""
+    key = keys[0]
+    remedy = f", {key.remedy}" if key.remedy else ""
+    return f"key {key.fingerprint} {key.uid} {key.problem}{remedy}".replace("  ", " ")
+
+
+def usable_recipients(gpg: Gpg, recipients: "Sequence[str]", where: str, warn: "Callable[[str], None]") -> "list[str]":
+    """Leave out the recipients that cannot be encrypted to (``PASSHELPER_SKIP_UNUSABLE=1``).
+
+    Raises:
+        RecipientsError: nobody would be left, or nobody on this machine.
+    """
+    complaints = {name: why for name in recipients if (why := complaint(gpg, name))}
+    usable = [name for name in recipients if name not in complaints]
+    if complaints and not any(find_keys(gpg, name, secret=True) for name in usable):
+        raise RecipientsError(
+            f"no usable recipient in {where} has a secret key here: " + "; ".join(complaints.values()),
+        )
+    for why in complaints.values():
+        warn(f"not encrypted for a recipient in {where}: {why}")
+    return usable
