@@ -107,29 +107,27 @@ def _import(store: PassStore, git: Git, blob: str, fingerprint: str) -> str:
     if data is None or len(data) > foreign.MAX_KEY:
         return f"it is larger than {foreign.MAX_KEY} bytes"
     with tempfile.TemporaryDirectory(prefix="passhelper-") as home:
-        why = _complaint(
-            _ask(store, home, data, "--with-colons", "--import-options", "show-only", "--import"), fingerprint
-        )
+        why = _complaint(_ask(store, home, data, "show-only"), fingerprint)
         if why:
             return why
-        _ask(store, home, data, "--import-options", "import-minimal", "--import")
-        # What is left in the throw-away keyring is all that gpg could make sense of: look again.
-        listed = _ask(store, home, b"", "--with-colons", "--list-keys")
-        why = _complaint(listed, fingerprint)
+        # Its output is what an import would have kept. No keyring is written: with keyboxd that would want a daemon.
+        minimal = _ask(store, home, data, "import-minimal,import-export")
+        if not minimal.stdout and minimal.returncode != 0:
+            return f"gpg cannot read it: {diagnose.last_line(minimal)}"
+        # What is left is all that gpg could make sense of: look again.
+        why = _complaint(_ask(store, home, bytes(minimal.stdout), "show-only"), fingerprint)
         if why:
             return why
-        minimal = _ask(store, home, b"", *_MINIMAL, "--export", fingerprint)
-    if not minimal.stdout:
-        return f"gpg cannot read it: {diagnose.last_line(minimal)}"
     child = store.gpg.ask("--import", stdin=bytes(minimal.stdout))
     if any(line[0] == "IMPORT_OK" and line[2] == fingerprint for line in status_lines(child)):
         return ""
     return f"gpg did not take it: {diagnose.last_line(child)}"
 
 
-def _ask(store: PassStore, home: str, data: bytes, *arguments: str) -> Child:
-    """Run gpg in a keyring of its own, without an agent: nothing secret is wanted there."""
-    return store.gpg.ask("--homedir", home, "--no-autostart", *arguments, stdin=data)
+def _ask(store: PassStore, home: str, data: bytes, what: str) -> Child:
+    """Let gpg read keys as for an import, in a home without any key and without an agent: nothing secret is wanted."""
+    options = ("--with-colons", "--import-options", what)
+    return store.gpg.ask("--homedir", home, "--no-autostart", *options, "--import", stdin=data)
 
 
 def _complaint(listing: Child, fingerprint: str) -> str:

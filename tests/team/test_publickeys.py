@@ -177,10 +177,10 @@ def test_no_throw_away_keyring_is_left(team: Team, monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize(
     ("step", "why"),
-    [("*--homedir*--export*", "gpg cannot read it: gpg: broken"), ("*--import", "gpg did not take it: gpg: broken")],
+    [("*import-export*", "gpg cannot read it: gpg: broken"), ("*--import", "gpg did not take it: gpg: broken")],
 )
 def test_a_gpg_that_fails(team: Team, tmp_path: Path, step: str, why: str) -> None:
-    """In the throw-away keyring, or in the user's own, where the import is all there is."""
+    """Beside any keyring, or in the user's own, where the import is all there is."""
     others = "*--homedir*--import" if step == "*--import" else "nothing"
     text = f'case "$*" in {others}) ;; {step}) echo "gpg: broken" >&2; exit 2;; esac\nexec gpg "$@"'
     team.member.environ["PASSHELPER_GPG"] = script(tmp_path / "gpg", text)
