@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from passhelper.errors import ConfigurationError, StoreError, TrustError
 from passhelper.machine import wipe
 from passhelper.store import layout, trust
-from passhelper.store.repository import Repository
+from passhelper.store.repository import PUSH, Repository
 from passhelper.store.store import home_directory
 from passhelper.team import clone, gitrepo, incoming, publickeys, remoteurl, sync
 from passhelper.team.clone import RemoteGit
@@ -173,7 +173,7 @@ class SharedStore:
             if not self._remote(place):
                 git.run(["remote", "add", "--", _REMOTE, clean], "git cannot add the remote")
             branch = git.run(["symbolic-ref", "--short", "HEAD"], "the store is on no branch")
-            git.run([*helper, "push", "--quiet", "--set-upstream", _REMOTE, f"HEAD:refs/heads/{branch}"],
+            git.run([*helper, *PUSH, "--quiet", "--set-upstream", _REMOTE, f"HEAD:refs/heads/{branch}"],
                     f"git cannot push to {remoteurl.shown(clean)}", remote=True)  # fmt: skip
         return f"pushed to {remoteurl.shown(clean)}"
 

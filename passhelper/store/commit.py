@@ -212,6 +212,8 @@ class Committer:
         if _is_on(settings, "passhelper.neutralcommits"):
             subject = "Update credential" + "".join(subject.partition("\n")[1:])
         begin = git.command(self._repository, self._program, hooks=_is_on(settings, "passhelper.hooks"))
+        if _is_on(settings, "core.ignorecase") and self._has_case(paths):
+            begin += ["-c", "core.ignorecase=false"]
         if self._has_new:  # commit --only takes what git knows, changed or gone, without this
             self._add(begin, paths, end)
         commit = ["commit", "--quiet", "--no-status", "--only", "--message", subject]
@@ -244,6 +246,15 @@ class Committer:
                 if len(changed) == len(paths):
                     raise
                 paths = changed
+
+    def _has_case(self, paths: "list[str]") -> bool:
+        """Tell whether two paths differ in case alone and only one is there: the setting came from another disk."""
+        found: dict[str, bool] = {}
+        for path in paths:
+            is_there = os.path.lexists(os.path.join(self._repository.root, path))
+            if found.setdefault(path.casefold(), is_there) != is_there:
+                return True
+        return False
 
     def _add(self, begin: "list[str]", paths: "list[str]", end: float) -> None:
         """Tell git's index of new files, and of those that are gone, be it for a folder whose files are new."""

@@ -181,8 +181,7 @@ class _Remote:
             return ""  # sync has done it
         if not self._is_accepted():
             return "the recipients here are not the accepted ones"
-        child = self._talk("push", "--quiet", "--no-follow-tags", "--recurse-submodules=no", "--", self._name,
-                           f"HEAD:{self._ref}")  # fmt: skip
+        child = self._talk(*git.PUSH, "--quiet", "--", self._name, f"HEAD:{self._ref}")
         return self._why(child)
 
     def fetch(self) -> str:

@@ -15,7 +15,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-ATTRIBUTES = "* -text -filter -ident -working-tree-encoding merge=binary"
+_UNTOUCHED = "-text -filter -ident -working-tree-encoding merge=binary"
+EVERYTHING = ("*",)
+# What passhelper writes; the filters of a store's other files are their owner's.
+_OWN = ("/docker-credential-helpers/**", "/.public-keys/**", "/.gpg-id", "/.gpg-id.sig")
 
 _SAFE = (
     "core.fsmonitor=false",
@@ -26,21 +29,32 @@ _SAFE = (
     "maintenance.auto=false",
 )
 
+# A push of ours is of one branch, whatever push.gpgSign, push.followTags and push.recurseSubmodules say.
+PUSH = ("push", "--no-signed", "--no-follow-tags", "--recurse-submodules=no")
+
 TRUE = ("true", "yes", "on", "1")
 
 # git rev-parse --local-env-vars, GIT_NAMESPACE, and GIT_QUARANTINE_PATH, which a server's hook has and which forbids
-# every commit: variables that aim git at another repository.
+# every commit: variables that aim git at another repository. So does GIT_ATTR_SOURCE at another tree's attributes.
+# Then those that change what a path means or what our commits are called in the reflog.
 # GIT_CONFIG_COUNT and its pairs stay, CI systems pass credentials for the remote in them.
 _AIMED_ELSEWHERE = (
-    "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_COMMON_DIR", "GIT_CONFIG", "GIT_CONFIG_PARAMETERS", "GIT_DIR",
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_ATTR_SOURCE", "GIT_COMMON_DIR", "GIT_CONFIG", "GIT_CONFIG_PARAMETERS",
+    "GIT_DIR",
     "GIT_GRAFT_FILE", "GIT_IMPLICIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_INTERNAL_SUPER_PREFIX", "GIT_NAMESPACE",
     "GIT_NO_REPLACE_OBJECTS", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX", "GIT_QUARANTINE_PATH", "GIT_REPLACE_REF_BASE",
     "GIT_SHALLOW_FILE", "GIT_WORK_TREE",
+    "GIT_GLOB_PATHSPECS", "GIT_ICASE_PATHSPECS", "GIT_NOGLOB_PATHSPECS", "GIT_REFLOG_ACTION",
 )  # fmt: skip
 
 
 class Repository:
     """A git repository inside a store.
+
+    Args:
+        root: its work tree, as an absolute path.
+        git_dir: its ``.git`` directory.
+        store: the store that it is in; the work tree itself unless it lies among the credentials.
 
     Attributes:
         root: its work tree, as an absolute path.
@@ -52,7 +66,7 @@ class Repository:
         synced: the file there that says when a sync last went well, in seconds since 1970.
     """
 
-    def __init__(self, root: str, git_dir: str) -> None:
+    def __init__(self, root: str, git_dir: str, store: str = "") -> None:
         self.root = root
         self.git_dir = git_dir
         self.state = os.path.join(git_dir, "passhelper")
@@ -60,20 +74,28 @@ class Repository:
         self.journal = os.path.join(self.state, "journal")
         self.unpushed = os.path.join(self.state, "unpushed")
         self.synced = os.path.join(self.state, "synced")
+        self._own = _OWN if store in ("", root) else EVERYTHING
 
-    def prepare(self, files: Files) -> None:
-        """Make sure that no attribute of the tree has a say over what git stores; under the lock."""
+    def prepare(self, files: Files, patterns: "tuple[str, ...]" = ()) -> None:
+        """Make sure that no attribute of the tree has a say over what git stores of ours; under the lock.
+
+        Args:
+            files: writes with the store's modes.
+            patterns: which files, as in gitattributes(5); those that passhelper writes if there are none.
+        """
         path = os.path.join(common_dir(self.git_dir), "info", "attributes")
         try:
-            with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
                 text = file.read()
         except FileNotFoundError:
             text = ""
-        if text.rstrip("\n").rpartition("\n")[2] == ATTRIBUTES:
+        ours = [f"{pattern} {_UNTOUCHED}" for pattern in patterns or self._own]
+        lines = text.split("\n")
+        # Ours come last, for the last line that matches counts; earlier versions wrote one for every file.
+        kept = [line for line in lines if not line.endswith(f" {_UNTOUCHED}")]
+        text, before = "\n".join([*(kept[:-1] if kept[-1:] == [""] else kept), *ours, ""]), text
+        if text == before:
             return
-        if text and not text.endswith("\n"):
-            text += "\n"
-        text += ATTRIBUTES + "\n"
         files.make_directory(os.path.dirname(path))
         files.make_directory(self.state)
         files.replace(path, text.encode(errors="surrogateescape"), self.state)
@@ -93,7 +115,7 @@ def find(root: str, directory: str) -> "Repository | None":
     while True:
         git_dir = _git_dir(path)
         if git_dir:
-            return Repository(path, git_dir)
+            return Repository(path, git_dir, root)
         if path == root:
             return None
         path = os.path.dirname(path)

@@ -170,7 +170,7 @@ def _fill(store: PassStore, place: Repository, source: Source, settings: Sequenc
         shown = remoteurl.shown(clean)
         git.run([*helper, "clone", *options, "--", clean, "."], f"git cannot clone {shown}", remote=True)
     store.files().make_directory(place.state)
-    place.prepare(store.files())
+    place.prepare(store.files(), repository.EVERYTHING)
     if not git.answer(["rev-parse", "--verify", "--quiet", "HEAD^{commit}"]):
         _choose_branch(git, shown)
     if source.commit and not _descends(git, source.commit):
@@ -186,6 +186,7 @@ def _fill(store: PassStore, place: Repository, source: Source, settings: Sequenc
     # Nothing is accepted yet: were this process to end here, no later one must take this for a store of its own.
     trust.save_all(place.state, trust.Trust({}), store.files())
     git.run(["reset", "--hard", "--quiet"], "git cannot check out the store")
+    place.prepare(store.files())  # what is not ours is the user's to filter from now on
 
 
 def _choose_branch(git: RemoteGit, shown: str) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from passhelper.errors import ConfigurationError, GitError, RemoteError
 from passhelper.protocol import printable
 from passhelper.store import gitwords
+from passhelper.store.repository import PUSH
 from passhelper.team import gitrepo, incomingtree
 
 if TYPE_CHECKING:
@@ -162,10 +163,7 @@ def push(git: Git, upstream: Upstream, commit: str) -> None:
         RemoteError: the remote cannot be reached, or does not take it.
     """
     target = f"refs/heads/{upstream.their_branch}"
-    child = _talk(
-        git, "push", "--porcelain", "--no-follow-tags", "--recurse-submodules=no", "--no-signed", "--", upstream.remote,
-        f"{commit}:{target}",
-    )  # fmt: skip
+    child = _talk(git, *PUSH, "--porcelain", "--", upstream.remote, f"{commit}:{target}")
     if child.returncode == 0:
         if git.revision(upstream.tracking) != commit:  # git does it where the remote has a refspec for it
             git.run("update-ref", upstream.tracking, commit)

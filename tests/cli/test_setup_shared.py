@@ -86,6 +86,18 @@ def test_an_empty_remote_gets_the_store(machine: Machine, keys: KeyRing, remote:
     assert (shared(machine), tree(remote)) == before
 
 
+def test_the_first_push_is_not_signed_whatever_the_user_does_elsewhere(
+    machine: Machine, keys: KeyRing, remote: Path
+) -> None:
+    """As push.gpgSign asks for, which a server has to be set up for."""
+    machine.adopt(keys, "alice")
+    settings = {"GIT_CONFIG_COUNT": "2", "GIT_CONFIG_KEY_0": "push.gpgSign", "GIT_CONFIG_VALUE_0": "true",
+                "GIT_CONFIG_KEY_1": "push.recurseSubmodules", "GIT_CONFIG_VALUE_1": "only"}  # fmt: skip
+    answer = join(machine, remote, **settings)
+    assert (answer.code, answer.err) == (0, b"")
+    assert git(remote, "rev-parse", "main") == git(machine.store, "rev-parse", "HEAD")
+
+
 def test_a_store_that_is_there_is_shared(machine: Machine, keys: KeyRing, remote: Path) -> None:
     machine.adopt(keys, "alice")
     machine("setup", "--no-docker")

@@ -241,6 +241,26 @@ def test_a_commit_that_failed_is_not_pushed(team: Team, a: Clone, tmp_path: Path
     assert "not committed" in a.warnings[0]
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("push.gpgSign", "true"),
+        ("push.gpgSign", "if-asked"),
+        ("push.followTags", "true"),
+        ("push.recurseSubmodules", "only"),
+        ("push.default", "nothing"),
+        ("push.useForceIfIncludes", "true"),
+        ("remote.origin.push", "refs/heads/nothing"),
+    ],
+)
+def test_a_users_own_settings_do_not_keep_a_push_from_its_remote(team: Team, a: Clone, name: str, value: str) -> None:
+    auto(a, "push").git("config", name, value)
+    a.git("-c", "user.name=t", "-c", "user.email=t@t.test", "tag", "-a", "-m", "mine", "mine")
+    a.store()
+    assert (a.warnings, team.head) == ([], a.head)
+    assert "mine" not in a.git("ls-remote", "--tags", "origin")
+
+
 # Fetch
 
 

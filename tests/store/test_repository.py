@@ -12,7 +12,7 @@ from vault import SERVER, Vault, script
 from passhelper.errors import GitError, StoreError
 from passhelper.store import repository
 from passhelper.store.files import Files
-from passhelper.store.repository import ATTRIBUTES, find
+from passhelper.store.repository import find
 
 DIRECTORY = f"{FOLDER}/YQ=="
 
@@ -58,16 +58,27 @@ def test_another_file_called_git_is_refused(tmp_path: Path) -> None:
     assert str(caught.value) == f"{tmp_path}/.git is neither a git directory nor a pointer to one"
 
 
+UNTOUCHED = "-text -filter -ident -working-tree-encoding merge=binary"
+OLD = f"* {UNTOUCHED}"  # what earlier versions wrote
+OURS = "".join(
+    f"{pattern} {UNTOUCHED}\n" for pattern in (f"/{FOLDER}/**", "/.public-keys/**", "/.gpg-id", "/.gpg-id.sig")
+)
+
+
 @pytest.mark.parametrize(
     ("before", "after"),
     [
-        (None, ATTRIBUTES + "\n"),
-        ("", ATTRIBUTES + "\n"),
-        (ATTRIBUTES, ATTRIBUTES),
-        ("*.txt text\n", "*.txt text\n" + ATTRIBUTES + "\n"),
-        ("*.txt text", "*.txt text\n" + ATTRIBUTES + "\n"),
-        (ATTRIBUTES + "\n*.gpg filter=x\n", ATTRIBUTES + "\n*.gpg filter=x\n" + ATTRIBUTES + "\n"),
-        ("caf\udce9 text\n", "caf\udce9 text\n" + ATTRIBUTES + "\n"),
+        (None, OURS),
+        ("", OURS),
+        (OURS, OURS),
+        (OLD, OURS),
+        ("*.txt text\n", "*.txt text\n" + OURS),
+        ("*.txt text", "*.txt text\n" + OURS),
+        ("# mine\n\n" + OLD + "\n*.txt text\n", "# mine\n\n*.txt text\n" + OURS),
+        (OLD + "\n*.gpg filter=x\n", "*.gpg filter=x\n" + OURS),
+        (OURS + "*.gpg filter=x\n", "*.gpg filter=x\n" + OURS),
+        ("caf\udce9 text\n", "caf\udce9 text\n" + OURS),
+        ("*.txt text\r\n", "*.txt text\r\n" + OURS),
     ],
 )
 def test_our_attributes_have_the_last_word(tmp_path: Path, before: str | None, after: str) -> None:
@@ -75,12 +86,21 @@ def test_our_attributes_have_the_last_word(tmp_path: Path, before: str | None, a
     path = tmp_path / ".git" / "info" / "attributes"
     path.unlink(missing_ok=True)
     if before is not None:
-        path.write_text(before, errors="surrogateescape")
+        path.write_bytes(before.encode(errors="surrogateescape"))
     found = find(str(tmp_path), DIRECTORY)
     assert found
     for _ in range(2):
         found.prepare(Files({}))
-        assert path.read_text(errors="surrogateescape") == after
+        assert path.read_bytes().decode(errors="surrogateescape") == after
+
+
+def test_a_repository_among_the_credentials_is_all_ours(tmp_path: Path) -> None:
+    (tmp_path / DIRECTORY).mkdir(parents=True)
+    git(tmp_path / FOLDER, "init", "-q", ".")
+    found = find(str(tmp_path), DIRECTORY)
+    assert found
+    found.prepare(Files({}))
+    assert (tmp_path / FOLDER / ".git" / "info" / "attributes").read_text().splitlines()[-1] == OLD
 
 
 def test_git_is_found_in_absolute_directories_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -176,7 +196,7 @@ def test_a_linked_work_tree(git_vault: Vault, environ: dict[str, str], tmp_path:
     assert vault.subjects == [f"Store credential for {SERVER} (bob)"] * 2 + ["Begin"]
     state = git_vault.path / ".git" / "worktrees" / "linked" / "passhelper"
     assert sorted(path.name for path in state.iterdir()) == ["trust.json"]
-    assert ATTRIBUTES in (git_vault.path / ".git" / "info" / "attributes").read_text()
+    assert OURS in (git_vault.path / ".git" / "info" / "attributes").read_text()
     assert git_vault.list() == {}
 
 
@@ -193,6 +213,87 @@ def test_attributes_and_filters_of_the_store_change_no_byte(git_vault: Vault, tm
     name = git_vault.entry().relative_to(git_vault.path)
     command = ["git", "-C", str(git_vault.path), "cat-file", "blob", f"HEAD:{name}"]
     assert subprocess.run(command, check=True, capture_output=True).stdout == git_vault.entry().read_bytes()
+
+
+@pytest.mark.parametrize("old", [False, True], ids=["new", "an earlier version was here"])
+@pytest.mark.parametrize("place", ["tree", "info"])
+def test_filters_of_a_stores_other_files_stay_on(git_vault: Vault, tmp_path: Path, place: str, old: bool) -> None:
+    """As git-crypt's: without its filter, the next commit of the user's own would hold plain text."""
+    info = git_vault.path / ".git" / "info" / "attributes"
+    info.parent.mkdir(exist_ok=True)
+    attributes = git_vault.path / ".gitattributes" if place == "tree" else info
+    attributes.write_text("notes/** filter=crypt\n*.gpg filter=crypt\n")
+    if old:
+        with info.open("a") as file:
+            file.write(f"{OLD}\n")
+    crypt = script(tmp_path / "crypt", "printf 'crypt:'; tr a-z n-za-m")
+    decrypt = script(tmp_path / "decrypt", "sed s/^crypt:// | tr n-za-m a-z")
+    for name, value in (("clean", crypt), ("smudge", decrypt), ("required", "true")):
+        git_vault.git("config", f"filter.crypt.{name}", value)
+    git_vault.store()
+    (git_vault.path / "notes").mkdir()
+    (git_vault.path / "notes" / "b").write_text("secret\n")
+    git_vault.git("add", "notes/b")
+    git_vault.store(secret="new")
+    git(git_vault.path, "commit", "-q", "-m", "A note", "notes/b")
+    assert git_vault.git("cat-file", "blob", "HEAD:notes/b") == "crypt:frperg\n"
+    (git_vault.path / "notes" / "b").unlink()
+    git_vault.git("checkout", "--", "notes/b")
+    assert (git_vault.path / "notes" / "b").read_text() == "secret\n"
+    name = git_vault.entry().relative_to(git_vault.path)
+    command = ["git", "-C", str(git_vault.path), "cat-file", "blob", f"HEAD:{name}"]
+    assert subprocess.run(command, check=True, capture_output=True).stdout == git_vault.entry().read_bytes()
+    assert (git_vault.get(), git_vault.warnings) == (("bob", "new"), [])
+
+
+@pytest.mark.parametrize("kind", ["ICASE", "GLOB", "NOGLOB", "LITERAL"])
+def test_what_paths_mean_elsewhere_means_nothing_here(git_vault: Vault, kind: str) -> None:
+    """Variables that a user sets for a git of his own."""
+    git_vault.environ[f"GIT_{kind}_PATHSPECS"] = "1"
+    git_vault.store()
+    git_vault.store(username="*")
+    git_vault.erase()
+    del git_vault.environ[f"GIT_{kind}_PATHSPECS"]
+    assert (git_vault.warnings, git_vault.status, len(git_vault.subjects)) == ([], "", 4)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("GIT_ATTR_SOURCE", "HEAD"),
+        ("GIT_REFLOG_ACTION", "mine"),
+        ("GIT_EXTERNAL_DIFF", "/bin/false"),
+        ("GIT_INDEX_VERSION", "4"),
+        ("GIT_TRACE", "1"),
+        ("core.ignorecase", "true"),
+        ("core.precomposeunicode", "true"),
+        ("core.safecrlf", "true"),
+        ("core.autocrlf", "input"),
+        ("core.splitIndex", "true"),
+        ("core.untrackedCache", "true"),
+        ("commit.cleanup", "scissors"),
+        ("commit.verbose", "true"),
+        ("commit.template", "/nonexistent"),
+        ("status.branch", "true"),
+        ("status.showUntrackedFiles", "no"),
+        ("status.relativePaths", "true"),
+        ("diff.noprefix", "true"),
+        ("core.quotePath", "true"),
+        ("index.threads", "true"),
+        ("feature.manyFiles", "true"),
+    ],
+)
+def test_a_users_own_settings_do_not_keep_a_change_from_its_commit(git_vault: Vault, name: str, value: str) -> None:
+    if name.startswith("GIT_"):
+        git_vault.environ[name] = value
+    else:
+        git_vault.environ.update(GIT_CONFIG_COUNT="1", GIT_CONFIG_KEY_0=name, GIT_CONFIG_VALUE_0=value)
+    for username in ("bob", "Bob", "B\u00f6b", "*"):
+        git_vault.store(username=username)
+    git_vault.erase()
+    for variable in (name, "GIT_CONFIG_COUNT"):
+        git_vault.environ.pop(variable, None)
+    assert (git_vault.warnings, git_vault.status, git_vault.pending, len(git_vault.subjects)) == ([], "", [], 6)
 
 
 @pytest.mark.parametrize("place", ["store", "global"])
