@@ -1,9 +1,9 @@
 """The git commit after a change: two git children, bounded in time, and nothing lost when they fail.
 
 The credential is on disk before git is asked. Whatever keeps git from committing it (no git, a
-hung signing key, somebody's ``index.lock``, a kill) costs nothing but a warning: the paths were written
-down in ``<git dir>/passhelper/pending`` before they changed and go into the next commit that works
-(pain T1).
+hung signing key, somebody's ``index.lock``, a rebase that is not finished, a kill) costs nothing but a warning: the
+paths were written down in ``<git dir>/passhelper/pending`` before they changed and go into the next commit that works
+(pain T1). A lock of git's is never removed, for somebody may hold it.
 """
 
 import os
@@ -11,6 +11,7 @@ import time
 
 from passhelper.errors import GitError, PasshelperError
 from passhelper.store import repository as git
+from passhelper.store import unfinished
 from passhelper.store.child import Child, finish, start
 from passhelper.store.files import Files
 from passhelper.store.settings import Deadline
@@ -18,13 +19,15 @@ from passhelper.store.terminal import can_prompt, gpg_tty
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from passhelper.store.repository import Repository
 
 TIMEOUT = 10.0  # seconds for one commit of a few files
-STALE_LOCK = 60.0  # seconds after which an index.lock has no living owner
-_WATCH = 1.0  # seconds for which such a lock must not change while we hold the store's lock
+_LASTING = (
+    10.0  # seconds that a lock is old that will not go in the next few: a person's editor, or a kill, has left it
+)
+_SHORT = 1.0  # seconds for which such a lock is waited for all the same
 _SIGNER = "gpg-without-prompt"
 _IDENTITY = ("-c", "user.name=passhelper", "-c", "user.email=passhelper@localhost")
 _OWN_IDENTITY: "tuple[str, ...]" = ("-c", "user.useConfigOnly=true")
@@ -63,6 +66,7 @@ class Committer:
         self._program = ""
         self._before: list[str] = []
         self._paths: list[str] = []
+        self._own: list[str] = []
         self._has_new = True
         self._trouble: PasshelperError | None = None
         self.has_committed = False
@@ -88,9 +92,10 @@ class Committer:
         Args:
             paths: absolute; each will be written or removed.
         """
-        self._before = self._load_pending()
+        self._before = self._repository.load_pending()
         self._has_new = bool(self._before) or not all(map(os.path.exists, paths))
         inside = [os.path.relpath(path, self._repository.root) for path in paths]
+        self._own = list(dict.fromkeys(inside))
         self._paths = list(dict.fromkeys([*self._before, *inside]))
         self._files.make_directory(self._repository.state)
         self._save_pending(self._paths)
@@ -105,20 +110,74 @@ class Committer:
     def commit(self, subject: str) -> None:
         """Commit what was planned and has happened; the caller still holds the store's lock.
 
-        Never raises for a commit that fails: the credential is stored, so the verb has succeeded.
+        Never raises for a commit that fails: the credential is stored, so the verb has succeeded. What could
+        not be committed is kept, so that nothing which git does meanwhile can undo it.
 
         Args:
             subject: the commit's first line; what follows it names nobody.
         """
+        trouble = unfinished.find(self._repository)
+        if trouble:
+            self._keep(subject)
+            self._warn(f"changed but not committed, the next change after that or passhelper sync will: {trouble}")
+            return
         umask = os.umask(self._files.umask)
         try:
-            self._commit(self._paths, subject)
+            self._commit_all(subject)
             os.unlink(self._repository.pending)
+            if os.path.exists(self._repository.kept):
+                os.unlink(self._repository.kept)
             self.has_committed = True
         except (PasshelperError, OSError) as error:
+            self._unstage()
+            self._keep(subject)
             self._warn(f"changed but not committed, the next change will commit it: {error}")
         finally:
             os.umask(umask)
+
+    def _keep(self, subject: str) -> None:
+        """Copy what waits for its commit to where git does not look."""
+        from passhelper.store import kept  # noqa: PLC0415 - only where git could not commit
+
+        try:
+            kept.add(self._repository, self._files, subject, self._own)
+        except OSError:
+            pass  # the paths are on the list of pending ones
+
+    def _unstage(self) -> None:
+        """Take our files out of git's index: what is staged goes when git is told to abort or to reset something."""
+        if not self._has_new or self._trouble is not None:
+            return
+        argv = [*git.command(self._repository, self._program), "reset", "--quiet"]
+        try:
+            child = start([*argv, "--pathspec-from-file=-", "--pathspec-file-nul"], self._child_environ,
+                          stdin=git.lines(self._paths))  # fmt: skip
+            finish([child], _SHORT)
+        except PasshelperError:
+            pass  # git is not there, so it has staged nothing
+
+    def _commit_all(self, subject: str) -> None:
+        """Commit what is planned together with what waits; a change that a merge treats in its own way goes alone."""
+        if not os.path.exists(self._repository.kept):
+            self._commit(self._paths, subject)
+            return
+        from passhelper.store import kept  # noqa: PLC0415 - only after a commit that failed
+
+        waiting = kept.load(self._repository).messages
+        alone = [(message, paths) for message, paths in waiting if "\nPasshelper-" in message]
+        others = [message for message, _ in waiting if "\nPasshelper-" not in message]
+        taken = {*self._own, *(path for message, paths in waiting if message in others for path in paths)}
+        done: set[str] = set()
+        for message, paths in alone:
+            left = [path for path in paths if path not in taken]
+            if left:
+                self._commit(left, message)
+                done.update(left)
+        left = [path for path in self._paths if path not in done]
+        if not self._own and others:
+            subject, *others = others
+        if left:
+            self._commit(left, subject, others)
 
     def join(self, tree: str, parents: "list[str]", message: str) -> str:
         """Make a commit of a tree that exists already; no branch, no index and no file changes.
@@ -179,7 +238,7 @@ class Committer:
             if head != commit:
                 self._run([*begin, "update-ref", "HEAD", commit, previous], b"", end)
             reset = ["reset", "--quiet", "--pathspec-from-file=-", "--pathspec-file-nul", commit]
-            self._run([*begin, *reset], _lines(self._paths), end)
+            self._run([*begin, *reset], git.lines(self._paths), end)
         finally:
             os.umask(umask)
         self.cancel()
@@ -200,9 +259,9 @@ class Committer:
 
     def has_pending(self) -> bool:
         """Tell whether an earlier change waits for its commit."""
-        return bool(self._load_pending())
+        return bool(self._repository.load_pending())
 
-    def _commit(self, paths: "list[str]", subject: str) -> None:
+    def _commit(self, paths: "list[str]", subject: str, others: "Sequence[str]" = ()) -> None:
         self.begin()
         if self._trouble is not None:
             raise self._trouble
@@ -211,6 +270,9 @@ class Committer:
         settings = self._read_settings(end)
         if _is_on(settings, "passhelper.neutralcommits"):
             subject = "Update credential" + "".join(subject.partition("\n")[1:])
+        elif others:
+            listed = "".join(f"- {other.partition(chr(10))[0]}\n" for other in others)
+            subject = f"{subject}\n\nWith what had waited for its commit:\n\n{listed}"
         begin = git.command(self._repository, self._program, hooks=_is_on(settings, "passhelper.hooks"))
         if _is_on(settings, "core.ignorecase") and self._has_case(paths):
             begin += ["-c", "core.ignorecase=false"]
@@ -228,7 +290,7 @@ class Committer:
         """Commit; where git has a reason not to that can be removed, remove it and try again."""
         while True:
             try:
-                self._run([*begin, *identity, *commit], _lines(paths), end)
+                self._run([*begin, *identity, *commit], git.lines(paths), end)
                 return
             except _NoIdentityError:
                 if identity == _IDENTITY:
@@ -260,7 +322,7 @@ class Committer:
         """Tell git's index of new files, and of those that are gone, be it for a folder whose files are new."""
         full = {path: os.path.join(self._repository.root, path) for path in paths}
         paths = [path for path in paths if os.path.islink(full[path]) or not os.path.isdir(full[path])]
-        self._run([*begin, "update-index", "--add", "--remove", "--replace", "-z", "--stdin"], _lines(paths), end)
+        self._run([*begin, "update-index", "--add", "--remove", "--replace", "-z", "--stdin"], git.lines(paths), end)
 
     def _may_have_identity(self, settings: "Mapping[str, str]") -> bool:
         """Tell whether git could know a name to commit with; where nothing says so, asking it costs a process."""
@@ -321,9 +383,9 @@ class Committer:
                 child = locked
             if not lock or time.monotonic() + pause >= end:
                 raise self._failure(child)
+            if locked is None and _is_lasting(lock):
+                end = min(end, time.monotonic() + _SHORT)
             locked = child
-            if self._removes_stale(lock):
-                continue
             time.sleep(pause)
             pause = min(pause * 2, 0.5)
 
@@ -336,7 +398,7 @@ class Committer:
             return _NothingToCommitError(f"git found nothing to commit in {root}")
         path = self._lock_in_the_way(child)
         if path:
-            return GitError(f"another git is at work in {root}", f"if not, remove {path}")
+            return GitError(f"another git is at work in {root}", f"run: passhelper doctor, should {path} stay")
         if "failed to sign" in text or "gpg failed" in text:
             return GitError(f"git could not sign the commit in {root}", "run: passhelper unlock")
         from passhelper.store import gitwords  # noqa: PLC0415 - only for a failure
@@ -351,34 +413,8 @@ class Committer:
         ours = (self._repository.git_dir + os.sep, git.common_dir(self._repository.git_dir) + os.sep)
         return path if found and path.endswith(".lock") and path.startswith(ours) else ""
 
-    def _removes_stale(self, path: str) -> bool:
-        """Remove a lock file that a git which no longer runs has left; nothing changes it while we hold ours."""
-        try:
-            before = os.stat(path)
-            if time.time() - before.st_mtime < STALE_LOCK:
-                return False
-            time.sleep(_WATCH)
-            after = os.stat(path)
-            if (after.st_ino, after.st_mtime_ns) != (before.st_ino, before.st_mtime_ns):
-                return False
-            os.unlink(path)
-        except FileNotFoundError:
-            return True
-        self._warn(f"removed {path}, which a git that no longer runs left behind")
-        return True
-
     def _save_pending(self, paths: "list[str]") -> None:
-        self._files.replace(self._repository.pending, _lines(paths), self._repository.state, durable=False)
-
-    def _load_pending(self) -> "list[str]":
-        try:
-            with open(self._repository.pending, "rb") as file:
-                text = file.read().decode(errors="surrogateescape")
-        except FileNotFoundError:
-            return []
-        # Only paths below the repository: the file is ours, but what is damaged must not aim elsewhere.
-        paths = [path for path in text.split("\0") if path]
-        return [path for path in paths if not os.path.isabs(path) and ".." not in path.split("/")]
+        self._files.replace(self._repository.pending, git.lines(paths), self._repository.state, durable=False)
 
 
 class _NothingToCommitError(GitError):
@@ -398,9 +434,12 @@ def _is_script(path: str, text: str) -> bool:
         return False
 
 
-def _lines(paths: "list[str]") -> bytes:
-    """Write paths for git's ``-z``, and for ours."""
-    return "".join(f"{path}\0" for path in paths).encode(errors="surrogateescape")
+def _is_lasting(path: str) -> bool:
+    """Tell whether a lock is older than a git takes that asks nobody. Whose it is, nobody can tell: it stays."""
+    try:
+        return time.time() - os.stat(path).st_mtime >= _LASTING
+    except OSError:
+        return False
 
 
 def _is_on(settings: "Mapping[str, str]", name: str) -> bool:

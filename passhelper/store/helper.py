@@ -63,7 +63,7 @@ class PassHelper(Helper):
             try:
                 found = self._read(store, server)
             except CredentialsNotFoundError:
-                if not self._pulled(store):
+                if not store.settle() and not self._pulled(store):
                     raise
                 found = self._read(store, server)
             if found is None:
@@ -136,6 +136,7 @@ class PassHelper(Helper):
         """Remove a server and its equivalent names; see :class:`~passhelper.Helper`."""
         store = self.pass_store
         try:
+            store.settle()
             servers = [server] if self._is_strict else [server, *store.equivalents(server)]
             present = [name for name in servers if store.lookup(name) is not None]
             if not present or self._ignores_writes("erased"):

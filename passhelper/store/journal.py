@@ -12,8 +12,9 @@ that what another program has written meanwhile is never undone.
 
 import os
 
-from passhelper.errors import PasshelperError, StoreError
+from passhelper.errors import GitError, PasshelperError, StoreError
 from passhelper.jsontext import parse, render
+from passhelper.store import unfinished
 from passhelper.store.files import sync_directory
 from passhelper.store.store import digest
 from passhelper.store.write import committer_for, sweep
@@ -56,6 +57,7 @@ class Plan:
 
     Attributes:
         state: new contents of files in ``repository.state``, by name; they change first and are not committed.
+        before: the digests of what those hold when the journal is written; empty for one that is not there.
         commit: a commit that exists already and holds exactly this change, to be taken instead of a new one.
         previous: where HEAD is while ``commit`` is not yet taken; ``"0" * 40`` before the first commit.
     """
@@ -64,6 +66,7 @@ class Plan:
         self.subject = subject
         self.changes = changes
         self.state: dict[str, bytes] = {}
+        self.before: dict[str, str] = {}
         self.commit = ""
         self.previous = ""
 
@@ -75,41 +78,51 @@ def write(store: "PassStore", repository: "Repository | None", plan: Plan) -> No
     is done. All files are in the one repository, if there is one.
 
     Raises:
+        GitError: something in the repository is not finished, or another journal; nothing has changed.
         OSError: it cannot be written; nothing has changed.
     """
     base = _base(store, repository)
+    if repository is not None:
+        unfinished.refuse(repository)
+    if os.path.exists(store.journal(repository)):  # whoever took the lock should have finished it
+        raise GitError(f"another change of many files in {base} is not finished", "try again")
     contents = list(plan.state.values())
     files: list[list[object]] = []
     for change in plan.changes:
-        current = _read(os.path.join(base, change.path))
-        before = "" if current is None else digest(current)
-        files.append([change.path, before, _GONE if change.data is None else len(change.data)])
+        files.append(
+            [change.path, _digest(os.path.join(base, change.path)), _GONE if change.data is None else len(change.data)]
+        )
         contents.append(change.data or b"")
+    path = store.journal(repository)
+    folder = os.path.dirname(path)
     header = {
         "version": VERSION,
         "subject": plan.subject,
         "commit": plan.commit,
         "previous": plan.previous,
-        "state": [[name, len(data)] for name, data in plan.state.items()],
+        "state": [[name, len(data), _digest(os.path.join(folder, name))] for name, data in plan.state.items()],
         "files": files,
     }
-    path = store.journal(repository)
     writer = store.files()
-    writer.make_directory(os.path.dirname(path))
-    writer.replace(path, b"".join([render(header).encode(), b"\n", *contents]), os.path.dirname(path))
+    writer.make_directory(folder)
+    writer.replace(path, b"".join([render(header).encode(), b"\n", *contents]), folder)
 
 
 def finish(store: "PassStore", repository: "Repository | None") -> None:
     """Make the change that the journal describes, if there is one; the caller holds the store's lock.
 
     Raises:
+        GitError: git cannot do its part now, or something in the repository is not finished; the journal stays.
         StoreError: the journal is damaged, or a path in it leads out of the store.
         OSError: a file cannot be written; the journal stays for the next one who tries.
     """
     path = store.journal(repository)
-    text = _read(path)
+    text = read(path)
     if text is None:
         return
+    if repository is not None:
+        unfinished.refuse(repository)
+    written = os.stat(path).st_mtime
     sweep(store, repository)
     plan = _parse(path, text)
     base = _base(store, repository)
@@ -120,14 +133,18 @@ def finish(store: "PassStore", repository: "Repository | None") -> None:
             committer.seconds += len(targets) * _SECONDS
             committer.begin()
             committer.plan(targets)
-        _replay(store, plan, base, os.path.dirname(path))
+        _replay_state(store, plan, os.path.dirname(path), written)
+        replay(store, repository, plan.changes)
         if committer is not None:
             try:
                 is_done = bool(plan.commit) and committer.adopt(plan.commit, plan.previous)
             except PasshelperError as error:
+                # Whoever has the lock must not go on: what it would decide now, the journal would undo.
                 committer.cancel()
-                store.warn(f"a merge is not finished yet, the next change will finish it: {error}")
-                return
+                raise GitError(
+                    f"a merge in {base} has begun and cannot be finished now: {error}",
+                    "run: passhelper sync, once git can work there",
+                ) from error
             if not is_done:
                 committer.commit(plan.subject)
         os.unlink(path)
@@ -154,13 +171,21 @@ def _parse(path: str, text: bytes) -> Plan:
             raise ValueError("unknown format")
         plan = Plan(document["subject"], [])
         plan.commit, plan.previous = document["commit"], document["previous"]
-        plan.state = {name: take(size) for name, size in document["state"]}
+        for name, size, *before in document["state"]:
+            plan.state[name] = take(size)
+            if before:
+                plan.before[name] = str(before[0])
         plan.changes = [
             Change(name, None if size == _GONE else take(size), before) for name, before, size in document["files"]
         ]
     except (KeyError, TypeError, ValueError) as error:
         raise _damaged(path, str(error)) from None
     return plan
+
+
+def _digest(path: str) -> str:
+    data = read(path)
+    return "" if data is None else digest(data)
 
 
 def _damaged(path: str, why: str) -> StoreError:
@@ -181,18 +206,44 @@ def _target(base: str, name: str, journal: str) -> str:
     return os.path.join(base, name)
 
 
-def _replay(store: "PassStore", plan: Plan, base: str, folder: str) -> None:
-    """Put every file in place that is not yet what it will be."""
+def _replay_state(store: "PassStore", plan: Plan, folder: str, written: float) -> None:
+    """Put the files beside the repository in place, but for what was decided anew since the journal was written."""
     files = store.files()
     for name, data in plan.state.items():
-        files.replace(os.path.join(folder, os.path.basename(name)), data, folder)
+        path = os.path.join(folder, os.path.basename(name))
+        current = read(path)
+        before = plan.before.get(name)
+        if before is not None:
+            is_other = before != ("" if current is None else digest(current))
+        else:  # an earlier version, which did not write down what it replaces
+            is_other = current is not None and os.stat(path).st_mtime > written
+        if current == data:
+            continue
+        if is_other:
+            store.warn(f"{path} was changed since and left as it is")
+        else:
+            files.replace(path, data, folder)
+
+
+def replay(store: "PassStore", repository: "Repository | None", changes: "Sequence[Change]") -> None:
+    """Put every file in place that is not yet what it will be; the caller holds the store's lock.
+
+    Raises:
+        StoreError: a path leads out of the store.
+        OSError: a file cannot be written.
+    """
+    base, journal = _base(store, repository), store.journal(repository)
+    for change in changes:
+        _target(base, change.path, journal)
+    folder = os.path.dirname(journal)
+    files = store.files()
     waiting: list[tuple[str, bytes]] = []
-    for change in plan.changes:
+    for change in changes:
         target = os.path.join(base, change.path)
         if change.data is None:  # in its turn: what takes its place is there first
             files.replace_many(waiting, folder)
             waiting = []
-        current = _read(target)
+        current = read(target)
         is_other = current != change.data and ("" if current is None else digest(current)) != change.before
         if is_other or (change.data is not None and not _has_room(base, target)):
             store.warn(f"{change.path} was written by another program meanwhile and left as it is")
@@ -235,8 +286,8 @@ def _prune(base: str, folder: str) -> None:
         folder = os.path.dirname(folder)
 
 
-def _read(path: str) -> "bytes | None":
-    """Read a file; None if there is none, be it that a folder has its name."""
+def read(path: str) -> "bytes | None":
+    """Read a file, and no link; None if there is none, be it that a folder has its name."""
     try:
         with open(path, "rb", opener=_open) as file:
             return file.read()

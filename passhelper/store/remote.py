@@ -205,13 +205,15 @@ class _Remote:
         head = self._revision("HEAD")
         if theirs in ("", head) or self._is_ancestor(theirs, head):
             return False
-        from passhelper.store import journal, trust  # noqa: PLC0415 - after a fetch that brought something
+        from passhelper.store import journal, trust, unfinished  # noqa: PLC0415 - after a fetch that brought something
 
         self._check_history(head, theirs)
         changes = self._changes(head, theirs)
         store, repository = self._store, self._repository
         with store.lock(repository, timeout=_seconds(store)):
             known = trust.load_all(repository.state)
+            if unfinished.find(repository):
+                raise _DoubtError("something is not finished here")
             if known is None or self._revision("HEAD") != head or not self._is_accepted():
                 raise _DoubtError("something else has changed here")
             if known.commit and not self._is_ancestor(known.commit, theirs):

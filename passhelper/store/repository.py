@@ -61,6 +61,8 @@ class Repository:
         git_dir: its ``.git`` directory.
         state: where passhelper keeps what is not to be committed: ``<git dir>/passhelper``.
         pending: the file there that lists what is still to be committed.
+        kept: the file there that holds copies of it, if it could not be committed.
+        aborted: the file there that says which abort of a rebase was seen last.
         journal: the file there that describes a change of many files while it lasts.
         unpushed: the file there that says that an automatic push is still to be done.
         synced: the file there that says when a sync last went well, in seconds since 1970.
@@ -71,10 +73,21 @@ class Repository:
         self.git_dir = git_dir
         self.state = os.path.join(git_dir, "passhelper")
         self.pending = os.path.join(self.state, "pending")
+        self.kept = os.path.join(self.state, "kept")
+        self.aborted = os.path.join(self.state, "aborted")
         self.journal = os.path.join(self.state, "journal")
         self.unpushed = os.path.join(self.state, "unpushed")
         self.synced = os.path.join(self.state, "synced")
         self._own = _OWN if store in ("", root) else EVERYTHING
+
+    def load_pending(self) -> "list[str]":
+        """List what is still to be committed, relative to the work tree."""
+        try:
+            with open(self.pending, "rb") as file:
+                text = file.read().decode(errors="surrogateescape")
+        except FileNotFoundError:
+            return []
+        return [path for path in text.split("\0") if path and is_inside(path)]
 
     def prepare(self, files: Files, patterns: "tuple[str, ...]" = ()) -> None:
         """Make sure that no attribute of the tree has a say over what git stores of ours; under the lock.
@@ -99,6 +112,16 @@ class Repository:
         files.make_directory(os.path.dirname(path))
         files.make_directory(self.state)
         files.replace(path, text.encode(errors="surrogateescape"), self.state)
+
+
+def is_inside(path: str) -> bool:
+    """Tell whether a path that we have noted leads nowhere else: the file is ours, but it may be damaged."""
+    return not os.path.isabs(path) and ".." not in path.replace(os.sep, "/").split("/")
+
+
+def lines(paths: "list[str]") -> bytes:
+    """Write paths for git's ``-z``, and for ours."""
+    return "".join(f"{path}\0" for path in paths).encode(errors="surrogateescape")
 
 
 def find(root: str, directory: str) -> "Repository | None":

@@ -8,7 +8,7 @@ import os
 import stat
 import sys
 
-from passhelper.errors import ConfigurationError, EntryError, StoreError
+from passhelper.errors import ConfigurationError, EntryError, PasshelperError, StoreError
 from passhelper.store import layout, settings
 from passhelper.store.gpg import Gpg
 
@@ -291,12 +291,31 @@ class PassStore:
         """Give the place of the journal of a change of many files."""
         return os.path.join(self.folder, ".passhelper.journal") if repository is None else repository.journal
 
+    def settle(self) -> bool:
+        """Put back what git has undone before it was committed, if something waits; False if all is as it was."""
+        state = os.path.join(".git", "passhelper", "kept")
+        if not any(os.path.exists(os.path.join(folder, state)) for folder in (self.folder, self.root)):
+            return False
+        try:
+            with self.lock(self.repository("")):
+                return True
+        except (PasshelperError, OSError):
+            return False  # a store that is only read from, or in use: who writes next does it
+
     def _settle(self, repository: "Repository | None") -> None:
-        """Finish a change of many files whose writer was killed; under the lock."""
+        """Finish a change of many files whose writer was killed, and put back what git has undone; under the lock."""
         if os.path.exists(self.journal(repository)):
             from passhelper.store import journal  # noqa: PLC0415 - after a kill only
 
             journal.finish(self, repository)
+        if repository is None:
+            return
+        from passhelper.store import unfinished  # noqa: PLC0415 - only in a git store
+
+        if os.path.exists(repository.kept) or unfinished.aborted(repository):
+            from passhelper.store import kept  # noqa: PLC0415 - only after a commit that failed, or an aborted rebase
+
+            kept.restore(self, repository)
 
     def files(self) -> "Files":
         """Prepare writes with the store's modes."""

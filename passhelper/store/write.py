@@ -96,8 +96,11 @@ class _Writer:
                 )
 
     def _settled_recipients(self) -> "Recipients":
-        """Find the recipients, and not in the middle of a change of many files."""
-        if os.path.exists(self.store.journal(self.repository)):
+        """Find the recipients, and not in the middle of a change of many files, nor before what git undid is back."""
+        waiting = [self.store.journal(self.repository)]
+        if self.repository is not None:
+            waiting.append(self.repository.kept)
+        if any(map(os.path.exists, waiting)):
             with self.store.lock(self.repository):
                 pass  # it is finished, by whoever makes it or by us
         try:

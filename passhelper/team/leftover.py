@@ -1,84 +1,27 @@
-"""What is left to do in a repository before it can be synced: changes without a commit, and other people's merges."""
+"""What is left to do in a repository before it can be synced: changes without a commit."""
 
 from __future__ import annotations
 
-import contextlib
 import os
-import time
 from typing import TYPE_CHECKING
 
 from passhelper.errors import GitError, TrustError
-from passhelper.store import layout, recipients, repository, trust
-from passhelper.store.commit import STALE_LOCK, Committer
+from passhelper.store import layout, recipients, trust
+from passhelper.store.commit import Committer
 from passhelper.store.foreign import KEYS
 from passhelper.store.write import sweep
 from passhelper.team import apply
 from passhelper.team.scope import other_entries
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from passhelper.store.repository import Repository
     from passhelper.store.store import PassStore
     from passhelper.store.trust import Pins
     from passhelper.team.gitrepo import Git
 
-_WATCH = 1.0  # seconds for which a lock must not change before it is removed
-_LONG_LOCK = "shallow.lock"  # held while a shallow clone fetches, which may take long
 _SUBJECT = "Commit changes that were left without a commit"
-# What git leaves in its directory while something of several steps lasts, and how one gets out of it.
-_UNFINISHED = {
-    "MERGE_HEAD": "merge",
-    "rebase-merge": "rebase",
-    "rebase-apply": "rebase",
-    "CHERRY_PICK_HEAD": "cherry-pick",
-    "REVERT_HEAD": "revert",
-}
-
-
-def refuse_unfinished(place: Repository) -> None:
-    """Refuse a repository in which somebody has begun something that is not finished.
-
-    Raises:
-        GitError: there is such a thing.
-    """
-    for name, command in _UNFINISHED.items():
-        if os.path.lexists(os.path.join(place.git_dir, name)):
-            raise GitError(
-                f"a git {command} in {place.root} is not finished",
-                f"run: git -C {place.root} {command} --abort, then sync",
-            )
-
-
-def remove_stale_locks(store: PassStore, place: Repository) -> None:
-    """Remove the locks of gits that were killed: they are older than any git takes, and nobody touches them."""
-    folders = {place.git_dir, repository.common_dir(place.git_dir)}
-    old = [facts for folder in sorted(folders) for facts in _locks(folder)]
-    if not old:
-        return
-    time.sleep(_WATCH)
-    for path, before in old:
-        try:
-            after = os.lstat(path)
-            if (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns):
-                os.unlink(path)
-                store.warn(f"removed {path}, which a git that no longer runs left behind")
-        except FileNotFoundError:
-            continue
-
-
-def _locks(git_dir: str) -> Iterator[tuple[str, os.stat_result]]:
-    """Find the lock files of the index, the configuration and the references that are old enough."""
-    for folder, folders, names in os.walk(git_dir):
-        if folder == git_dir:
-            folders[:] = [name for name in folders if name == "refs"]
-        for name in names:
-            path = os.path.join(folder, name)
-            if name.endswith(".lock") and name != _LONG_LOCK:
-                with contextlib.suppress(FileNotFoundError):
-                    facts = os.lstat(path)
-                    if time.time() - facts.st_mtime >= STALE_LOCK:
-                        yield path, facts
 
 
 def committer(store: PassStore, place: Repository) -> Committer:
@@ -122,7 +65,6 @@ def commit(store: PassStore, git: Git) -> int:
     """
     with store.lock(git.place):
         apply.refuse_unfinished(git.place)
-        remove_stale_locks(store, git.place)
         sweep(store, git.place)
         git.place.prepare(store.files())
         paths = find(store, git)

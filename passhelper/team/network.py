@@ -131,7 +131,10 @@ def fetch(git: Git, upstream: Upstream, *more: str) -> str:
         return ""
     if any(word in child.stderr for word in _LOCKED):
         path = child.stderr.decode(errors="replace").partition("Unable to create '")[2].partition("'")[0]
-        raise GitError(f"another git is at work in {git.place.root}", f"if not, remove {path}" if path else "try again")
+        raise GitError(
+            f"another git is at work in {git.place.root}",
+            f"run: passhelper doctor, should {path} stay" if path else "try again",
+        )
     incomingtree.refuse_malformed(child)
     raise _unreachable(git, upstream, child, "fetched from")
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from passhelper.errors import ConfigurationError, NoSecretKeyError, RecipientsError, StoreError, TrustError
 from passhelper.protocol import printable
-from passhelper.store import journal, keyinfo, recipients, settings, trust
+from passhelper.store import journal, keyinfo, recipients, settings, trust, unfinished
 from passhelper.store.journal import Change, Plan
 from passhelper.store.store import digest
 from passhelper.team.drift import Policy, compare, survey
@@ -127,7 +127,10 @@ class Rekey:
             RecipientsError: one cannot encrypt to all recipients; all that are unusable are named.
             TrustError: recipients are not the accepted ones, or change meanwhile.
             StoreError: an entry cannot be encrypted anew; all such are named, and nothing has changed.
+            GitError: something in the repository is not finished, such as a merge.
         """
+        if self.place is not None:
+            unfinished.refuse(self.place)
         renewed: dict[str, Renewed] = {}
         result = Result()
         for _ in range(_TRIES):

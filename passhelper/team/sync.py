@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from passhelper.errors import GitError, RemoteError, StoreError, TrustError
-from passhelper.store import recipients, rights, trust
+from passhelper.store import recipients, rights, trust, unfinished
 from passhelper.team import (
     apply,
     commits,
@@ -133,7 +133,7 @@ class _Sync:
         self.git = git
         self.options = options
         self.progress = progress
-        leftover.refuse_unfinished(git.place)
+        unfinished.refuse(git.place)
         self.upstream: Upstream = network.find(git, options.remote)
         self.is_runner = git.is_on("passhelper.ci")
         self.report = Report(self.upstream.remote, self.upstream.their_branch, dry_run=options.dry_run)

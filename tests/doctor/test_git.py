@@ -56,22 +56,54 @@ def test_no_identity(doctor: Doctor, helper: Helper, repository: Path) -> None:
     assert "passhelper" in git(repository, "log", "-1", "--format=%an")
 
 
-def test_stale_lock(doctor: Doctor, helper: Helper, repository: Path) -> None:
-    lock = repository / ".git" / "index.lock"
+def test_a_lock_that_lasts(doctor: Doctor, helper: Helper, repository: Path) -> None:
+    lock = repository / ".git" / "refs" / "heads" / "main.lock"
     lock.touch()
     assert doctor().troubled() == set()  # somebody may be at work
     os.utime(lock, (1, 1))
-    report = doctor()
-    cause = f"{lock} was left behind by a git that no longer runs"
-    assert report.finding("git.lock") == ("warning", cause, f"run: passhelper doctor --fix, or rm {lock}")
-    assert report.troubled() == {"git.lock"}
-    fixed = doctor("--fix")
-    assert fixed.answer.json["data"]["repaired"] == [{"id": "git.lock", "what": f"removed {lock}"}]
-    assert not lock.exists()
-    lock.touch()
-    os.utime(lock, (1, 1))
-    answer = helper.store(SERVER, "alice", "new")  # the verb does so by itself
-    assert f": removed {lock}, which a git that no longer runs left behind\n".encode() in answer.err
+    severity, cause, remedy = doctor().finding("git.lock")
+    assert (severity, cause.startswith(f"{lock} is there since ")) == ("warning", True)
+    assert cause.endswith(f"; no git of this machine that can be seen runs in {repository}")
+    assert remedy.endswith(f", then run: rm {lock}")
+    git = subprocess.Popen(
+        ["git", "-C", str(repository), "cat-file", "--batch"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+    )
+    try:
+        severity, cause, remedy = doctor("--fix").finding("git.lock")
+    finally:
+        git.communicate()
+    assert (severity, f"; git runs here: git -C (pid {git.pid})" in cause) == ("warning", True)
+    assert remedy == "let it finish, or end it"
+    assert lock.exists()
+    lock.unlink()
+    assert helper.store(SERVER, "alice", "new").err == b""
+
+
+@pytest.mark.usefixtures("remote")
+@pytest.mark.parametrize("state", ["merge", "detached"])
+def test_something_unfinished(doctor: Doctor, helper: Helper, repository: Path, state: str) -> None:
+    git(repository, "checkout", "-q", "--detach")
+    if state == "merge":
+        git(repository, "switch", "-q", "main")
+        (repository / ".git" / "MERGE_HEAD").write_text(git(repository, "rev-parse", "HEAD"))
+    assert helper.store("https://new.example", "alice", "new").code == 0
+    severity, cause, remedy = doctor().finding("git.unfinished")
+    what = {
+        "merge": f"a git merge in {repository} is not finished",
+        "detached": f"{repository} is on no branch (detached HEAD)",
+    }
+    assert (severity, cause) == ("failed", f"{what[state]}, so changes wait for their commit")
+    answer = run([doctor.program, "sync"], helper.environ)
+    assert (answer.code, what[state] in answer.err.decode(), remedy in answer.err.decode()) == (1, True, True)
+    if state == "merge":
+        assert f"git -C {repository} status" in remedy
+        git(repository, "merge", "--abort")
+    else:
+        for command in remedy.removeprefix("run: ").replace(" (or whatever its branch is called)", "").split(", then "):
+            assert run(command.split(), helper.environ).code == 0
+    assert run([doctor.program, "sync"], helper.environ).code == 0
+    assert helper.get("https://new.example").json["Secret"] == "new"
+    assert doctor().troubled() == set()
 
 
 def test_pending_and_uncommitted(doctor: Doctor, helper: Helper, repository: Path) -> None:

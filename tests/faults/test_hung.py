@@ -141,17 +141,43 @@ def test_index_lock_of_a_living_git(helper: Helper, git_store: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["index.lock", "HEAD.lock", "refs/heads/main.lock"])
-def test_lock_of_a_dead_git(helper: Helper, git_store: Path, name: str) -> None:
-    """Each lock that a commit takes; one that is older than a minute belongs to nobody."""
+def test_a_lock_that_stays_is_nobodys_to_remove(helper: Helper, git_store: Path, name: str) -> None:
+    """Each lock that a commit takes, however old it is: the change waits."""
     lock = git_store / ".git" / name
     lock.touch()
-    past = time.time() - 61
+    past = time.time() - 7200
     os.utime(lock, (past, past))
     answer = helper.store(SERVER, "alice", "s")
     assert (answer.code, answer.out) == (0, b"")
     assert answer.err.decode() == (
-        f"docker-credential-pass: warning: removed {lock}, which a git that no longer runs left behind\n"
+        "docker-credential-pass: warning: changed but not committed, the next change will commit it: another git is at "
+        f"work in {git_store}; run: passhelper doctor, should {lock} stay\n"
     )
+    assert lock.exists()
+    lock.unlink()
+    assert helper.store(SERVER, "alice", "s").err == b""
+    assert_committed(helper, git_store, 1)
+
+
+def test_a_commit_whose_editor_is_open(helper: Helper, git_store: Path, tmp_path: Path) -> None:
+    """A person thinks about the message; nothing that we store meanwhile takes the index from under that git."""
+    git = ["git", "-C", str(git_store), "-c", "user.name=t", "-c", "user.email=t@example.test"]
+    (git_store / "note").write_text("x")
+    assert run([*git, "add", "note"], helper.environ).code == 0
+    ready, done = tmp_path / "ready", tmp_path / "done"
+    editor = f'f() {{ touch {ready}; until [ -e {done} ]; do sleep 0.05; done; echo A note > "$1"; }}; f'
+    process = subprocess.Popen([*git, "commit", "-q"], env={**helper.environ, "GIT_EDITOR": editor})
+    while not ready.exists():
+        time.sleep(0.01)
+    lock = git_store / ".git" / "index.lock"
+    past = time.time() - 7200  # whatever its age
+    os.utime(lock, (past, past))
+    answer = helper.store(SERVER, "alice", "s")
+    assert (answer.code, lock.exists()) == (0, True)
+    done.touch()
+    assert process.wait() == 0
+    assert helper.store(SERVER, "alice", "s").err == b""
+    assert run([*git, "log", "--format=%s", "-2"], helper.environ).text.splitlines()[1] == "A note"
     assert_committed(helper, git_store, 1)
 
 

@@ -112,12 +112,6 @@ def test_what_others_staged_stays_staged(git_vault: Vault) -> None:
     assert len(git_vault.subjects) == 4
 
 
-def test_on_a_detached_head(git_vault: Vault) -> None:
-    git_vault.git("checkout", "-q", "--detach")
-    git_vault.store()
-    assert (git_vault.subjects[0], git_vault.warnings) == (f"Store credential for {SERVER} (bob)", [])
-
-
 def test_a_commit_that_names_nobody(git_vault: Vault) -> None:
     git_vault.git("config", "passhelper.neutralCommits", "true")
     git_vault.store()
@@ -283,7 +277,7 @@ def test_a_lock_that_stays_makes_the_commit_wait(git_vault: Vault, index_lock: P
     git_vault.store()
     assert git_vault.get() == ("bob", "s3cret")
     assert git_vault.warnings == [
-        f"{UNCOMMITTED}another git is at work in {git_vault.path}; if not, remove {index_lock}"
+        f"{UNCOMMITTED}another git is at work in {git_vault.path}; run: passhelper doctor, should {index_lock} stay"
     ]
     assert index_lock.exists()
     assert git_vault.pending == [NAME]
@@ -292,30 +286,8 @@ def test_a_lock_that_stays_makes_the_commit_wait(git_vault: Vault, index_lock: P
     assert (git_vault.status, git_vault.pending, len(git_vault.warnings)) == ("", [], 1)
 
 
-def test_a_lock_that_nobody_holds_any_more_is_removed(git_vault: Vault, index_lock: Path) -> None:
-    os.utime(index_lock, (time.time() - 61, time.time() - 61))
-    begin = time.monotonic()
-    git_vault.store()
-    assert time.monotonic() - begin > 1  # it was watched for a second
-    assert git_vault.warnings == [f"removed {index_lock}, which a git that no longer runs left behind"]
-    assert (git_vault.status, git_vault.pending) == ("", [])
-
-
-@pytest.mark.usefixtures("hasty")
-def test_an_old_lock_that_changes_is_somebodys(
-    git_vault: Vault, index_lock: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    old = time.time() - 3600
-    os.utime(index_lock, (old, old))
-    sleep = time.sleep
-
-    def change_meanwhile(seconds: float) -> None:
-        if seconds == 1.0:  # the second for which the lock is watched
-            changed = index_lock.stat().st_mtime + 1
-            os.utime(index_lock, (changed, changed))
-        sleep(min(seconds, 0.1))
-
-    monkeypatch.setattr(time, "sleep", change_meanwhile)
+def test_an_old_lock_is_not_waited_for_long_and_stays(git_vault: Vault, index_lock: Path) -> None:
+    os.utime(index_lock, (1, 1))
     git_vault.store()
     assert index_lock.exists()
     assert "another git is at work" in git_vault.warnings[0]
@@ -331,18 +303,6 @@ def test_a_git_that_hangs_is_ended(git_vault: Vault, tmp_path: Path) -> None:
     git_vault.store()
     assert time.monotonic() - begin < 3
     assert git_vault.warnings == [f"{UNCOMMITTED}git did not finish within 1 s in {git_vault.path}"]
-
-
-def test_a_merge_in_progress_makes_the_commit_wait(git_vault: Vault) -> None:
-    head = git_vault.git("rev-parse", "HEAD")
-    (git_vault.path / ".git" / "MERGE_HEAD").write_text(head)
-    git_vault.store()
-    assert git_vault.warnings == [
-        f"{UNCOMMITTED}git failed in {git_vault.path}: fatal: cannot do a partial commit during a merge."
-    ]
-    (git_vault.path / ".git" / "MERGE_HEAD").unlink()
-    git_vault.store("https://b.example")
-    assert (git_vault.status, git_vault.pending) == ("", [])
 
 
 def test_a_repository_that_is_none(git_vault: Vault) -> None:

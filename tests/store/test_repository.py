@@ -221,8 +221,8 @@ def test_filters_of_a_stores_other_files_stay_on(git_vault: Vault, tmp_path: Pat
     """As git-crypt's: without its filter, the next commit of the user's own would hold plain text."""
     info = git_vault.path / ".git" / "info" / "attributes"
     info.parent.mkdir(exist_ok=True)
-    attributes = git_vault.path / ".gitattributes" if place == "tree" else info
-    attributes.write_text("notes/** filter=crypt\n*.gpg filter=crypt\n")
+    source = git_vault.path / ".gitattributes" if place == "tree" else info
+    source.write_text("notes/** filter=crypt\n*.gpg filter=crypt\n")
     if old:
         with info.open("a") as file:
             file.write(f"{OLD}\n")
@@ -240,8 +240,8 @@ def test_filters_of_a_stores_other_files_stay_on(git_vault: Vault, tmp_path: Pat
     (git_vault.path / "notes" / "b").unlink()
     git_vault.git("checkout", "--", "notes/b")
     assert (git_vault.path / "notes" / "b").read_text() == "secret\n"
-    name = git_vault.entry().relative_to(git_vault.path)
-    command = ["git", "-C", str(git_vault.path), "cat-file", "blob", f"HEAD:{name}"]
+    entry = git_vault.entry().relative_to(git_vault.path)
+    command = ["git", "-C", str(git_vault.path), "cat-file", "blob", f"HEAD:{entry}"]
     assert subprocess.run(command, check=True, capture_output=True).stdout == git_vault.entry().read_bytes()
     assert (git_vault.get(), git_vault.warnings) == (("bob", "new"), [])
 

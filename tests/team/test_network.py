@@ -223,7 +223,9 @@ def test_on_no_branch(ann: Clone) -> None:
     ann.git("checkout", "-q", "--detach")
     with pytest.raises(GitError, match="is on no branch") as caught:
         ann.sync()
-    assert caught.value.remedy.startswith(f"run: git -C {ann.path} switch ")
+    assert caught.value.remedy.startswith(
+        f"run: git -C {ann.path} branch detached, then git -C {ann.path} switch main "
+    )
 
 
 @pytest.mark.parametrize(
@@ -240,7 +242,7 @@ def test_something_of_gits_own_that_is_not_finished(ann: Clone, name: str, comma
     (ann.path / ".git" / name).touch()
     with pytest.raises(GitError, match=f"a git {command} in {ann.path} is not finished") as caught:
         ann.sync()
-    assert caught.value.remedy == f"run: git -C {ann.path} {command} --abort, then sync"
+    assert caught.value.remedy.startswith(f"run: git -C {ann.path} status, and finish or abort it as that says; ")
 
 
 def test_a_branch_that_somebody_deleted_is_made_again(team: Team, ann: Clone) -> None:
@@ -258,9 +260,8 @@ def test_another_git_that_is_at_work(ann: Clone, team: Team, monkeypatch: pytest
     lock.touch()
     with monkeypatch.context() as hasty:
         hasty.setattr(commit, "TIMEOUT", 1.0)
-        with pytest.raises(GitError, match=r"a merge in .* cannot be finished now"):
+        with pytest.raises(GitError, match=r"a merge in .* cannot be finished now: another git is at work"):
             ann.sync()
-        assert any("another git is at work" in warning for warning in ann.warnings)
         with pytest.raises(GitError, match=r"a merge in .* cannot be finished now"):
             ann.sync()
     lock.unlink()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import json
 import os
 import random
@@ -115,9 +114,12 @@ class Runner:
             os.killpg(child.pid, signal.SIGKILL)
             self.tally.killed += 1
         child.wait()
-        # passhelper takes a lock for abandoned after a minute; that minute is over as soon as the owner is dead.
-        with contextlib.suppress(FileNotFoundError):
-            os.utime(self.clone / ".git" / "index.lock", (time.time() - 61,) * 2)
+        # passhelper removes no lock of git's, for it cannot know that nobody holds it. Whoever killed all of a runner's
+        # programs does, and nobody else works in its clone.
+        for lock in ("index.lock", "HEAD.lock", "config.lock"):
+            (self.clone / ".git" / lock).unlink(missing_ok=True)
+        for path in (self.clone / ".git" / "refs").rglob("*.lock"):
+            path.unlink(missing_ok=True)
 
     def store_command(self, server: str, user: str, secret: str) -> tuple[list[str], str]:
         """Give the program that stores a credential, and its input."""

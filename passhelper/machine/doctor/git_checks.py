@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from typing import TYPE_CHECKING
@@ -10,13 +11,12 @@ from passhelper.errors import GitError
 from passhelper.machine.doctor.model import Check, Finding, NotCheckedError, Severity
 from passhelper.machine.doctor.patient import LIMIT, Patient
 from passhelper.protocol import printable
-from passhelper.store import gitwords, layout, recipients, repository, trust
-from passhelper.store.commit import STALE_LOCK
+from passhelper.store import gitwords, layout, recipients, repository, trust, unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_WATCH = 1.0  # seconds for which a lock file must not change before it is taken away
+_LASTING = 60.0  # seconds after which a lock of git's is worth a word
 
 
 def _program(patient: Patient) -> Iterator[Finding]:
@@ -37,34 +37,54 @@ def _identity(patient: Patient) -> Iterator[Finding]:
             return
 
 
-def _lock_path(patient: Patient) -> str:
-    return os.path.join(patient.place.git_dir, "index.lock")
+def _unfinished(patient: Patient) -> Iterator[Finding]:
+    what = unfinished.find(patient.place)
+    if what:
+        yield Finding(f"{what}, so changes wait for their commit", unfinished.remedy(patient.place))
 
 
-def _is_stale(path: str) -> bool:
-    try:
-        return time.time() - os.stat(path).st_mtime >= STALE_LOCK
-    except FileNotFoundError:
-        return False
+def _locks(patient: Patient) -> list[tuple[str, float]]:
+    """List git's locks that are older than a git takes that asks nobody, and how old they are in seconds."""
+    found = []
+    for git_dir in {patient.place.git_dir, repository.common_dir(patient.place.git_dir)}:
+        for folder, folders, names in os.walk(git_dir):
+            if folder == git_dir:
+                folders[:] = [name for name in folders if name == "refs"]
+            for name in names:
+                if name.endswith(".lock"):
+                    path = os.path.join(folder, name)
+                    with contextlib.suppress(FileNotFoundError):
+                        age = time.time() - os.lstat(path).st_mtime
+                        if age >= _LASTING:
+                            found.append((path, age))
+    return sorted(found)
 
 
 def _lock(patient: Patient) -> Iterator[Finding]:
-    path = _lock_path(patient)
-    if _is_stale(path):
-        cause = f"{path} was left behind by a git that no longer runs"
-        yield Finding(cause, f"run: passhelper doctor --fix, or rm {path}")
+    for path, age in _locks(patient):
+        since = f"{printable(path)} is there since {age:.0f} s"
+        holders = _gits(patient.place.root)
+        if holders:
+            yield Finding(f"{since}; git runs here: {', '.join(holders)}", "let it finish, or end it")
+        else:
+            yield Finding(f"{since}; no git of this machine that can be seen runs in {patient.place.root}",
+                          f"make sure that none does elsewhere (ps -ef | grep git; containers, other machines that "
+                          f"share the directory), then run: rm {printable(path)}")  # fmt: skip
 
 
-def _fix_lock(patient: Patient) -> list[str]:
-    path = _lock_path(patient)
-    with patient.store.lock(patient.place):
-        before = os.stat(path)
-        time.sleep(_WATCH)
-        after = os.stat(path)
-        if not _is_stale(path) or (before.st_ino, before.st_mtime_ns) != (after.st_ino, after.st_mtime_ns):
-            return []
-        os.unlink(path)
-    return [f"removed {path}"]
+def _gits(root: str) -> list[str]:
+    """Name the gits that run in a work tree, as far as this system tells."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc") if os.path.isdir("/proc") else []):
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                words = os.fsdecode(file.read(4096)).split("\0")
+            where = os.readlink(f"/proc/{pid}/cwd")
+        except OSError:
+            continue
+        if os.path.basename(words[0]).startswith("git") and (where == root or where.startswith(root + os.sep)):
+            found.append(f"{printable(' '.join(words[:2]).strip())} (pid {pid})")
+    return found
 
 
 def _pending(patient: Patient) -> Iterator[Finding]:
@@ -162,8 +182,10 @@ def _pins(patient: Patient) -> Iterator[Finding]:
 CHECKS = (
     Check("git.program", "git is there and takes the store's repository", Severity.FAILED, _program, ("store.path",)),
     Check("git.identity", "a name and address to commit with", Severity.WARNING, _identity, ("git.program",)),
-    Check("git.lock", "no `index.lock` that nobody holds any more", Severity.WARNING, _lock, ("git.program",),
-          _fix_lock),
+    Check("git.unfinished", "no merge, rebase or the like is unfinished, and HEAD is on a branch", Severity.FAILED,
+          _unfinished, ("git.program",)),
+    Check("git.lock", "no lock of git's that has lasted for a minute; says whether a git runs here", Severity.WARNING,
+          _lock, ("git.program",)),
     Check("git.pending", "no change waits for its commit", Severity.WARNING, _pending, ("git.program",)),
     Check("git.changes", "credentials and recipients are as in the last commit", Severity.WARNING, _changes,
           ("git.program",)),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from passhelper.errors import GitError, PasshelperError
 from passhelper.protocol import printable
-from passhelper.store import recipients, trust
+from passhelper.store import recipients, trust, unfinished
 from passhelper.store.child import finish
 from passhelper.store.commit import Committer
 from passhelper.team.scope import other_entries
@@ -109,6 +109,8 @@ def _write(patient: Patient, path: str, before: bytes, after: bytes) -> bool:
     root, written = store.root, store.files()
     place = store.repository(os.path.dirname(path).partition(os.sep)[2])
     full = os.path.join(root, path)
+    if place is not None:
+        unfinished.refuse(place)
     with store.lock(place):
         if recipients.read_file(root, path) != before:
             return False

@@ -1,0 +1,213 @@
+"""Copies of changes that wait for their commit, so that nothing which git does meanwhile can lose them.
+
+``git merge --abort``, ``git rebase --abort``, ``git reset --hard`` and ``git switch --force`` put files back to what
+was committed last, and remove what was staged. So what could not be committed is copied to
+``<git dir>/passhelper/kept``, with the message of its commit, and whoever takes the store's lock next puts back what
+git has undone. Something newer always wins: a commit of the same file that was written after the change, or a file
+that somebody has changed since.
+
+The file is one line of JSON, then the contents one after the other. Its paths stand in ``pending`` too.
+"""
+
+import os
+import time
+
+from passhelper.jsontext import parse, render
+from passhelper.store import repository as git
+from passhelper.store import unfinished
+from passhelper.store.child import Child, finish, start
+from passhelper.store.journal import Change, read, replay
+from passhelper.store.layout import SUFFIX
+from passhelper.store.store import digest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from passhelper.store.files import Files
+    from passhelper.store.repository import Repository
+    from passhelper.store.store import PassStore
+
+VERSION = 1
+_GONE = -1  # in place of a size: the file is removed
+_SECONDS = 10.0  # for one git that talks to nobody
+_LIMIT = 4 << 20  # bytes that it may print
+
+
+class Kept:
+    """What waits.
+
+    Attributes:
+        messages: of the commits that could not be made, each with its paths; the oldest first.
+        files: what each path should hold, None for one that is removed, and since when.
+    """
+
+    def __init__(self) -> None:
+        self.messages: list[tuple[str, list[str]]] = []
+        self.files: dict[str, tuple[bytes | None, int]] = {}
+
+
+def load(repository: "Repository") -> Kept:
+    """Read what waits; nothing if the file is not there or damaged, the paths are in ``pending`` all the same."""
+    kept = Kept()
+    text = read(repository.kept)
+    if text is None:
+        return kept
+    first, _, rest = text.partition(b"\n")
+    try:
+        document = parse(first.decode())
+        if not isinstance(document, dict) or document["version"] != VERSION:
+            return kept
+        messages = [(str(message), [str(path) for path in paths]) for message, paths in document["messages"]]
+        files: dict[str, tuple[bytes | None, int]] = {}
+        for path, size, stamp in document["files"]:
+            if size != _GONE and len(rest) < size:
+                return kept
+            files[path] = (None if size == _GONE else rest[:size], int(stamp))
+            rest = rest[max(size, 0) :]
+    except (KeyError, TypeError, ValueError):
+        return kept
+    kept.messages = messages
+    kept.files = {path: file for path, file in files.items() if git.is_inside(path)}
+    return kept
+
+
+def _save(repository: "Repository", files: "Files", kept: Kept) -> None:
+    header = {
+        "version": VERSION,
+        "messages": [[message, paths] for message, paths in kept.messages],
+        "files": [[path, _GONE if data is None else len(data), stamp] for path, (data, stamp) in kept.files.items()],
+    }
+    contents = [data for data, _ in kept.files.values() if data]
+    files.make_directory(repository.state)
+    text = b"".join([render(header).encode(), b"\n", *contents])
+    files.replace(repository.kept, text, repository.state)
+    files.replace(repository.pending, git.lines([*dict.fromkeys([*repository.load_pending(), *kept.files])]),
+                  repository.state)  # fmt: skip
+
+
+def add(repository: "Repository", files: "Files", message: str, paths: "list[str]") -> None:
+    """Keep a change as it is on the disk now; the caller holds the store's lock.
+
+    Args:
+        repository: where it could not be committed.
+        files: writes with the store's modes.
+        message: of its commit.
+        paths: the files that it wrote or removed, relative to the work tree.
+    """
+    kept = load(repository)
+    now = int(time.time())
+    for path in dict.fromkeys([*paths, *(path for path in repository.load_pending() if path not in kept.files)]):
+        kept.files[path] = (read(os.path.join(repository.root, path)), now)
+    if paths:
+        kept.messages = [(text, there) for text, there in kept.messages if text != message or there != paths]
+        kept.messages.append((message, paths))
+    _save(repository, files, kept)
+
+
+def restore(store: "PassStore", repository: "Repository") -> None:
+    """Put back what git has undone before it was committed; the caller holds the store's lock.
+
+    Nothing happens while something is unfinished in the repository: what git is going to do there is not yet known.
+    """
+    if unfinished.find(repository):
+        return
+    kept = load(repository)
+    log = unfinished.aborted(repository)
+    if not log and all(_is_there(repository, path, data) for path, (data, _) in kept.files.items()):
+        return
+    ask = _Questions(store, repository)
+    if log:
+        _add_dropped(kept, ask, log)
+    changes = []
+    for path, (data, stamp) in list(kept.files.items()):
+        current = read(os.path.join(repository.root, path))
+        if current == data:
+            continue
+        if current == ask.committed(path) and ask.changed(path) <= stamp:
+            changes.append(Change(path, data, "" if current is None else digest(current)))
+        else:
+            del kept.files[path]  # somebody has changed it since
+    if kept.files:
+        _save(repository, store.files(), kept)
+    replay(store, repository, changes)
+    for change in changes:
+        store.warn(f"git had undone {change.path} before it was committed; it is again as it was stored")
+    if log:
+        line = log[log.rfind(b"\n", 0, log.rfind(b"(abort)")) + 1 : log.rfind(b"(abort)")]
+        store.files().make_directory(repository.state)
+        store.files().replace(repository.aborted, line, repository.state, durable=False)
+
+
+def _is_there(repository: "Repository", path: str, data: "bytes | None") -> bool:
+    return read(os.path.join(repository.root, path)) == data
+
+
+def _add_dropped(kept: Kept, ask: "_Questions", log: bytes) -> None:
+    """Keep what was committed while a rebase began that was then aborted: the branch no longer has it."""
+    made: list[str] = []
+    dropped: list[str] = []
+    for line in log.split(b"\n"):
+        ids, _, what = line.decode(errors="replace").partition("\t")
+        if what.startswith("commit"):
+            made = [*(made[:-1] if what.startswith("commit (amend)") else made), *ids.split()[1:2]]
+        elif "(abort)" in what:
+            dropped += made
+            made = []
+        elif "(finish)" in what or what.startswith(("reset:", "checkout:")):  # the user's own decision
+            made = []
+    for commit in dropped:
+        if ask.is_in_head(commit):
+            continue
+        message, stamp, changes = ask.commit(commit)
+        paths = []
+        for path, data in changes.items():
+            known = kept.files.get(path)
+            if (known is None or known[1] <= stamp) and ask.changed(path) < stamp:
+                kept.files[path] = (data, stamp)
+                paths.append(path)
+        if paths:
+            kept.messages.append((message, paths))
+
+
+class _Questions:
+    """What git knows about some files."""
+
+    def __init__(self, store: "PassStore", repository: "Repository") -> None:
+        self._begin = git.command(repository, git.program(store.environ))
+        self._environ = git.environment(repository, store.environ)
+        self._folder = os.path.relpath(store.folder, repository.root).replace(os.sep, "/")
+
+    def committed(self, path: str) -> "bytes | None":
+        """Read a file of the last commit."""
+        return self._blob(f"HEAD:{path.replace(os.sep, '/')}")
+
+    def changed(self, path: str) -> int:
+        """Tell when the last change of a file that is committed was made; a rebase keeps that time."""
+        child = self._ask("log", "-1", "--no-show-signature", "--format=%at", "HEAD", "--", path)
+        words = child.stdout.split()
+        return int(words[0]) if child.returncode == 0 and words else 0
+
+    def is_in_head(self, commit: str) -> bool:
+        """Tell whether a commit is part of the branch, or not here at all."""
+        return self._ask("merge-base", "--is-ancestor", commit, "HEAD").returncode != 1
+
+    def commit(self, commit: str) -> "tuple[str, int, dict[str, bytes | None]]":
+        """Read a commit's message, its author's time, and the entries that it changed."""
+        child = self._ask("log", "-1", "--no-show-signature", "--format=%at%n%B", commit)
+        stamp, _, message = child.stdout.decode(errors="replace").partition("\n")
+        child = self._ask("diff-tree", "--root", "--no-commit-id", "-r", "-z", "--raw", "--no-renames", commit)
+        fields = bytes(child.stdout).split(b"\0")
+        found: dict[str, bytes | None] = {}
+        for facts, name in zip(fields[::2], fields[1::2], strict=False):
+            path = os.fsdecode(name)
+            if path.endswith(SUFFIX) and (path.startswith(f"{self._folder}/") or self._folder == "."):
+                found[path.replace("/", os.sep)] = self._blob(facts.split()[3].decode())
+        return message.strip(), int(stamp or 0), found
+
+    def _blob(self, name: str) -> "bytes | None":
+        child = self._ask("cat-file", "blob", name)
+        return bytes(child.stdout) if child.returncode == 0 else None
+
+    def _ask(self, *arguments: str) -> Child:
+        child = start([*self._begin, *arguments], self._environ, limit=_LIMIT)
+        finish([child], _SECONDS)
+        return child
