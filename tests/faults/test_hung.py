@@ -164,9 +164,11 @@ def test_a_commit_whose_editor_is_open(helper: Helper, git_store: Path, tmp_path
     git = ["git", "-C", str(git_store), "-c", "user.name=t", "-c", "user.email=t@example.test"]
     (git_store / "note").write_text("x")
     assert run([*git, "add", "note"], helper.environ).code == 0
+    assert run([*git, "commit", "-q", "-m", "First"], helper.environ).code == 0
+    (git_store / "note").write_text("y")
     ready, done = tmp_path / "ready", tmp_path / "done"
     editor = f'f() {{ touch {ready}; until [ -e {done} ]; do sleep 0.05; done; echo A note > "$1"; }}; f'
-    process = subprocess.Popen([*git, "commit", "-q"], env={**helper.environ, "GIT_EDITOR": editor})
+    process = subprocess.Popen([*git, "commit", "-q", "-a"], env={**helper.environ, "GIT_EDITOR": editor})
     while not ready.exists():
         time.sleep(0.01)
     lock = git_store / ".git" / "index.lock"
