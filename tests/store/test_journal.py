@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from support import FOLDER, KeyRing
 from vault import SERVER, Vault
 
-from passhelper.errors import StoreError
+from passhelper.errors import GitError, StoreError
 from passhelper.store import journal
 from passhelper.store.journal import Change, Plan
 from passhelper.store.store import PassStore
@@ -201,6 +202,62 @@ def test_a_commit_beside_another_one_becomes_an_ordinary_one(git_vault: Vault) -
     assert git_vault.subjects[:2] == ["Merge it", "By hand"]
     assert (git_vault.status, git_vault.pending) == ("", [])
     assert git_vault.path.joinpath(EMPTY).read_bytes() == b"x\n"
+
+
+@pytest.mark.parametrize("old", [False, True], ids=["new", "of an earlier version"])
+def test_what_was_decided_since_is_not_undone(git_vault: Vault, old: bool) -> None:
+    """As what ``recipients accept`` writes."""
+    git_vault.store()
+    store = PassStore(git_vault.environ, git_vault.warnings.append)
+    place = store.repository("")
+    state = git_vault.path / ".git" / "passhelper"
+    (state / "note").write_bytes(b"before")
+    (state / "same").write_bytes(b"before")
+    plan = Plan("Note", [Change(EMPTY, b"x\n")])
+    plan.state = {"note": b"planned", "same": b"planned"}
+    with store.lock(place):
+        journal.write(store, place, plan)
+    path = Path(store.journal(place))
+    if old:
+        first, _, rest = path.read_bytes().partition(b"\n")
+        header = json.loads(first)
+        header["state"] = [item[:2] for item in header["state"]]
+        path.write_bytes(json.dumps(header).encode() + b"\n" + rest)
+        os.utime(path, (1, 1))
+        os.utime(state / "same", (0, 0))
+    (state / "note").write_bytes(b"accepted")
+    finish(store)
+    assert ((state / "note").read_bytes(), (state / "same").read_bytes()) == (b"accepted", b"planned")
+    assert git_vault.warnings == [f"{state / 'note'} was changed since and left as it is"]
+    assert git_vault.path.joinpath(EMPTY).read_bytes() == b"x\n"
+
+
+def test_who_locks_while_it_cannot_be_finished_fails(git_vault: Vault) -> None:
+    """Nobody goes on beside it: what he decided would be undone when it is finished."""
+    _, plan = with_commit(git_vault)
+    lock = git_vault.path / ".git" / "refs" / "heads" / "main.lock"
+    lock.touch()
+    os.utime(lock, (1, 1))
+    for _ in range(2):
+        with pytest.raises(GitError, match=r"a merge in .* cannot be finished now: another git is at work") as caught:
+            git_vault.store(OTHER)
+        assert caught.value.remedy == "run: passhelper sync, once git can work there"
+    assert not git_vault.entry(OTHER).exists()
+    assert git_vault.get() == ("bob", "s3cret")
+    lock.unlink()
+    git_vault.store(OTHER)
+    assert git_vault.git("rev-parse", "HEAD~1").strip() == plan.commit
+    assert (git_vault.status, git_vault.pending, git_vault.warnings) == ("", [], [])
+
+
+def test_a_journal_is_never_overwritten(some: Vault, keys: KeyRing) -> None:
+    store, expected = prepared(some, keys)
+    before = Path(store.journal(store.repository(""))).read_bytes()
+    with pytest.raises(GitError, match="is not finished"):
+        journal.write(store, store.repository(""), Plan("Another", [Change(EMPTY, b"x")]))
+    assert Path(store.journal(store.repository(""))).read_bytes() == before
+    finish(store)
+    assert some.tree == expected
 
 
 @pytest.mark.parametrize("name", ["../outside", "/tmp/outside", ".git/hooks/post-commit", "a/.GIT/config", "a//b", ""])
