@@ -102,9 +102,13 @@ def unlock(gpg: Gpg, key: Key, secret: bytes | None) -> None:
 
 
 def _test_message(gpg: Gpg, key: Key) -> bytes:
-    child = gpg.start_encrypt(os.urandom(_SIZE), [key.fingerprint], _NAME, trusted=True)
+    name = key.fingerprint
+    own = [each for each in key.usable_ids if each in key.own_ids]
+    if own and not {*own}.intersection(key.newest_ids):  # gpg would take a subkey that another token holds
+        name = f"0x{own[-1]}!"
+    child = gpg.start_encrypt(os.urandom(_SIZE), [name], _NAME, trusted=True)
     finish([child], gpg.timeout())
-    return gpg.ciphertext(child, [key.fingerprint], "this keyring")
+    return gpg.ciphertext(child, [name], "this keyring")
 
 
 def lock(gpg: Gpg, key: Key) -> None:

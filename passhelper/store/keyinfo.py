@@ -9,6 +9,7 @@ from passhelper.errors import GpgError, RecipientsError
 from passhelper.store import gpghome
 from passhelper.store.child import last_line
 from passhelper.store.gpg import Gpg, status_lines
+from passhelper.store.recipients import HEX, normalize
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class Key:
         problem: why one cannot encrypt to it; empty if one can.
         remedy: what to do about the problem.
         encryption: long ids of the subkeys that one can encrypt to.
+        fingerprints: of the primary key and of all subkeys.
     """
 
     def __init__(self) -> None:
@@ -36,6 +38,7 @@ class Key:
         self.validity = ""
         self.expires = ""
         self.encryption: list[str] = []
+        self.fingerprints: list[str] = []
         self.expired_subkeys: list[str] = []
         self.has_subkey = False
         self.disabled = False
@@ -83,7 +86,7 @@ def find_keys(gpg: Gpg, name: str, *, secret: bool = False) -> "list[Key]":
         GpgError: gpg cannot say, which is not the same as that there is none.
     """
     kind = "--list-secret-keys" if secret else "--list-keys"
-    child = gpg.ask("--with-colons", "--fixed-list-mode", kind, "--", name)
+    child = gpg.ask("--with-colons", "--fixed-list-mode", kind, "--", name.removesuffix("!"))
     is_answer = child.returncode == 0 or any(line[:2] in _NO_KEY for line in status_lines(child))
     if child.timed_out or not is_answer:
         from passhelper.protocol import printable  # noqa: PLC0415 - only for messages
@@ -109,8 +112,9 @@ def parse_keys(listing: str) -> "list[Key]":
         if not keys:
             continue
         key = keys[-1]
-        if field[0] == "fpr" and not key.fingerprint:
-            key.fingerprint = field[9]
+        if field[0] == "fpr":
+            key.fingerprint = key.fingerprint or field[9]
+            key.fingerprints.append(field[9])
         elif field[0] == "uid" and (not key.uid or key.uid_revoked) and field[1] != "r":
             key.uid, key.uid_revoked = _unescape(field[9]), False
         elif field[0] == "uid" and not key.uid:  # of a revoked key, all are
@@ -130,14 +134,34 @@ def _unescape(text: str) -> str:
     return printable(text.replace("\\x3a", ":").replace("\\x5c", "\\"))
 
 
+def is_pinned(line: str) -> bool:
+    """Tell whether a recipient is exactly one subkey, by a ``!`` behind its id: two tokens may hold two of one key."""
+    bare = normalize(line).removesuffix("!")
+    return line.endswith("!") and bool(bare) and HEX.issuperset(bare)
+
+
+def names(line: str, key_id: str) -> bool:
+    """Tell whether a fingerprint or a key id, with or without ``!``, is that of a long key id."""
+    bare = normalize(line).removesuffix("!")
+    return long_id(bare) == key_id if len(bare) in (40, 64) else bool(bare) and key_id.endswith(bare)
+
+
+def long_id(fingerprint: str) -> str:
+    """Find the key id in a fingerprint: the end of a version 4 one, the beginning of a longer one."""
+    return fingerprint[:16] if len(fingerprint) == 64 else fingerprint[-16:]
+
+
 def complaint(gpg: Gpg, name: str) -> str:
     """Say what is wrong with a recipient and what to do; empty if nothing is."""
-    keys = find_keys(gpg, name.rstrip("!"))
+    keys = find_keys(gpg, name)
     if not keys:
         return f"{name} is not in this keyring, run: gpg --import KEYFILE"
     usable = [key for key in keys if not key.problem]
-    if usable:
+    if usable and (not is_pinned(name) or any(names(name, each) for key in usable for each in key.encryption)):
         return ""
+    if usable:
+        others = " or ".join(f"0x{each}!" for each in usable[0].encryption)
+        return f"{name} is no subkey of {usable[0].fingerprint} {usable[0].uid} to encrypt to today, name {others}"
     key = keys[0]
     remedy = f", {key.remedy}" if key.remedy else ""
     return f"key {key.fingerprint} {key.uid} {key.problem}{remedy}".replace("  ", " ")

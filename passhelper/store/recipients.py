@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 FILE = ".gpg-id"
 MAX_FILE = 1 << 20  # bytes; some 20,000 recipients
 MAX_SERIAL = 18  # digits; seconds since 1970 would need ten
-_HEX = frozenset("0123456789ABCDEF")
+HEX = frozenset("0123456789ABCDEF")
 
 
 class Recipients:
@@ -52,13 +52,18 @@ class Recipients:
 
 def is_fingerprint(key: str) -> bool:
     """Tell a full version 4 or 6 fingerprint from a short id, an e-mail or a group."""
-    return len(normalize(key)) in (40, 64) and _HEX.issuperset(normalize(key))
+    bare = normalize(key).removesuffix("!")
+    return len(bare) in (40, 64) and HEX.issuperset(bare)
 
 
 def normalize(key: str) -> str:
-    """Write a key id in one way, so that two spellings of a fingerprint compare equal."""
+    """Write a key id in one way, so that two spellings of a fingerprint compare equal.
+
+    A ``!`` stays: gpg then takes exactly that subkey, and not the newest one of the same key.
+    """
+    pin = "!" if key.endswith("!") else ""
     bare = key.removesuffix("!").upper().removeprefix("0X")
-    return bare if _HEX.issuperset(bare) else key
+    return bare + pin if bare and key.isascii() and HEX.issuperset(bare) else key
 
 
 def parse(text: bytes, label: str) -> "list[str]":
@@ -148,7 +153,7 @@ def header(text: bytes) -> "tuple[str, int] | None":
 
 def signing_keys(environ: "Mapping[str, str]") -> "set[str]":
     """Read ``PASSWORD_STORE_SIGNING_KEY``: the full fingerprints that may sign a ``.gpg-id``."""
-    return {normalize(key) for key in environ.get("PASSWORD_STORE_SIGNING_KEY", "").split()}
+    return {normalize(key).removesuffix("!") for key in environ.get("PASSWORD_STORE_SIGNING_KEY", "").split()}
 
 
 def is_signed(signature: str, text: bytes, gpg: "Gpg") -> bool:

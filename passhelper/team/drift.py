@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from passhelper.errors import PasshelperError, StoreError
-from passhelper.store import layout, packets, recipients
+from passhelper.store import keyinfo, layout, packets, recipients
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from passhelper.store.store import Entry, PassStore
     from passhelper.team.keys import Key, KeyRing
@@ -37,19 +37,43 @@ class Recipient:
     @property
     def key_ids(self) -> frozenset[str]:
         """The ids by which a message may name this recipient; not the revoked ones."""
-        if not self.keys:  # a key that can itself encrypt is named by the end of its fingerprint
-            return frozenset([self.line[-16:]]) if recipients.is_fingerprint(self.line) else frozenset()
-        return frozenset(each for key in self.keys for each in key.key_ids if each not in key.revoked_ids)
+        if not self.keys:  # a key that can itself encrypt is named by its fingerprint
+            if not recipients.is_fingerprint(self.line):
+                return frozenset()
+            return frozenset([keyinfo.long_id(self.line.removesuffix("!"))])
+        return frozenset(
+            each for key in self.keys for each in key.key_ids if each not in key.revoked_ids and self._means(each)
+        )
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether one subkey is meant and no other of the same key."""
+        return keyinfo.is_pinned(self.line)
+
+    def is_among(self, readers: Collection[str], pinned: Collection[str]) -> bool:
+        """Tell whether a message is encrypted to this recipient.
+
+        Args:
+            readers: the key ids that it names.
+            pinned: the ids of subkeys that are recipients of their own. Such a one stands for its key as a whole only
+                if gpg would take it for that.
+        """
+        found = self.key_ids.intersection(readers)
+        newest = {each for key in self.keys for each in key.newest_ids}
+        return bool(found if self.is_pinned else found.difference(pinned) | (found & newest))
+
+    def _means(self, key_id: str) -> bool:
+        return not self.is_pinned or keyinfo.names(self.line, key_id)
 
     @property
     def is_usable(self) -> bool:
         """Whether one can encrypt to it today."""
-        return any(key.can_encrypt for key in self.keys)
+        return any(key.can_encrypt and any(map(self._means, key.usable_ids)) for key in self.keys)
 
     @property
     def is_own(self) -> bool:
         """Whether this machine can decrypt what is encrypted to it."""
-        return any(key.is_own for key in self.keys)
+        return any(key.is_own and any(map(self._means, key.own_ids)) for key in self.keys)
 
     @property
     def uid(self) -> str:
@@ -100,7 +124,8 @@ def compare(ids: Sequence[str], wanted: Sequence[Recipient], known: Mapping[str,
     """
     visible = dict.fromkeys(each for each in ids if each != packets.HIDDEN)
     hidden = sum(each == packets.HIDDEN for each in ids)
-    unseen = [recipient for recipient in wanted if recipient.key_ids.isdisjoint(visible)]
+    pinned = {key_id for recipient in wanted if recipient.is_pinned for key_id in recipient.key_ids}
+    unseen = [recipient for recipient in wanted if not recipient.is_among(visible, pinned)]
     others = [each for each in visible if not any(each in recipient.key_ids for recipient in wanted)]
     extra = tuple(each for each in others if each in known)
     unknown = tuple(each for each in others if each not in known)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from passhelper.errors import ConfigurationError, TrustError
 from passhelper.store import recipients
@@ -14,17 +14,28 @@ if TYPE_CHECKING:
 
     from passhelper.store.store import PassStore
     from passhelper.store.trust import Trust
-    from passhelper.team.keys import Key
 
 
-def edited(text: bytes, drop: Collection[str], named: Mapping[str, Key], add: Iterable[Key]) -> bytes:
+class Line(NamedTuple):
+    """A key as a ``.gpg-id`` names it.
+
+    Attributes:
+        written: a full fingerprint, with a ``!`` where it is one subkey.
+        owner: whose, for the comment above it.
+    """
+
+    written: str
+    owner: str
+
+
+def edited(text: bytes, drop: Collection[str], named: Mapping[str, Line], add: Iterable[Line]) -> bytes:
     """Change the lines of a ``.gpg-id``.
 
     Args:
         text: what it is now.
         drop: the lines to take out, normalized; the comment directly above each, its owner's name, goes too.
-        named: keys for lines that name one by less than its fingerprint; these lines are rewritten.
-        add: keys to add at the end.
+        named: for lines that name a key by less than its fingerprint, what is to be there instead.
+        add: what to add at the end.
     """
     kept: list[str] = []
     for line in text.decode("utf-8-sig").removesuffix("\n").split("\n") if text else []:
@@ -34,16 +45,12 @@ def edited(text: bytes, drop: Collection[str], named: Mapping[str, Key], add: It
             if kept and kept[-1].startswith("#") and recipients.header(f"{kept[-1]}\n".encode()) is None:
                 kept.pop()
         elif key in named:
-            kept += [*_lines(named[key])[:-1], f"{named[key].fingerprint} {mark}{comment}".rstrip()]
+            kept += [f"# {named[key].owner}".rstrip(), f"{named[key].written} {mark}{comment}".rstrip()]
         else:
             kept.append(line.rstrip())
-    for key_to_add in add:
-        kept += _lines(key_to_add)
+    for line_to_add in add:
+        kept += [f"# {line_to_add.owner}".rstrip(), line_to_add.written]
     return "".join(f"{line}\n" for line in kept).encode()
-
-
-def _lines(key: Key) -> list[str]:
-    return gpgid.render([key], "").decode().splitlines()
 
 
 def signed(store: PassStore, path: str, text: bytes, trust: Trust | None) -> tuple[bytes, bytes | None]:

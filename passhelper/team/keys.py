@@ -42,6 +42,10 @@ class Key:
         can_encrypt: whether gpg would encrypt to it today.
         key_ids: of the subkeys that encrypt, as a message names them; expired and revoked ones too.
         revoked_ids: of those, the revoked ones.
+        usable_ids: of those, the ones that gpg would encrypt to today.
+        newest_ids: of these, the newest one, which gpg takes for the key as a whole; several if they are as old.
+        own_ids: of those, the ones that this machine can decrypt with.
+        subkeys: the fingerprints of all its parts, the primary key's first.
         is_own: whether this machine can decrypt with it.
         is_on_card: whether the secret part that decrypts is on a card.
         keygrips: how the agent calls its secret parts.
@@ -59,6 +63,10 @@ class Key:
     keygrips: tuple[str, ...]
     subkey_expires: int = 0
     revoked_ids: tuple[str, ...] = ()
+    usable_ids: tuple[str, ...] = ()
+    newest_ids: tuple[str, ...] = ()
+    own_ids: tuple[str, ...] = ()
+    subkeys: tuple[str, ...] = ()
 
     @property
     def ends(self) -> int:
@@ -73,6 +81,17 @@ class Key:
     def __str__(self) -> str:
         """Name the key in messages."""
         return f"{self.fingerprint} {self.uid}".rstrip()
+
+    def line(self, written: str) -> str:
+        """Name the key in full, as a ``.gpg-id`` does.
+
+        Args:
+            written: how it was named; where that is one subkey, with a ``!``, it goes on being that subkey alone.
+        """
+        if not keyinfo.is_pinned(written):
+            return self.fingerprint
+        exact = [each for each in self.subkeys if keyinfo.names(written, keyinfo.long_id(each))]
+        return f"{exact[0]}!" if len(exact) == 1 else normalize(written)
 
 
 @dataclass(frozen=True)
@@ -144,11 +163,11 @@ class KeyRing:
         Raises:
             GpgError: gpg cannot say.
         """
-        wanted = normalize(name)
+        wanted = normalize(name).removesuffix("!")
         found = [key for key in self.all() if key.fingerprint == wanted] if is_fingerprint(name) else []
         if found:
             return found
-        listed = {key.fingerprint for key in keyinfo.find_keys(self._gpg, name.removesuffix("!"))}
+        listed = {key.fingerprint for key in keyinfo.find_keys(self._gpg, name)}
         return [key for key in self.all() if key.fingerprint in listed]
 
     def resolve(self, name: str) -> Key:
@@ -163,7 +182,11 @@ class KeyRing:
         """
         bare = "".join(name.split())
         if is_fingerprint(bare):
-            found = [key for key in self.all() if key.fingerprint == normalize(bare)]
+            found = (
+                self.find(bare)
+                if bare.endswith("!")
+                else [key for key in self.all() if key.fingerprint == normalize(bare)]
+            )
         elif os.path.isfile(name):
             return self.import_file(name)
         elif "@" in name and os.sep not in name:
@@ -289,8 +312,12 @@ def _key(found: dict[str, Any], *, secret: bool) -> Key:
         is_own=bool(held),
         is_on_card=bool(held) and "+" not in held,
         keygrips=tuple(part["keygrip"] for part in parts if part["keygrip"]) if secret else (),
+        subkeys=(found["fingerprint"], *(part[2] for part in found.get("subkeys", ()))),
         subkey_expires=0 if 0 in lasting else max(lasting, default=0),
         revoked_ids=tuple(part["keyid"] for part in encrypting if part["trust"][:1] == "r"),
+        usable_ids=tuple(part["keyid"] for part in usable),
+        newest_ids=tuple(part["keyid"] for part in usable if part["date"] == max(each["date"] for each in usable)),
+        own_ids=tuple(part["keyid"] for part in encrypting if secret and part["token"] not in ("", "#")),
     )
 
 

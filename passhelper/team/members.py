@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from passhelper.errors import ConfigurationError, GitError, RecipientsError
 from passhelper.protocol import printable
-from passhelper.store import foreign, layout, recipients, repository, trust
+from passhelper.store import foreign, keyinfo, layout, recipients, repository, trust
 from passhelper.team import idfile, publickeys, scope
 from passhelper.team.drift import Policy
 from passhelper.team.keys import names
 from passhelper.team.rekey import Batch, Edit, Rekey, Result, usable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from passhelper.store.store import PassStore
     from passhelper.store.trust import Trust
@@ -67,19 +67,21 @@ class Members:
             PasshelperError: see :meth:`Rekey.apply`.
         """
         self._check_git()
-        keys = list({key.fingerprint: key for key in map(self._ring.resolve, wanted)}.values())
+        keys = {key.line("".join(one.split())): key for one in wanted for key in [self._ring.resolve(one)]}
         path = self._file(server)
         known = self._rekey.accept([path])
         before = self._current(path)
-        new = [key for key in keys if not any(_means(each, key) for each in before)]
+        new = {line: key for line, key in keys.items() if not any(_means(each, line, key) for each in before)}
         edits = {}
         if new or not self._is_there(path):
             edits[path] = self._edit(path, before, [], new, known)
         where = f" of {server}" if server else ""
-        batch = Batch(f"Add {_count(new)}{where}: {names(new)}", edits, self._public_keys(new, edits), _servers(server))
+        told = [f"{line} {key.uid}".rstrip() for line, key in new.items()]
+        subject = f"Add {_count(told)}{where}: {', '.join(told)}"
+        batch = Batch(subject, edits, self._public_keys(new.values(), edits), _servers(server))
         if not new:
             return Report((), (), Result())
-        return Report(tuple(map(str, new)), tuple(edits), self._rekey.apply(batch), self._strays(edits, server))
+        return Report(tuple(told), tuple(edits), self._rekey.apply(batch), self._strays(edits, server))
 
     def remove(self, wanted: Sequence[str], server: str = "") -> Report:
         """Let some keys read no longer: in every ``.gpg-id`` that names them, or for one server.
@@ -105,18 +107,20 @@ class Members:
                 found[one] += [each.line for each in meant]
                 gone += meant
             if gone:
-                edits[path] = self._edit(path, before, gone, [], known)
+                edits[path] = self._edit(path, before, gone, {}, known)
         for one, lines in found.items():
             if not lines:
                 where = f" of {printable(server)}" if server else ""
                 raise ConfigurationError(f"{printable(one)} is no recipient{where}", "run: passhelper recipients list")
         lines = list(dict.fromkeys(line for several in found.values() for line in several))
-        keys = [
-            str(self._policy.recipient(line).keys[0]) if self._policy.recipient(line).keys else line for line in lines
-        ]
+        keys = [self._told(line) for line in lines]
         where = f" of {server}" if server else ""
         batch = Batch(f"Remove {_count(keys)}{where}: {', '.join(keys)}", edits, (), _servers(server))
         return Report(tuple(keys), tuple(edits), self._rekey.apply(batch), self._strays(edits, server))
+
+    def _told(self, line: str) -> str:
+        keys = self._policy.recipient(line).keys
+        return f"{keys[0].line(line)} {keys[0].uid}".rstrip() if keys else line
 
     # Which files
 
@@ -158,7 +162,7 @@ class Members:
         path: str,
         before: tuple[Recipient, ...],
         drop: Sequence[Recipient],
-        add: Sequence[Key],
+        add: Mapping[str, Key],
         known: Trust | None,
     ) -> Edit:
         """Write the new file, and make sure that everything can be encrypted to what it names."""
@@ -167,11 +171,14 @@ class Members:
             raise ConfigurationError(
                 f"{path} would name no key any more", "add another one first: passhelper recipients add KEY"
             )
-        named = {each.line: self._one(each, path) for each in left if not recipients.is_fingerprint(each.line)}
-        renamed = [
-            self._policy.recipient(named[each.line].fingerprint) if each.line in named else each for each in left
-        ]
-        after = (*renamed, *(self._policy.recipient(key.fingerprint) for key in add))
+        named = {
+            each.line: idfile.Line(key.line(each.line), key.uid)
+            for each in left
+            if not recipients.is_fingerprint(each.line)
+            for key in [self._one(each, path)]
+        }
+        renamed = [self._policy.recipient(named[each.line].written) if each.line in named else each for each in left]
+        after = (*renamed, *map(self._policy.recipient, add))
         if not any(each.is_own and each.is_usable for each in usable(self._store, after, path)):
             raise ConfigurationError(
                 f"{path} would name no key of this machine, so that it could read no longer what it encrypts",
@@ -182,7 +189,9 @@ class Members:
         if base is None:  # it begins as the one above it, without what vouches for that one's place
             base = recipients.read_file(self._store.root, self._policy.source(_directory(path))) or b""
             base = base.partition(b"\n")[2] if recipients.header(base) is not None else base
-        content = idfile.edited(base, {each.line for each in drop}, named, add)
+        content = idfile.edited(
+            base, {each.line for each in drop}, named, [idfile.Line(line, key.uid) for line, key in add.items()]
+        )
         content, signature = idfile.signed(self._store, path, content, known)
         return Edit(content, signature, tuple(each.line for each in after), text)
 
@@ -201,7 +210,10 @@ class Members:
             bare = self._ring.resolve(one).fingerprint
         address = one.rpartition("<")[2].rstrip(">").strip().lower()
         exact = [
-            each for each in before if bare in (each.line, *(key.fingerprint for key in each.keys)) or one == each.line
+            each
+            for each in before
+            if bare in (each.line, each.line.removesuffix("!"), *(key.fingerprint for key in each.keys))
+            or one == each.line
         ]
         found = exact or [each for each in before if any(address in key.emails for key in each.keys)]
         if len(found) > 1:
@@ -213,16 +225,17 @@ class Members:
 
     # What goes with them
 
-    def _public_keys(self, new: Sequence[Key], edits: dict[str, Edit]) -> list[tuple[str, bytes]]:
+    def _public_keys(self, new: Iterable[Key], edits: dict[str, Edit]) -> list[tuple[str, bytes]]:
         """Export the keys that others will need: the new ones, and those that are not in the store yet."""
         if self._rekey.place is None:
             return []
         wanted = {key.fingerprint: key for key in new}
         for edit in edits.values():
             for line in edit.lines:
-                file = os.path.join(self._store.root, foreign.KEYS, line)
                 wanted |= {
-                    key.fingerprint: key for key in self._policy.recipient(line).keys if not os.path.lexists(file)
+                    key.fingerprint: key
+                    for key in self._policy.recipient(line).keys
+                    if not os.path.lexists(os.path.join(self._store.root, foreign.KEYS, key.fingerprint))
                 }
         exported = [publickeys.export(self._store, key) for key in wanted.values()]
         return [(os.path.join(self._store.root, path), data) for path, data in exported]
@@ -248,8 +261,10 @@ class Members:
                 raise GitError(f"{error.cause}, which {self._store.root} is kept with", error.remedy) from error
 
 
-def _means(recipient: Recipient, key: Key) -> bool:
-    """Tell whether a line means a key and no other that one could encrypt to."""
+def _means(recipient: Recipient, line: str, key: Key) -> bool:
+    """Tell whether a recipient means a key and no other that one could encrypt to; one subkey is itself alone."""
+    if keyinfo.is_pinned(line) or keyinfo.is_pinned(recipient.line):
+        return recipient.line == line
     return key in recipient.keys and all(other == key or not other.can_encrypt for other in recipient.keys)
 
 

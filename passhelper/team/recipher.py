@@ -100,7 +100,7 @@ class Recipher:
         self._store = store
         self._gpg = store.gpg
         self._known = known
-        self._own = {key_id for key_id, key in known.items() if key.is_own} | {packets.HIDDEN}
+        self._own = {key_id for key_id, key in known.items() if key_id in key.own_ids} | {packets.HIDDEN}
         self._jobs = jobs
         self._tick = tick
         self._outcome = Outcome()

@@ -94,9 +94,11 @@ def open_for(store: PassStore, fingerprint: str) -> list[RotationItem]:
 def _key_ids(store: PassStore, git: Git, name: str) -> frozenset[str]:
     """Find what messages call a key, also one that is no longer in the keyring."""
     try:
-        return frozenset(KeyRing(store.gpg).resolve(name).key_ids)
+        key = KeyRing(store.gpg).resolve(name)
+        line = "".join(name.split())
+        return frozenset(each for each in key.key_ids if not keyinfo.is_pinned(line) or keyinfo.names(line, each))
     except ConfigurationError:
-        bare = recipients.normalize("".join(name.split()))
+        bare = recipients.normalize("".join(name.split())).removesuffix("!")
         if not recipients.is_fingerprint(bare):
             raise
         found = frozenset(_travelled(store, git, bare))

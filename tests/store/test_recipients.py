@@ -76,7 +76,8 @@ def test_only_full_fingerprints_are_a_statement_of_trust(key: str, expected: boo
 
 
 def test_two_spellings_of_a_fingerprint_compare_equal() -> None:
-    assert normalize("0x" + A.lower()) == normalize(A + "!") == A
+    assert normalize("0x" + A.lower()) == normalize(A) == A
+    assert normalize(f"0x{A.lower()}!") == f"{A}!"  # exactly this subkey, which is another reader than the key
     assert normalize("Alice <a@b>") == "Alice <a@b>"
 
 

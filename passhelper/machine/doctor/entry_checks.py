@@ -79,7 +79,7 @@ def _classes(patient: Patient) -> Iterator[Finding]:
 
 
 def _readable(patient: Patient) -> Iterator[Finding]:
-    own = {key_id for key in patient.ring.own() if key.is_own for key_id in key.key_ids} | {packets.HIDDEN}
+    own = {key_id for key in patient.ring.own() for key_id in key.own_ids} | {packets.HIDDEN}
     closed = [
         _relative(patient, entry)
         for entry in _all(patient)

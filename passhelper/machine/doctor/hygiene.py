@@ -50,7 +50,11 @@ def faults(text: bytes) -> list[str]:
 def _kind(key: str) -> str:
     if "@" in key:
         return "an e-mail address"
-    return "a short key id" if _HEX.issuperset(key.removeprefix("0x")) else "a name that is no fingerprint"
+    return (
+        "a short key id"
+        if _HEX.issuperset(key.removeprefix("0x").removesuffix("!"))
+        else "a name that is no fingerprint"
+    )
 
 
 def fix(patient: Patient) -> list[str]:
@@ -87,7 +91,7 @@ def _rewritten(patient: Patient, text: bytes) -> bytes:
         owner = comment or (found.uid if found else "")
         if owner and lines[-1:] != [f"# {owner}"]:
             lines.append(f"# {owner}")
-        lines.append(found.fingerprint if found else key)
+        lines.append(found.line(key) if found else key)
     return "".join(f"{line}\n" for line in lines).encode()
 
 
