@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 CACHE = 24 * 60 * 60  # seconds that the agent keeps the passphrase; teardown ends it before
 # A card reader is nobody's on a runner, and asking for one costs each listing a process.
+# Its 64 KiB of secure memory are enough for some thirty decryptions with RSA-4096 at a time, not for a large build.
 # Left alone, the agent first measures for seconds how often it can hash a passphrase in a tenth of one, and then spends
 # that on every `get`. The number here is the most that a secret key's own export can say (RFC 9580, 3.7.1.3: octet
 # 255), so the key is no less protected than the file that the runner was given.
@@ -25,6 +26,7 @@ allow-preset-passphrase
 default-cache-ttl {seconds}
 max-cache-ttl {seconds}
 disable-scdaemon
+auto-expand-secmem
 s2k-count 65011712
 """
 _SECONDS = 5.0  # for one question to the agent

@@ -17,11 +17,11 @@ from passhelper.errors import (
     PasshelperError,
     RecipientsError,
 )
-from passhelper.store import gpghome, packets, passphrase, rootless
+from passhelper.store import gpghome, packets, passphrase, rootless, secmem
 from passhelper.store.anatomy import Anatomy
 from passhelper.store.child import last_line as last_line  # noqa: PLC0414 - exported
 from passhelper.store.gpg import Gpg, is_bad_passphrase, locked_code, status_lines
-from passhelper.store.keyinfo import complaint, find_keys
+from passhelper.store.keyinfo import complaint, find_keys, version
 from passhelper.store.packets import AGAIN, HIDDEN, PacketError
 
 TYPE_CHECKING = False
@@ -161,14 +161,29 @@ def _closed(
                 "run: passhelper unlock, or set PASSHELPER_PASSPHRASE_FILE",
             )
         return GpgError(f"gpg failed on {label}: {_words(child)}")
-    name = " ".join(ours)
     if code:
-        return _locked_error(gpg, name, code)
+        return _locked_error(gpg, " ".join(ours), code)
+    found = _refused_by_key(gpg, lines, label, anatomy, ours)
+    return found or GpgError(f"gpg failed on {label} with GPG key {' '.join(ours)}: {_words(child)}")
+
+
+def _refused_by_key(
+    gpg: Gpg, lines: "list[list[str]]", label: str, anatomy: "Anatomy | None", ours: "list[str]"
+) -> "PasshelperError | None":
+    """Tell why a key that is here, and not locked, has not opened an entry."""
+    name, codes = " ".join(ours), error_codes(lines)
     algorithm = anatomy.strange_algorithm({*ours}) if anatomy is not None else ""
     if algorithm:
         return GpgError(
             f"{version(gpg)} cannot read {label}: it is encrypted to {name} with {algorithm}",
             "read it with the program that wrote it, and store the credential again",
+        )
+    if secmem.has_run_out(lines):
+        conf = os.path.join(gpghome.path(gpg), "gpg-agent.conf")
+        return GpgError(
+            f"gpg-agent is out of secure memory, so {label} was not decrypted",
+            f"try again; to give it more, add the line auto-expand-secmem to {conf}, then run: "
+            "gpgconf --kill gpg-agent && passhelper unlock",
         )
     if _CIPHER in codes:
         return GpgError(
@@ -177,7 +192,7 @@ def _closed(
         )
     if codes and codes <= {_CHECKSUM}:
         return EntryError(f"{label} is damaged: what it holds for GPG key {name} does not match its check sum", AGAIN)
-    return GpgError(f"gpg failed on {label} with GPG key {name}: {_words(child)}")
+    return None
 
 
 def error_codes(lines: "list[list[str]]") -> "set[int]":
@@ -237,12 +252,6 @@ def _words(child: "Child") -> str:
         if " failed: " in line or " with unknown version " in line or line.startswith("gpg: Fatal: "):
             return printable(line.strip())
     return last_line(child)
-
-
-def version(gpg: Gpg) -> str:
-    """Name gpg with its version."""
-    words = gpg.ask("--version").stdout.decode(errors="replace").partition("\n")[0].split()
-    return f"gpg {words[-1]}" if words and words[-1][:1].isdigit() else "this gpg"
 
 
 def agent_error(gpg: Gpg, child: "Child") -> "GpgError | None":

@@ -195,6 +195,10 @@ class Gpg:
         # What waited for somebody's lock would wait again.
         if has_failed and not self.options() and b"waiting for lock" not in child.stderr:
             child = self._decrypt_again(source, _NO_PROMPT)  # it asks nobody and tries no passphrase
+            if child.returncode != 0:
+                from passhelper.store import secmem  # noqa: PLC0415 - only on failure
+
+                child = secmem.retried(self, child, lambda: self._decrypt_again(source, _NO_PROMPT))
         try:
             return self.plaintext(child, label, source)
         except LockedKeyError:

@@ -6,7 +6,7 @@ Imported only after a failure, and by the commands.
 import time
 
 from passhelper.errors import GpgError, RecipientsError
-from passhelper.store import gpghome
+from passhelper.store import gpghome, packets
 from passhelper.store.child import last_line
 from passhelper.store.gpg import Gpg, status_lines
 from passhelper.store.recipients import HEX, normalize
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 # How gpg says that it has looked and found nothing: no such key, or no keyring yet.
+_PUBLIC_KEY = 6  # the packet that a key begins with
+NEWER = "GnuPG 2.4 and newer take version 5, and none takes version 6"
 _NO_KEY = (["ERROR", "keylist.getkey"], ["ERROR", "add_keyblock_resource"])
 
 
@@ -151,9 +153,41 @@ def long_id(fingerprint: str) -> str:
     return fingerprint[:16] if len(fingerprint) == 64 else fingerprint[-16:]
 
 
+def version(gpg: Gpg) -> str:
+    """Name gpg with its version."""
+    words = gpg.ask("--version").stdout.decode(errors="replace").partition("\n")[0].split()
+    return f"gpg {words[-1]}" if words and words[-1][:1].isdigit() else "this gpg"
+
+
+def knows_newer_keys(gpg: Gpg) -> bool:
+    """Tell whether gpg is new enough for keys of version 5."""
+    numbers = version(gpg).rpartition(" ")[2].split(".")
+    return len(numbers) < 2 or not numbers[1].isdigit() or (int(numbers[0]), int(numbers[1])) >= (2, 4)
+
+
+def newer_format(gpg: Gpg, data: bytes) -> str:
+    """Say that a file holds a key which this gpg is too old for; empty if it does not.
+
+    Args:
+        gpg: which.
+        data: an exported key, binary or armored.
+    """
+    try:
+        body = packets.binary(data, len(data), b"-----BEGIN PGP PUBLIC KEY BLOCK-----")
+        tag, start, _ = packets.header(body, 0)
+    except packets.PacketError:
+        return ""
+    kind = body[start] if tag == _PUBLIC_KEY and start < len(body) else 0
+    if kind == 6 or (kind == 5 and not knows_newer_keys(gpg)):
+        return f"a key of version {kind}, which {version(gpg)} does not take: {NEWER}"
+    return ""
+
+
 def complaint(gpg: Gpg, name: str) -> str:
     """Say what is wrong with a recipient and what to do; empty if nothing is."""
     keys = find_keys(gpg, name)
+    if not keys and len(normalize(name).removesuffix("!")) == 64 and not knows_newer_keys(gpg):
+        return f"{name} is a key of a newer format than {version(gpg)} takes, {NEWER}"
     if not keys:
         return f"{name} is not in this keyring, run: gpg --import KEYFILE"
     usable = [key for key in keys if not key.problem]

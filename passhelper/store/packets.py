@@ -97,7 +97,7 @@ def key_ids(message: bytes) -> "list[str]":
         position = start + length
 
 
-def binary(message: bytes, limit: int = MAX_HEADERS * 2) -> bytes:
+def binary(message: bytes, limit: int = MAX_HEADERS * 2, armor: bytes = _ARMOR) -> bytes:
     """Give a message without its armor, if it has one; of an armored one as much as some bytes of it hold.
 
     Raises:
@@ -105,7 +105,7 @@ def binary(message: bytes, limit: int = MAX_HEADERS * 2) -> bytes:
     """
     if not message:
         raise PacketError("it is empty")
-    return message if message[0] & 0x80 else _unarmor(message[:limit])
+    return message if message[0] & 0x80 else _unarmor(message[:limit], armor)
 
 
 def _recipient(body: bytes) -> str:
@@ -152,10 +152,10 @@ def header(message: bytes, position: int) -> "tuple[int, int, int | None]":
         raise PacketError("it is truncated") from None
 
 
-def _unarmor(message: bytes) -> bytes:
+def _unarmor(message: bytes, armor: bytes) -> bytes:
     """Decode an ASCII-armored message, or the beginning of one (RFC 9580, section 6)."""
     lines = message.lstrip().split(b"\n")  # the line ends that gpg knows, or it would see another message than we
-    if lines.pop(0).rstrip(b" \t\r") != _ARMOR:
+    if lines.pop(0).rstrip(b" \t\r") != armor:
         raise PacketError(NO_MESSAGE)
     while lines and lines[0].strip(b" \t\r"):  # armor headers such as "Comment: ..." end at an empty line
         del lines[0]

@@ -12,6 +12,7 @@ from passhelper.store import ending
 
 if TYPE_CHECKING:
     import subprocess
+    from collections.abc import Callable
 
 
 class Driver(gnupg.GPG):  # type: ignore[misc]  # it comes without types
@@ -19,14 +20,16 @@ class Driver(gnupg.GPG):  # type: ignore[misc]  # it comes without types
 
     Args:
         seconds: how long one may take.
+        explain: tells from what gpg wrote what held it, if it knows.
         settings: what python-gnupg takes.
 
     Raises:
         GpgError: from any method: one took longer.
     """
 
-    def __init__(self, seconds: float, **settings: Any) -> None:
+    def __init__(self, seconds: float, explain: Callable[[str], GpgError | None], **settings: Any) -> None:
         self._seconds = seconds
+        self._explain = explain
         super().__init__(**settings)
 
     def _collect_output(self, process: subprocess.Popen[bytes], *arguments: Any, **more: Any) -> Any:
@@ -44,7 +47,8 @@ class Driver(gnupg.GPG):  # type: ignore[misc]  # it comes without types
         finally:
             watch.cancel()
         if is_late.is_set():
-            raise GpgError(
+            said = str(getattr(arguments[0], "stderr", "")) if arguments else ""
+            raise self._explain(said) or GpgError(
                 f"gpg did not answer within {self._seconds:g} s",
                 "see what holds it: gpg --list-keys, or set PASSHELPER_TIMEOUT",
             )

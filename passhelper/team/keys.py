@@ -16,7 +16,7 @@ import gnupg
 
 from passhelper.errors import ConfigurationError, GpgError, PasshelperError
 from passhelper.protocol import printable
-from passhelper.store import diagnose, keyinfo
+from passhelper.store import diagnose, gpghome, keyinfo
 from passhelper.store.recipients import is_fingerprint, normalize
 from passhelper.team.driver import Driver
 
@@ -124,7 +124,9 @@ class KeyRing:
     def __init__(self, gpg: Gpg) -> None:
         self._gpg = gpg
         try:
-            self._driver = Driver(gpg.timeout(), gpgbinary=gpg.program, env=gpg.child_environ, options=list(_QUIET))
+            self._driver = Driver(
+                gpg.timeout(), self._lock_error, gpgbinary=gpg.program, env=gpg.child_environ, options=list(_QUIET)
+            )
         except (OSError, ValueError) as error:
             raise GpgError(f"gpg cannot be used: {printable(str(error))}", "run: gpg --version") from error
         self._driver.encoding = "utf-8"
@@ -155,6 +157,9 @@ class KeyRing:
 
     def _list(self, *, secret: bool) -> list[Key]:
         listing = self._driver.list_keys(secret)
+        trouble = self._lock_error(str(getattr(listing, "stderr", "")))
+        if trouble is not None:  # then an empty list is no answer
+            raise trouble
         return [_key(found, secret=secret) for found in listing]
 
     def find(self, name: str) -> list[Key]:
@@ -222,6 +227,9 @@ class KeyRing:
         if len(data) > MAX_KEY_FILE:
             raise ConfigurationError(f"{printable(path)} is larger than {MAX_KEY_FILE} bytes, which is no key")
         inside = list(dict.fromkeys(found["fingerprint"] for found in self._driver.scan_keys_mem(data)))
+        newer = keyinfo.newer_format(self._gpg, data) if not inside else ""
+        if newer:
+            raise ConfigurationError(f"{printable(path)} holds {newer}", "let its owner make a key of version 4")
         if len(inside) != 1:
             raise ConfigurationError(
                 f"{printable(path)} holds {len(inside) or 'no'} keys, not one",
@@ -277,6 +285,9 @@ class KeyRing:
             except OSError as error:
                 raise GpgError(f"cannot make GNUPGHOME {home}: {error.strerror}") from error
 
+    def _lock_error(self, text: str) -> GpgError | None:
+        return gpghome.lock_error(self._gpg, text.encode(errors="replace"))
+
     def _failure(self, what: str, result: Any) -> PasshelperError:
         text = str(getattr(result, "stderr", ""))
         lines = [line for line in text.splitlines() if line.startswith("gpg:")]
@@ -286,6 +297,9 @@ class KeyRing:
                 f"GNUPGHOME path too long for its agent's socket, at most {diagnose.MAX_SOCKET_PATH} bytes fit",
                 f"use a shorter GNUPGHOME than {home}",
             )
+        trouble = self._lock_error(text)
+        if trouble is not None:
+            return trouble
         return GpgError(f"{what}: {printable(lines[-1]) if lines else 'it gave no reason'}")
 
 

@@ -109,7 +109,8 @@ def _import(store: PassStore, git: Git, blob: str, fingerprint: str) -> str:
     with tempfile.TemporaryDirectory(prefix="passhelper-") as home:
         why = _complaint(_ask(store, home, data, "show-only"), fingerprint)
         if why:
-            return why
+            newer = keyinfo.newer_format(store.gpg, data)
+            return f"it holds {newer}" if newer else why
         # Its output is what an import would have kept. No keyring is written: with keyboxd that would want a daemon.
         minimal = _ask(store, home, data, "import-minimal,import-export")
         if not minimal.stdout and minimal.returncode != 0:

@@ -12,7 +12,7 @@ from passhelper.errors import GpgError
 from passhelper.machine.doctor.model import Check, Finding, NotCheckedError, Severity
 from passhelper.machine.doctor.patient import LIMIT, Patient
 from passhelper.protocol import printable
-from passhelper.store import diagnose, passphrase
+from passhelper.store import diagnose, gpghome, passphrase
 from passhelper.store.child import find_program
 
 if TYPE_CHECKING:
@@ -82,11 +82,12 @@ def _socket(patient: Patient) -> Iterator[Finding]:
 def _agent(patient: Patient) -> Iterator[Finding]:
     # Through gpg itself: whether it may start an agent is its configuration's business.
     child = patient.gpg.ask("--with-colons", "--list-secret-keys", seconds=LIMIT)
-    if child.timed_out:
+    trouble = gpghome.lock_error(patient.gpg, child.stderr)
+    if trouble is None and child.timed_out:
         yield Finding(f"gpg-agent for {patient.gpg_home} does not answer within {LIMIT:g} s",
                       "end the gpg-agent process; gpg starts a new one")  # fmt: skip
         return
-    trouble = diagnose.agent_error(patient.gpg, child)
+    trouble = trouble or diagnose.agent_error(patient.gpg, child)
     if trouble is not None:
         raise trouble
 

@@ -1,0 +1,78 @@
+"""What to do when gpg-agent is out of secure memory: try again, for it comes back as soon as other decryptions end.
+
+The agent has 64 KiB of it, which some thirty decryptions with RSA-4096 use up. Then it says so, or, where it could not
+hold the cached passphrase there, that it has nobody to ask for one. Imported only after a failure.
+"""
+
+import os
+import time
+
+from passhelper.store.child import find_program, finish, start
+from passhelper.store.gpg import Gpg, status_lines
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from passhelper.store.child import Child
+
+_CANNOT_ALLOCATE, _NO_PINENTRY = 32854, 85  # libgpg-error's codes
+_PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6)  # seconds before another try; others take as long and half as long again
+_SECONDS = 5.0  # for one question to the agent
+
+
+def has_run_out(lines: "list[list[str]]") -> bool:
+    """Tell whether a decryption failed because the agent had no memory for it."""
+    return _CANNOT_ALLOCATE in _codes(lines)
+
+
+def retried(gpg: Gpg, child: "Child", again: "Callable[[], Child]") -> "Child":
+    """Decrypt again while the agent may be short of memory.
+
+    Args:
+        gpg: what decrypts.
+        child: a decryption that has ended.
+        again: makes another one and waits for it.
+
+    Returns:
+        the last one.
+    """
+    for pause in _PAUSES:
+        lines = status_lines(child)
+        if child.returncode == 0 or child.timed_out or gpg.deadline.left() < 2 * pause:
+            break
+        if not has_run_out(lines) and not (_NO_PINENTRY in _codes(lines) and _has_passphrase(gpg, lines)):
+            break
+        time.sleep(pause * (1 + os.getpid() % 16 / 16))
+        child = again()
+    return child
+
+
+def _codes(lines: "list[list[str]]") -> "set[int]":
+    return {
+        int(line[2]) & 0xFFFF
+        for line in lines
+        if line[:2] == ["ERROR", "pkdecrypt_failed"] and len(line) > 2 and line[2].isdigit()
+    }
+
+
+def _has_passphrase(gpg: Gpg, lines: "list[list[str]]") -> bool:
+    """Tell whether the agent holds the passphrase of a key that opens a message: then it need not have asked."""
+    wanted = {line[1] for line in lines if line[0] == "ENC_TO"}
+    program = find_program(("gpg-connect-agent",), gpg.environ)
+    if program is None:
+        return False
+    listing = gpg.ask("--with-colons", "--with-keygrip", "--list-secret-keys").stdout.decode(errors="replace")
+    key_id, questions = "", []
+    for field in (line.split(":") for line in listing.splitlines()):
+        if field[0] in ("sec", "ssb"):
+            key_id = field[4]
+        elif field[0] == "grp" and key_id in wanted:
+            questions.append(f"KEYINFO {field[9]}\n")
+    if not questions:
+        return False
+    child = start([program, "--no-autostart"], gpg.child_environ, stdin="".join(questions).encode())
+    finish([child], _SECONDS)
+    # S KEYINFO <keygrip> <type> <serial number> <id> <cached> <protection> ...
+    words = [line.split() for line in child.stdout.decode(errors="replace").splitlines()]
+    return any(line[:2] == ["S", "KEYINFO"] and line[6:7] == ["1"] for line in words)
