@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from callers import Client, Recorder
+from disks import exfat
 from engines import Engine, NoEngineError
 from support import OLD_PIP, OWN_GIT, Helper, KeyRing, Once, Program, require
 from vault import begin_counting
@@ -132,6 +133,25 @@ def git_store(store: Path, environ: dict[str, str]) -> Path:
     subprocess.run([*git, "add", "."], check=True, env=environ)
     subprocess.run([*git, "commit", "-q", "-m", "Begin"], check=True, env=environ)
     return store
+
+
+@pytest.fixture
+def folding_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk that takes ``Bob`` and ``bob`` for one name, as those of macOS and Windows do."""
+    folder = tmp_path / "folding"
+    folder.mkdir()
+    with exfat(folder) as disk:
+        yield disk
+
+
+@pytest.fixture
+def folding_store(folding_disk: Path, environ: dict[str, str], keys: KeyRing) -> Path:
+    """An initialised store without git on such a disk, readable by ``alice``."""
+    path = folding_disk / "store"
+    path.mkdir()
+    (path / ".gpg-id").write_text(keys["alice"] + "\n")
+    environ["PASSWORD_STORE_DIR"] = str(path)
+    return path
 
 
 @pytest.fixture(scope="session")

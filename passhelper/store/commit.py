@@ -10,6 +10,7 @@ import os
 import time
 
 from passhelper.errors import GitError, PasshelperError
+from passhelper.store import layout
 from passhelper.store import repository as git
 from passhelper.store import unfinished
 from passhelper.store.child import Child, finish, start
@@ -228,17 +229,12 @@ class Committer:
         try:
             begin = git.command(self._repository, git.program(self._environ))
             self._repository.prepare(self._files)
-            child = start([*begin, "rev-parse", "--verify", "--quiet", "HEAD"], self._child_environ)
-            finish([child], end - time.monotonic())
-            if child.timed_out or child.returncode not in (0, 1):  # 1: no commit yet
-                raise self._failure(child)
-            head = child.stdout.decode().strip() or "0" * len(previous)
+            head = self._head(begin, end) or "0" * len(previous)
             if head not in (commit, previous):
                 return False
             if head != commit:
                 self._run([*begin, "update-ref", "HEAD", commit, previous], b"", end)
-            reset = ["reset", "--quiet", "--pathspec-from-file=-", "--pathspec-file-nul", commit]
-            self._run([*begin, *reset], git.lines(self._paths), end)
+            self._take_into_index(begin, self._paths, commit, end)
         finally:
             os.umask(umask)
         self.cancel()
@@ -274,6 +270,9 @@ class Committer:
             listed = "".join(f"- {other.partition(chr(10))[0]}\n" for other in others)
             subject = f"{subject}\n\nWith what had waited for its commit:\n\n{listed}"
         begin = git.command(self._repository, self._program, hooks=_is_on(settings, "passhelper.hooks"))
+        if any(layout.twin(self._repository.root, path) for path in paths):
+            self._commit_twins(begin, paths, subject, end)
+            return
         if _is_on(settings, "core.ignorecase") and self._has_case(paths):
             begin += ["-c", "core.ignorecase=false"]
         if self._has_new:  # commit --only takes what git knows, changed or gone, without this
@@ -283,6 +282,35 @@ class Committer:
         begin += self._signing(settings, commit)
         identity = _OWN_IDENTITY if self._may_have_identity(settings) else _IDENTITY
         self._commit_until_done(begin, identity, commit, paths, end)
+
+    def _commit_twins(self, begin: "list[str]", paths: "list[str]", subject: str, end: float) -> None:
+        """Commit where the disk takes two of the paths for one."""
+        from passhelper.store import twins  # noqa: PLC0415 - only on such a disk
+
+        def run(arguments: "list[str]", stdin: bytes, more: "Mapping[str, str] | None" = None) -> bytes:
+            child = start([*begin, *arguments], {**self._child_environ, **(more or {})}, stdin=stdin)
+            finish([child], max(end - time.monotonic(), 0.001))
+            if child.returncode != 0:
+                raise self._failure(child)
+            return bytes(child.stdout)
+
+        previous = self._head(begin, end)
+        tree = twins.write_tree(self._repository, paths, previous, run)
+        commit = self.join(tree, [previous] if previous else [], subject)
+        self._run([*begin, "update-ref", "HEAD", commit, previous or "0" * len(commit)], b"", end)
+        self._take_into_index(begin, paths, commit, end)
+
+    def _head(self, begin: "list[str]", end: float) -> str:
+        """Ask git for the current commit; empty before the first one."""
+        child = start([*begin, "rev-parse", "--verify", "--quiet", "HEAD"], self._child_environ)
+        finish([child], max(end - time.monotonic(), 0.001))
+        if child.timed_out or child.returncode not in (0, 1):  # 1: no commit yet
+            raise self._failure(child)
+        return child.stdout.decode().strip()
+
+    def _take_into_index(self, begin: "list[str]", paths: "list[str]", commit: str, end: float) -> None:
+        reset = ["reset", "--quiet", "--pathspec-from-file=-", "--pathspec-file-nul", commit]
+        self._run([*begin, *reset], git.lines(paths), end)
 
     def _commit_until_done(
         self, begin: "list[str]", identity: "tuple[str, ...]", commit: "list[str]", paths: "list[str]", end: float

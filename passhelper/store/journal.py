@@ -16,6 +16,7 @@ from passhelper.errors import GitError, PasshelperError, StoreError
 from passhelper.jsontext import parse, render
 from passhelper.store import unfinished
 from passhelper.store.files import sync_directory
+from passhelper.store.layout import holds, twin
 from passhelper.store.store import digest
 from passhelper.store.write import committer_for, sweep
 
@@ -89,9 +90,9 @@ def write(store: "PassStore", repository: "Repository | None", plan: Plan) -> No
     contents = list(plan.state.values())
     files: list[list[object]] = []
     for change in plan.changes:
-        files.append(
-            [change.path, _digest(os.path.join(base, change.path)), _GONE if change.data is None else len(change.data)]
-        )
+        current = _held(base, change.path)
+        before = "" if current is None else digest(current)
+        files.append([change.path, before, _GONE if change.data is None else len(change.data)])
         contents.append(change.data or b"")
     path = store.journal(repository)
     folder = os.path.dirname(path)
@@ -243,7 +244,7 @@ def replay(store: "PassStore", repository: "Repository | None", changes: "Sequen
         if change.data is None:  # in its turn: what takes its place is there first
             files.replace_many(waiting, folder)
             waiting = []
-        current = read(target)
+        current = _held(base, change.path)
         is_other = current != change.data and ("" if current is None else digest(current)) != change.before
         if is_other or (change.data is not None and not _has_room(base, target)):
             store.warn(f"{change.path} was written by another program meanwhile and left as it is")
@@ -257,6 +258,13 @@ def replay(store: "PassStore", repository: "Repository | None", changes: "Sequen
     files.replace_many(waiting, folder)
 
 
+def _held(base: str, path: str) -> "bytes | None":
+    """Read a file; None if there is none of exactly this path, be it that the disk takes another for it."""
+    target = os.path.join(base, path)
+    found = read(target)
+    return found if found is None or holds(base, path) else None
+
+
 def _has_room(base: str, target: str) -> bool:
     """Tell whether a file can be put in its place; folders there go if no file is in them."""
     above = os.path.dirname(target)
@@ -264,6 +272,8 @@ def _has_room(base: str, target: str) -> bool:
         above = os.path.dirname(above)
     if not os.path.isdir(above):
         return False
+    if twin(base, os.path.relpath(target, base)):
+        return False  # it would go into what has another name
     if os.path.islink(target) or not os.path.isdir(target):
         return True
     try:

@@ -108,8 +108,75 @@ def may_contain(name: str, host: str) -> bool:
         return True  # padding lost, or no base64 at all: decode_server will tell
 
 
-def encode_username(username: str) -> str:
+def holds(folder: str, path: str) -> bool:
+    """Tell whether a directory holds something of exactly this name.
+
+    A disk that does not tell ``Bob`` from ``bob`` (macOS, Windows, exFAT), or composed letters from decomposed ones,
+    finds one file by many names; the one that it lists is what the file is called. The list is read only where
+    another case is found too, so on a disk that tells them apart the question costs two looks.
+
+    Args:
+        folder: where to begin.
+        path: a name there, or several, one in the other.
+    """
+    for name in path.split(os.sep):
+        if not os.path.lexists(os.path.join(folder, name)):
+            return False
+        other = name.swapcase()
+        is_told_apart = name.isascii() and name != other and not os.path.lexists(os.path.join(folder, other))
+        if not is_told_apart and name not in os.listdir(folder):
+            return False
+        folder = os.path.join(folder, name)
+    return True
+
+
+def twin(folder: str, path: str) -> str:
+    """Give what lies in the place of a path because the disk takes it for the same; see :func:`holds`.
+
+    Returns:
+        the first part of the path, up to the name that differs, as the directory lists it; empty if there is none.
+    """
+    above = ""
+    for name in path.split(os.sep):
+        place = os.path.join(folder, above)
+        if not os.path.lexists(os.path.join(place, name)):
+            return ""
+        if not holds(place, name):
+            others = [other for other in os.listdir(place) if _are_one(place, name, other)]
+            return os.path.join(above, others[0]) if others else ""
+        above = os.path.join(above, name)
+    return ""
+
+
+def _are_one(folder: str, name: str, other: str) -> bool:
+    if folded(name) == folded(other):
+        return True
+    try:
+        return os.path.samestat(os.lstat(os.path.join(folder, name)), os.lstat(os.path.join(folder, other)))
+    except FileNotFoundError:
+        return False
+
+
+def folded(path: str) -> str:
+    """Write a path so that two which some disk takes for one are the same."""
+    if path.isascii():
+        return path.lower()
+    import unicodedata  # noqa: PLC0415 - only for names that are not ASCII
+
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
+
+
+def is_refused_by_some(path: str) -> bool:
+    """Tell whether a name has a character that the disks of Windows (FAT, exFAT, NTFS) cannot hold."""
+    return not set(_WINDOWS).isdisjoint(path)
+
+
+def encode_username(username: str, *, windows: bool = False) -> str:
     """Name the file of a user.
+
+    Args:
+        username: who.
+        windows: for a disk that holds no other names than Windows does; always so on Windows.
 
     Raises:
         NoUsernameError: there is no name.
@@ -117,7 +184,7 @@ def encode_username(username: str) -> str:
     """
     if not username:
         raise NoUsernameError
-    name = _escape(username, windows=sys.platform == "win32") + SUFFIX
+    name = _escape(username, windows=windows or sys.platform == "win32") + SUFFIX
     size = len(_utf8(name, "username"))
     if size > MAX_NAME:
         raise InvalidRequestError(

@@ -146,6 +146,8 @@ class PassStore:
                 raise StoreError(f"{path} is a symbolic link; links inside a store are not followed", "remove it")
         except (FileNotFoundError, NotADirectoryError):
             return []
+        if not layout.holds(self.folder, name):
+            return []  # another server's, which this disk takes for it
         files = self._files_below(path, "", 0)
         if len(files) > 1:
             files.sort(key=_byte_order)

@@ -5,6 +5,7 @@ encrypted; everything is encrypted before the lock is taken; nothing is created 
 new file is in place before an older username is removed.
 """
 
+import errno
 import os
 import time
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from passhelper.store.repository import Repository
     from passhelper.store.trust import Accepted
 
+_NAME_REFUSED = (errno.ENOENT, errno.EINVAL, errno.EILSEQ)
 _TRIES = 3  # encryptions for a store whose recipients keep changing
 
 
@@ -38,20 +40,27 @@ def write(store: PassStore, server: str, username: str, secret: bytes) -> None:
         StoreError, GpgError, OSError: anything else; the store is as it was.
     """
     store.check_folder()
-    writer = _Writer(store, server, username, secret)
-    writer.write()
+    writer = _Writer(store, server, username, layout.encode_username(username), secret)
+    try:
+        writer.write()
+    except OSError as error:
+        if error.errno not in _NAME_REFUSED or not layout.is_refused_by_some(username):
+            raise
+        # The disk cannot hold the name as it is (``<token>`` on exFAT), though this is not Windows.
+        writer = _Writer(store, server, username, layout.encode_username(username, windows=True), secret)
+        writer.write()
     share(store, writer.repository, writer.committer)
 
 
 class _Writer:
     """One credential on its way into the store."""
 
-    def __init__(self, store: PassStore, server: str, username: str, secret: bytes) -> None:
+    def __init__(self, store: PassStore, server: str, username: str, file: str, secret: bytes) -> None:
         self.store = store
         self.secret = secret
         self.directory = layout.encode_server(server)
-        file = layout.native(layout.encode_username(username))
-        self.target = Entry(server, username, os.path.join(store.folder, self.directory, file))
+        path = os.path.join(store.folder, self.directory, layout.native(file))
+        self.target = Entry(server, username, path)
         self.place = binding(server, username)
         self.repository = store.repository(self.directory)
         self.committer: Committer | None = None
@@ -70,6 +79,7 @@ class _Writer:
     def _write(self) -> None:
         store = self.store
         self._refuse_shadowed_recipients()
+        self._refuse_twin()
         for _ in range(_TRIES):
             found = self._settled_recipients()
             ciphertext = self._encrypt(found)
@@ -94,6 +104,17 @@ class _Writer:
                     f"{path} limits who reads this server, but its directory is not spelled as it is written",
                     f"move it to {os.path.join(layout.FOLDER, self.directory)}",
                 )
+
+    def _refuse_twin(self) -> None:
+        """Refuse a server whose directory this disk takes for the one of another server, and that is there."""
+        folder, directory = self.store.folder, self.directory
+        twin = layout.twin(folder, directory)
+        if twin:
+            path, other = os.path.join(folder, directory), layout.decode_server(twin) or twin
+            raise StoreError(
+                f"{path} is the directory of {other} on this disk, which takes capital and small letters for the same",
+                "set PASSWORD_STORE_DIR to a store on another disk",
+            )
 
     def _settled_recipients(self) -> "Recipients":
         """Find the recipients, and not in the middle of a change of many files, nor before what git undid is back."""
@@ -196,6 +217,9 @@ class _Writer:
         files = store.files()
         sweep(store, repository)
         older = [entry.path for entry in store.all_entries(target.server) if entry.path != target.path]
+        if layout.twin(*os.path.split(target.path)):
+            self._replace_twin(ciphertext, older)
+            return
         made = files.make_directory(store.folder)
         temporary = store.folder
         try:
@@ -219,7 +243,28 @@ class _Writer:
             files.remove_directories(made)
             raise
         if self.committer is not None:
-            self.committer.commit(f"Store credential for {target.server} ({target.username})")
+            self.committer.commit(self._subject())
+
+    def _replace_twin(self, ciphertext: bytes, older: "list[str]") -> None:
+        """Put the new file in place of one that this disk takes for it, ``Bob.gpg`` for ``bob.gpg``.
+
+        Some disks would keep the old name. So the old file goes first, and a journal makes both steps one.
+        """
+        from passhelper.store import journal  # noqa: PLC0415 - only on such a disk
+
+        store, repository = self.store, self.repository
+        base = store.root if repository is None else repository.root
+        if repository is not None and self.accepted is not None:
+            from passhelper.store import trust  # noqa: PLC0415 - only in a git store
+
+            trust.write_down(repository.state, self.accepted, store.files())
+        changes = [journal.Change(os.path.relpath(path, base), None) for path in older]
+        changes.append(journal.Change(os.path.relpath(self.target.path, base), ciphertext))
+        journal.write(store, repository, journal.Plan(self._subject(), changes))
+        journal.finish(store, repository)
+
+    def _subject(self) -> str:
+        return f"Store credential for {self.target.server} ({self.target.username})"
 
     def _commit_pending(self) -> None:
         """Commit what an earlier writer could not; this one changes nothing."""
@@ -231,7 +276,7 @@ class _Writer:
             with self.store.lock(self.repository):
                 sweep(self.store, self.repository)
                 self.committer.plan([])
-                self.committer.commit(f"Store credential for {self.target.server} ({self.target.username})")
+                self.committer.commit(self._subject())
 
 
 class _Change:
@@ -353,6 +398,8 @@ def _remove_files(store: PassStore, paths: "list[str]") -> None:
 
     folders = set()
     for path in paths:
+        if not layout.holds(*os.path.split(path)):
+            continue  # gone, or the disk would take another for it
         os.unlink(path)
         folders.add(os.path.dirname(path))
     for folder in sorted(folders, key=len, reverse=True):

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from passhelper.errors import GitError, StoreError
 from passhelper.protocol import printable
-from passhelper.store import journal
+from passhelper.store import journal, layout
+from passhelper.store.files import TEMPORARY
 from passhelper.team import blobs, trees
 from passhelper.team.merge import MARK
 
@@ -59,6 +60,8 @@ class Move:
         gone = {path for path, _, after in self._differing if after is None}
         for one in self._differing:
             _check(root, one, gone)
+            if one[1] is None:
+                self._check_name(store, one[0])
         plan = journal.Plan(_SUBJECT, [
             journal.Change(path.replace("/", os.sep), None if after is None else self._contents[after[1]])
             for path, _, after in _ordered(self._differing)
@@ -72,6 +75,23 @@ class Move:
         for path, before, after in self._differing:
             if after is not None and (before or (_PLAIN,))[0] != after[0]:
                 os.chmod(os.path.join(root, path), (0o777 if after[0] == _EXECUTABLE else 0o666) & ~umask)
+
+    def _check_name(self, store: PassStore, path: str) -> None:
+        """Refuse a new file whose name this disk cannot hold; begun, the change could never be finished."""
+        if os.name == "nt" or not layout.is_refused_by_some(path):
+            return  # Windows knows what it refuses: see foreign.complaint
+        files = store.files()
+        files.make_directory(self._place.state)
+        for name in path.split("/"):
+            probe = os.path.join(self._place.state, f"{TEMPORARY}{name}"[:200])
+            try:
+                os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+                os.unlink(probe)
+            except OSError as error:
+                raise StoreError(
+                    f"this disk cannot hold the name of {printable(path)}: {error.strerror}",
+                    "set PASSWORD_STORE_DIR to a clone on another disk",
+                ) from error
 
 
 def refuse_unfinished(place: Repository) -> None:
@@ -89,6 +109,8 @@ def refuse_unfinished(place: Repository) -> None:
 def _check(root: str, one: Difference, gone: set[str]) -> None:
     """Make sure that a file is what HEAD says, or already what it becomes, so that nobody's work is lost."""
     path, before, after = one
+    if after is not None:
+        _check_twin(root, path, gone)
     place = os.path.dirname(path)
     while place:
         full = os.path.join(root, place)
@@ -106,10 +128,30 @@ def _check(root: str, one: Difference, gone: set[str]) -> None:
             ):
                 raise _in_the_way(root, path)
         return
-    found = blobs.of_file(full, len(next(iter(known))))
+    found = blobs.of_file(full, len(next(iter(known)))) if layout.holds(root, path.replace("/", os.sep)) else ""
     # A file that is gone here and that goes anyway, or that is there already as it comes, is nobody's loss.
     if found not in known and (found or (before is not None and after is not None)):
         raise _in_the_way(root, path)
+
+
+def _check_twin(root: str, path: str, gone: set[str]) -> None:
+    """Refuse a new file in whose place this disk would find one with another name, unless that one goes."""
+    twin = layout.twin(root, path.replace("/", os.sep)).replace(os.sep, "/")
+    if twin and not all(name in gone for name in _files_at(root, twin)):
+        raise StoreError(
+            f"{printable(path)} and {printable(twin)} are one name on this disk, which takes capital and small letters"
+            " for the same",
+            "set PASSWORD_STORE_DIR to a clone on another disk",
+        )
+
+
+def _files_at(root: str, path: str) -> list[str]:
+    """List a file, or the files below a directory, by their paths in the work tree."""
+    full = os.path.join(root, path)
+    if not os.path.isdir(full):
+        return [path]
+    names = [os.path.join(folder, name) for folder, _, names in os.walk(full) for name in names]
+    return [os.path.relpath(name, root).replace(os.sep, "/") for name in names]
 
 
 def _in_the_way(root: str, path: str) -> StoreError:
@@ -122,16 +164,20 @@ def _in_the_way(root: str, path: str) -> StoreError:
 def _ordered(differing: list[Difference]) -> list[Difference]:
     """Put files in place before others go, so that no server is without its credential in between.
 
-    Only what stands in the way of a new file (a folder in its place, a file in its folder's place) goes first.
+    Only what stands in the way of a new file (a folder in its place, a file in its folder's place, another case of its
+    name) goes first.
     """
     new = {path for path, before, after in differing if after is not None and before is None}
     folders = {parent for path in new for parent in _parents(path)}
+    # A disk may take a name that goes for one that comes, and the new file must not go with the old one.
+    names = {layout.folded(name): name for name in (*new, *folders)}
 
     def rank(one: Difference) -> int:
         path, _, after = one
         if after is not None:
             return 1
-        return 0 if path in folders or not new.isdisjoint(_parents(path)) else 2
+        has_twin = any(names.get(layout.folded(name), name) != name for name in (path, *_parents(path)))
+        return 0 if has_twin or path in folders or not new.isdisjoint(_parents(path)) else 2
 
     return sorted(differing, key=rank)
 

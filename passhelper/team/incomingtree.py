@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from passhelper.errors import TrustError
 from passhelper.protocol import printable
-from passhelper.store import foreign
+from passhelper.store import foreign, layout
 from passhelper.team import trees
 
 if TYPE_CHECKING:
@@ -63,10 +63,15 @@ def _check_sizes(git: Git, theirs: str, new: dict[str, str]) -> None:
 def _check_spellings(git: Git, theirs: str, changed: set[str]) -> None:
     """Refuse two paths that this file system takes for one."""
     names: dict[str, str] = {}
-    for path in os.fsdecode(git.run("ls-tree", "-r", "-z", "--name-only", "--full-tree", theirs)).split("\0"):
-        other = names.setdefault(path.casefold(), path)
-        if other != path and not changed.isdisjoint((path, other)):
+    # Folders too: two servers' directories may differ in nothing else.
+    for path in os.fsdecode(git.run("ls-tree", "-r", "-t", "-z", "--name-only", "--full-tree", theirs)).split("\0"):
+        other = names.setdefault(layout.folded(path), path)
+        if other != path and any(_is_at(one, place) for one in changed for place in (path, other)):
             raise _refused(theirs, path, f"a path that this file system takes for {printable(other)}")
+
+
+def _is_at(path: str, place: str) -> bool:
+    return path == place or path.startswith(f"{place}/")
 
 
 def refuse_malformed(child: Child) -> None:

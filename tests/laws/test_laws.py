@@ -43,6 +43,7 @@ USERNAMES = st.sampled_from(
         "a/b", "%2F", "a%2Fb", "%252F", " ", "ünï", "x.sync-conflict-1", "x (conflicted copy)", "._x",
     ]
 ) | st.text(st.sampled_from("./%2Fa-_ \\:(é\U0001f600"), min_size=1, max_size=20)  # fmt: skip
+FOLDING_USERNAMES = st.sampled_from(["bob", "Bob", "BOB", "\xe9", "\xc9", "e\u0301"])
 SECRETS = st.sampled_from(["", "x", "\n", "a\r\n", "\n a\n\n", "\u2028", "s3cret"]) | st.text(
     st.characters(codec="utf-8", exclude_characters="\0"), max_size=200
 )
@@ -133,6 +134,25 @@ def test_the_pass_store_keeps_the_laws(stores: Stores, git: bool, strict: bool) 
             return PassHelper(stores.environ, refuse_warnings)
 
     run_state_machine_as_test(Store, settings=settings(REAL, max_examples=6) if git else REAL)
+
+
+@pytest.mark.parametrize("git", [False, True], ids=["plain", "git"])
+def test_a_store_on_a_disk_that_folds_case_keeps_the_laws(
+    environ: dict[str, str], keys: KeyRing, folding_disk: Path, git: bool
+) -> None:
+    """With users that such a disk takes for one, and with names that it cannot hold as they are."""
+    stores = Stores(folding_disk, environ, keys["alice"])
+
+    class Store(PassMachine):
+        limits = Equivalent()
+        usernames = FOLDING_USERNAMES | USERNAMES
+
+        @staticmethod
+        def make() -> Helper:
+            Store.root = stores.fresh(git=git)
+            return PassHelper(stores.environ, refuse_warnings)
+
+    run_state_machine_as_test(Store, settings=settings(REAL, max_examples=6))
 
 
 # Law 4: a store that fails has changed nothing

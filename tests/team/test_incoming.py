@@ -217,7 +217,7 @@ def test_two_paths_that_are_one_where_case_does_not_count(pinned: Team) -> None:
     assert pinned.check() == commit
     pinned.member.git("config", "core.ignorecase", "true")
     assert pinned.refused() == (
-        f"commit {commit[:12]} brings a path that this file system takes for Team/x.gpg: team/X.gpg; {MEND}"
+        f"commit {commit[:12]} brings a path that this file system takes for Team: team; {MEND}"
     )
 
 
