@@ -174,7 +174,10 @@ def sync_directory(path: str) -> None:
     """
     if sys.platform == "win32":
         return
-    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        return  # too many open files, too
     try:
         os.fsync(descriptor)
     except OSError:

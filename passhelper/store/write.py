@@ -231,19 +231,40 @@ class _Writer:
 
                     trust.write_down(temporary, self.accepted, files)
             with _Change(files, temporary, self.committer, [target.path, *older]) as change:
+                before = {path: _content(path) for path in (target.path, *older)} if older else {}
                 below = files.make_directory(os.path.dirname(target.path))
                 try:
                     files.replace(target.path, ciphertext, temporary)
-                except BaseException:
+                    change.has_begun = True
+                    _remove_files(store, older)
+                except BaseException as error:
+                    change.has_begun = _content(target.path) == ciphertext
+                    if change.has_begun and isinstance(error, OSError):
+                        change.has_begun = not self._put_back(before, temporary)
+                    elif change.has_begun:  # interrupted: what is begun is brought to its end
+                        _remove_files(store, older)
+                        store.warn("the credential is stored, and the next change will commit it")
                     files.remove_directories(below)
                     raise
-                change.has_begun = True
-                _remove_files(store, older)
         except BaseException:
             files.remove_directories(made)
             raise
         if self.committer is not None:
             self.committer.commit(self._subject())
+
+    def _put_back(self, before: "dict[str, bytes | None]", temporary: str) -> bool:
+        """Undo a change, some of whose older files could not be removed; tells whether that was possible."""
+        files = self.store.files()
+        try:
+            for path, data in before.items():
+                if data is not None and _content(path) != data:
+                    files.make_directory(os.path.dirname(path))
+                    files.replace(path, data, temporary)
+            if before.get(self.target.path) is None:
+                os.unlink(self.target.path)
+        except OSError:
+            return False
+        return True
 
     def _replace_twin(self, ciphertext: bytes, older: "list[str]") -> None:
         """Put the new file in place of one that this disk takes for it, ``Bob.gpg`` for ``bob.gpg``.
@@ -310,9 +331,21 @@ class _Change:
     def __exit__(
         self, kind: "type[BaseException] | None", error: "BaseException | None", traceback: "TracebackType | None"
     ) -> None:
-        os.unlink(self._mark)
-        if error is not None and self._committer is not None and not self.has_begun:
-            self._committer.cancel()
+        try:
+            os.unlink(self._mark)
+            if error is not None and self._committer is not None and not self.has_begun:
+                self._committer.cancel()
+        except OSError:
+            pass  # the next writer takes away either; what came before counts
+
+
+def _content(path: str) -> "bytes | None":
+    """Read a file; None if it is not there."""
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 def share(store: PassStore, repository: "Repository | None", committer: "Committer | None") -> None:

@@ -1,0 +1,153 @@
+"""An error in the place of any call, or an interrupt right after it: the old credential alone, or the new one, whole.
+
+``PASSHELPER_TEST_INJECTIONS=all`` walks every call with every error; by default each call fails in one way.
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import FOLDER
+from vault import Vault
+
+from passhelper.errors import PasshelperError
+
+CALLS = ("open", "replace", "unlink", "rmdir", "mkdir", "fsync", "fchmod", "chmod", "scandir", "listdir", "lstat")
+ERRORS = ("interrupt", "interrupt after", errno.EMFILE, errno.EIO, errno.ENOSPC)
+ALL = os.environ.get("PASSHELPER_TEST_INJECTIONS") == "all"
+OTHER = "https://other.example"
+
+
+class Injector:
+    """Lets one call of the store's code fail.
+
+    Attributes:
+        at: which, counted from the moment when the lock is taken; 0 for none.
+        error: how.
+        seen: how many there were.
+        name: the one that failed.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.at = self.seen = 0
+        self.error: str | int = 0
+        self.name = ""
+        self.is_on = False
+        for name in CALLS:
+            monkeypatch.setattr(os, name, self._wrapped(name, getattr(os, name)))
+
+    def _wrapped(self, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            caller = sys._getframe(1).f_code.co_filename
+            if not self.is_on or "passhelper/store/" not in caller.replace(os.sep, "/"):
+                return real(*arguments, **options)
+            self.seen += 1
+            if self.seen != self.at:
+                return real(*arguments, **options)
+            self.name = f"{name} in {os.path.basename(caller)}"
+            if self.error == "interrupt":
+                raise KeyboardInterrupt
+            if self.error == "interrupt after":
+                made = real(*arguments, **options)
+                if name == "open":
+                    os.close(made)
+                elif name == "scandir":
+                    made.close()
+                raise KeyboardInterrupt
+            assert isinstance(self.error, int)
+            raise OSError(self.error, os.strerror(self.error), arguments[0])
+
+        return call
+
+    def run(self, what: Callable[[], object]) -> BaseException | None:
+        """Do something with the failure; gives what it raised."""
+        self.seen, self.name, self.is_on = 0, "", True
+        try:
+            what()
+        except (PasshelperError, OSError, KeyboardInterrupt) as error:
+            return error
+        finally:
+            self.is_on = False
+        return None
+
+
+@pytest.fixture(params=["plain", "git"])
+def vault(request: pytest.FixtureRequest, environ: dict[str, str]) -> Vault:
+    request.getfixturevalue("git_store" if request.param == "git" else "store")
+    return Vault(environ)
+
+
+def failures() -> Iterator[tuple[int, str | int]]:
+    for at in itertools.count(1):
+        if ALL:
+            yield from ((at, error) for error in ERRORS)
+        else:
+            yield at, ERRORS[at % len(ERRORS)]
+
+
+def assert_accounted(vault: Vault, path: Path, why: object) -> None:
+    """A change that has happened is committed, or on the list of what is to be."""
+    if (vault.path / ".git").exists() and vault.git("status", "--porcelain", "-uall", "--", str(path.parent)):
+        assert str(path.relative_to(vault.path)) in vault.pending, why
+
+
+def assert_tidy(vault: Vault, why: object) -> None:
+    vault.store(OTHER, "other", "o")
+    vault.erase(OTHER)
+    assert not [path for path in vault.path.rglob("*") if ".passhelper-" in path.name], why
+    if (vault.path / ".git").exists():
+        assert vault.status == "", why
+        assert vault.pending == [], why
+
+
+@pytest.mark.parametrize("user", ["aaa", "zoe"], ids=["before the old user", "after the old user"])
+def test_store(vault: Vault, monkeypatch: pytest.MonkeyPatch, user: str) -> None:
+    vault.store(username="bob", secret="old")
+    injector = Injector(monkeypatch)
+    for injector.at, injector.error in failures():
+        before = vault.tree
+        error = injector.run(lambda: vault.store(username=user, secret="new"))
+        if not injector.name:
+            break
+        why = (injector.at, injector.name, injector.error, error)
+        found, files = vault.get(), sorted(path.name for path in vault.directory().iterdir())
+        if found == ("bob", "old"):
+            assert error is not None, why
+            assert vault.tree == before, why
+        else:
+            assert (found, files) == ((user, "new"), [f"{user}.gpg"]), why
+            assert_accounted(vault, vault.entry(file=f"{user}.gpg"), why)
+            if error is not None:
+                assert isinstance(error, KeyboardInterrupt), why
+        assert_tidy(vault, why)
+        vault.store(username="bob", secret="old")
+    assert injector.at > 15
+    assert vault.get() == (user, "new")
+
+
+def test_erase(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
+    vault.store(username="bob", secret="old")
+    injector = Injector(monkeypatch)
+    for injector.at, injector.error in failures():
+        error = injector.run(vault.erase)
+        if not injector.name:
+            break
+        why = (injector.at, injector.name, injector.error, error)
+        if vault.list() == {}:
+            assert_accounted(vault, vault.path / FOLDER / "x", why) if error is None else None
+        else:
+            assert error is not None, why
+            assert vault.get() == ("bob", "old"), why
+        assert_tidy(vault, why)
+        vault.store(username="bob", secret="old")
+    assert injector.at > 8
+    assert vault.list() == {}
+
+
