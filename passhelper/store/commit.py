@@ -395,7 +395,7 @@ class Committer:
         if not _is_script(path, script):
             self._files.make_directory(self._repository.state)
             self._files.replace(path, script.encode(), self._repository.state)
-            os.chmod(path, 0o700)
+            os.chmod(path, 0o777 & ~self._files.umask)
         return ["-c", f"gpg.program={path}", "-c", f"gpg.openpgp.program={path}"]
 
     def _run(self, argv: "list[str]", stdin: bytes, end: float) -> bytes:

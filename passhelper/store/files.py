@@ -7,6 +7,7 @@ the old file in one step (``os.replace``), and the directory is forced to the di
 
 import errno
 import os
+import stat
 import sys
 
 from passhelper.errors import ConfigurationError
@@ -50,11 +51,16 @@ class Files:
             for folder in reversed(missing):
                 os.mkdir(folder)
                 made.append(folder)
-                os.chmod(folder, 0o777 & ~self.umask)
+                self._open_to_group(folder)
         except BaseException:
             self.remove_directories(made)
             raise
         return made
+
+    def _open_to_group(self, folder: str) -> None:
+        """Give a new directory its mode, and keep the bit that says "what is made here belongs to my group"."""
+        inherited = os.stat(folder).st_mode & stat.S_ISGID
+        _set_mode(folder, 0o777 & ~self.umask | inherited)
 
     def remove_directories(self, paths: "list[str]") -> None:
         """Remove directories that :meth:`make_directory` made, as far as they are empty."""
@@ -77,11 +83,12 @@ class Files:
         temporary = os.path.join(temporary_folder, f"{TEMPORARY}{os.getpid()}")
         try:
             self._write(temporary, data, durable=durable)
+            _keep_group(temporary, path)
             os.replace(temporary, path)
         except OSError as error:
             _remove(temporary)
             beside = os.path.dirname(os.path.dirname(path))
-            if error.errno != errno.EXDEV or beside == temporary_folder:
+            if error.errno not in (errno.EXDEV, errno.EPERM) or beside == temporary_folder:
                 raise
             self.replace(path, data, beside, durable=durable)
             return
@@ -113,10 +120,12 @@ class Files:
         for number, (path, data) in enumerate(contents):
             self.make_directory(os.path.dirname(path))
             try:
+                _keep_group(f"{begin}{number}", path)
                 os.replace(f"{begin}{number}", path)
             except OSError as error:
-                if error.errno != errno.EXDEV:
+                if error.errno not in (errno.EXDEV, errno.EPERM):
                     raise
+                _remove(f"{begin}{number}")
                 self.replace(path, data, temporary_folder)
         sync_file_system(os.path.dirname(contents[0][0]))
 
@@ -126,7 +135,7 @@ class Files:
         descriptor = os.open(path, flags, 0o600)
         try:
             if sys.platform != "win32":
-                os.fchmod(descriptor, 0o666 & ~self.umask)
+                _set_mode(descriptor, 0o666 & ~self.umask)
             left = memoryview(data)
             while left:
                 left = left[os.write(descriptor, left) :]
@@ -164,6 +173,28 @@ class Files:
         path = os.path.join(folder, f"{TEMPORARY}{os.getpid()}-begun")
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600))
         return path
+
+
+def _set_mode(path: "str | int", mode: int) -> None:
+    """Set a mode, where the disk has any: FAT and exFAT take what their mount says, and may refuse the question."""
+    try:
+        os.chmod(path, mode)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTSUP):
+            raise
+
+
+def _keep_group(temporary: str, path: str) -> None:
+    """Give a file the group that it would have if it were made where it goes: in a directory with the setgid bit.
+
+    Raises:
+        OSError: we are not in that group (EPERM), though the system would give it to a file made there.
+    """
+    if sys.platform == "win32":
+        return
+    folder = os.stat(os.path.dirname(path))
+    if folder.st_mode & stat.S_ISGID and os.stat(temporary).st_gid != folder.st_gid:
+        os.chown(temporary, -1, folder.st_gid)
 
 
 def sync_directory(path: str) -> None:

@@ -19,6 +19,7 @@ PROGRAM = "docker-credential-pass"
 _LAST_RESORT = (
     5.0  # seconds after its deadline after which a verb is ended from outside: more than ending a child takes
 )
+_LONG = 1024  # characters of a path in a message
 
 
 def _warn_on_stderr(message: str) -> None:
@@ -192,9 +193,11 @@ def _converted(error: OSError, doing: str, store: PassStore) -> StoreError:
     path = error.filename if isinstance(error.filename, str) else store.root
     remedy = ""
     if isinstance(error, PermissionError):
-        remedy = "check its owner and mode"
-        if sys.platform != "win32":
-            remedy += f"; this is uid {os.geteuid()}"
+        from passhelper.store import owners  # noqa: PLC0415 - only on failure
+
+        remedy = owners.remedy(path, store.root)
+    if len(path) > _LONG:  # a directory too deep for the system would fill the screen
+        path = f"{path[: _LONG // 2]}...{path[-_LONG // 2 :]}"
     return StoreError(f"cannot {doing} {path}: {error.strerror}", remedy)
 
 

@@ -30,22 +30,25 @@ class StoreLock:
         fallback: a path for the lock file where directories cannot be locked.
         shared: for a reader that met a vanished file and wants to look again between two writers.
         timeout: seconds to wait.
+        umask: for the lock file, which the others of a group must be able to open.
         settle: what whoever has taken the lock does first.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what differs between a store, a remote, a reader and a writer
         self,
         root: str,
         fallback: str,
         *,
         shared: bool = False,
         timeout: float = TIMEOUT,
+        umask: int = 0o077,
         settle: "Callable[[], None] | None" = None,
     ) -> None:
         self._root = root
         self._fallback = fallback
         self._shared = shared
         self._timeout = timeout
+        self._umask = umask
         self._settle = settle
         self._descriptor = -1
 
@@ -86,7 +89,13 @@ class StoreLock:
     def _open_file(self) -> int:
         folder = os.path.dirname(self._fallback)
         os.makedirs(folder, mode=0o700, exist_ok=True)
-        return os.open(self._fallback, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            descriptor = os.open(self._fallback, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            return os.open(self._fallback, os.O_RDWR)
+        if sys.platform != "win32":
+            os.fchmod(descriptor, 0o666 & ~self._umask)
+        return descriptor
 
     def _acquire(self) -> bool:
         """Take the lock; False if the file system does not lock this kind of file."""

@@ -63,6 +63,7 @@ def pull(store: "PassStore") -> bool:
         whether the store may have changed, so that a second look is worth while.
     """
     try:
+        store.check_user()
         repository = store.repository("")
         return repository is not None and _pull(store, repository)
     except (PasshelperError, OSError, ValueError):
@@ -84,8 +85,7 @@ def _pull(store: "PassStore", repository: "Repository") -> bool:
         try:
             theirs = remote.fetch()
         finally:
-            with open(asked, "wb"):
-                os.utime(asked)
+            store.files().replace(asked, b"", repository.state, durable=False)
     changed = remote.forward(theirs)
     if os.path.exists(repository.unpushed):
         try:
@@ -172,8 +172,9 @@ class _Remote:
         return why
 
     def _note(self) -> None:
-        with open(self._repository.unpushed, "wb"):
-            pass
+        # Not opened for writing: another member of a group may have made it.
+        files = self._store.files()
+        files.replace(self._repository.unpushed, b"", self._repository.state, durable=False)
 
     def _push(self) -> str:
         head = self._revision("HEAD")

@@ -16,6 +16,7 @@ times that they had before gpg was asked. Without it, or in any doubt, nothing i
 
 import binascii
 import os
+import sys
 
 from passhelper.errors import PasshelperError
 from passhelper.store import packets
@@ -127,12 +128,21 @@ def write(store: "PassStore") -> None:
 def _save(path: str, text: bytes) -> None:
     temporary = f"{path}.{os.getpid()}"
     try:
+        if sys.platform != "win32" and os.geteuid() == 0 and _owner(os.path.dirname(path)) != 0:
+            return  # in a user's home, who could not replace it afterwards
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
         with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(text)
         os.replace(temporary, path)
     except OSError:
         _remove(temporary)
+
+
+def _owner(path: str) -> int:
+    """Tell who owns a directory, or the nearest one above that is there."""
+    while not os.path.lexists(path):
+        path = os.path.dirname(path)
+    return os.stat(path).st_uid
 
 
 def _remove(path: str) -> None:

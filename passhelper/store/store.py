@@ -116,7 +116,7 @@ class PassStore:
             path = f"{self.folder}{os.sep}{name}"
             try:
                 files = self._files_below(path, "", 0)
-            except PermissionError:
+            except OSError:
                 continue  # nor can it be got; it must not hide all the others (pain U5)
             if not files:
                 continue
@@ -273,7 +273,13 @@ class PassStore:
     def lock(
         self, repository: "Repository | None", *, shared: bool = False, timeout: "float | None" = None
     ) -> "StoreLock":
-        """Prepare the store's lock; who takes it to write first finishes what a killed writer has begun."""
+        """Prepare the store's lock; who takes it to write first finishes what a killed writer has begun.
+
+        Raises:
+            StoreError: this is root, who must not write into a store of somebody else.
+        """
+        if not shared:
+            self.check_user()
         from passhelper.store.lock import TIMEOUT, StoreLock  # noqa: PLC0415 - readers take none
 
         if repository is not None:
@@ -286,8 +292,22 @@ class PassStore:
             fallback,
             shared=shared,
             timeout=self.deadline.left(TIMEOUT if timeout is None else timeout),
+            umask=0o077 if repository is None else self.files().umask,
             settle=None if shared else lambda: self._settle(repository),
         )
+
+    def check_user(self) -> None:
+        """Refuse to write as root into a store of somebody else; see :mod:`passhelper.store.owners`."""
+        if sys.platform == "win32" or os.geteuid() != 0:
+            return
+        try:
+            owner = os.stat(self.root).st_uid
+        except FileNotFoundError:
+            return
+        if owner != 0:
+            from passhelper.store import owners  # noqa: PLC0415 - only on failure
+
+            raise owners.refusal(self.root, owner)
 
     def journal(self, repository: "Repository | None") -> str:
         """Give the place of the journal of a change of many files."""

@@ -40,6 +40,7 @@ def write(store: PassStore, server: str, username: str, secret: bytes) -> None:
         StoreError, GpgError, OSError: anything else; the store is as it was.
     """
     store.check_folder()
+    store.check_user()
     writer = _Writer(store, server, username, layout.encode_username(username), secret)
     try:
         writer.write()

@@ -108,6 +108,7 @@ def sync(store: PassStore, options: Options, progress: Callable[[str], None] = l
         TrustError: what came in, or what would go out, has readers or a history that were not accepted.
         GitError, StoreError: the repository is not in a state for it.
     """
+    store.check_user()
     with gitrepo.opened(shared_repository(store), store.environ) as git:
         return _Sync(store, git, options, progress).run()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,27 @@ def test_drift(doctor: Doctor, helper: Helper, store: Path, keys: KeyRing) -> No
     assert helper.store(SERVER, "alice", "s3cret").code == 0
     (store / ".gpg-id").write_text(f"{keys['alice']}\n{keys['missing']}\n")
     assert doctor().checks["store.drift"]["findings"] == []
+
+
+def test_a_directory_that_cannot_be_read(doctor: Doctor, helper: Helper, store: Path, entry: Path) -> None:
+    """Too deep for the system, which stands for whatever it refuses: root may read all that there is."""
+    assert helper.store("https://deep.example", "alice", "s").code == 0
+    path = next(path for path in (store / FOLDER).iterdir() if path != entry.parent)
+    folder = os.open(path, os.O_RDONLY)
+    for _ in range(20):
+        os.mkdir("d" * 250, dir_fd=folder)
+        below = os.open("d" * 250, os.O_RDONLY, dir_fd=folder)
+        os.close(folder)
+        folder = below
+    os.close(folder)
+    try:
+        severity, cause, _ = doctor().finding("store.entries")
+        assert (severity, cause) == (
+            "failed", f"https://deep.example is not served, {path} cannot be read: File name too long"
+        )  # fmt: skip
+        assert list(helper.list().json) == [SERVER]
+    finally:
+        subprocess.run(["rm", "-rf", str(path)], check=True)
 
 
 def test_open_store(doctor: Doctor, helper: Helper, store: Path, entry: Path) -> None:

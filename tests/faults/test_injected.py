@@ -149,5 +149,3 @@ def test_erase(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
         vault.store(username="bob", secret="old")
     assert injector.at > 8
     assert vault.list() == {}
-
-

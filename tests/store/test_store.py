@@ -6,6 +6,7 @@ import hashlib
 import os
 import pwd
 import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -297,6 +298,14 @@ def test_a_huge_entry_is_refused_before_it_is_read(vault: Vault) -> None:
     assert refusal(vault, kind=EntryError) == f"{LABEL} is larger than 4194304 bytes; remove it"
 
 
+def owned(mode: int) -> str:
+    """What is said of a path of this user's own."""
+    return (
+        f"check its owner and mode; it belongs to uid {NOBODY} and gid {NOBODY}, with mode {mode:04o}; "
+        f"this is uid {NOBODY}"
+    )
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="root lends its files to another user")
 class TestPermissions:
     """What another user may not read is one clear line."""
@@ -317,7 +326,7 @@ class TestPermissions:
         with unprivileged():
             message = refusal(others, "list")
             assert others.get("a.example") == ("bob", "s3cret")
-        assert message == f"cannot read {folder}: Permission denied; check its owner and mode; this is uid {NOBODY}"
+        assert message == f"cannot read {folder}: Permission denied; {owned(0o300)}"
 
     @pytest.mark.parametrize("mode", [0, 0o300])
     def test_one_server_that_cannot_be_read_hides_no_other(self, others: Vault, mode: int) -> None:
@@ -327,9 +336,7 @@ class TestPermissions:
             with pytest.raises(StoreError) as caught:
                 others.get("a.example")
         directory = others.directory("a.example")
-        assert str(caught.value) == (
-            f"cannot read {directory}: Permission denied; check its owner and mode; this is uid {NOBODY}"
-        )
+        assert str(caught.value) == (f"cannot read {directory}: Permission denied; {owned(mode)}")
 
     def test_an_entry_that_cannot_be_read(self, others: Vault) -> None:
         path = others.entry("a.example")
@@ -338,10 +345,7 @@ class TestPermissions:
             with pytest.raises(StoreError) as caught:
                 others.get("a.example")
             assert others.list() == {"a.example": "bob", "b.example": "zoe"}
-        assert (
-            str(caught.value)
-            == f"cannot read {path}: Permission denied; check its owner and mode; this is uid {NOBODY}"
-        )
+        assert str(caught.value) == f"cannot read {path}: Permission denied; {owned(0)}"
 
     def test_a_store_that_cannot_be_written_is_read(self, others: Vault) -> None:
         for path in (others.path, *others.path.rglob("*")):
@@ -359,6 +363,26 @@ class TestPermissions:
                     f": Permission denied; check its owner and mode; this is uid {NOBODY}"
                 )
         assert others.tree == before
+
+
+def test_a_directory_too_deep_for_the_system_hides_no_other(vault: Vault) -> None:
+    """A name with slashes that somebody wrote from inside: its whole path is longer than the system takes."""
+    vault.store("a.example")
+    vault.store("b.example", "zoe")
+    folder = os.open(vault.directory("a.example"), os.O_RDONLY)
+    for _ in range(20):
+        os.mkdir("d" * 250, dir_fd=folder)
+        below = os.open("d" * 250, os.O_RDONLY, dir_fd=folder)
+        os.close(folder)
+        folder = below
+    os.close(folder)
+    try:
+        assert vault.list() == {"b.example": "zoe"}
+        with pytest.raises(StoreError, match=r"File name too long$") as caught:
+            vault.get("a.example")
+        assert len(str(caught.value)) < 1200
+    finally:
+        subprocess.run(["rm", "-rf", str(vault.directory("a.example"))], check=True)
 
 
 # Bound to its place

@@ -12,7 +12,7 @@ from passhelper.machine.doctor.model import Check, Finding, NotCheckedError, Sev
 from passhelper.machine.doctor.patient import Patient
 from passhelper.protocol import printable
 from passhelper.registry import normalize
-from passhelper.store import layout, packets
+from passhelper.store import layout, owners, packets
 from passhelper.store.child import finish
 from passhelper.store.recipients import normalize as normalize_key
 from passhelper.store.store import BINDING, binding
@@ -49,6 +49,13 @@ def _names(patient: Patient) -> Iterator[Finding]:
 
 
 def _headers(patient: Patient) -> Iterator[Finding]:
+    entries = patient.entries
+    for name, why in patient.unreadable.items():
+        path = os.path.join(patient.store.folder, name)
+        cause = f"{printable(layout.decode_server(name) or name)} is not served, {path} cannot be read: {why}"
+        yield Finding(cause, owners.remedy(path, patient.store.root))
+    if not entries:
+        return
     for trouble in patient.headers.values():
         if isinstance(trouble, PasshelperError):
             yield Finding(trouble.cause, trouble.remedy)

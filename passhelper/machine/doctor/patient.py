@@ -45,6 +45,7 @@ class Patient:
         self.gpg = Gpg(self.environ)
         self.warnings: list[str] = []
         self._effective: dict[str, Recipients] = {}
+        self.unreadable: dict[str, str] = {}  # server directories that cannot be listed, and why; known with `entries`
 
     def run(self, argv: list[str], environ: Mapping[str, str] | None = None, seconds: float = LIMIT) -> Child:
         """Run a program for a bounded time."""
@@ -94,8 +95,9 @@ class Patient:
                 continue
             try:
                 found[name] = self.store.entries(server, name)
-            except PermissionError:
+            except OSError as error:
                 found[name] = []
+                self.unreadable[name] = error.strerror or type(error).__name__
         return found
 
     @cached_property

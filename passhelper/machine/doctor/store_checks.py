@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import stat
 import sys
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from passhelper.machine.doctor import hygiene
 from passhelper.machine.doctor.model import Check, Finding, Severity
 from passhelper.machine.doctor.patient import Patient
 from passhelper.protocol import printable
-from passhelper.store import recipients
+from passhelper.store import owners, recipients
 from passhelper.team.scope import other_entries
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ def _open_paths(patient: Patient) -> list[tuple[str, int]]:
     if sys.platform == "win32":
         return []
     root, umask = patient.store.root, patient.store.files().umask
+    if os.stat(root).st_mode & stat.S_ISGID:
+        umask &= ~stat.S_IRWXG  # a group's: its members may look, whatever this one has set
     paths = [root, os.path.join(root, recipients.FILE)]
     for folder, folders, files in os.walk(patient.store.folder):
         folders[:] = [name for name in folders if name != ".git"]
@@ -59,6 +62,48 @@ def _open_paths(patient: Patient) -> list[tuple[str, int]]:
         if not stat.S_ISLNK(facts.st_mode) and mode & umask & (stat.S_IRWXG | stat.S_IRWXO):
             found.append((path, mode & ~umask))
     return found
+
+
+def _owners(patient: Patient) -> Iterator[Finding]:
+    """Look for what the store's owner, or its group, could not use: made by root, or with a group of somebody's own."""
+    if sys.platform == "win32":
+        return
+    root = patient.store.root
+    facts = os.stat(root)
+    is_shared = bool(facts.st_mode & stat.S_ISGID)
+    found = [path for path, one in _everything(root) if _is_foreign(one, facts, is_shared=is_shared)]
+    if not found:
+        return
+    names = f"such as {printable(os.path.relpath(found[0], root))}"
+    if is_shared:
+        cause = f"{len(found)} files and directories of the store are closed to its group {facts.st_gid}, {names}"
+        yield Finding(f"{cause}; each member sets PASSWORD_STORE_UMASK=007",
+                      f"run, as root: {owners.group_command(root, facts.st_gid)}")  # fmt: skip
+    else:
+        owner = owners.name(facts.st_uid)
+        yield Finding(f"{len(found)} files and directories of the store do not belong to {owner}, {names}",
+                      f"run: sudo chown -R {facts.st_uid}:{facts.st_gid} {quote(root)}")  # fmt: skip
+
+
+def _everything(root: str) -> Iterator[tuple[str, os.stat_result]]:
+    """Walk a store, git's own directory too."""
+    for folder, folders, names in os.walk(root):
+        for name in (*folders, *names):
+            path = os.path.join(folder, name)
+            try:
+                facts = os.lstat(path)
+            except OSError:
+                continue
+            if not stat.S_ISLNK(facts.st_mode):
+                yield path, facts
+
+
+def _is_foreign(facts: os.stat_result, root: os.stat_result, *, is_shared: bool) -> bool:
+    if not is_shared:
+        return facts.st_uid != root.st_uid
+    # git makes its objects read-only; what is in a directory can be replaced by whoever may write there.
+    wanted = stat.S_IRGRP | stat.S_IWGRP | stat.S_IXGRP if stat.S_ISDIR(facts.st_mode) else stat.S_IRGRP
+    return facts.st_gid != root.st_gid or facts.st_mode & wanted != wanted
 
 
 def _modes(patient: Patient) -> Iterator[Finding]:
@@ -101,6 +146,8 @@ CHECKS = (
           ("store.path",)),
     Check("store.signature", "the signature that `PASSWORD_STORE_SIGNING_KEY` demands, if it is set", Severity.FAILED,
           _signature, ("gpg.version", "gpg.home", "store.recipients")),
+    Check("store.owners", "all of the store belongs to its owner, or is open to its group", Severity.FAILED, _owners,
+          ("store.path",)),
     Check("store.modes", "modes: the store is closed to other users", Severity.FAILED, _modes, ("store.path",),
           _fix_modes),
     Check("store.gpg-id", "`.gpg-id`: plain line ends, full fingerprints, comments on lines of their own",

@@ -1,0 +1,57 @@
+"""Whose a store is: root in a user's store, a group that shares one, and what to do where the system says no."""
+
+import os
+import stat
+import sys
+
+from passhelper.errors import StoreError
+
+
+def refusal(root: str, owner: int) -> StoreError:
+    """Say why root does not write into a store of somebody else, who could not change afterwards what root has made.
+
+    Args:
+        root: the store.
+        owner: its owner's uid.
+    """
+    user = name(owner)
+    return StoreError(
+        f"the store {root} belongs to {user}, who could not change what root writes there",
+        f"run it as its owner: sudo -u {user} COMMAND",
+    )
+
+
+def name(uid: int) -> str:
+    """Name a user as sudo and chown take him: by name, else ``#`` and his number."""
+    import pwd  # noqa: PLC0415 - only for messages
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"'#{uid}'"
+
+
+def remedy(path: str, root: str) -> str:
+    """Say what helps where the system refuses a path of a store.
+
+    Args:
+        path: which.
+        root: the store.
+    """
+    if sys.platform == "win32":
+        return "check its owner and mode"
+    this = f"this is uid {os.geteuid()}"
+    try:
+        store, facts = os.stat(root), os.lstat(path)
+    except OSError:
+        return f"check its owner and mode; {this}"
+    mode = stat.S_IMODE(facts.st_mode)
+    told = f"it belongs to uid {facts.st_uid} and gid {facts.st_gid}, with mode {mode:04o}; {this}"
+    if store.st_mode & stat.S_ISGID and os.geteuid() != facts.st_uid:
+        return f"{told}; as uid {facts.st_uid} or root run: {group_command(root, store.st_gid)}"
+    return f"check its owner and mode; {told}"
+
+
+def group_command(root: str, gid: int) -> str:
+    """Write the command that gives a store back to its group; members set ``PASSWORD_STORE_UMASK=007``."""
+    return f"chgrp -R {gid} {root} && chmod -R g+rwX {root} && find {root} -type d -exec chmod g+s {{}} +"
