@@ -23,12 +23,14 @@ def refusal(root: str, owner: int) -> StoreError:
 
 def name(uid: int) -> str:
     """Name a user as sudo and chown take him: by name, else ``#`` and his number."""
-    import pwd  # noqa: PLC0415 - only for messages
+    if sys.platform != "win32":
+        import pwd  # noqa: PLC0415 - only for messages
 
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"'#{uid}'"
+        try:
+            return pwd.getpwuid(uid).pw_name
+        except KeyError:
+            pass
+    return f"'#{uid}'"
 
 
 def remedy(path: str, root: str) -> str:
