@@ -41,8 +41,10 @@ def import_(  # noqa: PLR0913 - one argument per option
     """Bring in credentials from Docker's configuration or from another helper.
 
     Each is read back from the store before it counts. A file is changed only when all of its
-    credentials are in the store; another helper keeps what it has. With --to they go to another
-    backend instead, so that credentials can be copied between any two.
+    credentials that can be used are in the store; what cannot be used stays there, with the reason,
+    and so do podman's keys for a namespace (host/team), for which no client asks a helper. Another
+    helper keeps what it has. With --to they go to another backend instead, so that credentials can
+    be copied between any two.
 
     \b
     Examples:
@@ -68,7 +70,7 @@ def import_(  # noqa: PLR0913 - one argument per option
     reports = []
     for report in found:  # one after the other: another helper may take its time
         reports.append(report)
-        _print(report, as_json=as_json)
+        _print(report, as_json=as_json, is_prefixed=source is not None)
     if as_json:
         output.envelope("import", {"dry_run": dry_run, "credentials": [_document(report) for report in reports]})
     elif not reports:
@@ -77,7 +79,7 @@ def import_(  # noqa: PLR0913 - one argument per option
         _conclude(path, reports, dry_run=dry_run, as_json=as_json)
     if name is None:
         _warn_of_tokens(_variable() if variable else dockerconfig.read(path), plaintext.VARIABLE if variable else path)
-    failed = sum(1 for report in reports if report.error is not None)
+    failed = sum(1 for report in reports if report.result == "failed")
     if failed:
         raise DockerError(f"{failed} of {len(reports)} credentials were not imported", "see above for each of them")
 
@@ -89,10 +91,13 @@ def _variable() -> str:
     return text
 
 
-def _print(report: migrate.Report, *, as_json: bool) -> None:
+def _print(report: migrate.Report, *, as_json: bool, is_prefixed: bool) -> None:
     server, username = printable(report.server), printable(report.username)
-    if report.error is not None:
-        output.error(type(report.error)(f"{server}: {report.error.cause}", report.error.remedy))
+    if report.result == "left":
+        output.warn(str(report.error))
+    elif report.error is not None:
+        cause = f"{server}: {report.error.cause}" if is_prefixed else report.error.cause
+        output.error(type(report.error)(cause, report.error.remedy))
     elif not as_json:
         output.say(f"{_VERBS[report.result]} the credential of {username} for {server}")
 
@@ -104,9 +109,10 @@ def _document(report: migrate.Report) -> dict[str, object]:
 
 
 def _conclude(path: str, reports: list[migrate.Report], *, dry_run: bool, as_json: bool) -> None:
-    if not dry_run and not as_json:
-        output.say(f"blanked {len(reports)} in {path}")
-    left = migrate.unserved(path, [report.server for report in reports])
+    moved = [report.server for report in reports if report.error is None]
+    if moved and not dry_run and not as_json:
+        output.say(f"blanked {len(moved)} in {path}")
+    left = migrate.unserved(path, moved)
     if left:
         others = f" and {len(left) - 1} more" if len(left) > 1 else ""
         is_dockers = path == dockerconfig.path(os.environ)

@@ -4,18 +4,20 @@ What they do (containers/image, pkg/sysregistriesv2 and pkg/docker/config): ``cr
 ``registries.conf`` and its drop-ins lists helpers that are asked in turn for every registry, one of which
 may be ``containers-auth.json``, which stands for the authentication files and is the default. Of these
 files the first that has a registry counts, with its ``credHelpers`` before its ``auths``; with
-``REGISTRY_AUTH_FILE`` there is no other. A login goes to the first helper of the list.
+``REGISTRY_AUTH_FILE`` there is no other. A login goes to the first helper of the list. For an image below a namespace
+(``host/team``) a helper is asked for the host, before or after the files are looked through for the namespace.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from passhelper.client import PREFIX
-from passhelper.errors import PasshelperError
+from passhelper.errors import ConfigurationError, PasshelperError
 from passhelper.machine import dockerconfig, userfile
 from passhelper.machine.plaintext import SECRETS, document_of
 from passhelper.machine.routes import OTHERS, Programs, Route, named_helpers
@@ -27,12 +29,18 @@ else:
     import tomli as tomllib
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 VARIABLE = "REGISTRY_AUTH_FILE"
 PROGRAMS = ("podman", "skopeo", "buildah")
 _FILES = "containers-auth.json"  # the helper that is no program
 _SYSTEM = "/etc/containers"
+_DROP_IN = os.path.join("registries.conf.d", "50-passhelper.conf")
+_HEADER = "# Written by: passhelper setup --containers\n"
+_DROP_IN_TEXT = (
+    f"{_HEADER}# podman, buildah and skopeo ask docker-credential-pass first, and log in through it; what it does not\n"
+    "# have they look for where they did before.\ncredential-helpers = "
+)
 _HUB = ("docker.io", "index.docker.io", "registry-1.docker.io")
 _PLAIN_LOGIN = (
     f"DOCKER_CONFIG is set and {VARIABLE} is not: newer podman and skopeo (5.4, 1.18) then log in to config.json "
@@ -74,6 +82,44 @@ def survey(environ: Mapping[str, str]) -> Survey:
     programs = Programs(environ)
     found.routes = [_route(found, programs, contents, name) for name in [*sorted(names), OTHERS]]
     return found
+
+
+def use_pass(environ: Mapping[str, str]) -> tuple[str, bool]:
+    """Point podman, buildah and skopeo at ``pass``, before whatever they ask already.
+
+    The setting goes into a file of its own in ``registries.conf.d``, which is read last: a
+    ``registries.conf`` in the home directory would hide the system's one (containers/image,
+    sysregistriesv2). A list that names ``pass`` already is left as it is.
+
+    Returns:
+        the file that names ``pass``, and whether it was changed.
+
+    Raises:
+        ConfigurationError: a file that is not ours is in the way, or is read after ours and names others.
+    """
+    file = os.path.join(home_directory(environ), ".config", "containers", _DROP_IN)
+    before = (userfile.read(file) or b"").decode(errors="replace")
+    found = Survey()
+    _read_helpers(found, environ)
+    if dockerconfig.HELPER in found.helpers and (found.source != file or not before.startswith(_HEADER)):
+        return found.source, False
+    others = [helper for helper in found.helpers if helper != dockerconfig.HELPER]
+    if found.source == file and not others:
+        others.append(_FILES)  # which an earlier version left out
+    helpers = [dockerconfig.HELPER, *others]
+    setting = f"credential-helpers = {json.dumps(helpers)}"
+    text = f"{_DROP_IN_TEXT}{json.dumps(helpers)}\n"
+    if before == text:
+        return file, False
+    if before and not before.startswith(_HEADER):
+        raise ConfigurationError(
+            f"{file} was not written by passhelper, so it is left as it is", f"put there: {setting}"
+        )
+    userfile.replace(file, text.encode(), 0o644)
+    _read_helpers(found, environ)
+    if dockerconfig.HELPER not in found.helpers:
+        raise ConfigurationError(f"{found.source} is read after {file} and names others", f"put there: {setting}")
+    return file, True
 
 
 class _Contents:
@@ -132,18 +178,33 @@ def _read_helpers(found: Survey, environ: Mapping[str, str]) -> None:
 
 
 def _route(found: Survey, programs: Programs, contents: Mapping[str, _Contents], name: str) -> Route:
-    """Go through the helpers as these programs do for one registry."""
+    """Go through the helpers as these programs do for one registry, or for a namespace of one."""
     for helper in found.helpers:
         if helper != _FILES:
-            return _served(programs, name, helper, f"credential-helpers in {found.source}")
+            route = _served(programs, name, helper, f"credential-helpers in {found.source}")
+            return replace(route, trouble="; ".join(filter(None, [route.trouble, *_beside(found, contents, name)])))
         for file, content in contents.items():
-            if name in content.helpers:
+            if name in content.helpers and name == _host(name):
                 return _served(programs, name, content.helpers[name], f"credHelpers in {file}")
             if name in content.plain:
                 trouble = "secret in plain text"
                 return Route(name, "", "", f"auths in {file}", is_passhelper=False, is_plain=True, trouble=trouble)
     trouble = f"podman login would write plain text into {found.files[0]}"
     return Route(name, "", "", "none", is_passhelper=False, is_plain=False, trouble=trouble)
+
+
+def _beside(found: Survey, contents: Mapping[str, _Contents], name: str) -> Iterator[str]:
+    """Say what a helper that is asked first means for a name."""
+    if name != _host(name):
+        yield f"it is asked for {_host(name)}"
+    files = [file for file, content in contents.items() if name in content.plain]
+    if files:
+        counts = "counts where it has none" if _FILES in found.helpers else "is not used"
+        yield f"the plain text in {files[0]} {counts}"
+
+
+def _host(name: str) -> str:
+    return name.partition("/")[0]
 
 
 def _served(programs: Programs, name: str, helper: str, source: str) -> Route:

@@ -1,4 +1,4 @@
-"""Docker's ``config.json`` and podman's ``registries.conf``: which helper serves which registry.
+"""Docker's ``config.json``: which helper serves which registry.
 
 What Docker does with them (docker/cli, cli/config/configfile): ``credHelpers`` names a helper for one
 server, ``credsStore`` the helper for all others. The keys of ``credHelpers`` are names as ``docker
@@ -28,12 +28,6 @@ HUB_TOKENS = (f"{DOCKER_HUB}access-token", f"{DOCKER_HUB}refresh-token")
 _SCHEMES = ("https", "http", "docker", "oci")  # of registries, of podman's and of Helm's references
 _NAME_IT = "name the registry as HOST or HOST:PORT"
 _IN_SETUP = "repair it, or run setup with --no-docker"
-_DROP_IN = os.path.join("registries.conf.d", "50-passhelper.conf")
-_DROP_IN_TEXT = """\
-# Written by: passhelper setup --containers
-# podman, buildah and skopeo ask docker-credential-pass for credentials.
-credential-helpers = ["pass"]
-"""
 
 
 def server_name(server: str) -> str:
@@ -72,6 +66,14 @@ def stored_name(server: str) -> str:
         return server_name(server)
     except InvalidRequestError:
         return server
+
+
+def is_asked_for(server: str) -> bool:
+    """Tell whether any client asks a helper for a server of this name: a host, or what Docker keeps for its Hub.
+
+    podman's keys for a namespace (``host/team``) are looked for in files alone; a helper is asked for the host.
+    """
+    return normalize(server) is not None or server in HUB_TOKENS
 
 
 def hostname(server: str) -> str:
@@ -215,20 +217,3 @@ def _serve_one(file: str, text: str, server: str) -> tuple[str, list[str]]:
     before = f" (was {json.dumps(current)})" if current else ""
     text = jsonedit.put_inside(text, helpers, server, json.dumps(HELPER))
     return text, [f"credHelpers for {server}{before}"]
-
-
-def use_pass_for_containers(environ: Mapping[str, str]) -> tuple[str, bool]:
-    """Point podman, buildah and skopeo at ``pass``.
-
-    The setting goes into a file of its own in ``registries.conf.d``, which is read last: a
-    ``registries.conf`` in the home directory would hide the system's one (containers/image,
-    sysregistriesv2).
-
-    Returns:
-        the file, and whether it was changed.
-    """
-    file = os.path.join(home_directory(environ), ".config", "containers", _DROP_IN)
-    if userfile.read(file) == _DROP_IN_TEXT.encode():
-        return file, False
-    userfile.replace(file, _DROP_IN_TEXT.encode(), 0o644)
-    return file, True

@@ -42,8 +42,8 @@ class Report:
     Attributes:
         server: its name.
         username: its user; empty where it could not be read.
-        result: ``stored``, ``kept`` (the store had it), ``would-store`` or ``failed``.
-        error: why it failed.
+        result: ``stored``, ``kept`` (the store had it), ``would-store``, ``failed``, or ``left`` where it is right.
+        error: why it failed or was left.
     """
 
     server: str
@@ -142,7 +142,9 @@ def servers(store: Helper) -> set[str]:
 
 
 def move_file(file: str, importer: Importer, *, dry_run: bool) -> list[Report]:
-    """Move every credential of a configuration file into the store: all of them, or none.
+    """Move every credential of a configuration file into the store: all that can be used, or none.
+
+    What cannot be used, and what no client would ask the store for, stays in the file and keeps nothing else there.
 
     Args:
         file: the file.
@@ -169,9 +171,10 @@ def move_file(file: str, importer: Importer, *, dry_run: bool) -> list[Report]:
             f"cannot replace {file}: {folder} cannot be written, so nothing was moved", "check its owner and mode"
         )
     with importer.all_or_none():
-        reports = [importer.take(one) for one in found]
-        if not dry_run:
-            new = plaintext.blanked(text, {one.server for one in found})
+        reports = _take(importer, found)
+        moved = {one.server for one in found if isinstance(one, Credentials)}
+        if moved and not dry_run:
+            new = plaintext.blanked(text, moved)
             if userfile.read(file) != data:
                 raise DockerError(f"{file} was changed by another program, so it is left as it is", "run it again")
             userfile.replace(file, new.encode(), 0o600)
@@ -179,13 +182,23 @@ def move_file(file: str, importer: Importer, *, dry_run: bool) -> list[Report]:
 
 
 def copy_text(text: str, label: str, importer: Importer) -> list[Report]:
-    """Copy every credential of a document that cannot be changed.
+    """Copy every credential of a document that cannot be changed, as :func:`move_file` does.
 
     Raises:
         PasshelperError: why nothing was copied.
     """
     with importer.all_or_none():
-        return [importer.take(one) for one in plaintext.credentials(text, label)]
+        return _take(importer, plaintext.credentials(text, label))
+
+
+def _take(importer: Importer, found: list[Credentials | plaintext.Left]) -> list[Report]:
+    """Store what can be used; report on each in the order of the document."""
+    return [
+        importer.take(one)
+        if isinstance(one, Credentials)
+        else Report(one.server, "", "left" if one.is_right else "failed", one.why)
+        for one in found
+    ]
 
 
 def copy_helper(source: Helper, importer: Importer) -> Iterator[Report]:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import base64
 import binascii
+from dataclasses import dataclass
 
 from passhelper.credentials import Credentials, encodable, validate_server, validate_username
 from passhelper.errors import DockerError, InvalidRequestError
 from passhelper.machine import jsonedit
+from passhelper.machine.dockerconfig import is_asked_for
 from passhelper.protocol import printable
 
 VARIABLE = "DOCKER_AUTH_CONFIG"
@@ -71,15 +73,41 @@ def entries(text: str, label: str) -> list[jsonedit.Member]:
     return found
 
 
-def credentials(text: str, label: str) -> list[Credentials]:
-    """Read every credential of a document.
+@dataclass(frozen=True)
+class Left:
+    """An entry that stays where it is.
+
+    Attributes:
+        server: its name.
+        why: the reason.
+        is_right: whether it is right there, such as a key of podman's for which no client asks a helper.
+    """
+
+    server: str
+    why: DockerError
+    is_right: bool = False
+
+
+def credentials(text: str, label: str) -> list[Credentials | Left]:
+    """Read every credential of a document, and say of each that has to stay there why.
 
     Raises:
-        DockerError: it is damaged, or one of the credentials is not to be understood.
+        DockerError: the document is damaged.
     """
-    document = document_of(text, label)
-    found = [credential(server, fields, label) for server, fields in document.items()]
-    return [one for one in found if one is not None]
+    found: list[Credentials | Left] = []
+    for server, fields in document_of(text, label).items():
+        try:
+            one = credential(server, fields, label)
+        except DockerError as error:
+            found.append(Left(server, error))
+            continue
+        if one is not None:
+            found.append(one if is_asked_for(server) else Left(server, _nobody_asks(server, label), is_right=True))
+    return found
+
+
+def _nobody_asks(server: str, label: str) -> DockerError:
+    return DockerError(f"{label}: {printable(server)} stays there: clients ask a credential helper for hosts alone")
 
 
 def credential(server: str, fields: dict[str, object], label: str) -> Credentials | None:
@@ -92,7 +120,8 @@ def credential(server: str, fields: dict[str, object], label: str) -> Credential
         return _credential(server, fields)
     except (InvalidRequestError, ValueError) as error:
         why = error.cause if isinstance(error, InvalidRequestError) else str(error)
-        raise DockerError(f"{label}: the entry for {printable(server)} cannot be used: {why}", _REPAIR) from None
+        name = printable(server) or "no server"
+        raise DockerError(f"{label}: the entry for {name} cannot be used: {why}", _REPAIR) from None
 
 
 def registry_tokens(text: str, label: str) -> list[str]:

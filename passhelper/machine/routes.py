@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 OTHERS = "*"  # every server that is not named
 _SECONDS = 5.0  # for a program that is asked for its version
+_NOBODY_ASKS = "docker asks a helper for hosts alone"
 _CHOICES = {"darwin": "osxkeychain", "win32": "wincred"}
 
 
@@ -139,6 +140,8 @@ class _Router:
 
     def _route(self, server: str) -> Route:
         is_plain = any(self._configuration.auths.get(server, {}).get(key) for key in SECRETS)
+        if server != OTHERS and not dockerconfig.is_asked_for(server):
+            return Route(server, "", "", "none", is_passhelper=False, is_plain=is_plain, trouble=_NOBODY_ASKS)
         helper, source = self._configuration.helper(server)
         program, is_ours = self._programs.find(helper) if helper else ("", False)
         trouble = ""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from passhelper.errors import ConfigurationError
-from passhelper.machine import agent, dockerconfig, launcher, newstore, proof, sharedstore
+from passhelper.machine import agent, containers, dockerconfig, launcher, newstore, proof, sharedstore
 from passhelper.machine.sharedstore import SharedStore
 from passhelper.store import rights, trust
 from passhelper.store.child import clean_environ, find_program, finish, start
@@ -143,7 +143,7 @@ def _point(environ: Mapping[str, str], wishes: Wishes) -> Iterator[Step]:
         text = f"set {', '.join(changes)} to pass in {file}" if changes else f"{file} names pass"
         yield Step("docker", bool(changes), f"docker: {text}")
     if wishes.containers:
-        file, changed = dockerconfig.use_pass_for_containers(environ)
+        file, changed = containers.use_pass(environ)
         yield Step("containers", changed, f"containers: {'wrote' if changed else 'found'} {file}")
 
 

@@ -12,6 +12,8 @@ import pytest
 from machines import Command
 from support import Helper, Program, require, run
 
+from passhelper.machine import containers
+
 DROP_IN = ".config/containers/registries.conf.d/50-passhelper.conf"
 AUTH = "run/containers/auth.json"  # below XDG_RUNTIME_DIR
 SHARED = ".config/containers/auth.json"
@@ -27,8 +29,12 @@ def auths(user: str) -> dict[str, str]:
 # name, a file's user is named after the file.
 CASES: dict[str, tuple[dict[str, Any], dict[str, str], dict[str, str]]] = {
     "nothing": ({}, {}, {"q.io": ""}),
-    "setup --containers": ({DROP_IN: 'credential-helpers = ["pass"]', AUTH: {"auths": {"q.io": auths("runtime")}}},
+    "pass alone": ({DROP_IN: 'credential-helpers = ["pass"]', AUTH: {"auths": {"q.io": auths("runtime")}}},
                            {}, {"q.io": "pass", "r.io": "pass"}),
+    "setup --containers": ({DROP_IN: 'credential-helpers = ["pass", "containers-auth.json"]',
+                            AUTH: {"auths": {"q.io": auths("runtime"), "s.io/team": auths("runtime")}}},
+                           {}, {"q.io": "pass", "r.io": "pass", "s.io/team": "pass"}),
+    "a namespace": ({AUTH: {"auths": {"q.io/team": auths("runtime")}}}, {}, {"q.io/team": "runtime", "q.io": ""}),
     "files": ({AUTH: {"auths": {"q.io": auths("runtime")}},
                SHARED: {"auths": {"q.io": auths("shared"), "r.io": auths("shared")}},
                DOCKER: {"auths": {"s.io": auths("docker")}, "credsStore": "pass"}},
@@ -101,6 +107,26 @@ def test_as_skopeo_does(passhelper: Command, environ: dict[str, str], home: Path
             assert (route["helper"], route["is_plain"]) == ("", bool(user))
 
 
+def test_setup_shuts_nobody_out(passhelper: Command, environ: dict[str, str], home: Path) -> None:
+    """What ``pass`` does not have, podman and the others find where it was: for a host and for a namespace of one."""
+    require("podman", "buildah", "skopeo")
+    program = home.parent / "bin" / "docker-credential-pass"
+    program.write_text('#!/bin/sh\ncat > /dev/null\necho "credentials not found in native keychain"\nexit 1\n')
+    put(home, {AUTH: {"auths": {"q.io": auths("host"), "q.io/team": auths("namespace")}}})
+    containers.use_pass(environ)
+    for client in ("podman", "buildah", "skopeo"):
+        for name, user in (("q.io", "host"), ("q.io/team", "namespace"), ("q.io/team/app", "namespace"), ("r.io", "")):
+            assert run([client, "login", "--get-login", name], environ).text.strip() == user, client
+    said = {route["server"]: route for route in survey(passhelper)["routes"]}
+    beside = f"the plain text in {home / AUTH} counts where it has none"
+    assert said["q.io"]["trouble"] == beside
+    assert said["q.io/team"]["trouble"] == f"it is asked for q.io; {beside}"
+    put(home, {DROP_IN: 'credential-helpers = ["pass"]'})
+    said = {route["server"]: route for route in survey(passhelper)["routes"]}
+    assert said["q.io/team"]["trouble"] == f"it is asked for q.io; the plain text in {home / AUTH} is not used"
+    assert run(["skopeo", "login", "--get-login", "q.io/team"], environ).code == 1
+
+
 def test_the_table(passhelper: Command, installed: Program, environ: dict[str, str], home: Path) -> None:
     require("skopeo")
     put(home, {AUTH: {"credHelpers": {"q.io": "pass", "r.io": "gone"}, "auths": {"s.io": auths("runtime")}}})
@@ -134,7 +160,7 @@ def test_skopeo_logs_in_where_the_table_says(
     assert run(login, environ, b"s3cret-Pw!").code == 0
     assert registry in json.loads((home / AUTH).read_text())["auths"]
     (home / AUTH).unlink()
-    put(home, {DROP_IN: 'credential-helpers = ["pass"]'})
+    containers.use_pass(environ)
     said = survey(passhelper)["routes"][-1]
     assert (said["helper"], said["is_passhelper"], said["trouble"]) == ("pass", True, "")
     assert run(login, environ, b"s3cret-Pw!").code == 0

@@ -95,10 +95,15 @@ MOVED: dict[str, tuple[bytes, bytes, dict[str, tuple[str, str]]]] = {
         b'{"auths":{"q.io":{"registrytoken":"x"}}}',
         {"q.io": ("alice", "s3cret-canary")},
     ),
-    "paths, ports and addresses": (
-        b'{"auths":{"q.io/team":{"auth":"%s"},"[::1]:5000":{"auth":"%s"}}}' % (AUTH.encode(), COLON.encode()),
-        b'{"auths":{"q.io/team":{},"[::1]:5000":{}}}',
-        {"q.io/team": ("alice", "s3cret-canary"), "[::1]:5000": ("bob", "b:ob:canary")},
+    "roots, ports, addresses and what Docker keeps for its Hub": (
+        b'{"auths":{"q.io/v2/":{"auth":"%s"},"[::1]:5000":{"auth":"%s"},"%saccess-token":{"auth":"%s"}}}'
+        % (AUTH.encode(), COLON.encode(), HUB.encode(), AUTH.encode()),
+        b'{"auths":{"q.io/v2/":{},"[::1]:5000":{},"%saccess-token":{}}}' % HUB.encode(),
+        {
+            "q.io/v2/": ("alice", "s3cret-canary"),
+            "[::1]:5000": ("bob", "b:ob:canary"),
+            f"{HUB}access-token": ("alice", "s3cret-canary"),
+        },
     ),
 }
 
@@ -149,10 +154,10 @@ REFUSED = {
     "UTF-16": ('{"auths":{}}'.encode("utf-16"), "it is not UTF-8"),
     "cut off": (b'{"auths":{"q.io":{"auth":"%s"' % AUTH.encode(), "Expecting ',' delimiter"),
     "bad base64": (
-        b'{"auths":{"p.io":{"auth":"%s"},"q.io":{"auth":"canary!"}}}' % AUTH.encode(),
+        b'{"auths":{"q.io":{"auth":"canary!"}}}',
         "the entry for q.io cannot be used: auth is not base64 of a text",
     ),
-    "base64 without its padding": (b'{"auths":{"q.io":{"auth":"YTpi"},"r":{"auth":"YTpiYg"}}}', "auth is not base64"),
+    "base64 without its padding": (b'{"auths":{"r":{"auth":"YTpiYg"}}}', "auth is not base64"),
     "base64 of no text": (b'{"auths":{"q.io":{"auth":"%s"}}}' % base64.b64encode(b"a:\xff"), "auth is not base64"),
     "no colon": (
         b'{"auths":{"q.io":{"auth":"%s"}}}' % base64.b64encode(b"canary"),
@@ -388,6 +393,49 @@ def test_the_same_credential_in_the_store(passhelper: Command, helper: Helper, s
     answer = passhelper("import", "--docker-config")
     assert answer.text == f"the store already had the credential of bob for q.io\nblanked 1 in {config}\n"
     assert (config.read_bytes(), held(helper), tree(store)) == (after, credentials, before)
+
+
+def test_one_that_cannot_be_used_does_not_keep_the_others(
+    passhelper: Command, helper: Helper, store: Path, config: Path
+) -> None:
+    """Each of them stays as it is, with its reason; podman's key for a namespace does so without being wrong."""
+    good = {"a.io": {"auth": AUTH}, "z.io": {"auth": COLON}}
+    bad = {"": {"auth": AUTH}, "b.io": {"auth": "canary!"}, "c.io ": {"auth": AUTH}, "d.io/team": {"auth": AUTH}}
+    config.write_text(json.dumps({"auths": {"a.io": good["a.io"], **bad, "z.io": good["z.io"]}}))
+    before = config.read_bytes()
+    answer = passhelper("import", "--docker-config", "--dry-run")
+    assert (answer.code, config.read_bytes(), held(helper)) == (1, before, {})
+    answer = passhelper("import", "--docker-config")
+    assert answer.code == 1
+    assert held(helper) == {"a.io": ("alice", "s3cret-canary"), "z.io": ("bob", "b:ob:canary")}
+    assert json.loads(config.read_text()) == {"auths": {"a.io": {}, **bad, "z.io": {}}}
+    assert answer.text.splitlines() == [
+        "stored the credential of alice for a.io", "stored the credential of bob for z.io", f"blanked 2 in {config}"
+    ]  # fmt: skip
+    hint = "hint: repair it, or log in to that server again"
+    lines = answer.err.decode().splitlines()
+    assert lines[:7] == [
+        f"error: {config}: the entry for no server cannot be used: no credentials server URL", hint,
+        f"error: {config}: the entry for b.io cannot be used: auth is not base64 of a text", hint,
+        f"error: {config}: the entry for c.io cannot be used: its name has spaces around it", hint,
+        f"warning: {config}: d.io/team stays there: clients ask a credential helper for hosts alone",
+    ]  # fmt: skip
+    assert lines[-2:] == ["error: 3 of 6 credentials were not imported", "hint: see above for each of them"]
+    assert b"canary" not in answer.out + answer.err
+    text = json.dumps({"auths": {**bad, "y.io": good["z.io"]}})
+    answer = passhelper("import", "--docker-auth-config", "--json", DOCKER_AUTH_CONFIG=text)
+    assert answer.code == 1
+    assert [one["result"] for one in answer.json["data"]["credentials"]] == ["failed"] * 3 + ["left", "stored"]
+
+
+def test_a_key_of_podmans_for_a_namespace_is_no_failure(
+    passhelper: Command, helper: Helper, store: Path, config: Path
+) -> None:
+    config.write_text(json.dumps({"auths": {"d.io/team": {"auth": AUTH}, "https://d.io/x?y": {"auth": AUTH}}}))
+    before = config.read_bytes()
+    answer = passhelper("import", "--docker-config")
+    assert (answer.code, answer.out, config.read_bytes(), held(helper)) == (0, b"", before, {})
+    assert answer.err.count(b"stays there: clients ask a credential helper for hosts alone\n") == 2
 
 
 def test_json(passhelper: Command, store: Path, config: Path) -> None:

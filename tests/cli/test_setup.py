@@ -515,7 +515,7 @@ def test_containers(machine: Machine, keys: KeyRing) -> None:
     machine.adopt(keys, "alice")
     file = machine.home / ".config" / "containers" / "registries.conf.d" / "50-passhelper.conf"
     assert f"containers: wrote {file}\n" in machine("setup", "--containers").text
-    assert 'credential-helpers = ["pass"]' in file.read_text().splitlines()
+    assert 'credential-helpers = ["pass", "containers-auth.json"]' in file.read_text().splitlines()
     assert machine("setup", "--containers").text.endswith("nothing had to be changed\n")
 
 

@@ -169,7 +169,7 @@ def shell(docker: str, client: Client, engine: Engine, registry: str, config: Pa
 @pytest.fixture
 def docker_version(shell: Shell, works_with: Callable[..., None]) -> str:
     """The version of the shell's ``docker``, which gets its row in the README."""
-    version = shell.client("docker", "--version").split()[2].rstrip(",")
+    version = shell.client("docker", "--version").split()[2].rstrip(",").partition("+")[0]
     works_with("docker (CLI)", version)
     return version
 

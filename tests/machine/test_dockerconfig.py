@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from passhelper.errors import ConfigurationError, DockerError, InvalidRequestError, PasshelperError
-from passhelper.machine import dockerconfig, jsonedit
+from passhelper.machine import containers, dockerconfig, jsonedit
 
 HUB = "https://index.docker.io/v1/"
 
@@ -167,11 +167,59 @@ def test_containers_get_a_file_of_their_own(tmp_path: Path) -> None:
     main = tmp_path / ".config" / "containers" / "registries.conf"
     main.parent.mkdir(parents=True)
     main.write_text('unqualified-search-registries = ["quay.io"]\n')
-    file, changed = dockerconfig.use_pass_for_containers({"HOME": str(tmp_path)})
+    file, changed = containers.use_pass({"HOME": str(tmp_path)})
     assert changed
+    assert 'credential-helpers = ["pass", "containers-auth.json"]\n' in Path(file).read_text()
     assert Path(file).parent == main.parent / "registries.conf.d"
     assert main.read_text() == 'unqualified-search-registries = ["quay.io"]\n'
-    assert dockerconfig.use_pass_for_containers({"HOME": str(tmp_path)}) == (file, False)
+    assert containers.use_pass({"HOME": str(tmp_path)}) == (file, False)
+
+
+_OLD = '# Written by: passhelper setup --containers\ncredential-helpers = ["pass"]\n'
+
+
+@pytest.mark.parametrize(
+    ("before", "helpers"),
+    [
+        ({"50-passhelper.conf": _OLD}, '["pass", "containers-auth.json"]'),
+        ({"10-a.conf": 'credential-helpers = ["secretservice"]'}, '["pass", "secretservice"]'),
+        (
+            {"10-a.conf": 'credential-helpers = ["containers-auth.json", "other"]'},
+            '["pass", "containers-auth.json", "other"]',
+        ),
+    ],
+)
+def test_containers_go_on_asking_whom_they_asked(tmp_path: Path, before: dict[str, str], helpers: str) -> None:
+    """What stands in auth.json, and another helper, must not be shut out."""
+    folder = tmp_path / ".config" / "containers" / "registries.conf.d"
+    folder.mkdir(parents=True)
+    for name, text in before.items():
+        (folder / name).write_text(text)
+    assert containers.use_pass({"HOME": str(tmp_path)}) == (str(folder / "50-passhelper.conf"), True)
+    assert f"credential-helpers = {helpers}\n" in (folder / "50-passhelper.conf").read_text()
+    assert containers.use_pass({"HOME": str(tmp_path)}) == (str(folder / "50-passhelper.conf"), False)
+
+
+def test_containers_that_ask_pass_already(tmp_path: Path) -> None:
+    file = tmp_path / ".config" / "containers" / "registries.conf.d" / "60-mine.conf"
+    file.parent.mkdir(parents=True)
+    file.write_text('credential-helpers = ["other", "pass"]\n')
+    assert containers.use_pass({"HOME": str(tmp_path)}) == (str(file), False)
+    assert os.listdir(file.parent) == [file.name]
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [("50-passhelper.conf", "was not written by passhelper"), ("99-z.conf", r"99-z\.conf is read after")],
+)
+def test_a_file_of_containers_that_is_not_ours(tmp_path: Path, name: str, why: str) -> None:
+    file = tmp_path / ".config" / "containers" / "registries.conf.d" / name
+    file.parent.mkdir(parents=True)
+    file.write_text('credential-helpers = ["other"]\n')
+    with pytest.raises(ConfigurationError, match=why) as caught:
+        containers.use_pass({"HOME": str(tmp_path)})
+    assert caught.value.remedy == 'put there: credential-helpers = ["pass", "other"]'
+    assert file.read_text() == 'credential-helpers = ["other"]\n'
 
 
 @pytest.mark.parametrize(
