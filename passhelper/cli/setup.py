@@ -9,7 +9,7 @@ import click
 from passhelper.cli import output, terminal
 from passhelper.errors import ConfigurationError
 from passhelper.machine import ci as ci_runner
-from passhelper.machine import ciexport
+from passhelper.machine import ciexport, routes
 from passhelper.machine.setup import Step, Wishes, run
 from passhelper.store.store import PassStore
 from passhelper.team.clone import COMMIT, Source
@@ -142,6 +142,9 @@ def _set_up_runner(ctx: click.Context, registries: tuple[str, ...], env_file: st
         environ = dict(os.environ)
         with ci_runner.set_up(environ, registries, output.warn, output.note, depth) as runner:
             ciexport.check(runner.settings)
+            shadow = routes.shadow(environ)
+            if shadow:
+                output.warn(f"{shadow}; {routes.UNSET}")
             for file in ciexport.append(environ, runner.settings, runner.home.bin, env_file):
                 output.note(f"settings: appended to {file}")
             output.say("\n".join(ciexport.shell_lines(runner.settings)))

@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from passhelper.client import PREFIX
+from passhelper.errors import DockerError
 from passhelper.machine import dockerconfig, jsonedit, launcher
 from passhelper.machine.plaintext import SECRETS, VARIABLE, document_of
+from passhelper.protocol import printable
 from passhelper.store.child import find_program
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 OTHERS = "*"  # every server that is not named
 _SECONDS = 5.0  # for a program that is asked for its version
+UNSET = f"unset {VARIABLE}; to keep what it holds, run before: passhelper import --docker-auth-config"
 _NOBODY_ASKS = "docker asks a helper for hosts alone"
 _CHOICES = {"darwin": "osxkeychain", "win32": "wincred"}
 
@@ -100,6 +103,20 @@ def routes(environ: Mapping[str, str]) -> list[Route]:
         DockerError, ConfigurationError: the configuration is damaged or cannot be read.
     """
     return _Router(environ, Configuration(environ)).routes()
+
+
+def shadow(environ: Mapping[str, str]) -> str:
+    """Say which credentials ``DOCKER_AUTH_CONFIG`` puts before the store; empty for none."""
+    if not environ.get(VARIABLE):
+        return ""
+    try:
+        given = document_of(environ[VARIABLE], VARIABLE)
+    except DockerError as error:
+        return error.cause
+    servers = [printable(server) for server, fields in given.items() if fields.get("auth")]
+    if not servers:
+        return ""
+    return f"{VARIABLE} is set, and docker from 28.3 on takes {', '.join(servers)} from there, not from the store"
 
 
 def automatic(environ: Mapping[str, str]) -> str:

@@ -191,6 +191,16 @@ def test_nowhere_to_go(make_job: Callable[..., Job], keys: KeyRing) -> None:
 # What it makes
 
 
+def test_a_variable_that_comes_before_the_store_is_named(job: Job) -> None:
+    """docker from 28.3 on would take the credential from there, whatever the store holds."""
+    answer = job.set_up(DOCKER_AUTH_CONFIG='{"auths": {"a.io": {"auth": "Y2FuYXJ5Og=="}}}')
+    assert answer.code == 0
+    assert answer.err.decode().splitlines()[-1] == (
+        "warning: DOCKER_AUTH_CONFIG is set, and docker from 28.3 on takes a.io from there, not from the store; "
+        "unset DOCKER_AUTH_CONFIG; to keep what it holds, run before: passhelper import --docker-auth-config"
+    )
+
+
 def test_prints_nothing_but_exports(job: Job) -> None:
     answer = job.set_up()
     assert answer.code == 0

@@ -173,6 +173,26 @@ def test_routes(doctor: Doctor, config: Path, folder: Path, helper: Helper) -> N
     assert doctor().finding("docker.routes") == ("warning", cause, remedy)
 
 
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        (
+            '{"auths": {"a.io": {"auth": "Y2FuYXJ5Og=="}, "b.io": {}}}',
+            "DOCKER_AUTH_CONFIG is set, and docker from 28.3 on takes a.io from there, not from the store",
+        ),
+        ("{", "DOCKER_AUTH_CONFIG is damaged: "),
+    ],
+)
+def test_a_variable_that_comes_before_the_store(doctor: Doctor, text: str, cause: str) -> None:
+    answer = doctor(DOCKER_AUTH_CONFIG=text)
+    found = [finding for finding in answer.checks["docker.routes"]["findings"] if finding["severity"] == "warning"]
+    assert found[0]["cause"].startswith(cause)
+    advice = "unset DOCKER_AUTH_CONFIG; to keep what it holds, run before: passhelper import --docker-auth-config"
+    assert found[0]["remedy"] == advice
+    causes = doctor(DOCKER_AUTH_CONFIG='{"auths": {"b.io": {}}}').causes("docker.routes")
+    assert [cause for cause in causes if "DOCKER_AUTH_CONFIG" in cause] == []
+
+
 def test_config_that_cannot_be_read(doctor: Doctor, config: Path) -> None:
     config.unlink()
     config.mkdir()

@@ -154,6 +154,9 @@ def _automatic(patient: Patient) -> Iterator[Finding]:
 
 def _routes(patient: Patient) -> Iterator[Finding]:
     """Show who serves whom; a stored server that Docker asks another helper for is a finding."""
+    shadow = routes.shadow(patient.environ)
+    if shadow:
+        yield Finding(shadow, routes.UNSET)
     if not _named(patient) and not routes.automatic(patient.environ):
         raise NotCheckedError("Docker uses no helper")
     found = {route.server: route for route in routes.routes(patient.environ)}
