@@ -18,7 +18,6 @@ from passhelper.cli import output
 from passhelper.cli.lazy import Lazy, LazyGroup
 from passhelper.errors import PasshelperError
 from passhelper.protocol import catch_signals, details, end_by, interruption
-from passhelper.store.child import end_all
 
 __all__ = ["main"]
 
@@ -88,7 +87,9 @@ def main() -> NoReturn:
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError):
                 stream.flush()
-        end_all()
+        from passhelper.store import ending  # noqa: PLC0415 - only where a signal has interrupted
+
+        ending.end_all()
         end_by(interrupted.number)
     sys.exit(status)
 

@@ -76,8 +76,8 @@ else:
             stdin: bytes to send, or an open descriptor to read from.
             passphrase: bytes for the :data:`PASSPHRASE` descriptor.
             limit: bytes of stdout to keep; a child that says more is ended (``overflow``).
-            group: whether what it starts ends with it: a git that is ended leaves its ssh behind. Such a child
-                cannot ask on the terminal.
+            group: whether it leads a process group: with it ends even what has lost its parent, such as an ssh whose
+                git has died. Such a child cannot ask on the terminal.
 
         Attributes:
             stdout, status, stderr: what was read.
@@ -348,13 +348,6 @@ def start(  # noqa: PLR0913 - as Child
         return Child(argv, environ, stdin=stdin, passphrase=passphrase, limit=limit, group=group)
     except OSError as error:
         raise PasshelperError(f"cannot start {argv[0]}: {error.strerror}") from error
-
-
-def end_all() -> None:
-    """End every program that this process has started; for one that was told to end."""
-    from passhelper.store import ending  # noqa: PLC0415 - only then
-
-    ending.end_all()
 
 
 def last_line(child: Child) -> str:

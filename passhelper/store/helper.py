@@ -7,7 +7,6 @@ from passhelper.credentials import Credentials, Helper
 from passhelper.errors import CredentialsNotFoundError, EntryError, NoSecretKeyError, StoreError
 from passhelper.protocol import run, tell
 from passhelper.store import settings
-from passhelper.store.child import end_all
 from passhelper.store.store import PassStore
 
 TYPE_CHECKING = False
@@ -219,6 +218,12 @@ class _Program(PassHelper):
         return store
 
 
+def _end_children() -> None:
+    from passhelper.store import ending  # noqa: PLC0415 - only where a signal has interrupted
+
+    ending.end_all()
+
+
 def main() -> "NoReturn":
     """Run ``docker-credential-pass``."""
-    run(_Program(), [PROGRAM, *sys.argv[1:]], end_all)
+    run(_Program(), [PROGRAM, *sys.argv[1:]], _end_children)
