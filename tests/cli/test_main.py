@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -140,7 +141,7 @@ def test_interrupted(installed: Program, environ: dict[str, str], store: Path) -
     person = Person((b"Password: ", b"\x03"))
     command = [installed.passhelper, "login", "a.example", "-u", "u"]
     answer = person.run(command, {**environ, "PASSHELPER_NONINTERACTIVE": "0", "NO_COLOR": "1"}, b"")
-    assert answer.code == 1
+    assert answer.code == -signal.SIGINT
     assert b"error: interrupted" in person.screen
 
 
