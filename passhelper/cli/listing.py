@@ -37,6 +37,10 @@ def list_(*, check: bool, readable_by: str, as_json: bool) -> None:
         output.envelope("list", [_document(item, result) for item, result in zip(found, results, strict=True)])
     elif found:
         _print_table(found, results)
+        if readable_by and any(reader.is_hidden for item in found for reader in item.readers):
+            output.note("an entry whose readers are (hidden) may be readable: only decrypting it tells")
+    elif readable_by:
+        output.note(f"no credentials in {store.root} that {readable_by} can read")
     else:
         output.note(f"no credentials in {store.root}")
     bad = sum(1 for result in results if result is not None and result[0] in _BAD)

@@ -32,9 +32,14 @@ class Reader:
     fingerprint: str = ""
     uid: str = ""
 
+    @property
+    def is_hidden(self) -> bool:
+        """Whether the entry does not say which key it is."""
+        return self.key_id == packets.HIDDEN
+
     def __str__(self) -> str:
         """Name the reader in a table."""
-        return self.uid or ("(hidden)" if self.key_id == packets.HIDDEN else self.key_id)
+        return self.uid or ("(hidden)" if self.is_hidden else self.key_id)
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,8 @@ def items(store: PassStore, readable_by: str = "") -> list[Item]:
 
     Args:
         store: which.
-        readable_by: only those that this key can read: a fingerprint or an e-mail address.
+        readable_by: only those that this key can read: a fingerprint or an e-mail address. An entry that hides
+            its readers may be one of them.
 
     Raises:
         ConfigurationError: ``readable_by`` means no key, or several.
@@ -76,7 +82,7 @@ def items(store: PassStore, readable_by: str = "") -> list[Item]:
             ring = KeyRing(store.gpg)
             keys = ring.all()
             if readable_by:
-                wanted = set(ring.resolve(readable_by).key_ids)
+                wanted = {*ring.resolve(readable_by).key_ids, packets.HIDDEN}
     except GpgNotFoundError:
         if readable_by:
             raise

@@ -85,6 +85,7 @@ else:
             overflow: it said more than ``limit``.
             timed_out: it was ended because its time was up.
             forbidden: what it may not say on its status descriptor; it is ended if it does. Set by the caller.
+            least: how many bytes at least the caller expects of it. Set by the caller, for the caller.
             readers, writers: our open ends of its pipes, for :func:`finish`.
         """
 
@@ -106,6 +107,7 @@ else:
             self.timed_out = False
             self.limit = MAX_OUTPUT if limit is None else limit
             self.forbidden = b""
+            self.least = 0
             self.readers: dict[int, bytearray] = {}
             self.writers: dict[int, memoryview] = {}
             self._group = group

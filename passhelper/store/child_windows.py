@@ -41,6 +41,7 @@ class Child:
         self.timed_out = False
         self.limit = MAX_OUTPUT if limit is None else limit
         self.forbidden = b""  # looked at by nobody: communicate() tells nothing before the end
+        self.least = 0
         self._input = stdin if isinstance(stdin, bytes) else None
         self._process = subprocess.Popen(
             ["2" if item == STATUS else str(item) for item in argv],

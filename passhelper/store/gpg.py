@@ -4,11 +4,22 @@ gpg is told to be silent on the network, not to guess keys, and to report throug
 (gpg's doc/DETAILS), never through text that changes with the locale. What it reports decides:
 plaintext counts only when gpg exits 0 *and* said ``DECRYPTION_OKAY``, because gpg exits 0 on a message
 that was never encrypted.
+
+No configuration decides which bytes come out and where they go. Of the user's ``gpg.conf`` only the lines that
+``gpgconf.py`` names count. The machine's own file cannot be left out (``--no-options`` reads it all the same), so what
+matters is said again after everything else, and results are measured.
 """
 
 import os
 
-from passhelper.errors import EntryError, GpgNotFoundError, LockedKeyError
+from passhelper.errors import (
+    ConfigurationError,
+    EntryError,
+    GpgError,
+    GpgNotFoundError,
+    LockedKeyError,
+    RecipientsError,
+)
 from passhelper.store import settings
 from passhelper.store.child import PASSPHRASE, STATUS, Child, clean_environ, find_program, finish, start
 
@@ -17,16 +28,28 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 MAX_PLAINTEXT = 2 << 20  # bytes; a 4 kB message can expand to 2 GiB
+MAX_CONFIGURATION = 1 << 20  # bytes of a gpg.conf
 QUICK = 2.0  # seconds for a gpg whose answer is only a hint
 
 # Where a passphrase can come from, in the order in which they are looked at.
 PASSPHRASE_VARIABLES = ("PASSHELPER_PASSPHRASE_FILE", "PASSHELPER_PASSPHRASE_FD", "PASSHELPER_PASSPHRASE")
 
-_COMMON = ("--batch", "--yes", "--no-greeting", "--no-auto-key-locate", "--no-auto-key-retrieve",
-           "--disable-dirmngr", "--no-auto-check-trustdb")  # fmt: skip
+_COMMON = ("--no-options", "--batch", "--yes", "--no-greeting", "--no-auto-key-locate", "--no-auto-key-retrieve",
+           "--disable-dirmngr", "--no-auto-check-trustdb",
+           # A descriptor that a configuration names would be stdin, and the message begin with its second line.
+           "--passphrase-fd", "-1", "--override-session-key-fd", "-1")  # fmt: skip
 _NO_PROMPT = ("--pinentry-mode", "error")
 _BESIDE = ("--lock-never", "--no-random-seed-file")  # or they wait for each other at every key and every seed
-_ENCRYPT = ("--quiet", "--compress-algo=none", "--no-encrypt-to", "--no-armor", "--no-textmode")
+_ENCRYPT = ("--quiet", "--compliance", "gnupg", "--no-encrypt-to", "--no-armor", "--no-throw-keyids")
+# After all other options, so that none of them wins.
+_LAST = ("--debug-level", "none", "--status-fd", STATUS, "--output", "-", "--max-output", "0")
+_LAST_ENCRYPT = ("--compress-algo=none", "--no-textmode", "--no-for-your-eyes-only", "--set-filesize", "0")
+_OVERHEAD = 1 + 18 + 8 + 22  # bytes around plaintext and name: version, random prefix, literal header, checksum
+_OVERHEAD_64 = 1 + 10 + 8 + 22  # ... with a cipher of 64-bit blocks
+_CIPHERS_64 = ("1", "2", "3", "4")  # RFC 9580, section 9.3: IDEA, 3DES, CAST5, Blowfish
+_HIDDEN = "0" * 16  # packets.HIDDEN, which need not be loaded for it
+_BROKEN = ("BADMDC", "DECRYPTION_FAILED", "NODATA", "UNEXPECTED")
+_OTHERS = "check PASSWORD_STORE_GPG_OPTS and the gpg.conf of this machine (run: gpgconf --list-dirs sysconfdir)"
 
 # libgpg-error: the codes (low 16 bits) with which gpg says that a key is locked.
 _NO_PINENTRY, _BAD_PASSPHRASE = 85, 11
@@ -68,6 +91,7 @@ class Gpg:
         self.environ = environ
         self.deadline = deadline or settings.Deadline(environ, shared=False)
         self._program = ""
+        self._configured: list[str] | None = None
         self._child_environ: dict[str, str] = {}
 
     @property
@@ -128,6 +152,34 @@ class Gpg:
         """The user's own options, split at white space as ``pass`` does; they come after ours and win."""
         return self.environ.get("PASSWORD_STORE_GPG_OPTS", "").split()
 
+    def configured(self) -> "list[str]":
+        """The options that the user's ``gpg.conf`` gives, as far as they count; ours come after them."""
+        if self._configured is None:
+            self._configured = []
+            for name in ("gpg.conf-2", "gpg.conf"):
+                try:
+                    with open(os.path.join(self.home, name), "rb") as file:
+                        text = file.read(MAX_CONFIGURATION)
+                except (OSError, ConfigurationError):
+                    continue
+                from passhelper.store import gpgconf  # noqa: PLC0415 - only where there is one
+
+                self._configured = gpgconf.options(text)
+                break
+        return self._configured
+
+    @property
+    def home(self) -> str:
+        """The directory of the keyring; the user's own options may name another one."""
+        from passhelper.store.store import home_directory  # noqa: PLC0415 - it imports this module
+
+        options = self.options()
+        for at, option in enumerate(options):
+            name, mark, value = option.partition("=")
+            if name == "--homedir":
+                return value if mark else "".join(options[at + 1 : at + 2])
+        return self.environ.get("GNUPGHOME") or os.path.join(home_directory(self.environ), ".gnupg")
+
     def timeout(self) -> float:
         """Seconds that a verb may take as a whole, or one gpg of a command.
 
@@ -154,7 +206,8 @@ class Gpg:
         return self._decrypt(source, mode)
 
     def _decrypt(self, source: "bytes | int", mode: "Sequence[str | int]", secret: "bytes | None" = None) -> Child:
-        argv: list[str | int] = [self.program, *_COMMON, "--status-fd", STATUS, *mode, *self.options(), "--decrypt"]
+        options: list[str | int] = [*_COMMON, *self.configured(), *mode, *self.options(), *_LAST]
+        argv = [self.program, *options, "--decrypt"]
         child = start(argv, self.child_environ, stdin=source, passphrase=secret, limit=MAX_PLAINTEXT)
         # A message inside or behind the one that packets.py has seen may want a password of its own.
         child.forbidden = b"NEED_PASSPHRASE_SYM"
@@ -191,7 +244,7 @@ class Gpg:
             GpgError: anything else.
         """
         finish([child], self.deadline.left())
-        has_failed = child.returncode != 0 and not child.timed_out and not child.overflow
+        has_failed = not has_ended_well(child, status_lines(child)) and not child.timed_out and not child.overflow
         # What waited for somebody's lock would wait again.
         if has_failed and not self.options() and b"waiting for lock" not in child.stderr:
             child = self._decrypt_again(source, _NO_PROMPT)  # it asks nobody and tries no passphrase
@@ -217,9 +270,12 @@ class Gpg:
         if child.overflow:
             raise EntryError(f"{label} expands to more than {MAX_PLAINTEXT} bytes", "store the credential again")
         names = [line[3] if len(line) > 3 else "" for line in lines if line[0] == "PLAINTEXT"]
-        okay = any(line[0] == "DECRYPTION_OKAY" for line in lines)
-        if child.returncode == 0 and okay and len(names) == 1 and not child.timed_out:
-            return Plaintext(bytes(child.stdout), names[0])
+        said = {line[0] for line in lines}
+        if has_ended_well(child, lines) and "NEED_PASSPHRASE_SYM" not in said:
+            if "DECRYPTION_OKAY" in said and len(names) == 1 and _is_whole(child, lines):
+                return Plaintext(bytes(child.stdout), names[0])
+            if not names or ("DECRYPTION_OKAY" in said and len(names) == 1):
+                raise GpgError(f"gpg did not give the plaintext of {label} as it is", _OTHERS)
         from passhelper.store import diagnose  # noqa: PLC0415 - only on failure
 
         raise diagnose.decryption_error(self, child, lines, label, source)
@@ -239,15 +295,19 @@ class Gpg:
                 of trust of its own; gpg's ``--trust-model`` holds for the whole call.
             beside: whether many such children run side by side.
         """
-        options = (*_COMMON, *_ENCRYPT, *(_BESIDE if beside else ()))
-        argv: list[str | int] = [self.program, *options, "--status-fd", STATUS, "--set-filename", name]
+        options = (*_COMMON, *self.configured(), *_ENCRYPT, *(_BESIDE if beside else ()))
+        argv: list[str | int] = [self.program, *options]
         if trusted:
             argv += ["--trust-model", "always"]
-        argv += self.options()
+        argv += [*self.options(), *_LAST, *_LAST_ENCRYPT, "--set-filename", name]
         for recipient in recipients:
             argv += ["--recipient", recipient]
         argv.append("--encrypt")
-        return start(argv, self.child_environ, stdin=data)
+        child = start(argv, self.child_environ, stdin=data)
+        child.least = len(data) + len(name)
+        from passhelper.store import packets  # noqa: F401, PLC0415 - while gpg is busy; ciphertext() looks with it
+
+        return child
 
     def ciphertext(self, child: Child, recipients: "Sequence[str]", where: str) -> bytes:
         """Read the result of an encryption that has ended.
@@ -261,19 +321,38 @@ class Gpg:
             RecipientsError: at least one cannot be encrypted to; all such are named.
             GpgError: anything else.
         """
-        done = any(line[0] == "END_ENCRYPTION" for line in status_lines(child))
+        lines = status_lines(child)
+        done = any(line[0] == "END_ENCRYPTION" for line in lines)
         if child.returncode == 0 and done and child.stdout and not child.timed_out:
-            return bytes(child.stdout)
+            from passhelper.store import packets  # noqa: PLC0415 - only for those who write
+
+            message = bytes(child.stdout)
+            try:
+                found, begin = packets.headers(message)
+            except packets.PacketError as error:
+                raise GpgError(f"gpg wrote no message: {error}", _OTHERS) from None
+            hidden = packets.HIDDEN in found and not self.options()
+            if hidden or (len(found) > len(recipients) and not self._has_groups()):
+                raise RecipientsError("gpg encrypted it to other keys than it was told", _OTHERS)
+            is_old = any(line[0] == "BEGIN_ENCRYPTION" and line[2] in _CIPHERS_64 for line in lines)
+            if len(message) - begin <= child.least + (_OVERHEAD_64 if is_old else _OVERHEAD):
+                raise GpgError(f"gpg did not encrypt all of it: {len(message)} bytes are too few", _OTHERS)
+            return message
         from passhelper.store import diagnose  # noqa: PLC0415 - only on failure
 
         raise diagnose.encryption_error(self, child, recipients, where)
+
+    def _has_groups(self) -> bool:
+        return any(option.startswith("--group") for option in (*self.configured(), *self.options()))
 
     # Questions
 
     def ask(self, *arguments: str, stdin: bytes = b"", seconds: float = 10.0) -> Child:
         """Run gpg for its ``--with-colons`` or status output; nobody is prompted."""
-        mode = ("--quiet", *_NO_PROMPT, "--status-fd", STATUS)
-        argv: list[str | int] = [self.program, *_COMMON, *mode, *self.options(), *arguments]
+        # A throw-away home must not get the keyrings of the user's own.
+        configured = [] if "--homedir" in arguments else self.configured()
+        options: list[str | int] = [*_COMMON, *configured, "--quiet", *_NO_PROMPT, *self.options(), *_LAST]
+        argv = [self.program, *options, *arguments]
         child = start(argv, self.child_environ, stdin=stdin)
         # What explains a failure may take a moment longer: without it, the words would be the wrong ones.
         finish([child], max(self.deadline.left(seconds), min(seconds, QUICK)))
@@ -288,6 +367,36 @@ def status_lines(child: Child) -> "list[list[str]]":
         for line in child.status.decode(errors="replace").split("\n")
         if line.startswith(prefix)
     ]
+
+
+def has_ended_well(child: Child, lines: "list[list[str]]") -> bool:
+    """Tell whether gpg did what it was to do.
+
+    Where a recipient is hidden, gpg tries one secret key after the other, and exits with 2 for each that was the
+    wrong one, even if another has opened the message.
+    """
+    if child.timed_out or child.returncode not in (0, 2):
+        return False
+    if child.returncode == 0:
+        return True
+    said = {line[0] for line in lines}
+    is_hidden = any(line[0] == "ENC_TO" and line[1] == _HIDDEN for line in lines)
+    opened = {"DECRYPTION_KEY", "DECRYPTION_OKAY", "GOODMDC", "END_DECRYPTION"} <= said
+    # An error about a key; gpg's own exit is a failure, too.
+    others = [line for line in lines if line[0] == "FAILURE" and line[1] != "gpg-exit"]
+    others += [line for line in lines if line[0] == "ERROR" and line[1] != "pkdecrypt_failed"]
+    return is_hidden and opened and not others and said.isdisjoint(_BROKEN)
+
+
+def _is_whole(child: Child, lines: "list[list[str]]") -> bool:
+    """Compare what was read with what gpg says that it wrote; of long messages it does not know the length."""
+    is_binary, missing = False, 0 if child.stdout else 1
+    for line in lines:
+        if line[0] == "PLAINTEXT":
+            is_binary = line[1] == "62"  # the letter b; of text, gpg changes the line ends
+        elif line[0] == "PLAINTEXT_LENGTH":
+            missing = int(line[1]) - len(child.stdout)
+    return missing == 0 or (not is_binary and 0 < missing <= child.stdout.count(b"\n"))
 
 
 def locked_code(lines: "list[list[str]]") -> int:

@@ -10,7 +10,6 @@ import os
 import socket
 
 from passhelper.errors import GpgError
-from passhelper.store.store import home_directory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,17 +22,12 @@ _MAX_LOCK = 4096  # bytes; a process id and a host's name
 
 def path(gpg: "Gpg") -> str:
     """Find the directory of the keyring."""
-    options = gpg.options()
-    for at, option in enumerate(options):
-        name, mark, value = option.partition("=")
-        if name == "--homedir":
-            return value if mark else "".join(options[at + 1 : at + 2])
-    return gpg.environ.get("GNUPGHOME") or os.path.join(home_directory(gpg.environ), ".gnupg")
+    return gpg.home
 
 
 def unreadable(gpg: "Gpg") -> "GpgError | None":
     """Tell whether the home is another user's: gpg then finds no key in it, and says only that."""
-    home = path(gpg)
+    home = gpg.home
     if not os.path.isdir(home) or os.access(home, os.R_OK | os.X_OK):
         return None
     return GpgError(
@@ -59,7 +53,7 @@ def lock_error(gpg: "Gpg", stderr: "bytes | bytearray") -> "GpgError | None":
     if not is_waiting(stderr):
         return None
     words = stderr.decode(errors="replace").rpartition(f"{_WAITING} (held by ")[2].partition(")")[0]
-    for file, holder, host in _locks(path(gpg)):
+    for file, holder, host in _locks(gpg.home):
         if holder != words:
             continue
         if host == socket.gethostname():
@@ -68,7 +62,7 @@ def lock_error(gpg: "Gpg", stderr: "bytes | bytearray") -> "GpgError | None":
             f"gpg waits for {file}, which process {holder} on {printable(host)} holds",
             f"end it there (gpgconf --kill all); only if that host or container is gone, run: rm {file}",
         )
-    return GpgError(f"gpg waits for a lock in {path(gpg)}, which process {printable(words)} holds", "try again")
+    return GpgError(f"gpg waits for a lock in {gpg.home}, which process {printable(words)} holds", "try again")
 
 
 def _locks(home: str) -> "list[tuple[str, str, str]]":

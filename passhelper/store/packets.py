@@ -74,6 +74,11 @@ def key_ids(message: bytes) -> "list[str]":
         PacketError: the message is empty, truncated, no OpenPGP message, or not encrypted to keys
             alone.
     """
+    return headers(message)[0]
+
+
+def headers(message: bytes) -> "tuple[list[str], int]":
+    """Read all that stands before the encrypted data; as :func:`key_ids`, and where that begins."""
     message = binary(message)
     found: list[str] = []
     position = 0
@@ -82,7 +87,7 @@ def key_ids(message: bytes) -> "list[str]":
         if tag in ENCRYPTED:
             if not found:
                 raise PacketError("it is not encrypted to any key", is_message=True)
-            return found
+            return found, position
         if tag in _REFUSED:
             raise PacketError(_REFUSED[tag], is_message=True)
         # gpg takes a message that begins with padding for none at all.

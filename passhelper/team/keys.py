@@ -26,7 +26,13 @@ if TYPE_CHECKING:
     from passhelper.store.gpg import Gpg
 
 MAX_KEY_FILE = 1 << 20  # bytes of a key file; a key with a thousand signatures fits
-_QUIET = ("--no-auto-key-locate", "--no-auto-key-retrieve", "--disable-dirmngr", "--no-auto-check-trustdb")
+_QUIET = (
+    "--no-options",
+    "--no-auto-key-locate",
+    "--no-auto-key-retrieve",
+    "--disable-dirmngr",
+    "--no-auto-check-trustdb",
+)
 _GONE = ("r", "e", "i", "d")  # trust letters of what cannot be used: doc/DETAILS, "Field 2 - Validity"
 
 
@@ -133,6 +139,7 @@ class KeyRing:
         self._listed: list[Key] | None = None
         # python-gnupg logs what it imports at DEBUG level, secret keys among it.
         gnupg.logger.setLevel("WARNING")
+        self._driver.options += gpg.configured()
 
     def own(self) -> list[Key]:
         """List the keys that this machine holds a secret part of, usable or not.
@@ -277,9 +284,9 @@ class KeyRing:
         return "" if key.can_encrypt else keyinfo.complaint(self._gpg, key.fingerprint)
 
     def _make_home(self) -> None:
-        """Make the directory that ``GNUPGHOME`` names; gpg makes only its default one."""
-        home = self._gpg.environ.get("GNUPGHOME", "")
-        if home and not os.path.isdir(home):
+        """Make the directory of the keyring, as gpg does only for its default one, and not with ``--no-options``."""
+        home = self._gpg.home
+        if not os.path.isdir(home):
             try:
                 os.makedirs(home, mode=0o700)
             except OSError as error:

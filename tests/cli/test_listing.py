@@ -92,6 +92,9 @@ def test_readable_by(passhelper: Command, store: Path, helper: Helper, keys: Key
         assert [entry["server"] for entry in passhelper("list", "--readable-by", key, "--json").json["data"]] == [
             "b.example"
         ]
+    answer = passhelper("list", "--readable-by", "stranger@example.test")
+    assert (answer.code, answer.text) == (0, "")
+    assert answer.err.decode() == f"no credentials in {store} that stranger@example.test can read\n"
     answer = passhelper("list", "--readable-by", "nobody@example.test")
     assert (answer.code, answer.err.splitlines()[0]) == (
         1, b"error: no key for nobody@example.test in this keyring",
@@ -103,6 +106,9 @@ def test_unknown_and_hidden_readers(passhelper: Command, store: Path, helper: He
     (file,) = (store / FOLDER).glob("*/u.gpg")
     file.write_bytes(keys.encrypt(b"s", "alice", "bob", options=("--throw-keyids",)))
     assert "(hidden)" in passhelper("list").text
+    answer = passhelper("list", "--readable-by", "bob@example.test")
+    assert "a.example" in answer.text
+    assert answer.err.decode() == "an entry whose readers are (hidden) may be readable: only decrypting it tells\n"
     empty = file.parent.parent.parent / "empty"
     empty.mkdir(mode=0o700)
     readers = passhelper("list", "--json", GNUPGHOME=str(empty)).json["data"][0]["readers"]

@@ -26,7 +26,8 @@ from passhelper.errors import (
     RecipientsError,
 )
 from passhelper.store import keyinfo
-from passhelper.store.gpg import Gpg
+from passhelper.store.child import Child, finish
+from passhelper.store.gpg import Gpg, has_ended_well
 from passhelper.store.packets import key_ids
 
 REPOSITORY = Path(__file__).parents[2]
@@ -124,7 +125,7 @@ def test_the_passphrase_is_tried_once_and_shown_to_nobody(
     key = subkey(own_keys, "locked")
     assert message == f"the passphrase in PASSHELPER_PASSPHRASE does not unlock GPG key {key}"
     calls = spy()
-    tries = [call for call in calls if "--passphrase-fd" in str(call["argv"])]
+    tries = [call for call in calls if "loopback" in str(call["argv"])]
     assert len(tries) == 1
     assert "c4n4ry" not in json.dumps(calls)
     assert "PASSHELPER_PASSPHRASE" not in json.dumps(calls)
@@ -136,7 +137,7 @@ def test_an_agent_that_holds_the_key_needs_no_passphrase(
     own.store()
     own.environ["PASSHELPER_PASSPHRASE_FILE"] = "/nonexistent"
     assert own.get() == ("bob", "s3cret")
-    assert all("--passphrase-fd" not in str(call["argv"]) for call in spy())
+    assert all("loopback" not in str(call["argv"]) for call in spy())
 
 
 def test_a_passphrase_that_cannot_be_read_is_what_the_error_is_about(locked: Vault) -> None:
@@ -153,7 +154,7 @@ def test_a_passphrase_is_never_tried_as_a_cards_pin(locked: Vault, own_keys: Key
     locked.environ["PASSHELPER_GPG"] = script(
         tmp_path / "card",
         f'case "$*" in *--list-secret-keys*) echo "{card}::cv25519:";; '
-        f'*--passphrase-fd*) touch {marks};; *) exec /usr/bin/gpg "$@";; esac',
+        f'*loopback*) touch {marks};; *) exec /usr/bin/gpg "$@";; esac',
     )
     locked.environ["PASSHELPER_PASSPHRASE"] = PASSPHRASE
     assert failure(ConfigurationError, locked.get) == (
@@ -244,6 +245,43 @@ def test_hidden_recipients_are_tried(own: Vault, lonely: KeyRing, own_keys: KeyR
     assert own.get() == ("bob", "x")
     own.put(own_keys.encrypt(b"x", "alice", options=("--throw-keyids",)))
     assert failure(LockedKeyError, own.get) == message
+
+
+@pytest.mark.parametrize("names", [("alice",), ("bob",), ("stranger", "bob"), ("bob", "stranger"), ("locked", "bob")])
+def test_hidden_recipients_and_several_secret_keys(own: Vault, own_keys: KeyRing, names: tuple[str, ...]) -> None:
+    """gpg tries all its keys, and exits with 2 because of those that were the wrong ones."""
+    for secret in ("x", "x" * 3000):
+        own.put(own_keys.encrypt(secret.encode(), *names, options=("--throw-keyids",)))
+        assert own.get() == ("bob", secret)
+
+
+HIDDEN = "ENC_TO 0000000000000000 18 0"
+OPENED = "DECRYPTION_KEY F F u|BEGIN_DECRYPTION|PLAINTEXT 62 1 x|DECRYPTION_OKAY|GOODMDC|END_DECRYPTION"
+
+
+@pytest.mark.parametrize(
+    ("code", "lines", "expected"),
+    [
+        (2, f"{HIDDEN}|ERROR pkdecrypt_failed 67108949|{OPENED}|FAILURE gpg-exit 33554433", True),
+        (2, f"ENC_TO 0000000000000001 18 0|{OPENED}|FAILURE gpg-exit 33554433", False),
+        (1, f"{HIDDEN}|{OPENED}", False),
+        (-9, f"{HIDDEN}|{OPENED}", False),
+        (2, f"{HIDDEN}|{OPENED.replace('GOODMDC', 'BADMDC')}", False),
+        (2, f"{HIDDEN}|{OPENED.replace('|END_DECRYPTION', '')}", False),
+        (2, f"{HIDDEN}|{OPENED}|DECRYPTION_FAILED", False),
+        (2, f"{HIDDEN}|{OPENED}|NODATA 3", False),
+        (2, f"{HIDDEN}|{OPENED}|FAILURE decrypt 4294967295", False),
+        (2, f"{HIDDEN}|{OPENED}|ERROR write 5", False),
+        (0, "", True),
+    ],
+)
+def test_an_exit_status_of_2_is_forgiven_for_other_keys_only(
+    environ: dict[str, str], code: int, lines: str, expected: bool
+) -> None:
+    child = Child(["/bin/true"], environ)
+    finish([child], 20)
+    child.returncode = code
+    assert has_ended_well(child, [line.split(" ") for line in lines.split("|")]) is expected
 
 
 AGAIN = "restore it from git, or store the credential again"
@@ -534,7 +572,11 @@ def test_the_users_options_come_last_and_are_split_at_white_space(
     assert isinstance(encrypt, list)
     assert isinstance(decrypt, list)
     for argv, end in ((encrypt, "--recipient"), (decrypt, "--decrypt")):
-        assert argv[argv.index(end) - 3 : argv.index(end)] == ["--comment", "a", "--no-comments"]
+        own = argv.index("--comment")
+        assert argv[own : own + 3] == ["--comment", "a", "--no-comments"]
+        # Behind them stand only those that keep a secret whole and on our pipe.
+        assert argv[own + 3] == "--debug-level"
+        assert {"--output", "--status-fd", "--max-output"} <= {*argv[own + 3 : argv.index(end)]}
         assert {"--batch", "--no-auto-key-locate", "--no-auto-key-retrieve", "--status-fd"} <= {*argv}
     assert {"--no-encrypt-to", "--compress-algo=none"} <= {*encrypt}
     assert "s3cret" not in json.dumps(spy())
