@@ -329,7 +329,9 @@ class Committer:
                     self._has_new = True
                     self._add(begin, paths, end)
                     continue
-                # A path that git never knew and that is gone again, or one that was committed meanwhile.
+                # A path that git never knew and that is gone again, or one that was committed meanwhile. Or somebody's
+                # rebase has begun since and has put the index back: what is not in it would pass for unchanged.
+                self._add(begin, paths, end)
                 changed = self._changed(begin, paths, end)
                 if not changed:
                     return

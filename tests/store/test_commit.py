@@ -293,6 +293,23 @@ def test_an_old_lock_is_not_waited_for_long_and_stays(git_vault: Vault, index_lo
     assert "another git is at work" in git_vault.warnings[0]
 
 
+def test_an_index_that_somebody_puts_back_in_between(git_vault: Vault, tmp_path: Path) -> None:
+    """As a rebase does that begins between our two gits: a file that is not in it is not committed, and so waits."""
+    (tmp_path / "bin").mkdir()
+    done = tmp_path / "done"
+    text = f'case "$*" in *" commit "*) [ -e {done} ] || git -C {git_vault.path} reset -q; touch {done};; esac'
+    script(tmp_path / "bin" / "git", f'PATH=/usr/bin:/bin; {text}; exec git "$@"')
+    git_vault.store()
+    done.unlink(missing_ok=True)
+    git_vault.environ["PATH"] = f"{tmp_path}/bin:/usr/bin:/bin"
+    git_vault.store("https://b.example")
+    done.unlink(missing_ok=True)
+    git_vault.store("https://c.example")
+    git_vault.environ["PATH"] = "/usr/bin:/bin"
+    git_vault.store("https://d.example")
+    assert (git_vault.status, git_vault.pending) == ("", [])
+
+
 @pytest.mark.usefixtures("hasty")
 def test_a_git_that_hangs_is_ended(git_vault: Vault, tmp_path: Path) -> None:
     folder = tmp_path / "bin"
