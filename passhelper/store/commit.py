@@ -10,9 +10,8 @@ import os
 import time
 
 from passhelper.errors import GitError, PasshelperError
-from passhelper.store import layout
+from passhelper.store import layout, unfinished
 from passhelper.store import repository as git
-from passhelper.store import unfinished
 from passhelper.store.child import Child, finish, start
 from passhelper.store.files import Files
 from passhelper.store.settings import Deadline
