@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import sys
 from pathlib import Path
@@ -139,6 +140,14 @@ class TestKeychain:
 
 
 class TestPythons:
+    def test_those_that_are_promised_are_tested(self) -> None:
+        settings = (ROOT / "pyproject.toml").read_text()
+        promised = re.findall(r"Programming Language :: Python :: (3\.\d+)", settings)
+        assert workflow()["jobs"]["pythons"]["strategy"]["matrix"]["python"] == promised
+        assert f'requires-python = ">={promised[0]}"' in settings
+        rows = re.findall(r"^\| Debian [^|]*\|[^|]*\|[^|]*\|([^|]*)\|", (ROOT / "README.md").read_text(), re.MULTILINE)
+        assert {version.strip() for row in rows for version in row.split(",")} == set(promised)
+
     def test_only_those_that_run_and_are_what_they_are_called(self, tmp_path: Path) -> None:
         real = sys._base_executable  # type: ignore[attr-defined]
         version = "{}.{}".format(*sys.version_info)
