@@ -1,11 +1,18 @@
-"""``docker-credential-auto``: the first of several backends that can work here, chosen anew at each call.
+"""``docker-credential-auto``: several backends as one, of which each call uses those that can be used.
 
-A laptop has a keyring on its desktop and none when somebody logs in through ssh; one configuration serves both.
-A keychain that is not there is passed over in silence. One that is locked, with nobody to unlock it, is passed
-over as well, but never forgotten: where the next backend has nothing either, the answer is that it is locked,
-and a credential in it is not erased by erasing elsewhere.
+A laptop has a keyring on its desktop and none when somebody logs in through ssh; one configuration serves both. The
+rule: `store` goes to the first backend that takes it and writes down which one that was, and `get` asks that one
+first; where it cannot be asked, an older credential of another backend is never given out instead. `erase` reaches
+into all of them, and a copy where it could not reach is written down as erased, and not served again.
+
+What cannot be asked: a keychain that is not there is passed over in silence where no other backend has the server, and
+one that is locked, with nobody to unlock it, says so. What another program puts into a backend counts where nothing
+else is written down, and what it takes out of one makes the others count again.
 """
 
+import os
+
+from passhelper.autorecord import Known, Record
 from passhelper.backends import get_helper
 from passhelper.credentials import Credentials, Helper
 from passhelper.errors import (
@@ -13,14 +20,33 @@ from passhelper.errors import (
     CredentialsNotFoundError,
     KeychainUnavailableError,
     LockedKeychainError,
+    PasshelperError,
+    StoreError,
 )
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from typing import TypeVar
+    from collections.abc import Callable, Mapping, Sequence
 
-    _Result = TypeVar("_Result")
+
+class _Passed:
+    """The backends that could not be used in one call."""
+
+    def __init__(self) -> None:
+        self.reasons: dict[str, str] = {}
+        self.locked: LockedKeychainError | None = None
+
+    def add(self, name: str, error: PasshelperError | str) -> None:
+        self.reasons[name] = error if isinstance(error, str) else error.cause
+        if isinstance(error, LockedKeychainError):
+            self.locked = self.locked or error
+
+    def error(self) -> PasshelperError:
+        """Say that there was none that could be used."""
+        if self.locked is not None:
+            return self.locked
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in self.reasons.items())
+        return ConfigurationError(f"no backend can be used here: {reasons}", "run: passhelper setup")
 
 
 class AutoHelper(Helper):
@@ -29,27 +55,146 @@ class AutoHelper(Helper):
     Args:
         names: the backends.
         make: makes a backend of a name.
+        environ: names the place of the record; the process's environment by default.
     """
 
-    def __init__(self, names: "Sequence[str]", make: "Callable[[str], Helper]" = get_helper) -> None:
+    def __init__(
+        self,
+        names: "Sequence[str]",
+        make: "Callable[[str], Helper]" = get_helper,
+        environ: "Mapping[str, str] | None" = None,
+    ) -> None:
         self._names = names
         self._make = make
+        self._environ = os.environ if environ is None else environ
+
+    @property
+    def _record(self) -> Record:
+        return Record(self._environ)
 
     def _store(self, credentials: Credentials) -> None:
         """Keep a credential in the first backend that can; see :class:`~passhelper.Helper`."""
-        self._first(lambda helper: helper.store(credentials))
+        record, passed, server = self._record, _Passed(), credentials.server
+        record.prepare()
+        known = self._known(record, server)
+        for name in self._names:
+            helper = self._make(name)
+            reason = helper.unavailable()
+            if reason:
+                passed.add(name, reason)
+                continue
+            try:
+                if name in known.erased:
+                    helper.erase(server)  # other names of the registry, which must not come back
+                helper.store(credentials)
+            except (KeychainUnavailableError, LockedKeychainError) as error:
+                passed.add(name, error)
+                continue
+            record.stored(server, name)
+            return
+        raise passed.error()
 
     def _get(self, server: str) -> Credentials:
-        """Look up a server in the first backend that can; see :class:`~passhelper.Helper`."""
-        return self._first(lambda helper: helper.get(server))
+        """Look up a server where it was stored last, else in order; see :class:`~passhelper.Helper`."""
+        known, passed = self._known(self._record, server), _Passed()
+        has_missed = False
+        for name in self._order(known):
+            helper = self._make(name)
+            reason = helper.unavailable()
+            if reason:
+                passed.add(name, reason)
+                continue
+            if name in known.erased:
+                has_missed = True
+                continue
+            try:
+                found = helper.get(server)
+            except CredentialsNotFoundError:
+                has_missed = True
+                continue
+            except (KeychainUnavailableError, LockedKeychainError) as error:
+                if name == known.newest and isinstance(error, LockedKeychainError):
+                    raise
+                passed.add(name, error)
+                continue
+            if known.newest in passed.reasons:
+                raise StoreError(
+                    f"the newest credential for {server} is in {known.newest}, which cannot be used here: "
+                    f"{passed.reasons[known.newest]}",
+                    "log in again, to store it in what can be used here",
+                )
+            return found
+        if passed.locked is not None or not has_missed:
+            raise passed.error()
+        raise CredentialsNotFoundError
 
     def _erase(self, server: str) -> None:
-        """Forget a server in the first backend that is there; see :class:`~passhelper.Helper`."""
-        self._first(lambda helper: helper.erase(server), past_locked=False)
+        """Forget a server wherever it may be; see :class:`~passhelper.Helper`.
+
+        The newest copy goes last: should this process end before, no older one is taken for it.
+        """
+        record, passed = self._record, _Passed()
+        known = self._known(record, server)
+        failed: dict[str, PasshelperError] = {}
+        has_reached = False
+        for name in reversed(self._order(known)):
+            if name == known.newest and (passed.reasons or failed):
+                record.erased(server, {*known.erased, *passed.reasons, *failed}, known.newest)
+            has_reached = self._erase_in(name, server, passed, failed) or has_reached
+        if not has_reached:
+            raise passed.error()
+        # What is older than the newest, or was out of reach, is not served again; another failure changes nothing.
+        stays = {name for name in failed if name not in passed.reasons and known.newest in ("", name)}
+        stale = {name for name in (*passed.reasons, *failed) if name not in stays}
+        record.erased(server, stale, known.newest if known.newest in stays else "")
+        if failed:
+            raise _unerased(server, failed)
+
+    def _erase_in(self, name: str, server: str, passed: _Passed, failed: "dict[str, PasshelperError]") -> bool:
+        """Forget a server in one backend, or note why not; tell whether the backend could be asked."""
+        helper = self._make(name)
+        reason = helper.unavailable()
+        if reason:
+            passed.add(name, reason)
+            return False
+        try:
+            helper.erase(server)
+        except (KeychainUnavailableError, LockedKeychainError) as error:
+            passed.add(name, error)
+            if isinstance(error, LockedKeychainError):
+                failed[name] = error
+            return False
+        except PasshelperError as error:
+            failed[name] = error
+        return True
 
     def _list(self) -> dict[str, str]:
-        """Name the servers of the first backend that can; see :class:`~passhelper.Helper`."""
-        return self._first(lambda helper: helper.list())
+        """Name what all backends that can be used have; see :class:`~passhelper.Helper`."""
+        record, passed = self._record, _Passed()
+        entries = record.read()
+        lists: dict[str, dict[str, str]] = {}
+        for name in self._names:
+            helper = self._make(name)
+            reason = helper.unavailable()
+            if reason:
+                passed.add(name, reason)
+                continue
+            try:
+                lists[name] = helper.list()
+            except (KeychainUnavailableError, LockedKeychainError) as error:
+                passed.add(name, error)
+        if not lists:
+            raise passed.error()
+        merged: dict[str, str] = {}
+        for server in dict.fromkeys(server for listed in lists.values() for server in listed):
+            known = self._known(record, server, entries)
+            if known.newest in passed.reasons:
+                continue  # `get` does not give out an older one
+            for name in self._order(known):
+                if name in lists and name not in known.erased and server in lists[name]:
+                    merged[server] = lists[name][server]
+                    break
+        return merged
 
     def unavailable(self) -> str:
         """Say why none of the backends can be used; see :class:`~passhelper.Helper`."""
@@ -61,27 +206,20 @@ class AutoHelper(Helper):
             reasons.append(f"{name}: {reason}")
         return "; ".join(reasons)
 
-    def _first(self, verb: "Callable[[Helper], _Result]", *, past_locked: bool = True) -> "_Result":
-        reasons = []
-        locked: LockedKeychainError | None = None
-        for name in self._names:
-            helper = self._make(name)
-            reason = helper.unavailable()
-            if not reason:
-                try:
-                    return verb(helper)
-                except KeychainUnavailableError as error:
-                    reason = error.cause
-                except LockedKeychainError as error:
-                    if not past_locked:
-                        raise
-                    locked = locked or error
-                    reason = error.cause
-                except CredentialsNotFoundError:
-                    if locked is not None:
-                        raise locked from None
-                    raise
-            reasons.append(f"{name}: {reason}")
-        if locked is not None:
-            raise locked
-        raise ConfigurationError(f"no backend can be used here: {'; '.join(reasons)}", "run: passhelper setup")
+    def _known(self, record: Record, server: str, entries: "dict[str, dict[str, object]] | None" = None) -> Known:
+        """Look a server up; a backend that is not among ours any more counts for nothing."""
+        known = record.of(server, entries)
+        return known if known.newest in self._names else Known("", known.erased)
+
+    def _order(self, known: Known) -> "list[str]":
+        """Give the backends in the order in which they are asked."""
+        return sorted(self._names, key=lambda name: name != known.newest)
+
+
+def _unerased(server: str, failed: "Mapping[str, PasshelperError]") -> PasshelperError:
+    """Name the backends in which a credential may still be."""
+    reasons = ", ".join(f"{name} ({error.cause})" for name, error in failed.items())
+    first = next(iter(failed.values()))
+    remedy = f"{first.remedy}, then erase it again" if first.remedy else "erase it again"
+    kind = LockedKeychainError if isinstance(first, LockedKeychainError) else StoreError
+    return kind(f"the credential for {server} may still be in {reasons}", remedy)

@@ -8,7 +8,15 @@ import pytest
 
 from passhelper import Credentials, CredentialsNotFoundError, Helper, PassHelper
 from passhelper.auto import AutoHelper
-from passhelper.errors import ConfigurationError, KeychainUnavailableError, LockedKeychainError, PasshelperError
+from passhelper.autorecord import Record
+from passhelper.errors import (
+    ConfigurationError,
+    KeychainUnavailableError,
+    LockedKeychainError,
+    PasshelperError,
+    StoreError,
+)
+from passhelper.registry import equivalents, normalize
 from passhelper.testing import HelperContract
 from passhelper_backends.memory import MemoryHelper  # noqa: TID251 - a double to subclass
 
@@ -32,17 +40,23 @@ class Place(MemoryHelper):
         if self.failure is not None:
             raise self.failure
 
+    def _alike(self, server: str) -> list[str]:
+        return [server] if server in self._credentials else equivalents(server, self._credentials)
+
     def _store(self, credentials: Credentials) -> None:
         self._ask()
         super()._store(credentials)
 
     def _get(self, server: str) -> Credentials:
         self._ask()
-        return super()._get(server)
+        names = self._alike(server)
+        found = super()._get(names[0] if names else server)
+        return Credentials(server, found.username, found.secret)
 
     def _erase(self, server: str) -> None:
         self._ask()
-        super()._erase(server)
+        for name in {server, *equivalents(server, self._credentials)}:
+            super()._erase(name)
 
     def _list(self) -> dict[str, str]:
         self._ask()
@@ -50,23 +64,35 @@ class Place(MemoryHelper):
 
 
 class Places:
-    def __init__(self) -> None:
+    def __init__(self, home: Path) -> None:
         self.first, self.second = Place(), Place()
-        self.auto = AutoHelper(["first", "second"], lambda name: getattr(self, name))
+        self.home = home
+        self.auto = self.of("first", "second")
+
+    def of(self, *names: str) -> AutoHelper:
+        return AutoHelper(names, lambda name: getattr(self, name), {"HOME": str(self.home)})
 
 
 @pytest.fixture
-def places() -> Places:
-    return Places()
+def places(tmp_path: Path) -> Places:
+    return Places(tmp_path)
 
 
+@pytest.mark.parametrize("missing", ["", "not here"])
 class TestAuto(HelperContract):
     persistent = False
 
+    @pytest.fixture(autouse=True)
+    def home(self, tmp_path: Path, missing: str) -> None:
+        self.folder, self.missing = tmp_path, missing
+
     def make_helper(self) -> Helper:
-        places = Places()
-        places.first.missing = "not here"
+        places = Places(self.folder)
+        places.first.missing = self.missing
         return places.auto
+
+    def finds(self, asked: str, stored: str) -> bool:
+        return asked == stored or (normalize(asked) is not None and normalize(asked) == normalize(stored))
 
 
 def verbs(helper: Helper) -> None:
@@ -75,50 +101,188 @@ def verbs(helper: Helper) -> None:
     assert helper.list() == {BOB.server: "bob"}
     helper.erase(BOB.server)
     assert helper.list() == {}
+    with pytest.raises(CredentialsNotFoundError):
+        helper.get(BOB.server)
 
 
-def test_the_first_that_is_there_does_everything(places: Places) -> None:
+def test_the_first_that_is_there_keeps_everything(places: Places) -> None:
     verbs(places.auto)
-    assert (places.first.asked, places.second.asked) == (5, 0)
+    places.auto.store(BOB)
+    assert (places.first.list(), places.second.list()) == ({BOB.server: "bob"}, {})
     assert places.auto.unavailable() == ""
 
 
 def test_one_that_is_not_there_is_not_asked(places: Places) -> None:
     places.first.missing = "no bus"
     verbs(places.auto)
-    assert (places.first.asked, places.second.asked) == (0, 5)
+    assert places.first.asked == 0
     assert places.auto.unavailable() == ""
 
 
 def test_one_that_turns_out_not_to_be_there_is_passed_over(places: Places) -> None:
     places.first.failure = KeychainUnavailableError("gone")
     verbs(places.auto)
-    assert (places.first.asked, places.second.asked) == (5, 5)
 
 
 def test_the_choice_is_made_anew_at_each_call(places: Places) -> None:
     places.auto.store(BOB)
     places.first.missing = "logged out"
-    with pytest.raises(CredentialsNotFoundError):
+    with pytest.raises(CredentialsNotFoundError):  # public images need no error
         places.auto.get(BOB.server)
     places.first.missing = ""
     assert places.auto.get(BOB.server) == BOB
 
 
+LOCKED = LockedKeychainError("it is locked", "unlock it")
+AWAY = [(LOCKED, ""), (KeychainUnavailableError("it does not answer"), ""), (None, "no bus")]
+NEW = Credentials(BOB.server, "bob", "new")
+
+
+@pytest.mark.parametrize(("failure", "missing"), AWAY)
+def test_a_new_credential_is_never_shadowed_by_an_older_one(
+    places: Places, failure: PasshelperError | None, missing: str
+) -> None:
+    """The preferred place is away, a login goes to the next one, and the preferred place comes back."""
+    places.first.store(BOB)  # by another program, or before anything was written down
+    places.first.failure, places.first.missing = failure, missing
+    places.auto.store(NEW)
+    assert places.auto.get(BOB.server) == NEW
+    places.first.failure, places.first.missing = None, ""
+    assert places.auto.get(BOB.server) == NEW
+    assert places.auto.get("a.example") == Credentials("a.example", "bob", "new")  # by another of its names
+    assert places.auto.list() == {BOB.server: "bob"}
+    # Nor where the one that has it goes away: the old password is not what was asked for.
+    places.second.missing = "no store"
+    assert places.auto.list() == {}
+    with pytest.raises(StoreError) as caught:
+        places.auto.get(BOB.server)
+    assert caught.value.cause == (
+        f"the newest credential for {BOB.server} is in second, which cannot be used here: no store"
+    )
+    assert caught.value.remedy == "log in again, to store it in what can be used here"
+    newest = Credentials(BOB.server, "zoe", "newest")
+    places.auto.store(newest)
+    places.second.missing = ""
+    assert places.auto.get(BOB.server) == newest
+    places.auto.erase(BOB.server)
+    assert places.first.list() == places.second.list() == places.auto.list() == {}
+
+
+@pytest.mark.parametrize(("failure", "missing"), AWAY)
+def test_what_was_erased_does_not_come_back(places: Places, failure: PasshelperError | None, missing: str) -> None:
+    places.first.store(BOB)
+    places.second.store(BOB)
+    places.first.failure, places.first.missing = failure, missing
+    if failure is LOCKED:
+        with pytest.raises(LockedKeychainError) as caught:
+            places.auto.erase(BOB.server)
+        assert caught.value.cause == f"the credential for {BOB.server} may still be in first (it is locked)"
+        assert caught.value.remedy == "unlock it, then erase it again"
+    else:
+        places.auto.erase(BOB.server)
+    assert places.second.list() == {}
+    places.first.failure, places.first.missing = None, ""
+    assert places.first.list() == {BOB.server: "bob"}
+    assert places.auto.list() == {}
+    for name in (BOB.server, "a.example"):
+        with pytest.raises(CredentialsNotFoundError):
+            places.auto.get(name)
+    places.auto.store(Credentials("a.example", "zoe", "new"))
+    assert places.auto.get(BOB.server).username == "zoe"  # and not the erased one under its other name
+    assert places.auto.list() == {"a.example": "zoe"}
+    places.auto.erase(BOB.server)
+    assert places.first.list() == {}
+
+
 def test_a_locked_one_is_passed_over_but_not_forgotten(places: Places) -> None:
-    places.first.failure = locked = LockedKeychainError("it is locked", "unlock it")
+    places.first.failure = LOCKED
     with pytest.raises(LockedKeychainError) as caught:
         places.auto.get(BOB.server)  # not "not found": it may be in the locked one
-    assert caught.value is locked
+    assert caught.value is LOCKED
     places.auto.store(BOB)
     assert places.second.get(BOB.server) == places.auto.get(BOB.server) == BOB
     assert places.auto.list() == {BOB.server: "bob"}
-    with pytest.raises(LockedKeychainError):
-        places.auto.erase(BOB.server)  # what is in the locked one would come back
-    assert places.second.list() == {BOB.server: "bob"}
     places.second.missing = "no store"
-    with pytest.raises(LockedKeychainError):
-        places.auto.list()
+    for verb in (places.auto.list, lambda: places.auto.erase(BOB.server), lambda: places.auto.store(BOB)):
+        with pytest.raises(LockedKeychainError):
+            verb()
+    places.second.missing = ""
+    assert places.auto.get(BOB.server) == BOB  # an erase that reached nothing has changed nothing
+
+
+def test_an_erase_that_fails_leaves_what_it_did_not_erase(places: Places) -> None:
+    places.auto.store(BOB)
+    places.second.store(NEW)
+    places.first.failure = StoreError("access denied", "ask your admin")
+    with pytest.raises(StoreError) as caught:
+        places.auto.erase(BOB.server)
+    assert caught.value.cause == f"the credential for {BOB.server} may still be in first (access denied)"
+    assert caught.value.remedy == "ask your admin, then erase it again"
+    places.first.failure = None
+    assert places.auto.get(BOB.server) == BOB
+
+
+def test_what_others_remove_makes_room_for_what_is_there(places: Places) -> None:
+    places.auto.store(BOB)
+    places.first.erase(BOB.server)
+    places.second.store(NEW)
+    assert places.auto.get(BOB.server) == NEW
+
+
+def test_a_backend_that_is_configured_no_more_counts_for_nothing(places: Places) -> None:
+    places.auto.store(BOB)
+    places.second.store(NEW)
+    assert places.of("second").get(BOB.server) == NEW
+    assert places.of("second").list() == {BOB.server: "bob"}
+
+
+# What is written down
+
+
+def test_the_record_holds_no_secret_and_no_name(places: Places) -> None:
+    places.auto.store(Credentials("https://user:canary@a.example", "bob", "s3cret"))
+    places.first.missing = "no bus"
+    places.auto.erase(BOB.server)
+    file = Path(Record({"HOME": str(places.home)}).path)
+    text = file.read_text()
+    assert not any(word in text for word in ("canary", "a.example", "bob", "s3cret"))
+    assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    places.first.missing = ""
+    places.auto.erase(BOB.server)
+    places.auto.erase("https://user:canary@a.example")
+    assert file.read_text() == "{}"
+
+
+def test_where_the_record_lies(tmp_path: Path) -> None:
+    home = {"HOME": "/home/u"}
+    assert Record(home).path == "/home/u/.local/state/passhelper/auto.json"
+    assert Record({**home, "XDG_STATE_HOME": "/state"}).path == "/state/passhelper/auto.json"
+    assert Record({**home, "XDG_STATE_HOME": "state"}).path == "/home/u/.local/state/passhelper/auto.json"
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"a":1}', "nonsense"])
+def test_a_damaged_record_is_no_empty_one(places: Places, text: str) -> None:
+    places.auto.store(BOB)
+    file = Path(Record({"HOME": str(places.home)}).path)
+    file.write_text(text)
+    for verb in (lambda: places.auto.get(BOB.server), places.auto.list, lambda: places.auto.store(NEW)):
+        with pytest.raises(StoreError) as caught:
+            verb()
+        assert caught.value.cause == f"{file} is damaged, so nobody knows which backend has the newest credentials"
+        assert caught.value.remedy == "remove it, and log in again where a password is refused"
+    assert places.first.get(BOB.server) == BOB
+    file.unlink()
+    assert places.auto.get(BOB.server) == BOB
+
+
+def test_nothing_is_stored_that_cannot_be_written_down(places: Places) -> None:
+    state = places.home / ".local" / "state"
+    state.parent.mkdir()
+    state.write_text("")
+    with pytest.raises(StoreError, match=r"; set XDG_STATE_HOME to a directory that you may write$") as caught:
+        places.auto.store(BOB)
+    assert caught.value.cause.startswith(f"cannot write {state}/passhelper/auto.json: ")
+    assert places.first.list() == {}
 
 
 def test_another_failure_is_an_answer(places: Places) -> None:

@@ -1,0 +1,148 @@
+"""What ``docker-credential-auto`` remembers: who took the last store of a server, and where an erase could not reach.
+
+One small file in the user's state directory. It holds no secret and no server's name, only the SHA-256 of names: a
+server's own, and one for all names that mean its registry, which counts for those that were never stored themselves.
+"""
+
+import os
+
+from passhelper import jsontext
+from passhelper.errors import StoreError
+from passhelper.registry import normalize
+from passhelper.store.files import Files
+from passhelper.store.lock import StoreLock
+from passhelper.store.store import digest, home_directory
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+_NEWEST, _ERASED = "newest", "erased"
+
+
+class Known:
+    """What is known of one server.
+
+    Attributes:
+        newest: the backend that took its last store; empty where nobody knows.
+        erased: backends in which what they hold of it is as good as erased.
+    """
+
+    __slots__ = ("erased", "newest")
+
+    def __init__(self, newest: str, erased: "Collection[str]") -> None:
+        self.newest = "" if newest in erased else newest
+        self.erased = frozenset(erased)
+
+
+class Record:
+    """The file.
+
+    Args:
+        environ: where ``XDG_STATE_HOME`` and ``HOME`` come from.
+    """
+
+    def __init__(self, environ: "Mapping[str, str]") -> None:
+        self._environ = environ
+        state = environ.get("XDG_STATE_HOME", "")
+        if not os.path.isabs(state):
+            state = os.path.join(home_directory(environ), ".local", "state")
+        self._folder = os.path.join(state, "passhelper")
+        self.path = os.path.join(self._folder, "auto.json")
+        self._is_strict = environ.get("PASSHELPER_STRICT") == "1"
+
+    def of(self, server: str, entries: "dict[str, dict[str, object]] | None" = None) -> Known:
+        """Look a server up.
+
+        Args:
+            server: the server URL.
+            entries: what :meth:`read` gave; it is read anew by default.
+        """
+        entries = self.read() if entries is None else entries
+        own, registry = self._keys(server)
+        erased = entries.get(registry, {}).get(_ERASED)
+        newest = entries.get(own, entries.get(registry, {})).get(_NEWEST)
+        return Known(str(newest or ""), [str(name) for name in erased] if isinstance(erased, list) else [])
+
+    def read(self) -> "dict[str, dict[str, object]]":
+        """Read the whole file; it may be missing.
+
+        Raises:
+            StoreError: it is damaged, or cannot be read.
+        """
+        try:
+            with open(self.path, encoding="utf-8") as file:
+                entries = jsontext.parse(file.read())
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+        except OSError as error:
+            raise StoreError(f"cannot read {self.path}: {error.strerror}", "check its owner and mode") from error
+        except ValueError:
+            entries = None
+        if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
+            raise StoreError(
+                f"{self.path} is damaged, so nobody knows which backend has the newest credentials",
+                "remove it, and log in again where a password is refused",
+            )
+        return entries
+
+    def prepare(self) -> None:
+        """Make sure, before anything is stored, that it can be written down afterwards.
+
+        Raises:
+            StoreError: it cannot.
+        """
+        self.read()
+        try:
+            with self._lock():
+                pass
+        except OSError as error:
+            raise self._refused(error) from error
+
+    def stored(self, server: str, name: str) -> None:
+        """Write down that a backend has taken a store."""
+        own, registry = self._keys(server)
+        erased = self.of(server).erased - {name}
+        self._update({own: {_NEWEST: name}, registry: {_NEWEST: name, _ERASED: sorted(erased)}})
+
+    def erased(self, server: str, stale: "Collection[str]", newest: str) -> None:
+        """Write down what an erase has left.
+
+        Args:
+            server: the server URL.
+            stale: the backends whose copy must not be served any more.
+            newest: the backend that still has the newest one; empty if none has.
+        """
+        own, registry = self._keys(server)
+        entry: dict[str, object] = {_NEWEST: newest} if newest else {}
+        if stale:
+            entry[_ERASED] = sorted(stale)
+        self._update({own: {_NEWEST: newest} if newest else {}, registry: entry})
+
+    def _keys(self, server: str) -> tuple[str, str]:
+        known = None if self._is_strict else normalize(server)
+        own = digest(b"=" + server.encode())
+        return own, own + "*" if known is None else digest(repr(known).encode()) + "*"
+
+    def _update(self, changes: "Mapping[str, dict[str, object]]") -> None:
+        if not _differs(self.read(), changes):
+            return
+        try:
+            with self._lock():
+                entries = {key: entry for key, entry in {**self.read(), **changes}.items() if entry}
+                Files({}).replace(self.path, jsontext.render(entries).encode(), self._folder)
+        except OSError as error:
+            raise self._refused(error) from error
+
+    def _lock(self) -> StoreLock:
+        os.makedirs(self._folder, mode=0o700, exist_ok=True)
+        return StoreLock(self._folder, os.path.join(self._folder, "auto.lock"))
+
+    def _refused(self, error: OSError) -> StoreError:
+        return StoreError(
+            f"cannot write {self.path}: {error.strerror}", "set XDG_STATE_HOME to a directory that you may write"
+        )
+
+
+def _differs(entries: "Mapping[str, Mapping[str, object]]", changes: "Mapping[str, Mapping[str, object]]") -> bool:
+    return any(entries.get(key, {}) != entry for key, entry in changes.items())
