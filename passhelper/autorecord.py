@@ -8,7 +8,9 @@ import os
 
 from passhelper import jsontext
 from passhelper.errors import StoreError
+from passhelper.oserrors import remedy
 from passhelper.registry import normalize
+from passhelper.store import settings
 from passhelper.store.files import Files
 from passhelper.store.lock import StoreLock
 from passhelper.store.store import digest, home_directory
@@ -49,7 +51,7 @@ class Record:
             state = os.path.join(home_directory(environ), ".local", "state")
         self._folder = os.path.join(state, "passhelper")
         self.path = os.path.join(self._folder, "auto.json")
-        self._is_strict = environ.get("PASSHELPER_STRICT") == "1"
+        self._is_strict = settings.is_on(environ, settings.STRICT)
 
     def of(self, server: str, entries: "dict[str, dict[str, object]] | None" = None) -> Known:
         """Look a server up.
@@ -76,7 +78,7 @@ class Record:
         except (FileNotFoundError, NotADirectoryError):
             return {}
         except OSError as error:
-            raise StoreError(f"cannot read {self.path}: {error.strerror}", "check its owner and mode") from error
+            raise StoreError(f"cannot read {self.path}: {error.strerror}", remedy(error)) from error
         except ValueError:
             entries = None
         if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
@@ -140,7 +142,8 @@ class Record:
 
     def _refused(self, error: OSError) -> StoreError:
         return StoreError(
-            f"cannot write {self.path}: {error.strerror}", "set XDG_STATE_HOME to a directory that you may write"
+            f"cannot write {self.path}: {error.strerror}",
+            f"{remedy(error)}, or set XDG_STATE_HOME to another directory",
         )
 
 

@@ -7,7 +7,7 @@ only for names that are not in the table. A third party registers under ``passhe
     vault = "docker_credential_vault:VaultHelper"
 """
 
-from passhelper.errors import ConfigurationError, UnknownBackendError
+from passhelper.errors import ConfigurationError, PasshelperError, UnknownBackendError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,14 +40,49 @@ def get_helper(name: str) -> "Helper":
 
     if name in SHIPPED:
         module, _, attribute = SHIPPED[name].partition(":")
-        # Not importlib, which costs a tenth of the start of a helper.
-        factory = getattr(__import__(module, fromlist=[attribute]), attribute)
+        try:
+            # Not importlib, which costs a tenth of the start of a helper.
+            factory = getattr(__import__(module, fromlist=[attribute]), attribute)
+        except ImportError as error:
+            raise ConfigurationError(
+                f"backend {name} cannot be loaded: {error}", "install passhelper again, with what it needs"
+            ) from error
     else:
         factory = _from_entry_points(name)
-    helper = factory()
+    try:
+        helper = factory()
+    except PasshelperError:
+        raise
+    except Exception as error:  # somebody else's; its text may hold a secret
+        raise ConfigurationError(
+            f"backend {name} cannot be opened: {type(error).__name__}", "set PASSHELPER_DEBUG=1 to see where"
+        ) from error
     if not isinstance(helper, Helper):
         raise ConfigurationError(f"backend {name} is no passhelper.Helper but {type(helper).__name__}")
     return helper
+
+
+def late_helper(name: str) -> "Helper":
+    """Make a helper that makes the backend of a name when it is first used: then its failure is an answer to Docker."""
+    from passhelper.credentials import Credentials, Helper  # noqa: PLC0415 - as above
+
+    class Late(Helper):
+        def _store(self, credentials: Credentials) -> None:
+            get_helper(name).store(credentials)
+
+        def _get(self, server: str) -> Credentials:
+            return get_helper(name).get(server)
+
+        def _erase(self, server: str) -> None:
+            get_helper(name).erase(server)
+
+        def _list(self) -> dict[str, str]:
+            return get_helper(name).list()
+
+        def unavailable(self) -> str:
+            return get_helper(name).unavailable()
+
+    return Late()
 
 
 def _from_entry_points(name: str) -> object:

@@ -14,6 +14,14 @@ if TYPE_CHECKING:
     _scan: Callable[[str, int], tuple[Any, int]]
 
 
+_DIGITS = 4000  # of a whole number; Python refuses to convert more than 4,300
+
+
+def whole(digits: str) -> "int | float":
+    """Convert a whole number of any length: what is too long for Python is of no use to us, but no damage either."""
+    return int(digits) if len(digits) <= _DIGITS else float(digits)
+
+
 class _Context:
     """The attributes that the C scanner reads from the decoder it belongs to."""
 
@@ -22,7 +30,7 @@ class _Context:
     object_pairs_hook = None
     array_hook = None
     parse_float = float
-    parse_int = int
+    parse_int = staticmethod(whole)
     parse_constant = float
 
 
@@ -35,7 +43,7 @@ except ImportError:  # pragma: no cover - CPython always has the accelerator
     import json
 
     quote = json.dumps
-    _scan = json.JSONDecoder().raw_decode
+    _scan = json.JSONDecoder(parse_int=whole).raw_decode
 
 _SPACE = " \t\r\n"
 
@@ -61,7 +69,7 @@ def _explain(text: str) -> str:
     import json  # noqa: PLC0415 - only when the text is broken
 
     try:
-        json.loads(text)
+        json.loads(text, parse_int=whole)
     except json.JSONDecodeError as error:
         return f"{error.msg}: character {error.pos}"
     except RecursionError:

@@ -17,6 +17,7 @@ from passhelper import __version__
 from passhelper.cli import output
 from passhelper.cli.lazy import Lazy, LazyGroup
 from passhelper.errors import PasshelperError
+from passhelper.oserrors import remedy
 from passhelper.protocol import catch_signals, details, end_by, interruption
 
 __all__ = ["main"]
@@ -111,7 +112,7 @@ def _run() -> int:
         return status
     except OSError as error:
         place = f"{error.filename}: " if isinstance(error.filename, str) else ""
-        return _fail(PasshelperError(f"{place}{error.strerror or type(error).__name__}"), error)
+        return _fail(PasshelperError(f"{place}{error.strerror or type(error).__name__}", remedy(error)), error)
     except Exception as error:  # noqa: BLE001 - the boundary; its text may hold a secret and stays hidden
         cause = PasshelperError(f"internal error: {type(error).__name__}", "set PASSHELPER_DEBUG=1 to see where")
         return _fail(cause, error)

@@ -9,6 +9,7 @@ import os
 from typing import TYPE_CHECKING
 
 from passhelper.errors import ConfigurationError
+from passhelper.oserrors import remedy
 from passhelper.store.commit import quoted
 
 if TYPE_CHECKING:
@@ -72,4 +73,4 @@ def _append(path: str, text: str) -> None:
                     text = "\n" + text
             file.write(text.encode(errors="surrogateescape"))
     except OSError as error:
-        raise ConfigurationError(f"cannot write {path}: {error.strerror}", "check its owner and mode") from error
+        raise ConfigurationError(f"cannot write {path}: {error.strerror}", remedy(error)) from error

@@ -34,6 +34,7 @@ _PREFIX = "passhelper-ci-"
 _RANDOM = 8  # characters that tempfile appends
 _LONGEST_SOCKET = "S.gpg-agent.browser"
 _SHARED_MEMORY = "/dev/shm"  # noqa: S108 - a directory of our own is made in it, with a name nobody can guess
+_ROOM = 4 << 20  # bytes that a keyring, its agent's files and Docker's configuration take; a store is on top of it
 _SHORT = ("/tmp", "/var/tmp")  # noqa: S108 - as above
 _VERSION = 1
 _RIGHTS = stat.S_IRWXU | stat.S_IRWXG | stat.S_IRWXO
@@ -124,6 +125,8 @@ def _create(environ: Mapping[str, str], warn: Callable[[str], None]) -> tuple[Ho
     if sys.platform == "win32":
         raise ConfigurationError("setup --ci does not work on Windows", "run: passhelper setup")
     for base, is_memory in _bases(environ):
+        if not _has_room(base):
+            continue
         try:
             path = tempfile.mkdtemp(prefix=_PREFIX, dir=base)
         except OSError:
@@ -145,7 +148,7 @@ def _create(environ: Mapping[str, str], warn: Callable[[str], None]) -> tuple[Ho
         return home, lock
     raise ConfigurationError(
         "no private directory can be made for the key: XDG_RUNTIME_DIR, "
-        f"{_SHARED_MEMORY}, the temp directory and {_SHORT[0]} are missing, read-only, too long or other users'",
+        f"{_SHARED_MEMORY}, the temp directory and {_SHORT[0]} are missing, full, read-only, too long or other users'",
         "set XDG_RUNTIME_DIR to a directory of your own with a short path",
     )
 
@@ -263,6 +266,14 @@ def _is_safe(base: str, *, private: bool) -> bool:
     writable = facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
     is_shared_badly = writable and not facts.st_mode & stat.S_ISVTX
     return stat.S_ISDIR(facts.st_mode) and facts.st_uid in owners and not is_shared_badly
+
+
+def _has_room(base: str) -> bool:
+    """Tell whether a file system has space left; what is full later would leave half a set-up behind."""
+    if sys.platform == "win32":
+        return True
+    facts = os.statvfs(base)
+    return facts.f_bavail * facts.f_frsize >= _ROOM and (facts.f_files == 0 or facts.f_favail > 0)
 
 
 def _may_run(path: str) -> bool:

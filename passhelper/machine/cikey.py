@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from passhelper.errors import ConfigurationError, GpgError, LockedKeyError
 from passhelper.machine import agent
+from passhelper.oserrors import remedy
 from passhelper.store import inputs, passphrase
 from passhelper.store.gpg import status_lines
 from passhelper.team.keys import MAX_KEY_FILE, Key, KeyRing, names
@@ -90,7 +91,7 @@ def _read_file(path: str) -> bytes:
     try:
         data, facts = inputs.read_file(path, MAX_KEY_FILE * 2)
     except OSError as error:
-        raise ConfigurationError(f"cannot read {_FILE_VARIABLE} ({path}): {error.strerror}") from error
+        raise ConfigurationError(f"cannot read {_FILE_VARIABLE} ({path}): {error.strerror}", remedy(error)) from error
     passphrase.refuse_foreign_writers(_FILE_VARIABLE, path, facts)
     return data
 

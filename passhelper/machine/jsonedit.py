@@ -12,11 +12,13 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from passhelper.jsontext import whole
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 _SPACE = re.compile(r"[ \t\r\n]*")
-_DECODER = json.JSONDecoder()
+_DECODER = json.JSONDecoder(parse_int=whole)
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def check(text: str) -> None:
         ValueError: it is not; the message never quotes the text, which may hold secrets.
     """
     try:
-        value = json.loads(text)
+        value = json.loads(text, parse_int=whole)
     except json.JSONDecodeError as error:
         raise ValueError(f"{error.msg}: line {error.lineno} column {error.colno}") from None
     except RecursionError:

@@ -17,6 +17,7 @@ from passhelper.backends import SHIPPED, get_helper
 from passhelper.client import PREFIX, short_name
 from passhelper.errors import ConfigurationError
 from passhelper.machine import launcher, userfile
+from passhelper.oserrors import remedy
 from passhelper.store.child import find_program
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ from passhelper.protocol import run
 
 run(helper, [{program!r}, *sys.argv[1:]])
 """
-_ONE = "from passhelper.backends import get_helper\n\nhelper = get_helper({name!r})"
+_ONE = "from passhelper.backends import late_helper\n\nhelper = late_helper({name!r})"
 _FIRST = "from passhelper.auto import AutoHelper\n\nhelper = AutoHelper({names!r})"
 _NEED_LIBRARIES = ("keyring",)  # of the shipped ones
 _SELF_TEST = ".selftest"  # the module of a backend that has one
@@ -118,7 +119,7 @@ def unlink(name: str, environ: Mapping[str, str], folder: str = "") -> tuple[str
     try:
         os.unlink(target)
     except OSError as error:
-        raise ConfigurationError(f"cannot remove {target}: {error.strerror}", "check the owner and mode") from error
+        raise ConfigurationError(f"cannot remove {target}: {error.strerror}", remedy(error)) from error
     return target, True
 
 

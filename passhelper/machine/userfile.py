@@ -6,11 +6,13 @@ repository of their own. The mode and, where we may, the owner stay.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import tempfile
 
 from passhelper.errors import ConfigurationError
+from passhelper.oserrors import remedy
 
 
 def read(path: str) -> bytes | None:
@@ -25,7 +27,7 @@ def read(path: str) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise ConfigurationError(f"cannot read {path}: {error.strerror}", "check its owner and mode") from error
+        raise ConfigurationError(f"cannot read {path}: {error.strerror}", remedy(error)) from error
 
 
 def replace(path: str, data: bytes, mode: int) -> None:
@@ -45,7 +47,9 @@ def replace(path: str, data: bytes, mode: int) -> None:
         os.makedirs(folder, mode=0o700, exist_ok=True)
         _replace(target, folder, data, mode)
     except OSError as error:
-        raise ConfigurationError(f"cannot write {target}: {error.strerror}", "check the owner and mode") from error
+        # As a file that a container's engine has put over another one: nothing can take its place.
+        why = "it is mounted by itself" if error.errno == errno.EBUSY else error.strerror
+        raise ConfigurationError(f"cannot write {target}: {why}", remedy(error)) from error
 
 
 def _replace(target: str, folder: str, data: bytes, mode: int) -> None:

@@ -190,7 +190,9 @@ class PassHelper(Helper):
 def _converted(error: OSError, doing: str, store: PassStore) -> StoreError:
     """Say which path the system refused, and as whom."""
     path = error.filename if isinstance(error.filename, str) else store.root
-    remedy = ""
+    from passhelper import oserrors  # noqa: PLC0415 - after a failure only
+
+    remedy = oserrors.remedy(error)
     if isinstance(error, PermissionError):
         from passhelper.store import owners  # noqa: PLC0415 - only on failure
 

@@ -27,7 +27,7 @@ class StoreLock:
 
     Args:
         root: the store's directory; it must exist.
-        fallback: a path for the lock file where directories cannot be locked.
+        fallback: a path for the lock file where directories cannot be locked, or what gives one when it is needed.
         shared: for a reader that met a vanished file and wants to look again between two writers.
         timeout: seconds to wait.
         umask: for the lock file, which the others of a group must be able to open.
@@ -37,7 +37,7 @@ class StoreLock:
     def __init__(  # noqa: PLR0913 - what differs between a store, a remote, a reader and a writer
         self,
         root: str,
-        fallback: str,
+        fallback: "str | Callable[[], str]",
         *,
         shared: bool = False,
         timeout: float = TIMEOUT,
@@ -77,22 +77,22 @@ class StoreLock:
                 return
             os.close(self._descriptor)
             self._descriptor = -1  # should the other not open, its complaint is the one that counts
-        self._descriptor = self._open_file()
+        path = self._fallback if isinstance(self._fallback, str) else self._fallback()
+        self._descriptor = self._open_file(path)
         if not self._acquire():
-            raise StoreError(f"the file system cannot lock {self._fallback}")
+            raise StoreError(f"the file system cannot lock {path}", "keep the store on another file system")
 
     def _release(self) -> None:
         if self._descriptor >= 0:
             os.close(self._descriptor)  # closing unlocks
             self._descriptor = -1
 
-    def _open_file(self) -> int:
-        folder = os.path.dirname(self._fallback)
-        os.makedirs(folder, mode=0o700, exist_ok=True)
+    def _open_file(self, path: str) -> int:
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
         try:
-            descriptor = os.open(self._fallback, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:
-            return os.open(self._fallback, os.O_RDWR)
+            return os.open(path, os.O_RDWR)
         if sys.platform != "win32":
             os.fchmod(descriptor, 0o666 & ~self._umask)
         return descriptor

@@ -61,16 +61,22 @@ def _read_descriptor(name: str, value: str, seconds: float) -> bytes:
     try:
         return inputs.read(int(value), MAX_PASSPHRASE + 3, seconds)
     except OSError as error:
-        raise ConfigurationError(f"cannot read {name} ({value}): {error.strerror}") from error
+        raise _unreadable(name, value, error) from error
 
 
 def _read_file(name: str, path: str, seconds: float) -> bytes:
     try:
         data, facts = inputs.read_file(path, MAX_PASSPHRASE + 3, seconds)
     except OSError as error:
-        raise ConfigurationError(f"cannot read {name} ({path}): {error.strerror}") from error
+        raise _unreadable(name, path, error) from error
     refuse_foreign_writers(name, path, facts)
     return data
+
+
+def _unreadable(name: str, value: str, error: OSError) -> ConfigurationError:
+    from passhelper.oserrors import remedy  # noqa: PLC0415 - after a failure only
+
+    return ConfigurationError(f"cannot read {name} ({value}): {error.strerror}", remedy(error))
 
 
 def refuse_foreign_writers(name: str, path: str, facts: os.stat_result) -> None:

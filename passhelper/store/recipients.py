@@ -135,7 +135,18 @@ def find(root: str, directory: str, environ: "Mapping[str, str]") -> Recipients:
         return Recipients(keys, path, text)
     if os.path.lexists(os.path.join(root, ".age-recipients")):
         raise StoreError(f"{root} is an age store, which is not supported", "set PASSWORD_STORE_DIR to a GPG store")
-    raise StoreNotInitializedError(f"password store not initialised at {root}", "run: passhelper setup")
+    raise StoreNotInitializedError(f"password store not initialised at {root}", _missing(root, environ))
+
+
+def _missing(root: str, environ: "Mapping[str, str]") -> str:
+    """Say what to do where there is no store. In a snap, whose HOME is its own, a new store would be the wrong one."""
+    own, below = environ.get("SNAP_REAL_HOME", ""), environ.get("SNAP_USER_DATA", "")
+    if not own or not below or not root.startswith(below + os.sep):
+        return "run: passhelper setup"
+    return (
+        f"set PASSWORD_STORE_DIR={own}/.password-store and GNUPGHOME={own}/.gnupg, for HOME is that of the snap "
+        f"{environ.get('SNAP_NAME', '')}; where it may not read them, use a docker that is no snap"
+    )
 
 
 def header(text: bytes) -> "tuple[str, int] | None":

@@ -282,14 +282,9 @@ class PassStore:
             self.check_user()
         from passhelper.store.lock import TIMEOUT, StoreLock  # noqa: PLC0415 - readers take none
 
-        if repository is not None:
-            fallback = os.path.join(repository.state, "lock")
-        else:
-            home = home_directory(self.environ)
-            fallback = os.path.join(home, ".cache", "passhelper", f"{digest(os.fsencode(self.root))[:32]}.lock")
         return StoreLock(
             self.root,
-            fallback,
+            self._lock_file if repository is None else os.path.join(repository.state, "lock"),
             shared=shared,
             timeout=self.deadline.left(TIMEOUT if timeout is None else timeout),
             umask=0o077 if repository is None else self.files().umask,
@@ -308,6 +303,11 @@ class PassStore:
             from passhelper.store import owners  # noqa: PLC0415 - only on failure
 
             raise owners.refusal(self.root, owner)
+
+    def _lock_file(self) -> str:
+        """Name the lock of a store without git on a file system that locks no directories; nobody else needs a home."""
+        name = f"{digest(os.fsencode(self.root))[:32]}.lock"
+        return os.path.join(home_directory(self.environ), ".cache", "passhelper", name)
 
     def journal(self, repository: "Repository | None") -> str:
         """Give the place of the journal of a change of many files."""
@@ -385,7 +385,10 @@ def home_directory(environ: "Mapping[str, str]") -> str:
     try:
         return pwd.getpwuid(os.geteuid()).pw_dir
     except KeyError:
-        raise ConfigurationError(f"HOME is not set and uid {os.geteuid()} has no home", "set HOME") from None
+        what = f"is no absolute path: {home!r}" if home else "is not set"
+        raise ConfigurationError(
+            f"HOME {what}, and uid {os.geteuid()} has no home", "set HOME to a directory that this user may write"
+        ) from None
 
 
 def binding(server: str, username: str) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import gnupg
 
 from passhelper.errors import ConfigurationError, GpgError, PasshelperError
+from passhelper.oserrors import remedy
 from passhelper.protocol import printable
 from passhelper.store import diagnose, gpghome, keyinfo
 from passhelper.store.recipients import is_fingerprint, normalize
@@ -230,7 +231,9 @@ class KeyRing:
             with open(path, "rb") as file:
                 data = file.read(MAX_KEY_FILE + 1)
         except OSError as error:
-            raise ConfigurationError(f"cannot read the key file {printable(path)}: {error.strerror}") from error
+            raise ConfigurationError(
+                f"cannot read the key file {printable(path)}: {error.strerror}", remedy(error)
+            ) from error
         if len(data) > MAX_KEY_FILE:
             raise ConfigurationError(f"{printable(path)} is larger than {MAX_KEY_FILE} bytes, which is no key")
         inside = list(dict.fromkeys(found["fingerprint"] for found in self._driver.scan_keys_mem(data)))
@@ -290,7 +293,7 @@ class KeyRing:
             try:
                 os.makedirs(home, mode=0o700)
             except OSError as error:
-                raise GpgError(f"cannot make GNUPGHOME {home}: {error.strerror}") from error
+                raise GpgError(f"cannot make GNUPGHOME {home}: {error.strerror}", remedy(error)) from error
 
     def _lock_error(self, text: str) -> GpgError | None:
         return gpghome.lock_error(self._gpg, text.encode(errors="replace"))

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from passhelper.errors import ConfigurationError, NoSecretKeyError, RecipientsError, StoreError, TrustError
+from passhelper.oserrors import remedy
 from passhelper.protocol import printable
 from passhelper.store import journal, keyinfo, recipients, settings, trust, unfinished
 from passhelper.store.journal import Change, Plan
@@ -293,13 +294,15 @@ class Rekey:
         try:
             journal.write(self.store, self.place, plan)
         except OSError as error:
-            raise StoreError(f"nothing was changed, the new entries cannot be written: {error.strerror}") from error
+            raise StoreError(
+                f"nothing was changed, the new entries cannot be written: {error.strerror}", remedy(error)
+            ) from error
         try:
             journal.finish(self.store, self.place)
         except OSError as error:
             raise StoreError(
                 f"the change has begun and is not finished: {error.strerror}",
-                "remove what hinders it; the next command that changes the store finishes it",
+                f"{remedy(error)}; the next command that changes the store finishes it",
             ) from error
 
 

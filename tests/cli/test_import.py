@@ -274,7 +274,10 @@ def test_a_file_that_cannot_be_read(passhelper: Command, store: Path, config: Pa
     config.mkdir()
     answer = passhelper("import", "--docker-config")
     assert answer.code == 1
-    assert answer.err.decode() == f"error: cannot read {config}: Is a directory\nhint: check its owner and mode\n"
+    assert (
+        answer.err.decode()
+        == f"error: cannot read {config}: Is a directory\nhint: name a file, or move the directory away\n"
+    )
 
 
 def test_nothing_is_moved_when_one_cannot_be_stored(

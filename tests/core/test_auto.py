@@ -279,7 +279,7 @@ def test_nothing_is_stored_that_cannot_be_written_down(places: Places) -> None:
     state = places.home / ".local" / "state"
     state.parent.mkdir()
     state.write_text("")
-    with pytest.raises(StoreError, match=r"; set XDG_STATE_HOME to a directory that you may write$") as caught:
+    with pytest.raises(StoreError, match=r", or set XDG_STATE_HOME to another directory$") as caught:
         places.auto.store(BOB)
     assert caught.value.cause.startswith(f"cannot write {state}/passhelper/auto.json: ")
     assert places.first.list() == {}

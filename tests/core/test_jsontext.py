@@ -93,3 +93,14 @@ def test_render_writes_compact_json_in_the_given_order(value: object) -> None:
 def test_render_refuses_what_no_file_of_ours_holds(value: object, kind: str) -> None:
     with pytest.raises(TypeError, match=f"^cannot render {kind} as JSON$"):
         render([value])
+
+
+def test_a_number_that_is_too_long_for_python_damages_nothing() -> None:
+    """It stands in a member that nobody asked for; Go reads it too."""
+    digits = "7" * 5000
+    assert parse(f'{{"n":{digits},"m":-{digits},"ok":"yes","i":17}}') == {
+        "n": float("inf"), "m": float("-inf"), "ok": "yes", "i": 17,
+    }  # fmt: skip
+    with pytest.raises(ValueError, match=r"^Expecting value: character") as caught:
+        parse(f'{{"n":{digits},"x":}}')
+    assert "777" not in str(caught.value)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from support import require
 
 from passhelper.errors import ConfigurationError
 from passhelper.machine import cihome
@@ -132,3 +134,19 @@ def test_only_a_set_up_that_is_dead_counts_as_abandoned(runtime: Path) -> None:
     (runtime / "passhelper-ci-unmarked").mkdir(mode=0o700)
     (runtime / "passhelper-ci-file").write_text("")
     assert abandoned() == []
+
+
+@pytest.mark.parametrize("options", ["size=64k", "nr_inodes=1"])
+def test_a_base_that_is_full_is_passed_over(runtime: Path, options: str) -> None:
+    """As a container's /dev/shm of 64 MiB that something else has filled."""
+    require("mount", "umount")
+    command = ["mount", "-t", "tmpfs", "-o", f"{options},mode=0700", "passhelper-test", str(runtime)]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("a tmpfs cannot be mounted here")
+    try:
+        home = create({"XDG_RUNTIME_DIR": str(runtime)}, lambda _: None)
+        assert not home.path.startswith(str(runtime))
+        assert list(runtime.iterdir()) == []
+        home.erase()
+    finally:
+        subprocess.run(["umount", str(runtime)], check=True)

@@ -42,6 +42,17 @@ def test_it_is_found_through_its_entry_point(fresh: Program, drawer: dict[str, s
     assert b"hint: choose one of: drawer, keyring, memory, " in answer.err
 
 
+def test_one_that_cannot_be_opened_says_so_to_docker(fresh: Program, drawer: dict[str, str], tmp_path: Path) -> None:
+    folder = tmp_path / "bin"
+    assert run([fresh.passhelper, "link", "drawer", "--dir", str(folder)], drawer).code == 0
+    helper = Helper(str(folder / "docker-credential-drawer"), {**drawer, "DRAWER": str(tmp_path)})
+    message = "backend drawer cannot be opened: OperationalError; set PASSHELPER_DEBUG=1 to see where\n"
+    for answer in (helper.get("https://a.example"), helper.list(), helper.store("https://a.example", "u", "s")):
+        assert (answer.code, answer.text, answer.err.decode()) == (1, message, f"docker-credential-drawer: {message}")
+    assert helper("version").code == 0
+    run([fresh.python, "-m", "pip", "uninstall", "-q", "-y", "passhelper-drawer"], drawer)
+
+
 def test_it_becomes_a_helper_of_docker(fresh: Program, drawer: dict[str, str], tmp_path: Path) -> None:
     folder = tmp_path / "bin"
     assert run([fresh.passhelper, "link", "drawer", "--dir", str(folder)], drawer).code == 0

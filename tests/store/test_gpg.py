@@ -143,7 +143,10 @@ def test_an_agent_that_holds_the_key_needs_no_passphrase(
 def test_a_passphrase_that_cannot_be_read_is_what_the_error_is_about(locked: Vault) -> None:
     locked.environ["PASSHELPER_PASSPHRASE_FILE"] = "/nonexistent/file"
     message = failure(ConfigurationError, locked.get)
-    assert message == "cannot read PASSHELPER_PASSPHRASE_FILE (/nonexistent/file): No such file or directory"
+    assert (
+        message
+        == "cannot read PASSHELPER_PASSPHRASE_FILE (/nonexistent/file): No such file or directory; check its path"
+    )
 
 
 def test_a_passphrase_is_never_tried_as_a_cards_pin(locked: Vault, own_keys: KeyRing, tmp_path: Path) -> None:

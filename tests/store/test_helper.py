@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support import FOLDER, NOT_FOUND, Answer, KeyRing, run
+from support import FOLDER, NOT_FOUND, Answer, KeyRing, require, run
 from vault import SERVER, Vault
 
 from passhelper import Credentials, CredentialsNotFoundError, PassHelper
@@ -393,3 +395,30 @@ def test_an_operating_system_error_names_path_and_user(vault: Vault) -> None:
     with pytest.raises(StoreError) as caught:
         vault.list()
     assert str(caught.value).startswith(f"cannot read {vault.path.parent}/loop: Too many levels of symbolic links")
+
+
+def test_a_user_without_a_home_needs_none(keys: KeyRing, environ: dict[str, str], short_tmp: Path) -> None:
+    """As in a container of any uid: the two directories are named, and nothing else is asked for."""
+    require("setpriv")
+    if os.geteuid() != 0:
+        pytest.skip("only root becomes another user")
+    uid = 54321
+    place = Path(tempfile.mkdtemp(prefix="u", dir=short_tmp))
+    folder, store = place / "g", place / "store"
+    shutil.copytree(keys.home, folder, ignore=shutil.ignore_patterns("S.*"))
+    store.mkdir()
+    (store / ".gpg-id").write_text(keys["alice"] + "\n")
+    place.chmod(0o755)
+    run(["chown", "-R", str(uid), str(store), str(folder)], environ)
+    settings = {**environ, "GNUPGHOME": str(folder), "PASSWORD_STORE_DIR": str(store), "PATH": "/usr/bin:/bin"}
+    del settings["HOME"]
+    request = json.dumps({"ServerURL": SERVER, "Username": "bob", "Secret": "s"}).encode()
+    program = ["setpriv", f"--reuid={uid}", "--clear-groups", "--inh-caps=-all", *PROGRAM]
+    try:
+        for verb, stdin, out in (("store", request, b""), ("list", b"", f'{{"{SERVER}":"bob"}}\n'.encode()),
+                                 ("erase", SERVER.encode(), b""), ("get", SERVER.encode(), NOT_FOUND)):  # fmt: skip
+            answer = run([*program, verb], settings, stdin)
+            assert (answer.out, answer.err) == (out, b""), verb
+    finally:
+        run(["gpgconf", "--homedir", str(folder), "--kill", "all"], environ)
+        shutil.rmtree(place)

@@ -163,7 +163,10 @@ def test_where_nothing_can_be_locked_that_is_said(root: Path, monkeypatch: pytes
     monkeypatch.setattr(fcntl, "flock", flock)
     with pytest.raises(StoreError) as caught, lock(root):
         pass
-    assert str(caught.value) == f"the file system cannot lock {root.parent}/cache/lock"
+    assert (
+        str(caught.value)
+        == f"the file system cannot lock {root.parent}/cache/lock; keep the store on another file system"
+    )
 
 
 def test_a_lock_file_that_cannot_be_opened_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,7 +106,8 @@ def test_a_pipe_whose_writer_never_comes(tmp_path: Path) -> None:
     os.mkfifo(path, 0o600)
     with pytest.raises(ConfigurationError) as caught:
         read({FILE: str(path)}, 0.3)
-    assert str(caught.value) == f"cannot read {FILE} ({path}): its writer did not finish within 0.3 s"
+    assert caught.value.cause == f"cannot read {FILE} ({path}): its writer did not finish within 0.3 s"
+    assert caught.value.remedy == "check that somebody writes to it, and ends"
 
 
 def test_a_pipe_whose_writer_never_ends() -> None:
@@ -117,7 +118,7 @@ def test_a_pipe_whose_writer_never_ends() -> None:
             with pytest.raises(ConfigurationError) as caught:
                 read(environ, 0.3)
             value = environ[name]
-            assert str(caught.value) == f"cannot read {name} ({value}): its writer did not finish within 0.3 s"
+            assert caught.value.cause == f"cannot read {name} ({value}): its writer did not finish within 0.3 s"
     finally:
         os.close(ours)
         os.close(theirs)
@@ -157,8 +158,9 @@ def test_a_file_of_another_user_is_refused(file: Path) -> None:
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     missing = tmp_path / "missing"
-    assert refusal({FILE: str(missing)}) == f"cannot read {FILE} ({missing}): No such file or directory"
-    assert refusal({FILE: str(tmp_path)}) == f"cannot read {FILE} ({tmp_path}): Is a directory"
+    assert refusal({FILE: str(missing)}) == f"cannot read {FILE} ({missing}): No such file or directory; check its path"
+    advice = "name a file, or move the directory away"
+    assert refusal({FILE: str(tmp_path)}) == f"cannot read {FILE} ({tmp_path}): Is a directory; {advice}"
 
 
 @pytest.mark.parametrize("value", ["x", "-1", "1.5", "٣", " 3", "99999999999999999999"])
@@ -167,7 +169,7 @@ def test_a_descriptor_that_is_no_number_is_refused(value: str) -> None:
 
 
 def test_a_descriptor_that_is_not_open_is_named() -> None:
-    assert refusal({FD: "987"}) == f"cannot read {FD} (987): Bad file descriptor"
+    assert refusal({FD: "987"}) == f"cannot read {FD} (987): Bad file descriptor; check that it is open, and for this"
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from passhelper.errors import StoreError, StoreNotInitializedError, TrustError
 from passhelper.store.gpg import Gpg
 from passhelper.store.packets import key_ids
 from passhelper.store.recipients import candidates, find, is_fingerprint, normalize, parse, verify_signature
+from passhelper.store.store import store_path
 
 A, B, C = "A" * 40, "B" * 40, "C" * 40
 
@@ -284,3 +285,22 @@ def test_a_per_server_file_needs_a_signature_of_its_own(signed: Vault, keys: Key
 def test_without_a_signing_key_nothing_is_asked(vault: Vault, environ: dict[str, str]) -> None:
     found = find(str(vault.path), "", environ)
     verify_signature(str(vault.path), found, Gpg({**environ, "PASSHELPER_GPG": "/nonexistent"}))
+
+
+def test_a_snap_has_a_home_of_its_own(tmp_path: Path) -> None:
+    """Another store below it would be seen by that snap alone."""
+    below = f"{tmp_path}/snap/docker/1"
+    environ = {"HOME": below, "SNAP_USER_DATA": below, "SNAP_NAME": "docker", "SNAP_REAL_HOME": str(tmp_path)}
+    root = store_path(environ)
+    with pytest.raises(StoreNotInitializedError) as caught:
+        find(root, FOLDER, environ)
+    assert caught.value.cause == f"password store not initialised at {root}"
+    own = f"{tmp_path}/.password-store"
+    assert caught.value.remedy == (
+        f"set PASSWORD_STORE_DIR={own} and GNUPGHOME={tmp_path}/.gnupg, for HOME is that of the snap docker; "
+        "where it may not read them, use a docker that is no snap"
+    )
+    for other in ({**environ, "PASSWORD_STORE_DIR": own}, {"HOME": str(tmp_path)}):
+        with pytest.raises(StoreNotInitializedError) as caught:
+            find(store_path(other), FOLDER, other)
+        assert caught.value.remedy == "run: passhelper setup"

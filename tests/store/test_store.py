@@ -96,7 +96,9 @@ def test_a_user_without_home(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 4_000_000_123)
     with pytest.raises(ConfigurationError) as caught:
         home_directory({})
-    assert str(caught.value) == "HOME is not set and uid 4000000123 has no home; set HOME"
+    assert str(caught.value) == (
+        "HOME is not set, and uid 4000000123 has no home; set HOME to a directory that this user may write"
+    )
 
 
 @given(st.binary())

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from passhelper.errors import DockerError, EntryError, PasshelperError
 from passhelper.machine import dockerconfig, userfile
 from passhelper.machine.doctor.model import NotCheckedError
+from passhelper.oserrors import remedy
 from passhelper.store import gpghome, layout, packets, recipients, repository, settings
 from passhelper.store.child import Child, clean_environ, find_program, finish, start
 from passhelper.store.gpg import Gpg
@@ -112,7 +113,7 @@ class Patient:
                 found[entry.path] = error
             except OSError as error:
                 path = os.path.relpath(entry.path, self.store.root)
-                found[entry.path] = EntryError(f"{path} cannot be read: {error.strerror}", "check its owner and mode")
+                found[entry.path] = EntryError(f"{path} cannot be read: {error.strerror}", remedy(error))
         return found
 
     def effective(self, directory: str) -> Recipients:

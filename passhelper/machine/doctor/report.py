@@ -9,6 +9,7 @@ from passhelper.errors import PasshelperError
 from passhelper.machine.doctor.model import Check, Finding, NotCheckedError, Severity
 from passhelper.machine.doctor.patient import Patient
 from passhelper.machine.doctor.registry import CHECKS
+from passhelper.oserrors import remedy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -68,7 +69,7 @@ def _made(check: Check, patient: Patient) -> Result:
         found.append(Finding(error.cause, error.remedy))
     except OSError as error:
         place = f"{error.filename}: " if isinstance(error.filename, str) else ""
-        found.append(Finding(f"{place}{error.strerror or type(error).__name__}", "check its owner and mode"))
+        found.append(Finding(f"{place}{error.strerror or type(error).__name__}", remedy(error)))
     return Result(check, tuple(Finding(one.cause, one.remedy, one.severity or check.severity) for one in found))
 
 

@@ -1,0 +1,31 @@
+"""What helps against what the operating system refuses: one remedy for each reason, whoever met it."""
+
+import errno
+
+_BY_REASON = {
+    "EROFS": "mount its file system writable, or choose another place",
+    "ENOSPC": "free some space on its file system",
+    "EDQUOT": "free some of your quota on its file system",
+    "EMFILE": "raise the limit of open files, as with: ulimit -n 4096",
+    "ENFILE": "end other programs, for all open files that this machine allows are in use",
+    "ENOTDIR": "move away the file that is in the place of a directory",
+    "EISDIR": "name a file, or move the directory away",
+    "ENOTEMPTY": "move away the directory that is in its place",
+    "EEXIST": "move away what is in its place",
+    "ELOOP": "remove the symbolic link that leads to itself",
+    "ENAMETOOLONG": "choose a shorter path",
+    "ENOENT": "check its path",
+    "EBUSY": "unmount it, or mount the directory that it is in instead",
+    "EBADF": "check that it is open, and for this",
+    "ETIMEDOUT": "check that somebody writes to it, and ends",
+    "EIO": "check the disk that it is on",
+}
+
+
+def remedy(error: OSError) -> str:
+    """Say what helps.
+
+    Args:
+        error: what was refused.
+    """
+    return _BY_REASON.get(errno.errorcode.get(error.errno or 0, ""), "check its owner and mode")
