@@ -185,7 +185,7 @@ def read_request(program: str, wanted: str) -> bytes:
         wanted: what a person at a terminal is asked for, as one line; empty for a whole document.
 
     Raises:
-        InvalidRequestError: the request is too large. The rest was read and dropped.
+        InvalidRequestError: the request is too large, and the rest was read and dropped; or stdin cannot be read.
     """
     if wanted and os.isatty(0):
         tell(2, f"{program}: type {wanted}, then Enter\n", 0)
@@ -211,6 +211,10 @@ def _read() -> bytes:
             return os.read(0, _CHUNK)
         except BlockingIOError:
             _wait(0, writing=False)
+        except OSError as error:
+            raise InvalidRequestError(
+                f"stdin cannot be read: {error.strerror}", "give the request on stdin, as a file or through a pipe"
+            ) from error
 
 
 def _wait(descriptor: int, *, writing: bool) -> None:

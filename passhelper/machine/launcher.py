@@ -26,8 +26,16 @@ if TYPE_CHECKING:
 MAX_SHEBANG = 127  # bytes: BINPRM_BUF_SIZE of Linux before 5.1, without its NUL
 _OPTIONS = "-ISXutf8"  # one word: the kernel passes all that follows the program as one argument
 # As in passhelper/launch/docker-credential-pass, which says why.
+# An interrupt while Python imports is an end without a traceback; protocol.catch_signals takes it from there.
+INTERRUPTIBLE = """\
+import _signal
+
+if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+    _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+"""
+# As in passhelper/launch/docker-credential-pass, which says why.
 _PROGRAM = """\
-import gc
+{interruptible}import gc
 import sys
 
 gc.disable()
@@ -79,7 +87,7 @@ def content(python: str, packages: str) -> str:
         python: the interpreter's path.
         packages: the directory that holds the package ``passhelper``.
     """
-    return script(python, _OPTIONS, mark(PROGRAM), _PROGRAM.format(packages=packages))
+    return script(python, _OPTIONS, mark(PROGRAM), _PROGRAM.format(packages=packages, interruptible=INTERRUPTIBLE))
 
 
 def script(python: str, options: str, marked: str, program: str) -> str:

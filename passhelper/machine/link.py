@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _OPTIONS = "-IXutf8"
 _TEXT = """\
-import sys
+{interruptible}import sys
 
 {helper}
 from passhelper.protocol import run
@@ -34,7 +34,7 @@ run(helper, [{program!r}, *sys.argv[1:]])
 """
 _BARE_OPTIONS = "-ISXutf8"
 _BARE_TEXT = """\
-import gc
+{interruptible}import gc
 import sys
 
 gc.disable()
@@ -92,9 +92,11 @@ def link(name: str, environ: Mapping[str, str], folder: str = "", choices: Seque
 def _content(program: str, parts: Sequence[str], helper: str) -> bytes:
     """Write the launcher of a program that needs some backends."""
     if all(part in SHIPPED and part not in _NEED_LIBRARIES for part in parts):
-        start = _BARE_TEXT.format(helper=helper, program=program, folders=_folders())
+        start = _BARE_TEXT.format(
+            interruptible=launcher.INTERRUPTIBLE, helper=helper, program=program, folders=_folders()
+        )
         return launcher.executable(launcher.interpreter(), _BARE_OPTIONS, launcher.mark(program), start)
-    start = _TEXT.format(helper=helper, program=program)
+    start = _TEXT.format(interruptible=launcher.INTERRUPTIBLE, helper=helper, program=program)
     return launcher.executable(launcher.interpreter(), _OPTIONS, launcher.mark(program), start)
 
 
