@@ -23,6 +23,7 @@ from passhelper.store.child import last_line as last_line  # noqa: PLC0414 - exp
 from passhelper.store.gpg import Gpg, is_bad_passphrase, locked_code, status_lines
 from passhelper.store.keyinfo import complaint, find_keys, version
 from passhelper.store.packets import AGAIN, HIDDEN, PacketError
+from passhelper.store.recipients import is_fingerprint
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -265,6 +266,11 @@ def agent_error(gpg: Gpg, child: "Child") -> "GpgError | None":
             f"GNUPGHOME path too long: its agent socket needs {size} bytes, at most {MAX_SOCKET_PATH} fit",
             f"use a shorter GNUPGHOME than {home}",
         )
+    if os.path.isdir(home) and not os.access(home, os.W_OK | os.X_OK):
+        return GpgError(
+            f"no gpg-agent can start in GNUPGHOME {home}, which cannot be written",
+            f"copy it and set GNUPGHOME to the copy, a short path: cp -a {home} COPY",
+        )
     return GpgError(
         f"no gpg-agent for {home}: {last_line(child)}", rootless.remedy(gpg.environ) or "run: gpg-connect-agent /bye"
     )
@@ -305,7 +311,8 @@ def encryption_error(gpg: Gpg, child: "Child", recipients: "Sequence[str]", wher
     refused = {" ".join(line[2:]): line[1] for line in status_lines(child) if line[0] == "INV_RECP"}
     for name, reason in refused.items():
         if name not in complaints and name in recipients:
-            complaints[name] = _untrusted(gpg, name, where) if reason in ("0", "10") else f"{name}: refused by gpg"
+            complaints[name] = _refused_by_trust(gpg, name, where, recipients) if reason in ("0", "10") else ""
+            complaints[name] = complaints[name] or f"{name}: refused by gpg: {last_line(child)}"
     if complaints:
         return RecipientsError(
             f"cannot encrypt for {len(complaints)} of {len(recipients)} recipients in {where}: "
@@ -314,7 +321,14 @@ def encryption_error(gpg: Gpg, child: "Child", recipients: "Sequence[str]", wher
     return GpgError(f"gpg could not encrypt: {last_line(child)}")
 
 
-def _untrusted(gpg: Gpg, name: str, where: str) -> str:
+def _refused_by_trust(gpg: Gpg, name: str, where: str, recipients: "Sequence[str]") -> str:
+    """Say what helps where gpg's own rules of trust hold; empty where all names are full fingerprints."""
+    doubtful = [one for one in recipients if not is_fingerprint(one.rstrip("!"))]
+    if not doubtful:
+        return ""
+    begin = f"{name} is not trusted by this keyring, replace the line"
+    if name not in doubtful:  # it would be taken as it is, but for the others
+        return f"{begin}{'s' * (len(doubtful) > 1)} {', '.join(map(repr, doubtful))} in {where} with full fingerprints"
     keys = [key for key in find_keys(gpg, name) if not key.problem]
     fingerprint = keys[0].fingerprint if keys else "its full fingerprint"
-    return f"{name} is not trusted by this keyring, replace the line {name!r} in {where} with {fingerprint}"
+    return f"{begin} {name!r} in {where} with {fingerprint}"

@@ -39,11 +39,22 @@ class Key:
         self.uid_revoked = False
         self.validity = ""
         self.expires = ""
+        self.made = 0
+        self.future_subkeys: list[int] = []
         self.encryption: list[str] = []
         self.fingerprints: list[str] = []
         self.expired_subkeys: list[str] = []
         self.has_subkey = False
         self.disabled = False
+
+    def note(self, validity: str, id_: str, made: str, expires: str) -> None:
+        """Take down a primary key or subkey that is meant for encryption."""
+        if validity == "e" and expires:
+            self.expired_subkeys.append(expires)
+        elif made.isdigit() and int(made) > time.time():  # gpg calls some of them invalid and others good
+            self.future_subkeys.append(int(made))
+        elif validity not in ("r", "i", "d", "e"):
+            self.encryption.append(id_)
 
     @property
     def problem(self) -> str:
@@ -53,13 +64,15 @@ class Key:
         if self.validity == "e":
             return f"expired on {day(self.expires)}"
         if self.validity == "i":
-            return "is invalid"
+            return f"was made on {_ahead(self.made)}" if self.made > time.time() else "is invalid"
         if self.disabled:
             return "is disabled"
         if self.encryption:
             return ""
         if self.expired_subkeys:
             return f"has an encryption subkey that expired on {day(max(self.expired_subkeys))}"
+        if self.future_subkeys:
+            return f"has an encryption subkey that was made on {_ahead(min(self.future_subkeys))}"
         return "has no encryption subkey"
 
     @property
@@ -71,9 +84,17 @@ class Key:
             return f"run: gpg --edit-key {self.fingerprint} enable save"
         if self.expired_subkeys and not self.encryption:
             return f"extend: gpg --quick-set-expire {self.fingerprint} 1y '*'"
+        if "clock says" in self.problem:
+            return "set this machine's clock; if it is right, wait until then, or use another key"
         if not self.problem or self.validity in ("r", "i"):
             return ""
         return f"add one: gpg --quick-add-key {self.fingerprint} cv25519 encr"
+
+
+def _ahead(seconds: int) -> str:
+    """Say when, in the view of a clock for which that has yet to come."""
+    moment, now = (time.strftime("%Y-%m-%d %H:%M", time.gmtime(at)) for at in (seconds, time.time()))
+    return f"{moment} UTC, while this machine's clock says {now} UTC"
 
 
 def day(seconds: str) -> str:
@@ -110,6 +131,7 @@ def parse_keys(listing: str) -> "list[Key]":
             keys.append(Key())
             key = keys[-1]
             key.validity, key.expires = field[1], field[6]
+            key.made = int(field[5]) if field[5].isdigit() else 0
             key.disabled = "D" in field[11]
         if not keys:
             continue
@@ -122,10 +144,7 @@ def parse_keys(listing: str) -> "list[Key]":
         elif field[0] == "uid" and not key.uid:  # of a revoked key, all are
             key.uid, key.uid_revoked = _unescape(field[9]), True
         elif field[0] in ("pub", "sec", "sub", "ssb") and "e" in field[11]:
-            if field[1] == "e" and field[6]:
-                key.expired_subkeys.append(field[6])
-            elif field[1] not in ("r", "i", "d", "e"):
-                key.encryption.append(field[4])
+            key.note(field[1], field[4], field[5], field[6])
     return keys
 
 

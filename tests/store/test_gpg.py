@@ -530,7 +530,10 @@ def test_one_name_that_is_no_fingerprint_puts_the_whole_call_under_gpgs_rules(
     doubtful: Vault, own_keys: KeyRing
 ) -> None:
     recipients(doubtful, "alice@example.test", own_keys["bob"])
-    assert "is not trusted by this keyring" in failure(RecipientsError, doubtful.store)
+    assert failure(RecipientsError, doubtful.store).endswith(
+        f"{own_keys['bob']} is not trusted by this keyring, replace the line 'alice@example.test' in .gpg-id with full "
+        "fingerprints"
+    )
 
 
 @pytest.mark.parametrize("form", ["{}", "0x{}", "{}!"])

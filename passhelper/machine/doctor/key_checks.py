@@ -87,7 +87,8 @@ def _trust(patient: Patient) -> Iterator[Finding]:
         try:
             patient.gpg.ciphertext(child, source.keys, source.label)
         except RecipientsError as error:
-            yield Finding(error.cause, error.remedy or "run: gpg --lsign-key, or name keys by their full fingerprints")
+            named = "" if source.all_fingerprints else "run: gpg --lsign-key, or name keys by their full fingerprints"
+            yield Finding(error.cause, error.remedy or named)
 
 
 def own_recipients(patient: Patient) -> list[Key]:
