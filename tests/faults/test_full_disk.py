@@ -78,7 +78,7 @@ def test_full_disk(helper: Helper, small_store: Path, small_disk: Path, server: 
     answer = helper.store(server, user, "new")
     assert answer.code == 1
     assert answer.text.startswith(f"cannot write {small_store}")
-    assert answer.text.endswith(": No space left on device\n")
+    assert answer.text.endswith(": No space left on device; free some space on its file system\n")
     assert snapshot(small_store) == before
     assert helper.get(SERVER).json == {"ServerURL": SERVER, "Username": "alice", "Secret": "old"}
     assert helper.list().json == {SERVER: "alice"}
@@ -94,7 +94,7 @@ def test_disk_fills_up_during_the_write(helper: Helper, small_store: Path, small
     before = snapshot(small_store)
     answer = helper.store(SERVER, "bob", BIG)
     assert answer.code == 1
-    assert answer.text.endswith(": No space left on device\n")
+    assert answer.text.endswith(": No space left on device; free some space on its file system\n")
     assert snapshot(small_store) == before
     assert helper.get(SERVER).json["Secret"] == "old"
     ballast.unlink()
@@ -125,7 +125,7 @@ def test_erase_on_a_full_disk(helper: Helper, small_store: Path, small_disk: Pat
     ballast = fill(small_disk)
     answer = helper.erase(SERVER)
     if answer.code:
-        assert answer.text.endswith(": No space left on device\n")
+        assert answer.text.endswith(": No space left on device; free some space on its file system\n")
         assert helper.get(SERVER).json["Secret"] == "old"
     else:
         assert helper.list().json == {}

@@ -145,7 +145,7 @@ def test_a_disk_that_fails_at_any_step_changes_nothing(
             try:
                 some.store()
             except StoreError as error:
-                assert str(error).endswith(": No space left on device")  # noqa: PT017 - one of many tries
+                assert str(error).endswith(": No space left on device; free some space on its file system")  # noqa: PT017 - one of many tries
             else:
                 break
         assert some.tree == before
