@@ -63,8 +63,10 @@ class Key:
             return "has been revoked"
         if self.validity == "e":
             return f"expired on {day(self.expires)}"
+        if self.made > time.time():  # which only some versions of gpg call invalid
+            return f"was made on {_ahead(self.made)}"
         if self.validity == "i":
-            return f"was made on {_ahead(self.made)}" if self.made > time.time() else "is invalid"
+            return "is invalid"
         if self.disabled:
             return "is disabled"
         if self.encryption:
