@@ -304,7 +304,9 @@ def encryption_error(gpg: Gpg, child: "Child", recipients: "Sequence[str]", wher
     trouble = gpghome.lock_error(gpg, child.stderr)
     if trouble is None and child.timed_out:
         return GpgError(f"gpg did not encrypt within {gpg.timeout():g} s", "set PASSHELPER_TIMEOUT")
-    trouble = trouble or gpghome.unreadable(gpg)
+    trouble = trouble or gpghome.unreadable(gpg) or _no_keyring(gpg, child, status_lines(child))
+    if trouble is None and b"keyboxd" in child.stderr:  # which then holds the public keys
+        trouble = agent_error(gpg, child)
     if trouble is not None:
         return trouble
     complaints = {name: why for name in recipients if (why := complaint(gpg, name))}

@@ -181,8 +181,11 @@ def test_an_agent_that_was_forwarded_takes_no_orders_about_prompts(
     own.store()
     home = short_tmp / "forwarded"
     home.mkdir(mode=0o700)
-    shutil.copy(own_keys.home / "pubring.kbx", home)
+    ring = KeyRing(home, {})
+    ring.gpg("--import", stdin=own_keys.gpg("--export").stdout)
+    subprocess.run(["gpgconf", "--kill", "gpg-agent"], env=ring.environ, check=True)  # keyboxd, if any, goes on running
     (home / "gpg.conf").write_text("no-autostart\n")
+    (home / "S.gpg-agent").unlink(missing_ok=True)
     (home / "S.gpg-agent").symlink_to(own_keys.home / "S.gpg-agent.extra")
     subprocess.run(["gpgconf", "--launch", "gpg-agent"], env=own_keys.environ, check=True)
     own.environ["GNUPGHOME"] = str(home)
@@ -192,6 +195,7 @@ def test_an_agent_that_was_forwarded_takes_no_orders_about_prompts(
     )
     own.environ["PASSHELPER_NONINTERACTIVE"] = "0"
     assert own.get() == ("bob", "s3cret")
+    subprocess.run(["gpgconf", "--kill", "keyboxd"], env=ring.environ, check=False, capture_output=True)
     shutil.rmtree(home, ignore_errors=True)  # the agent removes its sockets at the same time
 
 
@@ -732,14 +736,17 @@ def test_a_gnupghome_that_is_too_long_for_a_socket(vault: Vault, keys: KeyRing, 
         f"GNUPGHOME path too long: its agent socket needs {size} bytes, at most 107 fit; "
         f"use a shorter GNUPGHOME than {deep}"
     )
-    vault.store(secret="new")  # encryption needs no agent
+    if (keys.home / "public-keys.d").exists():  # the home of keyboxd, whose socket is too long as well
+        assert failure(GpgError, vault.store).startswith("GNUPGHOME path too long: ")
+    else:
+        vault.store(secret="new")  # encryption needs no agent
 
 
 def test_a_gnupghome_that_is_not_there(vault: Vault) -> None:
     vault.store()
     vault.environ["GNUPGHOME"] = "/nonexistent/home"
     assert failure(GpgError, vault.get) == "gpg has no keyring in /nonexistent/home; check GNUPGHOME"
-    assert "is not in this keyring" in failure(RecipientsError, vault.store)
+    assert failure(GpgError, vault.store) == "gpg has no keyring in /nonexistent/home; check GNUPGHOME"
     del vault.environ["GNUPGHOME"]  # as a daemon whose user has no home
     vault.environ["HOME"] = "/nonexistent/home"
     assert failure(GpgError, vault.get) == "gpg has no keyring in /nonexistent/home/.gnupg; check GNUPGHOME"
