@@ -163,7 +163,10 @@ class Committer:
             return
         from passhelper.store import kept  # noqa: PLC0415 - only after a commit that failed
 
-        waiting = kept.load(self._repository).messages
+        copies = kept.load(self._repository)
+        if not kept.is_there(self._repository, copies, self._own):  # who takes the lock next puts it back
+            raise GitError(f"git has undone what waits for its commit in {self._repository.root}")
+        waiting = copies.messages
         alone = [(message, paths) for message, paths in waiting if "\nPasshelper-" in message]
         others = [message for message, _ in waiting if "\nPasshelper-" not in message]
         taken = {*self._own, *(path for message, paths in waiting if message in others for path in paths)}

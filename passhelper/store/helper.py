@@ -6,7 +6,7 @@ import sys
 from passhelper.credentials import Credentials, Helper
 from passhelper.errors import CredentialsNotFoundError, EntryError, NoSecretKeyError, StoreError
 from passhelper.protocol import run, tell
-from passhelper.store import settings
+from passhelper.store import layout, settings
 from passhelper.store.store import PassStore
 
 TYPE_CHECKING = False
@@ -137,8 +137,10 @@ class PassHelper(Helper):
         store = self.pass_store
         try:
             store.settle()
-            servers = [server] if self._is_strict else [server, *store.equivalents(server)]
-            present = [name for name in servers if store.lookup(name) is not None]
+            undone = {entry.server for entry in store.undone()}
+            more = map(layout.encode_server, undone)
+            servers = [server] if self._is_strict else [server, *store.equivalents(server, more)]
+            present = [name for name in servers if name in undone or store.lookup(name) is not None]
             if not present or self._ignores_writes("erased"):
                 return
             from passhelper.store.write import remove  # noqa: PLC0415 - reading needs none of it

@@ -90,7 +90,7 @@ def write(store: "PassStore", repository: "Repository | None", plan: Plan) -> No
     contents = list(plan.state.values())
     files: list[list[object]] = []
     for change in plan.changes:
-        current = _held(base, change.path)
+        current = held(base, change.path)
         before = "" if current is None else digest(current)
         files.append([change.path, before, _GONE if change.data is None else len(change.data)])
         contents.append(change.data or b"")
@@ -244,7 +244,7 @@ def replay(store: "PassStore", repository: "Repository | None", changes: "Sequen
         if change.data is None:  # in its turn: what takes its place is there first
             files.replace_many(waiting, folder)
             waiting = []
-        current = _held(base, change.path)
+        current = held(base, change.path)
         is_other = current != change.data and ("" if current is None else digest(current)) != change.before
         if is_other or (change.data is not None and not _has_room(base, target)):
             store.warn(f"{change.path} was written by another program meanwhile and left as it is")
@@ -258,7 +258,7 @@ def replay(store: "PassStore", repository: "Repository | None", changes: "Sequen
     files.replace_many(waiting, folder)
 
 
-def _held(base: str, path: str) -> "bytes | None":
+def held(base: str, path: str) -> "bytes | None":
     """Read a file; None if there is none of exactly this path, be it that the disk takes another for it."""
     target = os.path.join(base, path)
     found = read(target)

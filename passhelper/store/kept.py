@@ -12,16 +12,19 @@ The file is one line of JSON, then the contents one after the other. Its paths s
 import os
 import time
 
+from passhelper.errors import PasshelperError, StoreError
 from passhelper.jsontext import parse, render
+from passhelper.store import gitwords, layout, unfinished
 from passhelper.store import repository as git
-from passhelper.store import unfinished
 from passhelper.store.child import Child, finish, start
-from passhelper.store.journal import Change, read, replay
+from passhelper.store.journal import Change, held, read, replay
 from passhelper.store.layout import SUFFIX
-from passhelper.store.store import digest
+from passhelper.store.store import Entry, digest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from passhelper.store.files import Files
     from passhelper.store.repository import Repository
     from passhelper.store.store import PassStore
@@ -84,6 +87,14 @@ def _save(repository: "Repository", files: "Files", kept: Kept) -> None:
                   repository.state)  # fmt: skip
 
 
+def _forget(repository: "Repository", files: "Files", kept: Kept, path: str) -> None:
+    """Wait no longer for a file that can be neither put back nor committed: all others would wait with it."""
+    del kept.files[path]
+    left = [other for other in repository.load_pending() if other != path]
+    files.replace(repository.pending, git.lines(left), repository.state)
+    _save(repository, files, kept)
+
+
 def add(repository: "Repository", files: "Files", message: str, paths: "list[str]") -> None:
     """Keep a change as it is on the disk now; the caller holds the store's lock.
 
@@ -96,7 +107,7 @@ def add(repository: "Repository", files: "Files", message: str, paths: "list[str
     kept = load(repository)
     now = int(time.time())
     for path in dict.fromkeys([*paths, *(path for path in repository.load_pending() if path not in kept.files)]):
-        kept.files[path] = (read(os.path.join(repository.root, path)), now)
+        kept.files[path] = (held(repository.root, path), now)
     if paths:
         kept.messages = [(text, there) for text, there in kept.messages if text != message or there != paths]
         kept.messages.append((message, paths))
@@ -107,38 +118,74 @@ def restore(store: "PassStore", repository: "Repository") -> None:
     """Put back what git has undone before it was committed; the caller holds the store's lock.
 
     Nothing happens while something is unfinished in the repository: what git is going to do there is not yet known.
+    Nor does anything where git does not answer: the copies stay, and so do the commits that wait for them.
     """
     if unfinished.find(repository):
         return
     kept = load(repository)
     log = unfinished.aborted(repository)
-    if not log and all(_is_there(repository, path, data) for path, (data, _) in kept.files.items()):
+    if not log and is_there(repository, kept):
         return
-    ask = _Questions(store, repository)
-    if log:
-        _add_dropped(kept, ask, log)
-    changes = []
-    for path, (data, stamp) in list(kept.files.items()):
-        current = read(os.path.join(repository.root, path))
-        if current == data:
-            continue
-        if current == ask.committed(path) and ask.changed(path) <= stamp:
-            changes.append(Change(path, data, "" if current is None else digest(current)))
-        else:
-            del kept.files[path]  # somebody has changed it since
-    if kept.files:
+    try:
+        changes = _compared(kept, _Questions(store, repository), repository, log)
+    except PasshelperError:
+        return
+    if kept.messages or kept.files:
         _save(repository, store.files(), kept)
-    replay(store, repository, changes)
     for change in changes:
-        store.warn(f"git had undone {change.path} before it was committed; it is again as it was stored")
+        try:
+            replay(store, repository, [change])
+            is_back = held(repository.root, change.path) == change.data
+        except StoreError:  # a link leads elsewhere
+            is_back = False
+        if is_back:
+            store.warn(f"git had undone {change.path} before it was committed; it is again as it was stored")
+        else:
+            store.warn(f"git had undone {change.path} before it was committed, and something is in its place now")
+            _forget(repository, store.files(), kept, change.path)
     if log:
         line = log[log.rfind(b"\n", 0, log.rfind(b"(abort)")) + 1 : log.rfind(b"(abort)")]
         store.files().make_directory(repository.state)
         store.files().replace(repository.aborted, line, repository.state, durable=False)
 
 
-def _is_there(repository: "Repository", path: str, data: "bytes | None") -> bool:
-    return read(os.path.join(repository.root, path)) == data
+def _compared(kept: Kept, ask: "_Questions", repository: "Repository", log: bytes) -> "list[Change]":
+    """Find out what git has undone, and forget the copies of what somebody has changed since."""
+    if log:
+        _add_dropped(kept, ask, log)
+    changes = []
+    for path, (data, stamp) in list(kept.files.items()):
+        current = held(repository.root, path)
+        if current == data:
+            continue
+        if current == ask.committed(path) and ask.changed(path) <= stamp:
+            changes.append(Change(path, data, "" if current is None else digest(current)))
+        else:
+            del kept.files[path]
+    return changes
+
+
+def is_there(repository: "Repository", kept: Kept, but: "Sequence[str]" = ()) -> bool:
+    """Tell whether the disk holds all that waits as it was stored.
+
+    Args:
+        repository: where.
+        kept: what waits.
+        but: paths that do not count.
+    """
+    return all(held(repository.root, path) == data for path, (data, _) in kept.files.items() if path not in but)
+
+
+def undone(store: "PassStore", repository: "Repository") -> "list[Entry]":
+    """List the entries that wait for their commit and are not on the disk, since git has undone them."""
+    found = []
+    folder = os.path.relpath(store.folder, repository.root)
+    for path, (data, _) in load(repository).files.items():
+        name, _, file = (path if folder == "." else path.removeprefix(folder + os.sep)).partition(os.sep)
+        server, username = layout.decode_server(name), layout.decode_username(file.replace(os.sep, "/"))
+        if data is not None and server and username and held(repository.root, path) is None:
+            found.append(Entry(server, username, os.path.join(repository.root, path)))
+    return found
 
 
 def _add_dropped(kept: Kept, ask: "_Questions", log: bytes) -> None:
@@ -169,26 +216,34 @@ def _add_dropped(kept: Kept, ask: "_Questions", log: bytes) -> None:
 
 
 class _Questions:
-    """What git knows about some files."""
+    """What git knows about some files. A git that fails says neither yes nor no: then each of these raises."""
 
     def __init__(self, store: "PassStore", repository: "Repository") -> None:
+        self._root = repository.root
+        self._deadline = store.deadline
         self._begin = git.command(repository, git.program(store.environ))
         self._environ = git.environment(repository, store.environ)
         self._folder = os.path.relpath(store.folder, repository.root).replace(os.sep, "/")
+        self._head = bytes(self._ask("rev-parse", "--verify", "--quiet", "HEAD", codes=(0, 1)).stdout).strip().decode()
 
     def committed(self, path: str) -> "bytes | None":
         """Read a file of the last commit."""
-        return self._blob(f"HEAD:{path.replace(os.sep, '/')}")
+        if not self._head:
+            return None
+        facts = bytes(self._ask("ls-tree", "-z", self._head, "--", path).stdout).partition(b"\t")[0].split()
+        return self._blob(facts[2].decode()) if facts and facts[1] == b"blob" else None
 
     def changed(self, path: str) -> int:
         """Tell when the last change of a file that is committed was made; a rebase keeps that time."""
-        child = self._ask("log", "-1", "--no-show-signature", "--format=%at", "HEAD", "--", path)
+        if not self._head:
+            return 0
+        child = self._ask("log", "-1", "--no-show-signature", "--format=%at", self._head, "--", path)
         words = child.stdout.split()
-        return int(words[0]) if child.returncode == 0 and words else 0
+        return int(words[0]) if words else 0
 
     def is_in_head(self, commit: str) -> bool:
         """Tell whether a commit is part of the branch, or not here at all."""
-        return self._ask("merge-base", "--is-ancestor", commit, "HEAD").returncode != 1
+        return self._ask("merge-base", "--is-ancestor", commit, "HEAD", codes=(0, 1, 128)).returncode != 1
 
     def commit(self, commit: str) -> "tuple[str, int, dict[str, bytes | None]]":
         """Read a commit's message, its author's time, and the entries that it changed."""
@@ -199,15 +254,18 @@ class _Questions:
         found: dict[str, bytes | None] = {}
         for facts, name in zip(fields[::2], fields[1::2], strict=False):
             path = os.fsdecode(name)
-            if path.endswith(SUFFIX) and (path.startswith(f"{self._folder}/") or self._folder == "."):
-                found[path.replace("/", os.sep)] = self._blob(facts.split()[3].decode())
+            _, mode, _, blob, status = facts.decode().split()
+            is_file = status == "D" or mode in ("100644", "100755")
+            if is_file and path.endswith(SUFFIX) and (path.startswith(f"{self._folder}/") or self._folder == "."):
+                found[path.replace("/", os.sep)] = None if status == "D" else self._blob(blob)
         return message.strip(), int(stamp or 0), found
 
-    def _blob(self, name: str) -> "bytes | None":
-        child = self._ask("cat-file", "blob", name)
-        return bytes(child.stdout) if child.returncode == 0 else None
+    def _blob(self, name: str) -> bytes:
+        return bytes(self._ask("cat-file", "blob", name).stdout)
 
-    def _ask(self, *arguments: str) -> Child:
+    def _ask(self, *arguments: str, codes: "tuple[int, ...]" = (0,)) -> Child:
         child = start([*self._begin, *arguments], self._environ, limit=_LIMIT)
-        finish([child], _SECONDS)
+        finish([child], self._deadline.left(_SECONDS))
+        if child.timed_out or child.overflow or child.returncode not in codes:
+            raise gitwords.failure(self._root, arguments[0], child, _SECONDS)
         return child

@@ -7,6 +7,7 @@ memory, then locks, replaces and commits; a write that fails leaves the tree as 
 import os
 import stat
 import sys
+import time
 
 from passhelper.errors import ConfigurationError, EntryError, PasshelperError, StoreError
 from passhelper.store import layout, settings
@@ -14,7 +15,7 @@ from passhelper.store.gpg import Gpg
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from typing import Any
 
     from passhelper.store.files import Files
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 MAX_ENTRY = 4 << 20  # bytes of one .gpg file; a secret of 2 MiB and its recipients fit
 MAX_NESTING = 32  # levels of folders that a username with slashes may have
 BINDING = "passhelper1:"
+_RECENT = 86400  # seconds; an older rebase is none that has dropped a change just now
 
 
 class Entry:
@@ -88,8 +90,13 @@ class PassStore:
         """List everything that is stored for a server, in whatever spelling; more than one is a left-over."""
         return [entry for name in layout.spellings(server) for entry in self.entries(server, name)]
 
-    def equivalents(self, server: str) -> "list[str]":
-        """List the other servers in the store that mean the same registry, in byte order."""
+    def equivalents(self, server: str, more: "Iterable[str]" = ()) -> "list[str]":
+        """List the other servers that mean the same registry, in byte order.
+
+        Args:
+            server: which.
+            more: names of directories to look at beside those of the store.
+        """
         from passhelper.registry import normalize  # noqa: PLC0415 - a hit needs no equivalence
 
         wanted = normalize(server)
@@ -97,7 +104,7 @@ class PassStore:
             return []
         found = {
             other
-            for name in self._directories()
+            for name in (*self._directories(), *more)
             if layout.may_contain(name, wanted[1])
             and (other := layout.decode_server(name)) is not None
             and other != server
@@ -315,14 +322,36 @@ class PassStore:
 
     def settle(self) -> bool:
         """Put back what git has undone before it was committed, if something waits; False if all is as it was."""
-        state = os.path.join(".git", "passhelper", "kept")
-        if not any(os.path.exists(os.path.join(folder, state)) for folder in (self.folder, self.root)):
+        if not self._has_copies() and not self._has_aborted():
             return False
         try:
             with self.lock(self.repository("")):
                 return True
         except (PasshelperError, OSError):
             return False  # a store that is only read from, or in use: who writes next does it
+
+    def undone(self) -> "list[Entry]":
+        """List the entries that wait for their commit and are not on the disk, since git has undone them."""
+        repository = self.repository("") if self._has_copies() else None
+        if repository is None:
+            return []
+        from passhelper.store import kept  # noqa: PLC0415 - only after a commit that failed
+
+        return kept.undone(self, repository)
+
+    def _has_copies(self) -> bool:
+        """Tell whether something waits for its commit, without loading what knows about git."""
+        state = os.path.join(".git", "passhelper", "kept")
+        return any(os.path.exists(os.path.join(folder, state)) for folder in (self.folder, self.root))
+
+    def _has_aborted(self) -> bool:
+        """Tell whether a rebase was aborted lately that nobody has looked at; each writes ORIG_HEAD when it begins."""
+        if not any(_is_recent(os.path.join(folder, ".git", "ORIG_HEAD")) for folder in (self.folder, self.root)):
+            return False
+        from passhelper.store import unfinished  # noqa: PLC0415 - only after a rebase, a merge or a reset
+
+        repository = self.repository("")
+        return repository is not None and bool(unfinished.aborted(repository))
 
     def _settle(self, repository: "Repository | None") -> None:
         """Finish a change of many files whose writer was killed, and put back what git has undone; under the lock."""
@@ -350,6 +379,13 @@ class PassStore:
         from passhelper.store import repository  # noqa: PLC0415 - readers need none
 
         return repository.find(self.root, os.path.join(layout.FOLDER, directory) if directory else layout.FOLDER)
+
+
+def _is_recent(path: str) -> bool:
+    try:
+        return time.time() - os.stat(path).st_mtime < _RECENT
+    except OSError:
+        return False
 
 
 def _byte_order(file: "tuple[str, str]") -> bytes:

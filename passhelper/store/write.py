@@ -185,7 +185,7 @@ class _Writer:
     def _start_comparison(self) -> "tuple[Child, bytes] | None":
         """Start decrypting what is there now, beside the encryption; only if it could be the same."""
         store, target = self.store, self.target
-        if settings.is_on(store.environ, settings.ALWAYS_WRITE):
+        if settings.is_on(store.environ, settings.ALWAYS_WRITE) or self._is_waited_for():
             return None
         if [entry.path for entry in store.all_entries(target.server)] != [target.path]:
             return None
@@ -198,6 +198,13 @@ class _Writer:
         decrypting = store.gpg.start_decrypt(existing, prompt=False)
         self.children.append(decrypting)
         return decrypting, existing
+
+    def _is_waited_for(self) -> bool:
+        """Tell whether git may have undone a later change: what is on the disk is not what was stored last."""
+        from passhelper.store import unfinished  # noqa: PLC0415 - whoever takes the lock needs it too
+
+        place = self.repository
+        return place is not None and (os.path.exists(place.kept) or bool(unfinished.aborted(place)))
 
     def _is_same(self, decrypting: "Child", existing: bytes, ciphertext: bytes) -> bool:
         """Compare what is there with what would be written. Any doubt means "write"."""
@@ -231,7 +238,8 @@ class _Writer:
                     from passhelper.store import trust  # noqa: PLC0415 - only in a git store
 
                     trust.write_down(temporary, self.accepted, files)
-            with _Change(files, temporary, self.committer, [target.path, *older]) as change:
+            undone = [entry.path for entry in store.undone() if entry.server == target.server]
+            with _Change(files, temporary, self.committer, [target.path, *older, *undone]) as change:
                 before = {path: _content(path) for path in (target.path, *older)} if older else {}
                 below = files.make_directory(os.path.dirname(target.path))
                 try:
@@ -399,6 +407,8 @@ def _remove_group(
     """Remove what is in some directories of one repository; under the lock."""
     sweep(store, repository)
     paths = [entry.path for server, name in group for entry in store.entries(server, name)]
+    servers = {server for server, _ in group}
+    paths += [entry.path for entry in store.undone() if entry.server in servers]
     if not paths:
         return
     files = store.files()
@@ -415,11 +425,12 @@ def _remove_group(
 
 
 def _by_repository(store: PassStore, servers: "list[str]") -> "list[tuple[Repository | None, list[tuple[str, str]]]]":
-    """Group the directories of some servers that have entries by the repository that they are in."""
+    """Group the directories of some servers that have entries, or had before git undid it, by their repository."""
     groups: dict[str, tuple[Repository | None, list[tuple[str, str]]]] = {}
+    undone = {os.path.dirname(entry.path) for entry in store.undone()}
     for server in servers:
         for name in layout.spellings(server):
-            if store.entries(server, name):
+            if os.path.join(store.folder, name) in undone or store.entries(server, name):
                 repository = store.repository(name)
                 _, group = groups.setdefault(repository.root if repository else "", (repository, []))
                 group.append((server, name))
