@@ -81,7 +81,8 @@ else:
 
         Attributes:
             stdout, status, stderr: what was read.
-            returncode: its exit status (negative: the signal that ended it), None while it runs.
+            returncode: its exit status (negative: the signal that ended it), None while it runs. Never 0 where not all
+                that it said was read.
             overflow: it said more than ``limit``.
             timed_out: it was ended because its time was up.
             forbidden: what it may not say on its status descriptor; it is ended if it does. Set by the caller.
@@ -251,7 +252,7 @@ else:
                 if left <= 0:
                     for child in running:
                         child.timed_out = True
-                        child.kill()
+                        _cut_short(child)
                     return
                 _serve(running, min(left, _TICK))
         except BaseException:  # the user's Ctrl-C too must not leave gpg behind
@@ -286,11 +287,16 @@ else:
             for number in list(child.readers):  # it may wait for us to take its notes
                 child.read(number)
         if child.overflow or (child.forbidden and child.forbidden in child.status):
-            child.kill()
+            _cut_short(child)
         elif not child.readers:  # it has closed its ends, so it is about to end
             _await_end(child)
         elif ended:  # and something that it started still holds a pipe
             child.close()
+
+    def _cut_short(child: Child) -> None:
+        """End a child of which not all was read. Should it have ended well meanwhile: half an answer is none."""
+        child.kill()
+        child.returncode = child.returncode or -SIGKILL
 
     def _pipe() -> "tuple[int, int]":
         """Make a pipe. Where a standard stream is closed, its number is not for a pipe."""

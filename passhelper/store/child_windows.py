@@ -58,12 +58,15 @@ class Child:
         except subprocess.TimeoutExpired:
             self.timed_out = True
             self.kill()
+            self.returncode = self.returncode or 1
             return
         self.overflow = len(out) > self.limit
         self.stdout += out[: self.limit]
         for line in err.splitlines(keepends=True):
             (self.status if line.startswith(_STATUS_PREFIX) else self.stderr).extend(line)
         self.returncode = self._process.returncode
+        if self.overflow:
+            self.returncode = self.returncode or 1  # half an answer is none
 
     def kill(self) -> None:
         """End it now. Harmless when it has ended."""

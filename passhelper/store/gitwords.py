@@ -95,6 +95,8 @@ def failure(root: str, command: str, child: "Child", seconds: float) -> GitError
     """
     if child.timed_out:
         return too_slow(root, command, seconds)
+    if child.overflow:
+        return GitError(f"{_name(command)} printed more than {child.limit} bytes in {root}")
     return explained(root, command, child.stderr, child.returncode)
 
 

@@ -130,6 +130,16 @@ def test_what_says_too_much_is_ended() -> None:
     assert time.monotonic() - begin < 2
 
 
+@pytest.mark.parametrize(("limit", "seconds"), [(10, 5.0), (1000, 0.0)], ids=["too much", "too late"])
+def test_half_an_answer_does_not_count_though_its_child_has_ended_well(limit: int, seconds: float) -> None:
+    """What a caller takes for a whole listing would lack its end, and with it the file that must not come in."""
+    child = start(["/bin/sh", "-c", "echo 0123456789abcdef"], ENVIRON, limit=limit)
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # it waits to be collected
+    finish([child], seconds)
+    assert child.returncode != 0
+    assert child.overflow or child.timed_out
+
+
 def test_exactly_the_limit_is_not_too_much() -> None:
     child = sh("head -c 70000 /dev/zero", limit=70_000)
     assert (child.overflow, len(child.stdout)) == (False, 70_000)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from support import FOLDER, KeyRing, require
 from vault import script
 
 from passhelper.errors import GitError, TrustError
+from passhelper.store import child
 from passhelper.store.store import PassStore
 from passhelper.team import gitrepo, incoming
 
@@ -570,3 +572,20 @@ def test_signatures_of_other_peoples_directories_are_not_asked_for(signing: Team
     """A list that no credential of ours depends on is still compared, but need not be signed."""
     signing.remote.push({"personal/.gpg-id": signing.lines("bob")})
     assert signing.refused().startswith(f"recipients changed: {signing.line('+', 'bob')} (personal/.gpg-id)")
+
+
+def test_a_listing_that_is_too_long_is_not_read_in_part(signing: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What stands behind the part that was read would come in unseen, if git has ended before we look."""
+
+    def finish_late(children: list[child.Child], seconds: float) -> None:
+        for one in children:
+            if not one.writers:
+                os.waitid(os.P_PID, one.pid, os.WEXITED | os.WNOWAIT)
+        child.finish(children, seconds)
+
+    monkeypatch.setattr(gitrepo, "finish", finish_late)
+    monkeypatch.setattr(gitrepo, "MAX_ANSWER", 2000)
+    many = {f"{FOLDER}/{number}.txt": (PLAIN, b"x") for number in range(30)}
+    signing.remote.push({**many, f"{SERVER}/.gpg-id": signing.lines("alice", "stranger")})
+    with pytest.raises(GitError, match=f"^git diff-tree printed more than 2000 bytes in {signing.member.path}$"):
+        signing.check()
