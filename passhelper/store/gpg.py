@@ -300,6 +300,8 @@ class Gpg:
         if trusted:
             argv += ["--trust-model", "always"]
         argv += [*self.options(), *_LAST, *_LAST_ENCRYPT, "--set-filename", name]
+        if trusted:  # a group could be called like a fingerprint, and would then be taken for it
+            argv.append("--no-groups")
         for recipient in recipients:
             argv += ["--recipient", recipient]
         argv.append("--encrypt")

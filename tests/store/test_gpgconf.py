@@ -229,6 +229,15 @@ def test_groups_and_trust_in_gpg_conf_count(vault: Vault, own_keys: KeyRing, hom
     assert vault.get() == ("bob", "s3cret")
 
 
+def test_a_group_named_like_a_fingerprint_is_nobody(vault: Vault, own_keys: KeyRing, home: Path) -> None:
+    """A fingerprint in ``.gpg-id`` means that key, whatever gpg.conf calls by the same digits."""
+    (home / "gpg.conf").write_text(f"group {own_keys['alice']}={own_keys['bob']}\n")
+    vault.store()
+    (reader,) = key_ids(vault.entry().read_bytes())
+    listing = own_keys.gpg("--with-colons", "--list-keys", own_keys["alice"]).stdout.decode()
+    assert reader in [line.split(":")[4] for line in listing.splitlines() if line.startswith("sub")]
+
+
 def test_a_pinentry_mode_in_gpg_conf_counts(vault: Vault, own_keys: KeyRing, home: Path, tmp_path: Path) -> None:
     """With a passphrase's file, as machines without a person have it."""
     (tmp_path / "p").write_text(PASSPHRASE)
