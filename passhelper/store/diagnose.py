@@ -180,11 +180,9 @@ def _refused_by_key(
             "read it with the program that wrote it, and store the credential again",
         )
     if secmem.has_run_out(lines):
-        conf = os.path.join(gpghome.path(gpg), "gpg-agent.conf")
         return GpgError(
             f"gpg-agent is out of secure memory, so {label} was not decrypted",
-            f"try again; to give it more, add the line auto-expand-secmem to {conf}, then run: "
-            "gpgconf --kill gpg-agent && passhelper unlock",
+            f"try again; to give it more, {secmem.more_memory(gpg)}",
         )
     if _CIPHER in codes:
         return GpgError(

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from passhelper.store.child import Child
 
+CONF, OPTION = "gpg-agent.conf", "auto-expand-secmem"  # no other spelling of it counts there; a number may follow
 _CANNOT_ALLOCATE, _NO_PINENTRY = 32854, 85  # libgpg-error's codes
 _PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6)  # seconds before another try; others take as long and half as long again
 _SECONDS = 5.0  # for one question to the agent
@@ -24,6 +25,12 @@ _SECONDS = 5.0  # for one question to the agent
 def has_run_out(lines: "list[list[str]]") -> bool:
     """Tell whether a decryption failed because the agent had no memory for it."""
     return _CANNOT_ALLOCATE in _codes(lines)
+
+
+def more_memory(gpg: Gpg) -> str:
+    """Say how to give the agent more; it takes the option only when it starts, so that a reload is not enough."""
+    conf = os.path.join(gpg.home, CONF)
+    return f"add the line {OPTION} to {conf}, then run: gpgconf --kill gpg-agent && passhelper unlock"
 
 
 def retried(gpg: Gpg, child: "Child", again: "Callable[[], Child]") -> "Child":

@@ -34,6 +34,7 @@ _QUIET = (
     "--disable-dirmngr",
     "--no-auto-check-trustdb",
 )
+_RSA = ("1", "2")  # the numbers of RSA, and of RSA that only encrypts: RFC 9580, 9.1
 _GONE = ("r", "e", "i", "d")  # trust letters of what cannot be used: doc/DETAILS, "Field 2 - Validity"
 
 
@@ -55,6 +56,7 @@ class Key:
         subkeys: the fingerprints of all its parts, the primary key's first.
         is_own: whether this machine can decrypt with it.
         is_on_card: whether the secret part that decrypts is on a card.
+        is_rsa: whether a secret part that decrypts, and is in no card, is an RSA key.
         keygrips: how the agent calls its secret parts.
         subkey_expires: when the last of the subkeys that encrypt expires, 0 for never.
     """
@@ -74,6 +76,7 @@ class Key:
     newest_ids: tuple[str, ...] = ()
     own_ids: tuple[str, ...] = ()
     subkeys: tuple[str, ...] = ()
+    is_rsa: bool = False
 
     @property
     def ends(self) -> int:
@@ -342,6 +345,7 @@ def _key(found: dict[str, Any], *, secret: bool) -> Key:
         usable_ids=tuple(part["keyid"] for part in usable),
         newest_ids=tuple(part["keyid"] for part in usable if part["date"] == max(each["date"] for each in usable)),
         own_ids=tuple(part["keyid"] for part in encrypting if secret and part["token"] not in ("", "#")),
+        is_rsa=secret and any("+" in part["token"] and part["algo"] in _RSA for part in encrypting),
     )
 
 

@@ -213,7 +213,7 @@ def test_prints_nothing_but_exports(job: Job) -> None:
     place = Path(job.environ["PASSHELPER_CI_DIR"])
     assert {oct(item.stat().st_mode & 0o777) for item in (place, *place.iterdir()) if item.is_dir()} == {"0o700"}
     conf = Path(job.environ["GNUPGHOME"], "gpg-agent.conf").read_text()
-    for line in ("allow-loopback-pinentry", "allow-preset-passphrase", "default-cache-ttl 86400"):
+    for line in ("allow-loopback-pinentry", "allow-preset-passphrase", "default-cache-ttl 86400", "auto-expand-secmem"):
         assert line in conf.splitlines()
     trust = run(["gpg", "--batch", "--export-ownertrust"], job.environ).text
     assert trust.splitlines()[-1].endswith(":6:")

@@ -13,7 +13,7 @@ import pytest
 from doctors import SERVER, Doctor
 from support import PASSPHRASE, Helper, KeyRing, Program, require, run
 
-KEY_CHECKS = {"key.own", "key.known", "key.usable", "key.expiry", "key.trust", "key.store", "key.locked"}
+KEY_CHECKS = {"key.own", "key.known", "key.usable", "key.expiry", "key.trust", "key.store", "key.locked", "key.memory"}
 
 
 def test_healthy(doctor: Doctor) -> None:
@@ -154,6 +154,29 @@ def test_key_locked(doctor: Doctor, helper: Helper, locked: KeyRing, tmp_path: P
     assert cause.startswith("the passphrase in PASSHELPER_PASSPHRASE_FILE does not unlock GPG key ")
 
 
+def test_secure_memory_for_rsa(doctor: Doctor, locked: KeyRing, store: Path) -> None:
+    conf = locked.home / "gpg-agent.conf"
+    before = conf.read_text()
+    new = ("--pinentry-mode", "loopback", "--passphrase", "", "--quick-gen-key", "rsa <rsa@example.test>", "rsa2048")
+    locked.gpg(*new, "sign,encr", "never")
+    listing = locked.gpg("--with-colons", "--list-keys", "rsa@example.test").stdout.decode().splitlines()
+    (store / ".gpg-id").write_text(next(line.split(":")[9] for line in listing if line.startswith("fpr")) + "\n")
+    hint = (
+        "gpg-agent has secure memory for some thirty decryptions with an RSA key at a time; for more, add the line "
+        f"auto-expand-secmem to {conf}, then run: gpgconf --kill gpg-agent && passhelper unlock"
+    )
+    report = doctor()
+    assert (report.checks["key.memory"]["status"], report.checks["key.memory"]["notes"]) == ("ok", [hint])
+    conf.write_text(f"{before}# auto-expand-secmem\n#x auto-expand-secmem\nauto-expand-secmem-x\n")
+    assert doctor().checks["key.memory"]["notes"] == [hint]
+    for line in ("auto-expand-secmem", " \tauto-expand-secmem 65536 # more"):
+        conf.write_text(f"{before}{line}\n")
+        assert doctor().checks["key.memory"]["notes"] == []
+    conf.write_text(before)
+    (store / ".gpg-id").write_text(locked["alice"] + "\n")
+    assert doctor().checks["key.memory"]["notes"] == []
+
+
 def test_key_expired(doctor: Doctor, helper: Helper, store: Path, keys: KeyRing) -> None:
     """Its key was made with ``--faked-system-time`` and ended in January 2020."""
     (store / ".gpg-id").write_text(keys["expired"] + "\n")
@@ -274,7 +297,7 @@ def test_no_secret_key_for_the_store(doctor: Doctor, helper: Helper, store: Path
     assert cause.startswith("no secret key for the store: ")
     assert remedy.startswith("ask a member to run: passhelper recipients add ")
     assert report.finding("store.readable")[1].startswith("1 entries are encrypted to none of this machine's keys")
-    assert report.blocked_by("key.store") == {"key.locked", "store.bound"}
+    assert report.blocked_by("key.store") == {"key.locked", "key.memory", "store.bound"}
     assert helper.get(SERVER).text.startswith("no secret key for ")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from passhelper.machine import agent
 from passhelper.machine.doctor.model import Check, Finding, NotCheckedError, Severity
 from passhelper.machine.doctor.patient import Patient
 from passhelper.protocol import printable
-from passhelper.store import keyinfo, passphrase
+from passhelper.store import keyinfo, passphrase, secmem
 from passhelper.store.child import finish
 
 if TYPE_CHECKING:
@@ -120,6 +121,33 @@ def _locked(patient: Patient) -> Iterator[Finding]:
         yield Finding(f"GPG key {key} is locked", "run: passhelper unlock, or set PASSHELPER_PASSPHRASE_FILE", severity)
 
 
+def _memory(patient: Patient) -> Iterator[Finding]:
+    if not any(key.is_rsa for key in own_recipients(patient)):
+        return  # with other keys the agent's memory is enough for more than anybody runs at once
+    for folder in (_system_folder(patient), patient.gpg_home):
+        if folder and _expands(os.path.join(folder, secmem.CONF)):
+            return
+    what = "gpg-agent has secure memory for some thirty decryptions with an RSA key at a time"
+    yield Finding(f"{what}; for more, {secmem.more_memory(patient.gpg)}", severity=Severity.NOTE)
+
+
+def _system_folder(patient: Patient) -> str:
+    """Find where gpg's programs have the settings of the whole machine; empty if they do not say."""
+    program = patient.locate("gpgconf")
+    if program is None:
+        return ""
+    child = patient.run([program, "--list-dirs", "sysconfdir"], patient.gpg.child_environ)
+    return os.fsdecode(bytes(child.stdout).rstrip(b"\r\n")) if child.returncode == 0 else ""
+
+
+def _expands(conf: str) -> bool:
+    try:
+        with open(conf, encoding="utf-8", errors="replace") as file:
+            return any(line.split()[:1] == [secmem.OPTION] for line in file)
+    except OSError:
+        return False
+
+
 CHECKS = (
     Check("key.own", "a secret key that decrypts on this machine", Severity.FAILED, _own, ("gpg.agent",)),
     Check("key.known", "the keyring holds every recipient", Severity.FAILED, _known,
@@ -133,4 +161,6 @@ CHECKS = (
     Check("key.store", "one of the store's keys is this machine's", Severity.FAILED, _store,
           ("key.own", "store.recipients")),
     Check("key.locked", "the key decrypts without a prompt", Severity.FAILED, _locked, ("key.store",)),
+    Check("key.memory", "gpg-agent has memory for many decryptions at once; a hint for RSA keys, no more",
+          Severity.WARNING, _memory, ("key.store",)),
 )  # fmt: skip
