@@ -60,7 +60,7 @@ def write_recipients(store: PassStore, keys: Sequence[Key]) -> str:
         known = trust.load_all(place.state) if place is not None else None
         texts, serial = gpgid.compose(store, keys, relative, known)
         for name in sorted(texts, reverse=True):  # the signature first: a list without one is refused
-            files.replace(os.path.join(store.root, name), texts[name], temporary)
+            files.put(os.path.join(store.root, name), texts[name], temporary)
         if place is not None and known is not None:  # the user has just named these keys: that is acceptance
             accepted = {relative: sorted({key.fingerprint for key in keys})}
             trust.write_down(place.state, trust.Accepted(accepted, {relative: serial} if serial else {}), files)
@@ -78,8 +78,7 @@ def write_public_keys(store: PassStore, keys: Sequence[Key]) -> None:
         for name, data in exported:
             path = os.path.join(store.root, name)
             if not os.path.lexists(path):
-                files.make_directory(os.path.dirname(path))
-                files.replace(path, data, temporary)
+                files.put(path, data, temporary)
 
 
 def make_repository(store: PassStore, *, is_whole: bool = False) -> list[str]:

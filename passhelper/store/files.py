@@ -14,8 +14,9 @@ from passhelper.errors import ConfigurationError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+_TRIES = 10  # at something in a directory that git, or ``pass rm``, removes whenever it is empty
 _MANY = 16  # files, from which on it is faster to force the whole file system to the disk
 TEMPORARY = ".passhelper-"  # not ending in .gpg: other readers of the store skip such files
 
@@ -49,7 +50,12 @@ class Files:
         made: list[str] = []
         try:
             for folder in reversed(missing):
-                os.mkdir(folder)
+                try:
+                    os.mkdir(folder)
+                except FileExistsError:  # somebody else has made it since
+                    if not os.path.isdir(folder):
+                        raise
+                    continue
                 made.append(folder)
                 self._open_to_group(folder)
         except BaseException:
@@ -67,8 +73,39 @@ class Files:
         for path in reversed(paths):
             try:
                 os.rmdir(path)
+            except FileNotFoundError:
+                continue
             except OSError:
                 return
+
+    def put(self, path: str, data: bytes, temporary_folder: str, *, durable: bool = True) -> "list[str]":
+        """Write a file in one step as :meth:`replace` does, and make its directory if there is none.
+
+        Returns:
+            the directories that were made, outermost first, for undoing.
+        """
+
+        def act() -> None:
+            self.replace(path, data, temporary_folder, durable=durable)
+
+        return self._inside(os.path.dirname(path), act)
+
+    def _inside(self, folder: str, act: "Callable[..., object]", *arguments: str) -> "list[str]":
+        """Make a directory and do something in it; again if somebody has removed it in between, for it was empty."""
+        for left in reversed(range(_TRIES)):
+            made: list[str] = []
+            try:
+                made = self.make_directory(folder)
+                act(*arguments)
+                return made
+            except FileNotFoundError:
+                self.remove_directories(made)
+                if not left:
+                    raise
+            except BaseException:
+                self.remove_directories(made)
+                raise
+        raise AssertionError  # pragma: no cover
 
     def replace(self, path: str, data: bytes, temporary_folder: str, *, durable: bool = True) -> None:
         """Write a file in one step; the caller holds the store's lock.
@@ -83,8 +120,7 @@ class Files:
         temporary = os.path.join(temporary_folder, f"{TEMPORARY}{os.getpid()}")
         try:
             self._write(temporary, data, durable=durable)
-            _keep_group(temporary, path)
-            os.replace(temporary, path)
+            _move(temporary, path)
         except OSError as error:
             _remove(temporary)
             beside = os.path.dirname(os.path.dirname(path))
@@ -110,23 +146,20 @@ class Files:
         """
         if len(contents) < _MANY:
             for path, data in contents:
-                self.make_directory(os.path.dirname(path))
-                self.replace(path, data, temporary_folder)
+                self.put(path, data, temporary_folder)
             return
         begin = os.path.join(temporary_folder, f"{TEMPORARY}{os.getpid()}-")
         for number, (_, data) in enumerate(contents):
             self._write(f"{begin}{number}", data, durable=False)
         sync_file_system(temporary_folder)
         for number, (path, data) in enumerate(contents):
-            self.make_directory(os.path.dirname(path))
             try:
-                _keep_group(f"{begin}{number}", path)
-                os.replace(f"{begin}{number}", path)
+                self._inside(os.path.dirname(path), _move, f"{begin}{number}", path)
             except OSError as error:
                 if error.errno not in (errno.EXDEV, errno.EPERM):
                     raise
                 _remove(f"{begin}{number}")
-                self.replace(path, data, temporary_folder)
+                self.put(path, data, temporary_folder)
         sync_file_system(os.path.dirname(contents[0][0]))
 
     def _write(self, path: str, data: bytes, *, durable: bool) -> None:
@@ -171,7 +204,8 @@ class Files:
             the file to remove when the change is complete.
         """
         path = os.path.join(folder, f"{TEMPORARY}{os.getpid()}-begun")
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600))
+        flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+        self._inside(folder, lambda: os.close(os.open(path, flags, 0o600)))
         return path
 
 
@@ -182,6 +216,12 @@ def _set_mode(path: "str | int", mode: int) -> None:
     except OSError as error:
         if error.errno not in (errno.EPERM, errno.ENOTSUP):
             raise
+
+
+def _move(temporary: str, path: str) -> None:
+    """Let a file take its place."""
+    _keep_group(temporary, path)
+    os.replace(temporary, path)
 
 
 def _keep_group(temporary: str, path: str) -> None:

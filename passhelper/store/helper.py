@@ -191,7 +191,8 @@ class PassHelper(Helper):
 
 def _converted(error: OSError, doing: str, store: PassStore) -> StoreError:
     """Say which path the system refused, and as whom."""
-    path = error.filename if isinstance(error.filename, str) else store.root
+    # Of two, the second: what was to take its place was a temporary file.
+    path = next((name for name in (error.filename2, error.filename) if isinstance(name, str)), store.root)
     from passhelper import oserrors  # noqa: PLC0415 - after a failure only
 
     remedy = oserrors.remedy(error)

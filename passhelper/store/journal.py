@@ -104,9 +104,7 @@ def write(store: "PassStore", repository: "Repository | None", plan: Plan) -> No
         "state": [[name, len(data), _digest(os.path.join(folder, name))] for name, data in plan.state.items()],
         "files": files,
     }
-    writer = store.files()
-    writer.make_directory(folder)
-    writer.replace(path, b"".join([render(header).encode(), b"\n", *contents]), folder)
+    store.files().put(path, b"".join([render(header).encode(), b"\n", *contents]), folder)
 
 
 def finish(store: "PassStore", repository: "Repository | None") -> None:
@@ -250,7 +248,10 @@ def replay(store: "PassStore", repository: "Repository | None", changes: "Sequen
             store.warn(f"{change.path} was written by another program meanwhile and left as it is")
         elif change.data is None:
             if current is not None:
-                os.unlink(target)
+                try:
+                    os.unlink(target)
+                except FileNotFoundError:
+                    pass  # somebody, git for one, was quicker
                 sync_directory(os.path.dirname(target))
             _prune(base, os.path.dirname(target))
         elif current != change.data:

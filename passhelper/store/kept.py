@@ -80,9 +80,8 @@ def _save(repository: "Repository", files: "Files", kept: Kept) -> None:
         "files": [[path, _GONE if data is None else len(data), stamp] for path, (data, stamp) in kept.files.items()],
     }
     contents = [data for data, _ in kept.files.values() if data]
-    files.make_directory(repository.state)
     text = b"".join([render(header).encode(), b"\n", *contents])
-    files.replace(repository.kept, text, repository.state)
+    files.put(repository.kept, text, repository.state)
     files.replace(repository.pending, git.lines([*dict.fromkeys([*repository.load_pending(), *kept.files])]),
                   repository.state)  # fmt: skip
 
@@ -145,8 +144,7 @@ def restore(store: "PassStore", repository: "Repository") -> None:
             _forget(repository, store.files(), kept, change.path)
     if log:
         line = log[log.rfind(b"\n", 0, log.rfind(b"(abort)")) + 1 : log.rfind(b"(abort)")]
-        store.files().make_directory(repository.state)
-        store.files().replace(repository.aborted, line, repository.state, durable=False)
+        store.files().put(repository.aborted, line, repository.state, durable=False)
 
 
 def _compared(kept: Kept, ask: "_Questions", repository: "Repository", log: bytes) -> "list[Change]":

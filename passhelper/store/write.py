@@ -241,9 +241,9 @@ class _Writer:
             undone = [entry.path for entry in store.undone() if entry.server == target.server]
             with _Change(files, temporary, self.committer, [target.path, *older, *undone]) as change:
                 before = {path: _content(path) for path in (target.path, *older)} if older else {}
-                below = files.make_directory(os.path.dirname(target.path))
+                below: list[str] = []
                 try:
-                    files.replace(target.path, ciphertext, temporary)
+                    below = files.put(target.path, ciphertext, temporary)
                     change.has_begun = True
                     _remove_files(store, older)
                 except BaseException as error:
@@ -267,8 +267,7 @@ class _Writer:
         try:
             for path, data in before.items():
                 if data is not None and _content(path) != data:
-                    files.make_directory(os.path.dirname(path))
-                    files.replace(path, data, temporary)
+                    files.put(path, data, temporary)
             if before.get(self.target.path) is None:
                 os.unlink(self.target.path)
         except OSError:
@@ -445,7 +444,10 @@ def _remove_files(store: PassStore, paths: "list[str]") -> None:
     for path in paths:
         if not layout.holds(*os.path.split(path)):
             continue  # gone, or the disk would take another for it
-        os.unlink(path)
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            pass  # somebody, git for one, was quicker
         folders.add(os.path.dirname(path))
     for folder in sorted(folders, key=len, reverse=True):
         place = folder

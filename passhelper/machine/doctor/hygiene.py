@@ -126,7 +126,7 @@ def _write(patient: Patient, path: str, before: bytes, after: bytes) -> bool:
         if place is not None and full.startswith(place.root + os.sep):
             committer = Committer(place, store.environ, written, store.warn)
             committer.plan([full])
-        written.replace(full, after, temporary)
+        written.put(full, after, temporary)
         if accepted and place is not None:  # the same keys as before, by their full names
             trust.save(place.state, trust.current(root), written)
         if committer is not None:
