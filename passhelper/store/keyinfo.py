@@ -15,6 +15,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from passhelper.store.child import Child
+
 # How gpg says that it has looked and found nothing: no such key, or no keyring yet.
 _PUBLIC_KEY = 6  # the packet that a key begins with
 NEWER = "GnuPG 2.4 and newer take version 5, and none takes version 6"
@@ -116,12 +118,23 @@ def find_keys(gpg: Gpg, name: str, *, secret: bool = False) -> "list[Key]":
     if child.timed_out or not is_answer:
         from passhelper.protocol import printable  # noqa: PLC0415 - only for messages
 
-        trouble = gpghome.lock_error(gpg, child.stderr)
-        if trouble is not None:
-            raise trouble
-        why = "it took too long" if child.timed_out else last_line(child)
-        raise GpgError(f"gpg cannot look for the key {printable(name)}: {why}", "run: passhelper doctor")
+        raise unanswered(gpg, child, f"look for the key {printable(name)}")
     return parse_keys(child.stdout.decode(errors="replace"))
+
+
+def unanswered(gpg: Gpg, child: "Child", what: str) -> GpgError:
+    """Say why gpg gave no answer, which is another thing than a no.
+
+    Args:
+        gpg: what was asked.
+        child: its process.
+        what: what it was to do.
+    """
+    trouble = gpghome.lock_error(gpg, child.stderr)
+    if trouble is not None:
+        return trouble
+    why = "it took too long" if child.timed_out else last_line(child)
+    return GpgError(f"gpg cannot {what}: {why}", "run: passhelper doctor")
 
 
 def parse_keys(listing: str) -> "list[Key]":

@@ -176,15 +176,23 @@ def is_signed(signature: str, text: bytes, gpg: "Gpg") -> bool:
         signature: the file with the detached signature.
         text: what it has to cover.
         gpg: what checks it, and the environment that names the keys.
+
+    Raises:
+        GpgError: gpg has not answered; that says nothing about who has signed.
     """
     from passhelper.store.gpg import status_lines  # noqa: PLC0415 - loaded with the caller's gpg
 
+    child = gpg.ask("--verify", "--", signature, "-", stdin=text)
     allowed = signing_keys(gpg.environ)
     found = False
-    for line in status_lines(gpg.ask("--verify", "--", signature, "-", stdin=text)):
+    for line in status_lines(child):
         if line[0] in ("REVKEYSIG", "EXPSIG"):  # gpg calls these valid, too
             return False
         found = found or (line[0] == "VALIDSIG" and not allowed.isdisjoint((line[1], line[-1])))
+    if child.timed_out or (not found and b"waiting for lock" in child.stderr):
+        from passhelper.store import keyinfo  # noqa: PLC0415 - only on failure
+
+        raise keyinfo.unanswered(gpg, child, "check a signature")
     return found
 
 

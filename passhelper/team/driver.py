@@ -38,6 +38,7 @@ class Driver(gnupg.GPG):  # type: ignore[misc]  # it comes without types
         def expire() -> None:
             is_late.set()
             ending.end(process.pid, lambda: process.poll() is not None)
+            process.kill()  # on Windows; elsewhere it has ended
 
         watch = threading.Timer(self._seconds, expire)
         watch.daemon = True

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import FOLDER, KeyRing
 from vault import Vault
+from vault import script as program
 
-from passhelper.errors import StoreError, StoreNotInitializedError, TrustError
+from passhelper.errors import GpgError, StoreError, StoreNotInitializedError, TrustError
 from passhelper.store.gpg import Gpg
 from passhelper.store.packets import key_ids
 from passhelper.store.recipients import candidates, find, is_fingerprint, normalize, parse, verify_signature
@@ -263,6 +264,25 @@ def test_a_bad_signature_refuses_writes(signed: Vault, keys: KeyRing, how: str) 
         f"the signature of {path} is not by a key in PASSWORD_STORE_SIGNING_KEY; "
         "find out who changed it, then sign it again"
     )
+    assert signed.tree == before
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("exec sleep 30", "gpg cannot check a signature: it took too long; run: passhelper doctor"),
+        ("echo 'gpg: waiting for lock (held by 4711) ...' >&2; exit 2", "gpg waits for a lock in "),
+    ],
+    ids=["hangs", "waits for a lock"],
+)
+def test_a_gpg_that_gives_no_answer_accuses_nobody(signed: Vault, tmp_path: Path, script: str, said: str) -> None:
+    """To look for whoever has changed the file would be the wrong advice."""
+    text = f'case " $* " in *" --verify "*) {script} ;; esac; exec /usr/bin/gpg "$@"'
+    signed.environ.update(PASSHELPER_GPG=program(tmp_path / "g", text), PASSHELPER_TIMEOUT="1")
+    before = signed.tree
+    with pytest.raises(GpgError) as caught:
+        signed.store()
+    assert str(caught.value).startswith(said)
     assert signed.tree == before
 
 
