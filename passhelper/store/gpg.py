@@ -375,7 +375,8 @@ def has_ended_well(child: Child, lines: "list[list[str]]") -> bool:
     """Tell whether gpg did what it was to do.
 
     Where a recipient is hidden, gpg tries one secret key after the other, and exits with 2 for each that was the
-    wrong one, even if another has opened the message.
+    wrong one, even if another has opened the message. gpg 2.2 exits so, and with the same good words, for an OCB
+    packet that was changed; newer ones say what became of it, and name its algorithm in ``DECRYPTION_INFO``.
     """
     if child.timed_out or child.returncode not in (0, 2):
         return False
@@ -387,7 +388,9 @@ def has_ended_well(child: Child, lines: "list[list[str]]") -> bool:
     # An error about a key; gpg's own exit is a failure, too.
     others = [line for line in lines if line[0] == "FAILURE" and line[1] != "gpg-exit"]
     others += [line for line in lines if line[0] == "ERROR" and line[1] != "pkdecrypt_failed"]
-    return is_hidden and opened and not others and said.isdisjoint(_BROKEN)
+    # Method, cipher and, of an OCB packet, its algorithm: a method of 0 and no algorithm is gpg 2.2's OCB.
+    is_checked = any(line[0] == "DECRYPTION_INFO" and (line[1] != "0" or line[3:4] > ["0"]) for line in lines)
+    return is_hidden and opened and is_checked and not others and said.isdisjoint(_BROKEN)
 
 
 def _is_whole(child: Child, lines: "list[list[str]]") -> bool:

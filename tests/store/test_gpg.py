@@ -263,7 +263,7 @@ def test_hidden_recipients_and_several_secret_keys(own: Vault, own_keys: KeyRing
 
 
 HIDDEN = "ENC_TO 0000000000000000 18 0"
-OPENED = "DECRYPTION_KEY F F u|BEGIN_DECRYPTION|PLAINTEXT 62 1 x|DECRYPTION_OKAY|GOODMDC|END_DECRYPTION"
+OPENED = "DECRYPTION_KEY F F u|BEGIN_DECRYPTION|DECRYPTION_INFO 2 9 0|PLAINTEXT 62 1 x|DECRYPTION_OKAY|GOODMDC|END_DECRYPTION"
 
 
 @pytest.mark.parametrize(
@@ -271,6 +271,10 @@ OPENED = "DECRYPTION_KEY F F u|BEGIN_DECRYPTION|PLAINTEXT 62 1 x|DECRYPTION_OKAY
     [
         (2, f"{HIDDEN}|ERROR pkdecrypt_failed 67108949|{OPENED}|FAILURE gpg-exit 33554433", True),
         (2, f"ENC_TO 0000000000000001 18 0|{OPENED}|FAILURE gpg-exit 33554433", False),
+        (2, f"{HIDDEN}|{OPENED.replace('2 9 0', '0 9 2')}", True),
+        (2, f"{HIDDEN}|{OPENED.replace('2 9 0', '0 9 0')}", False),
+        (2, f"{HIDDEN}|{OPENED.replace('2 9 0', '0 9')}", False),
+        (2, f"{HIDDEN}|{OPENED.replace('DECRYPTION_INFO 2 9 0|', '')}", False),
         (1, f"{HIDDEN}|{OPENED}", False),
         (-9, f"{HIDDEN}|{OPENED}", False),
         (2, f"{HIDDEN}|{OPENED.replace('GOODMDC', 'BADMDC')}", False),
