@@ -123,7 +123,7 @@ def refused(root: str) -> GitError:
     uid = next((owner for owner in owners if owner != own), owners[0] if owners else -1)
     return GitError(
         f"git refuses the store: it belongs to uid {uid}",
-        f"run: git config --global --add safe.directory {_word(root)}",
+        f"run: git config --global --add safe.directory {word(root)}",
     )
 
 
@@ -162,8 +162,8 @@ def _shown(line: str) -> str:
     return printable(" ".join(without_passwords(line).split()))
 
 
-def _word(path: str) -> str:
-    """Quote a path for sh where that is needed."""
+def word(path: str) -> str:
+    """Quote a path for sh where that is needed: a command that we advise is to work as it stands."""
     if path and all(char.isalnum() or char in "/._-+@:," for char in path):
         return path
     from passhelper.store.commit import quoted  # noqa: PLC0415 - only for odd paths

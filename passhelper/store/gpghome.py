@@ -49,6 +49,7 @@ def lock_error(gpg: "Gpg", stderr: "bytes | bytearray") -> "GpgError | None":
         stderr: what it has written.
     """
     from passhelper.protocol import printable  # noqa: PLC0415 - only for messages
+    from passhelper.store.gitwords import word  # noqa: PLC0415
 
     if not is_waiting(stderr):
         return None
@@ -60,7 +61,7 @@ def lock_error(gpg: "Gpg", stderr: "bytes | bytearray") -> "GpgError | None":
             return GpgError(f"gpg waits for {file}, which process {holder} holds", f"wait until process {holder} ends")
         return GpgError(
             f"gpg waits for {file}, which process {holder} on {printable(host)} holds",
-            f"end it there (gpgconf --kill all); only if that host or container is gone, run: rm {file}",
+            f"end it there (gpgconf --kill all); only if that host or container is gone, run: rm {word(file)}",
         )
     return GpgError(f"gpg waits for a lock in {gpg.home}, which process {printable(words)} holds", "try again")
 

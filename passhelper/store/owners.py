@@ -50,10 +50,20 @@ def remedy(path: str, root: str) -> str:
     mode = stat.S_IMODE(facts.st_mode)
     told = f"it belongs to uid {facts.st_uid} and gid {facts.st_gid}, with mode {mode:04o}; {this}"
     if store.st_mode & stat.S_ISGID and os.geteuid() != facts.st_uid:
-        return f"{told}; as uid {facts.st_uid} or root run: {group_command(root, store.st_gid)}"
+        return f"{told}; as uid {facts.st_uid} or root run: {group_command(root, store.st_gid, facts.st_uid)}"
     return f"check its owner and mode; {told}"
 
 
-def group_command(root: str, gid: int) -> str:
-    """Write the command that gives a store back to its group; members set ``PASSWORD_STORE_UMASK=007``."""
-    return f"chgrp -R {gid} {root} && chmod -R g+rwX {root} && find {root} -type d -exec chmod g+s {{}} +"
+def group_command(root: str, gid: int, uid: "int | None" = None) -> str:
+    """Write the command that gives a store back to its group; members set ``PASSWORD_STORE_UMASK=007``.
+
+    Args:
+        root: the store.
+        gid: its group.
+        uid: whose files alone, since a member can change no other's; without it, root's command for all.
+    """
+    from passhelper.store.gitwords import word  # noqa: PLC0415 - only for messages
+
+    whose = "" if uid is None else f" -uid {uid}"
+    changes = f"-exec chgrp {gid} {{}} + -exec chmod g+rwX {{}} + -type d -exec chmod g+s {{}} +"
+    return f"find {word(root)}{whose} {changes}"

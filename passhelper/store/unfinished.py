@@ -60,7 +60,9 @@ def refuse(repository: "Repository") -> None:
 
 def remedy(repository: "Repository") -> str:
     """Say how to get out of it; nothing that was stored or committed is lost by that, whatever it is."""
-    root = repository.root
+    from passhelper.store.gitwords import word  # noqa: PLC0415 - only for messages
+
+    root = word(repository.root)
     if "is on no branch" not in find(repository):
         return (
             f"run: git -C {root} status, and finish or abort it as that says; what was stored meanwhile is kept, "

@@ -43,7 +43,9 @@ class User:
         folder = place / f"p{uid}"
         folder.mkdir()
         self.program = f"{for_user(installed, self.prefix, folder)}/passhelper"
-        text = Path(self.program).read_text().replace("passhelper.cli ", "passhelper.store.helper ")
+        text = Path(self.program).read_text()
+        for module in ("passhelper.cli ", "passhelper.__main__ "):  # what pip wrote, and what for_user writes
+            text = text.replace(f"from {module}", "from passhelper.store.helper ")
         self.helper_program = str(folder / "docker-credential-pass")
         Path(self.helper_program).write_text(text)
         Path(self.helper_program).chmod(0o755)
@@ -147,7 +149,9 @@ def test_a_group_member_who_forgot_the_umask(ann: User, bob: User, keys: KeyRing
     assert ann.store(SERVER, "ann", "s").code == 0
     directory = store / FOLDER
     answer = bob.get(SERVER)
-    command = f"chgrp -R {GROUP} {store} && chmod -R g+rwX {store} && find {store} -type d -exec chmod g+s {{}} +"
+    changes = f"-exec chgrp {GROUP} {{}} + -exec chmod g+rwX {{}} + -type d -exec chmod g+s {{}} +"
+    command = f"find {store} -uid {ANN} {changes}"
+    assert bob.run("sh", "-c", f"umask 007; echo > {store}/note").code == 0  # ann cannot change its mode
     assert (answer.code, answer.text) == (
         1,
         f"cannot read {next(directory.iterdir())}: Permission denied; check its owner and mode; this is uid {BOB}\n",
