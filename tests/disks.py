@@ -51,6 +51,22 @@ def exfat(folder: Path) -> Iterator[Path]:
         subprocess.run(["losetup", "--detach", device], check=True, capture_output=True)
 
 
+@contextlib.contextmanager
+def too_deep(directory: Path) -> Iterator[None]:
+    """Put directories into one whose whole path is longer than the system takes; they are gone afterwards."""
+    folder = os.open(directory, os.O_RDONLY)
+    for _ in range(20):
+        os.mkdir("d" * 250, dir_fd=folder)
+        below = os.open("d" * 250, os.O_RDONLY, dir_fd=folder)
+        os.close(folder)
+        folder = below
+    os.close(folder)
+    try:
+        yield
+    finally:
+        subprocess.run(["rm", "-rf", str(directory / ("d" * 250))], check=True)
+
+
 def _run(*command: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:

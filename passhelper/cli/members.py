@@ -135,7 +135,7 @@ def check(*, server: str, as_json: bool) -> int:
     drifted = [record for record in records if record.trouble or record.drift.is_there]
     uncertain = sum(record.drift.is_uncertain for record in records if not record.drift.is_there)
     if as_json:
-        data = {"entries": len(records), "uncertain": uncertain,
+        data = {"entries": sum(not record.is_directory for record in records), "uncertain": uncertain,
                 "drift": [_document(record, policy.known) for record in drifted]}  # fmt: skip
         output.envelope("recipients check", data)
     else:

@@ -9,16 +9,18 @@ nobody here has a key for, where a recipient's key is not in this keyring. Only 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from passhelper import oserrors
 from passhelper.errors import PasshelperError, StoreError
-from passhelper.store import keyinfo, layout, packets, recipients
+from passhelper.store import keyinfo, layout, owners, packets, recipients
+from passhelper.store.store import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
-    from passhelper.store.store import Entry, PassStore
+    from passhelper.store.store import PassStore
     from passhelper.team.keys import Key, KeyRing
 
 
@@ -206,15 +208,16 @@ class Policy:
 
 @dataclass(frozen=True)
 class Record:
-    """One entry and its readers.
+    """One entry and its readers, or a directory whose entries nobody can list.
 
     Attributes:
-        entry: where it is.
+        entry: where it is; without a username for such a directory.
         directory: its server directory's name.
         ids: the key ids that it is encrypted to.
         wanted: who should read it.
         drift: how the two differ.
         trouble: why that cannot be told, empty if it can.
+        remedy: what helps against it.
     """
 
     entry: Entry
@@ -223,10 +226,18 @@ class Record:
     wanted: tuple[Recipient, ...] = ()
     drift: Drift = Drift()
     trouble: str = ""
+    remedy: str = ""
+
+    @property
+    def is_directory(self) -> bool:
+        """Whether this stands for all that lies in a directory."""
+        return not self.entry.username
 
 
 def survey(store: PassStore, policy: Policy, servers: Sequence[str] | None = None) -> Iterator[Record]:
     """Compare every entry of the store, left-over second ones too, or those of some servers.
+
+    A directory that cannot be listed hides no other; it is a record of its own, so that nobody overlooks it.
 
     Raises:
         StoreError: the store cannot be read, or a server's directory is a link.
@@ -234,7 +245,11 @@ def survey(store: PassStore, policy: Policy, servers: Sequence[str] | None = Non
     known = policy.known
     seen: dict[tuple[tuple[str, ...], int], Drift] = {}
     for directory, server in directories(store, servers):
-        entries = store.entries(server, directory)
+        try:
+            entries = store.entries(server, directory)
+        except OSError as error:
+            yield _unlisted(store, server, directory, error)
+            continue
         if not entries:
             continue
         try:
@@ -243,19 +258,37 @@ def survey(store: PassStore, policy: Policy, servers: Sequence[str] | None = Non
             yield from (Record(entry, directory, trouble=error.cause) for entry in entries)
             continue
         for entry in entries:
-            try:
-                ids = tuple(store.key_ids(entry))
-            except PasshelperError as error:
-                yield Record(entry, directory, wanted=wanted, trouble=error.cause)
-            except FileNotFoundError:
-                continue  # erased meanwhile
-            except OSError as error:
-                yield Record(entry, directory, wanted=wanted, trouble=f"cannot be read: {error.strerror}")
-            else:
-                key = ids, id(wanted)  # nearly all entries have the same readers, and the policy keeps its answers
+            record = _record(store, entry, directory, wanted)
+            if record is not None and not record.trouble:
+                key = record.ids, id(wanted)  # nearly all have the same readers, and the policy keeps its answers
                 if key not in seen:
-                    seen[key] = compare(ids, wanted, known)
-                yield Record(entry, directory, ids, wanted, seen[key])
+                    seen[key] = compare(record.ids, wanted, known)
+                record = replace(record, drift=seen[key])
+            if record is not None:
+                yield record
+
+
+def _record(store: PassStore, entry: Entry, directory: str, wanted: tuple[Recipient, ...]) -> Record | None:
+    """Read for whom an entry is encrypted; None if it was erased meanwhile."""
+    try:
+        return Record(entry, directory, tuple(store.key_ids(entry)), wanted)
+    except PasshelperError as error:
+        return Record(entry, directory, wanted=wanted, trouble=error.cause)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return Record(entry, directory, wanted=wanted, trouble=f"cannot be read: {error.strerror}")
+
+
+def _unlisted(store: PassStore, server: str, directory: str, error: OSError) -> Record:
+    path = os.path.join(store.folder, directory)
+    refused = isinstance(error, PermissionError)
+    return Record(
+        Entry(server, "", path),
+        directory,
+        trouble=f"{path} cannot be read: {error.strerror}",
+        remedy=owners.remedy(path, store.root) if refused else oserrors.remedy(error),
+    )
 
 
 def directories(store: PassStore, servers: Sequence[str] | None = None) -> list[tuple[str, str]]:

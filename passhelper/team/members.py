@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from passhelper.errors import ConfigurationError, GitError, RecipientsError
 from passhelper.protocol import printable
 from passhelper.store import foreign, keyinfo, layout, recipients, repository, trust
 from passhelper.team import idfile, publickeys, scope
-from passhelper.team.drift import Policy
+from passhelper.team.drift import Policy, directories
 from passhelper.team.keys import names
 from passhelper.team.rekey import Batch, Edit, Rekey, Result, usable
 
@@ -244,12 +245,10 @@ class Members:
         """List what lies among the credentials and is none, so that nobody takes it for encrypted anew."""
         if server or not edits or not os.path.isdir(self._store.folder):
             return ()
-        entries = {
-            entry.path
-            for name in os.listdir(self._store.folder)
-            if (decoded := layout.decode_server(name)) is not None
-            for entry in self._store.entries(decoded, name)
-        }
+        entries: set[str] = set()
+        for name, decoded in directories(self._store):
+            with suppress(OSError):  # who could be in there has been settled: the change would have been refused
+                entries.update(entry.path for entry in self._store.entries(decoded, name))
         return tuple(scope.strays(self._store, entries))
 
     def _check_git(self) -> None:

@@ -160,12 +160,13 @@ class Rekey:
             path = record.entry.path
             if batch.paths is not None and path not in batch.paths:
                 continue
-            if batch.edits and after.source(record.directory) not in batch.edits:
+            # Which file counts for a directory that cannot be looked into, nobody can tell either.
+            if batch.edits and not record.is_directory and after.source(record.directory) not in batch.edits:
                 continue
             result.records[path] = record
             try:
                 if record.trouble:
-                    raise StoreError(record.trouble)
+                    raise StoreError(record.trouble, record.remedy)
                 task = choose(record, after.source(record.directory))
             except (RecipientsError, StoreError) as error:
                 if batch.edits and isinstance(error, RecipientsError):
@@ -367,7 +368,8 @@ def failure(result: Result) -> StoreError:
 
 def name(record: Record) -> str:
     """Name an entry for people."""
-    return f"{printable(record.entry.server)} ({printable(record.entry.username)})"
+    server = printable(record.entry.server)
+    return server if record.is_directory else f"{server} ({printable(record.entry.username)})"
 
 
 def can_mend(drift: Drift) -> bool:

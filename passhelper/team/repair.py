@@ -79,6 +79,7 @@ class _Repair:
 
     def run(self) -> RepairReport:
         head, records = self._look()
+        self._report.reported += [f"{name(record)}: {record.trouble}" for record in records if record.is_directory]
         drifted = {record.entry.path: record for record in records if record.drift.is_there}
         for record in drifted.values():
             why = _obstacle(record)
@@ -89,7 +90,7 @@ class _Repair:
             unbound = self._mend(rekey, drifted, self._choose)
             self._mend(rekey, unbound, _choose_removal)  # who may not be added is one thing; who has to go, another
             head, records = self._look()
-        doubtful = [record for record in records if record.drift.missing or record.drift.is_uncertain]
+        doubtful = [each for each in records if each.trouble or each.drift.missing or each.drift.is_uncertain]
         self._seen.save(head, [record.entry.path for record in doubtful])
         return self._report
 
@@ -192,12 +193,18 @@ class _Seen:
         return self._git.file(self._commit, inside) == data
 
     def save(self, commit: str, doubtful: list[str]) -> None:
-        """Write down what there is now; a file that was right before and is still what it was stays so."""
+        """Write down what there is now; a file that was right before and is still what it was stays so.
+
+        Not where one of the doubtful cannot be read: nobody could tell afterwards whether it is what it was.
+        """
         marked = {}
-        for path in doubtful:
-            if not self.was_right(path):
-                with open(path, "rb") as file:
-                    marked[self._inside(path)] = digest(file.read())
+        try:
+            for path in doubtful:
+                if not self.was_right(path):
+                    with open(path, "rb") as file:
+                        marked[self._inside(path)] = digest(file.read())
+        except OSError:
+            return
         document = {"version": _VERSION, "commit": commit, "doubtful": marked}
         if (commit, marked) != (self._commit, self._doubtful):
             with self._store.lock(self._git.place):

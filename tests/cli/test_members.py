@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from pathlib import Path
 
+from disks import too_deep
 from machines import Command
 from readers import files, ids, subkeys, tidy
 from support import FOLDER, Helper, KeyRing, Program, run, tree
@@ -42,6 +43,41 @@ def test_add_and_remove(passhelper: Command, git_store: Path, helper: Helper, ke
     assert answer.code == 0
     assert passhelper("recipients", "check").code == 0
     tidy(git_store, helper.environ)
+
+
+def test_a_directory_that_cannot_be_read(passhelper: Command, store: Path, helper: Helper, keys: KeyRing) -> None:
+    """It hides no other entry, and nobody loses or gets the right to read what may be in it unnoticed."""
+    fill(helper)
+    gpg_id, other = store / ".gpg-id", entry(store, B)
+    trouble = f"{entry(store, A).parent} cannot be read: File name too long"
+    refusal = f"error: 1 entry cannot be encrypted anew: {A}: {trouble}\nhint: choose a shorter path\n"
+    assert passhelper("recipients", "add", keys["bob"]).code == 0
+    with too_deep(entry(store, A).parent):
+        before = gpg_id.read_text(), other.read_bytes()
+        for words in (["remove", keys["bob"]], ["add", keys["stranger"]], ["remove", "--path", A, keys["bob"]]):
+            answer = passhelper("recipients", *words)
+            assert (answer.code, answer.out, answer.err.decode()) == (1, b"", refusal)
+            assert (gpg_id.read_text(), other.read_bytes()) == before
+        assert sorted(ids(other, keys)) == ["alice", "bob"]
+        gpg_id.write_text(keys["alice"] + "\n")
+        answer = passhelper("recipients", "check", "--json")
+        assert answer.code == 3
+        data = answer.json["data"]
+        assert [(each["server"], each["trouble"]) for each in data["drift"]] == [(A, trouble), (B, "")]
+        assert data["entries"] == 1
+        answer = passhelper("recipients", "check")
+        assert (answer.code, [line.split()[0] for line in answer.text.splitlines()]) == (3, ["SERVER", A, B])
+        answer = passhelper("reencrypt")
+        assert (answer.code, answer.text, answer.err.decode()) == (1, "encrypted 1 entry anew\n", refusal)
+        assert ids(other, keys) == {"alice"}
+
+
+def test_a_link_is_not_followed(passhelper: Command, store: Path, helper: Helper, keys: KeyRing) -> None:
+    fill(helper)
+    (store / FOLDER / folder("https://c.example")).symlink_to(entry(store, A).parent)
+    answer = passhelper("recipients", "add", keys["bob"])
+    assert (answer.code, answer.err) == (0, b"")
+    assert answer.text.endswith("changed .gpg-id, encrypted 2 entries anew\n")
 
 
 def test_without_history_what_was_readable_has_to_be_rotated(

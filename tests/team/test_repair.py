@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from disks import too_deep
 from readers import ids, subkeys, tidy
 from support import PASSPHRASE, KeyRing
 from vault import SERVER, Vault, script
@@ -93,6 +94,21 @@ def planted(vault: Vault, keys: KeyRing) -> Path:
     path = vault.put(keys.encrypt(b"restricted", "alice"), PLANT)
     commit(vault)
     return path
+
+
+def test_nor_when_it_could_not_be_looked_at(vault: Vault, keys: KeyRing) -> None:
+    """What lay in a directory that could not be read was not seen to be right."""
+    vault.store()
+    assert mend(vault) == RepairReport()
+    path = vault.put(keys.encrypt(b"restricted", "alice"), PLANT)
+    commit(vault)
+    with too_deep(path.parent):
+        trouble = f"{PLANT}: {path.parent} cannot be read: File name too long"
+        assert mend(vault) == RepairReport(reported=[trouble])
+    name_readers(vault, keys["alice"], keys["bob"])
+    report = mend(vault)
+    assert (report.added, len(report.reported)) == ([SERVER], 1)
+    assert ids(path, keys) == {"alice"}
 
 
 def test_an_insiders_copy_gets_no_reader_however_often_we_look(vault: Vault, keys: KeyRing) -> None:
