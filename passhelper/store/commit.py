@@ -439,11 +439,9 @@ class Committer:
 
     def _lock_in_the_way(self, child: Child) -> str:
         """Read from git's complaint which lock file is held by another git; empty if it is about something else."""
-        text = child.stderr.decode(errors="surrogateescape")
-        name, found, _ = text.partition("Unable to create '")[2].partition("': File exists")
-        path = os.path.normpath(os.path.join(self._repository.root, name))
-        ours = (self._repository.git_dir + os.sep, git.common_dir(self._repository.git_dir) + os.sep)
-        return path if found and path.endswith(".lock") and path.startswith(ours) else ""
+        from passhelper.store import gitwords  # noqa: PLC0415 - only for a failure
+
+        return gitwords.lock_in_the_way(self._repository, child.stderr)
 
     def _save_pending(self, paths: "list[str]") -> None:
         self._files.replace(self._repository.pending, git.lines(paths), self._repository.state, durable=False)

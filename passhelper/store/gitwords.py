@@ -14,6 +14,7 @@ from passhelper.errors import GitError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from passhelper.store.child import Child
+    from passhelper.store.repository import Repository
 
 _ADVICE = ("hint:", "Please make sure you have the correct access rights", "and the repository exists.",
            "Warning: Permanently added", "To ", "From ", "Cloning into ")  # fmt: skip
@@ -82,6 +83,17 @@ def remedy(complaint: "bytes | bytearray | str", otherwise: str) -> str:
     if "dubious ownership" in text:
         return "run, as the user who serves it: git config --global --add safe.directory PATH"
     return otherwise
+
+
+def lock_in_the_way(place: "Repository", complaint: "bytes | bytearray") -> str:
+    """Read from git's complaint which lock of a repository another git holds; empty if it is about something else."""
+    from passhelper.store.repository import common_dir  # noqa: PLC0415 - only after a failure
+
+    text = complaint.decode(errors="surrogateescape")
+    name, found, _ = text.partition("Unable to create '")[2].partition("': File exists")
+    path = os.path.normpath(os.path.join(place.root, name))
+    ours = (place.git_dir + os.sep, common_dir(place.git_dir) + os.sep)
+    return path if found and path.endswith(".lock") and path.startswith(ours) else ""
 
 
 def failure(root: str, command: str, child: "Child", seconds: float) -> GitError:

@@ -6,6 +6,7 @@ was done locally stays.
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -130,10 +131,11 @@ def fetch(git: Git, upstream: Upstream, *more: str) -> str:
     if b"couldn't find remote ref" in child.stderr:
         return ""
     if any(word in child.stderr for word in _LOCKED):
-        path = child.stderr.decode(errors="replace").partition("Unable to create '")[2].partition("'")[0]
+        path = gitwords.lock_in_the_way(git.place, child.stderr)
+        is_there = bool(path) and os.path.lexists(path)  # or a server could have written the words and the path
         raise GitError(
             f"another git is at work in {git.place.root}",
-            f"run: passhelper doctor, should {path} stay" if path else "try again",
+            f"run: passhelper doctor, should {path} stay" if is_there else "try again",
         )
     incomingtree.refuse_malformed(child)
     raise _unreachable(git, upstream, child, "fetched from")

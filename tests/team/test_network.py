@@ -45,6 +45,16 @@ def test_what_was_done_here_stays_when_the_remote_is_away(team: Team, ann: Clone
     assert ann.sync().pushed == 2
 
 
+def test_no_word_of_a_server_is_advice(ann: Clone, tmp_path: Path) -> None:
+    """Not even where it says what git says of a lock that is there."""
+    said = f"fatal: Unable to create '{ann.path}/.git/x; touch evil; .lock': File exists."
+    ann.environ["GIT_SSH_COMMAND"] = script(tmp_path / "ssh", f'echo "{said}" >&2; exit 1')
+    ann.git("remote", "set-url", "origin", "ssh://evil.example/store")
+    with pytest.raises(GitError) as caught:
+        ann.sync()
+    assert "evil" not in caught.value.remedy
+
+
 def test_a_remote_that_hangs_is_ended_with_all_that_it_started(
     team: Team, ann: Clone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
