@@ -132,6 +132,9 @@ class Committer:
             self._unstage()
             self._keep(subject)
             self._warn(f"changed but not committed, the next change will commit it: {error}")
+        except BaseException:  # interrupted, maybe at the prompt for the passphrase of a key that signs
+            self._keep(subject)
+            raise
         finally:
             os.umask(umask)
 

@@ -154,7 +154,7 @@ def _closed(
             "ask a team member to run: passhelper recipients add",
         )
     code = locked_code(lines)
-    codes = error_codes(lines)
+    codes = secmem.error_codes(lines)
     if hidden:  # of the keys that gpg tried in silence, no code says which it is about
         if code or codes <= _NOT_FOR_THIS_KEY:
             return LockedKeyError(
@@ -172,7 +172,7 @@ def _refused_by_key(
     gpg: Gpg, lines: "list[list[str]]", label: str, anatomy: "Anatomy | None", ours: "list[str]"
 ) -> "PasshelperError | None":
     """Tell why a key that is here, and not locked, has not opened an entry."""
-    name, codes = " ".join(ours), error_codes(lines)
+    name, codes = " ".join(ours), secmem.error_codes(lines)
     algorithm = anatomy.strange_algorithm({*ours}) if anatomy is not None else ""
     if algorithm:
         return GpgError(
@@ -192,15 +192,6 @@ def _refused_by_key(
     if codes and codes <= {_CHECKSUM}:
         return EntryError(f"{label} is damaged: what it holds for GPG key {name} does not match its check sum", AGAIN)
     return None
-
-
-def error_codes(lines: "list[list[str]]") -> "set[int]":
-    """Read with which codes of libgpg-error the keys have failed to open a message."""
-    return {
-        int(line[2]) & 0xFFFF
-        for line in lines
-        if line[:2] == ["ERROR", "pkdecrypt_failed"] and len(line) > 2 and line[2].isdigit()
-    }
 
 
 def _ours(gpg: Gpg, wanted: "list[str]") -> "list[str]":

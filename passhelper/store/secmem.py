@@ -24,7 +24,7 @@ _SECONDS = 5.0  # for one question to the agent
 
 def has_run_out(lines: "list[list[str]]") -> bool:
     """Tell whether a decryption failed because the agent had no memory for it."""
-    return _CANNOT_ALLOCATE in _codes(lines)
+    return _CANNOT_ALLOCATE in error_codes(lines)
 
 
 def more_memory(gpg: Gpg) -> str:
@@ -48,14 +48,15 @@ def retried(gpg: Gpg, child: "Child", again: "Callable[[], Child]") -> "Child":
         lines = status_lines(child)
         if child.returncode == 0 or child.timed_out or gpg.deadline.left() < 2 * pause:
             break
-        if not has_run_out(lines) and not (_NO_PINENTRY in _codes(lines) and _has_passphrase(gpg, lines)):
+        if not has_run_out(lines) and not (_NO_PINENTRY in error_codes(lines) and _has_passphrase(gpg, lines)):
             break
         time.sleep(pause * (1 + os.getpid() % 16 / 16))
         child = again()
     return child
 
 
-def _codes(lines: "list[list[str]]") -> "set[int]":
+def error_codes(lines: "list[list[str]]") -> "set[int]":
+    """Read with which codes of libgpg-error the keys have failed to open a message."""
     return {
         int(line[2]) & 0xFFFF
         for line in lines

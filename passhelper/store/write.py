@@ -260,6 +260,8 @@ class _Writer:
             raise
         if self.committer is not None:
             self.committer.commit(self._subject())
+            if self.committer.has_committed and _content(target.path) != ciphertext:
+                raise StoreError(f"git has undone the change of {target.path} while it was made", "try again")
 
     def _put_back(self, before: "dict[str, bytes | None]", temporary: str) -> bool:
         """Undo a change, some of whose older files could not be removed; tells whether that was possible."""

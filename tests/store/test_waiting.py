@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from support import FOLDER
-from vault import Vault, script
+from vault import SERVER, Vault, script
 
-from passhelper.errors import CredentialsNotFoundError
+from passhelper.errors import CredentialsNotFoundError, StoreError
 from passhelper.store.commit import Committer
 from passhelper.store.journal import Change, Plan, write
 from passhelper.store.store import PassStore
@@ -168,3 +168,39 @@ def test_what_an_aborted_rebase_dropped_can_be_got_and_erased(git_vault: Vault) 
     git_vault.store(NEXT)
     with pytest.raises(CredentialsNotFoundError):
         git_vault.get(NEW)
+
+
+def test_a_commit_that_is_interrupted_leaves_a_copy(git_vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As by Ctrl-C at the prompt for the passphrase of a key that signs."""
+    git_vault.store(secret="first")
+
+    def interrupted(self: Committer, subject: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Committer, "_commit_all", interrupted)
+    for server in (SERVER, NEW):
+        with pytest.raises(KeyboardInterrupt):
+            git_vault.store(server)
+    monkeypatch.undo()
+    undo(git_vault)
+    go_on(git_vault)
+    assert (git_vault.get(), git_vault.get(NEW)) == (("bob", "s3cret"), ("bob", "s3cret"))
+
+
+def test_what_git_undoes_before_it_is_committed_is_not_called_stored(
+    detached: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody goes back to the branch, by force, between the write and the look at what is unfinished."""
+    commit = Committer.commit
+
+    def committed(self: Committer, subject: str) -> None:
+        detached.git("checkout", "-q", "--force", "main")
+        commit(self, subject)
+
+    monkeypatch.setattr(Committer, "commit", committed)
+    with pytest.raises(StoreError, match="has undone"):
+        detached.store(secret="second")
+    monkeypatch.undo()
+    assert detached.get() == ("bob", "first")
+    detached.store(secret="second")
+    assert (detached.get(), detached.status, detached.pending) == (("bob", "second"), "", [])
