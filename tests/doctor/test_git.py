@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from doctors import SERVER, Doctor, git
-from support import FOLDER, Helper, KeyRing, run
+from support import FOLDER, Helper, KeyRing, require, run
 
 
 @pytest.fixture
@@ -196,3 +196,81 @@ def test_repository_that_git_cannot_read(doctor: Doctor, repository: Path) -> No
     assert report.finding("git.program")[1].startswith(f"git cannot read {repository}: ")
     assert "git.changes" in report.blocked_by("git.program")
     assert (repository / FOLDER).is_dir()
+
+
+# A store in a folder of a larger repository
+
+
+@pytest.fixture
+def outer(healthy: dict[str, str], store: Path) -> Path:
+    """The repository of a directory that the store lies in; it knows nothing yet."""
+    folder = store.parent / "home files"
+    (folder / "deep").mkdir(parents=True)
+    store.rename(folder / "deep" / "store")
+    healthy["PASSWORD_STORE_DIR"] = str(folder / "deep" / "store")
+    git(folder, "init", "-q", "-b", "main")
+    git(folder, "config", "user.name", "t")
+    git(folder, "config", "user.email", "t@example.test")
+    (folder / "notes").write_text("one\n")
+    git(folder, "add", "notes")
+    git(folder, "commit", "-q", "-m", "Begin")
+    return folder
+
+
+def typed(remedy: str, environ: dict[str, str]) -> None:
+    answer = run(["sh", "-e", "-c", remedy], environ)
+    assert answer.code == 0, answer
+
+
+def test_a_larger_repository(doctor: Doctor, helper: Helper, outer: Path) -> None:
+    git(outer, "add", ".")
+    git(outer, "commit", "-q", "-m", "All")
+    part = f"the store is a part of the git repository {outer}, to which passhelper commits nothing"
+    report = doctor()
+    assert (report.troubled(), report.checks["git.outer"]["notes"]) == (set(), [part])
+    (outer / "notes").write_text("two\n")
+    helper.store(SERVER, "alice", "new")
+    helper.store("https://other.example", "alice", "new")
+    severity, cause, remedy = doctor().finding("git.outer")
+    assert (severity, cause) == ("warning", f"{part}; changed since its last commit: 2 files")
+    by_hand, _, own = remedy.removeprefix("run: ").partition("; or give the store a repository of its own: ")
+    typed(by_hand, doctor.environ)
+    assert git(outer, "status", "--porcelain") == " M notes\n"
+    assert doctor().troubled() == set()
+    typed(own, doctor.environ)
+    git(outer, "commit", "-q", "-m", "Let the store go")
+    assert git(outer, "ls-files") == "notes\n"
+    helper.store(SERVER, "alice", "newer")
+    assert (
+        git(outer / "deep" / "store", "log", "--format=%s") == "Store credential for https://registry.example (alice)\n"
+    )
+    assert doctor().checks["git.outer"]["status"] == "ok"
+
+
+@pytest.mark.parametrize("known", ["nothing", "other passwords, and ours are ignored", "is no repository"])
+def test_a_larger_repository_that_does_not_know_our_entries(
+    doctor: Doctor, helper: Helper, outer: Path, known: str
+) -> None:
+    if "other" in known:
+        (outer / ".gitignore").write_text(f"{FOLDER}/\n")
+        (outer / "deep" / "store" / "mail.gpg").write_bytes(b"x")
+        git(outer, "add", ".")
+        git(outer, "commit", "-q", "-m", "Other passwords")
+    if known == "is no repository":
+        (outer / ".git" / "HEAD").unlink()
+    helper.store(SERVER, "alice", "new")
+    report = doctor()
+    assert (report.troubled(), report.checks["git.outer"].get("notes", [])) == (set(), [])
+
+
+@pytest.mark.parametrize("entry", ["mail", f"{FOLDER}/aHR0cHM6Ly9vdGhlci5leGFtcGxl/alice"])
+def test_pass_commits_nothing_to_a_larger_repository(doctor: Doctor, outer: Path, entry: str) -> None:
+    """What the README says of it."""
+    require("pass")
+    git(outer, "add", ".")
+    git(outer, "commit", "-q", "-m", "All")
+    insert = subprocess.run(
+        ["pass", "insert", "-m", entry], input=b"x", env=doctor.environ, capture_output=True, check=False
+    )
+    assert insert.returncode == 0, insert.stderr
+    assert git(outer, "status", "--porcelain", "-uall") == f"?? deep/store/{entry}.gpg\n"

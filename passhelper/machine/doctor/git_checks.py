@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from functools import partial
+from shlex import quote
 from typing import TYPE_CHECKING
 
-from passhelper.errors import GitError
+from passhelper.errors import GitError, StoreError
 from passhelper.machine.doctor.model import Check, Finding, NotCheckedError, Severity
 from passhelper.machine.doctor.patient import LIMIT, Patient
 from passhelper.protocol import printable
@@ -16,7 +18,40 @@ from passhelper.store import gitwords, layout, recipients, repository, trust, un
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from passhelper.store.child import Child
+    from passhelper.store.repository import Repository
+
+_STATUS = ("status", "--porcelain", "-z", "--no-renames", "--untracked-files=all", "--")
 _LASTING = 60.0  # seconds after which a lock of git's is worth a word
+
+
+def _outer(patient: Patient) -> Iterator[Finding]:
+    """Say of a store in a folder of a larger repository that we commit nothing there; nor does ``pass``."""
+    root = os.path.realpath(patient.store.root)
+    top = os.path.join(os.path.splitdrive(root)[0], os.sep)
+    if patient.store.repository("") is not None:
+        return
+    try:
+        outer = repository.find(top, os.path.relpath(root, top))
+    except (StoreError, OSError) as error:
+        raise NotCheckedError(f"what is above the store cannot be read: {error}") from error
+    if outer is None:
+        return
+    ask = partial(_ask, patient, outer)
+    inside = [os.path.relpath(path, outer.root) for path in (root, os.path.join(root, layout.FOLDER))]
+    tracked = [bytes(ask("ls-files", "-z", "--", path).stdout) for path in inside]
+    probe = os.path.join(inside[1], "server", f"user{layout.SUFFIX}")
+    if not tracked[0] or (not tracked[1] and ask("check-ignore", "--quiet", "--no-index", "--", probe).returncode == 0):
+        return  # it knows nothing of the store, or is to know nothing of what we write
+    count = len(_uncommitted(bytes(ask(*_STATUS, inside[0]).stdout)))
+    cause = f"the store is a part of the git repository {printable(outer.root)}, to which passhelper commits nothing"
+    if not count:
+        yield Finding(cause, severity=Severity.NOTE)
+        return
+    here, there = f"git -C {quote(patient.store.root)}", f"git -C {quote(outer.root)}"
+    yield Finding(f"{cause}; changed since its last commit: {count} files",
+                  f"run: {here} add . && {here} commit -m Credentials .; or give the store a repository of its own: "
+                  f"{here} init && {there} rm -rq --cached {quote(inside[0])}")  # fmt: skip
 
 
 def _program(patient: Patient) -> Iterator[Finding]:
@@ -102,14 +137,36 @@ def _changes(patient: Patient) -> Iterator[Finding]:
     root, store = patient.place.root, patient.store
     ours = [path for path in (store.folder, os.path.join(store.root, recipients.FILE)) if os.path.lexists(path)]
     inside = [os.path.relpath(path, root) for path in ours if path == root or path.startswith(root + os.sep)]
-    child = patient.git("status", "--porcelain", "-z", "--no-renames", "--untracked-files=all", "--", *inside)
+    child = patient.git(*_STATUS, *inside)
     if child.returncode != 0:
         raise gitwords.failure(root, "status", child, LIMIT)
-    names = [os.fsdecode(line[3:]) for line in bytes(child.stdout).split(b"\0") if line]
-    names = [name for name in names if name.endswith((layout.SUFFIX, recipients.FILE))]
+    names = _uncommitted(bytes(child.stdout))
     if names:
         yield Finding(f"{len(names)} files of the store are not committed as they are, such as {printable(names[0])}",
                       f"look: git -C {root} status")  # fmt: skip
+
+
+def _ask(patient: Patient, outer: Repository, *arguments: str) -> Child:
+    """Ask git about a repository that is not the store's; it may say no, with 1.
+
+    Raises:
+        NotCheckedError: it cannot tell.
+    """
+    try:
+        begin = repository.command(outer, repository.program(patient.environ))
+    except GitError as error:
+        raise NotCheckedError(error.cause) from error
+    child = patient.run([*begin, *arguments], repository.environment(outer, patient.environ))
+    if child.timed_out or child.returncode not in (0, 1):
+        why = "no answer" if child.timed_out else gitwords.reason(child.stderr, child.returncode)
+        raise NotCheckedError(f"git cannot read {printable(outer.root)}: {why}")
+    return child
+
+
+def _uncommitted(status: bytes) -> list[str]:
+    """List the files of a store in what :data:`_STATUS` has printed."""
+    names = [os.fsdecode(line[3:]) for line in status.split(b"\0") if line]
+    return [name for name in names if name.endswith((layout.SUFFIX, recipients.FILE))]
 
 
 def _text(patient: Patient, *arguments: str) -> str:
@@ -180,6 +237,8 @@ def _pins(patient: Patient) -> Iterator[Finding]:
 
 
 CHECKS = (
+    Check("git.outer", "the store is in no larger git repository where changes wait for a commit by hand",
+          Severity.WARNING, _outer, ("store.path",)),
     Check("git.program", "git is there and takes the store's repository", Severity.FAILED, _program, ("store.path",)),
     Check("git.identity", "a name and address to commit with", Severity.WARNING, _identity, ("git.program",)),
     Check("git.unfinished", "no merge, rebase or the like is unfinished, and HEAD is on a branch", Severity.FAILED,
