@@ -8,6 +8,7 @@ what it had.
 from __future__ import annotations
 
 import os
+import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ from passhelper.errors import (
     StoreError,
 )
 from passhelper.machine import dockerconfig, plaintext, userfile
+from passhelper.oserrors import remedy
 from passhelper.protocol import printable
 from passhelper.store.helper import PassHelper
 
@@ -164,12 +166,8 @@ def move_file(file: str, importer: Importer, *, dry_run: bool) -> list[Report]:
     found = plaintext.credentials(text, file)
     if not found:
         return []
-    folder = os.path.dirname(os.path.realpath(file))
-    if not dry_run and not os.access(folder, os.W_OK | os.X_OK):
-        # Found out before anything is stored, so that nothing has to be taken back.
-        raise ConfigurationError(
-            f"cannot replace {file}: {folder} cannot be written, so nothing was moved", "check its owner and mode"
-        )
+    if not dry_run:
+        _check_folder(file)
     with importer.all_or_none():
         reports = _take(importer, found)
         moved = {one.server for one in found if isinstance(one, Credentials)}
@@ -179,6 +177,18 @@ def move_file(file: str, importer: Importer, *, dry_run: bool) -> list[Report]:
                 raise DockerError(f"{file} was changed by another program, so it is left as it is", "run it again")
             userfile.replace(file, new.encode(), 0o600)
     return reports
+
+
+def _check_folder(file: str) -> None:
+    """Find out, before anything is stored and would have to be taken back, that a file cannot be replaced."""
+    folder = os.path.dirname(os.path.realpath(file))
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot replace {file}: {folder} cannot be written, so nothing was moved", remedy(error)
+        ) from error
 
 
 def copy_text(text: str, label: str, importer: Importer) -> list[Report]:

@@ -246,7 +246,9 @@ def test_a_directory_that_cannot_be_written(
     config.write_bytes(data)
     before = tree(store)
     command = [installed.passhelper, "import", "--docker-config"]
+    remedy = "mount its file system writable, or choose another place"
     if how == "read-only directory":
+        remedy = "check its owner and mode"
         config.parent.chmod(0o555)
         if os.geteuid() == 0:
             require("setpriv")
@@ -264,8 +266,7 @@ def test_a_directory_that_cannot_be_written(
         config.parent.chmod(0o755)
     assert (answer.code, answer.out) == (1, b"")
     assert answer.err.decode() == (
-        f"error: cannot replace {config}: {config.parent} cannot be written, so nothing was moved\n"
-        "hint: check its owner and mode\n"
+        f"error: cannot replace {config}: {config.parent} cannot be written, so nothing was moved\nhint: {remedy}\n"
     )
     assert (config.read_bytes(), tree(store)) == (data, before)
 
