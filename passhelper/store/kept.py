@@ -156,7 +156,8 @@ def _compared(kept: Kept, ask: "_Questions", repository: "Repository", log: byte
         current = held(repository.root, path)
         if current == data:
             continue
-        if current == ask.committed(path) and ask.changed(path) <= stamp:
+        is_undone = current == ask.committed(path) and ask.changed(path) <= stamp
+        if is_undone and (data is None or not ask.has_been_committed(path, data)):
             changes.append(Change(path, data, "" if current is None else digest(current)))
         else:
             del kept.files[path]
@@ -239,6 +240,17 @@ class _Questions:
         words = child.stdout.split()
         return int(words[0]) if words else 0
 
+    def has_been_committed(self, path: str, data: bytes) -> bool:
+        """Tell whether the branch once had these bytes there: all that came after them was decided after them.
+
+        Times do not tell it where a clock is behind, or where a merge took an earlier erasure.
+        """
+        if not self._head:
+            return False
+        blob = self._ask("hash-object", "--stdin", stdin=data).stdout.decode().strip()
+        find = ("log", "-1", "-m", "--full-history", "--no-show-signature", "--format=%H", f"--find-object={blob}")
+        return bool(self._ask(*find, self._head, "--", path).stdout.strip())
+
     def is_in_head(self, commit: str) -> bool:
         """Tell whether a commit is part of the branch, or not here at all."""
         return self._ask("merge-base", "--is-ancestor", commit, "HEAD", codes=(0, 1, 128)).returncode != 1
@@ -261,8 +273,8 @@ class _Questions:
     def _blob(self, name: str) -> bytes:
         return bytes(self._ask("cat-file", "blob", name).stdout)
 
-    def _ask(self, *arguments: str, codes: "tuple[int, ...]" = (0,)) -> Child:
-        child = start([*self._begin, *arguments], self._environ, limit=_LIMIT)
+    def _ask(self, *arguments: str, codes: "tuple[int, ...]" = (0,), stdin: bytes = b"") -> Child:
+        child = start([*self._begin, *arguments], self._environ, stdin=stdin, limit=_LIMIT)
         finish([child], self._deadline.left(_SECONDS))
         if child.timed_out or child.overflow or child.returncode not in codes:
             raise gitwords.failure(self._root, arguments[0], child, _SECONDS)

@@ -204,3 +204,25 @@ def test_what_git_undoes_before_it_is_committed_is_not_called_stored(
     assert detached.get() == ("bob", "first")
     detached.store(secret="second")
     assert (detached.get(), detached.status, detached.pending) == (("bob", "second"), "", [])
+
+
+@pytest.mark.parametrize("merge", [False, True], ids=["commit", "merge"])
+def test_what_was_committed_by_hand_and_erased_elsewhere_does_not_come_back(detached: Vault, merge: bool) -> None:
+    """Be it by somebody whose clock is behind, or before it was stored here, in a branch that is merged."""
+    detached.git("config", "user.name", "t")
+    detached.git("config", "user.email", "t@example.test")
+    detached.git("checkout", "-q", "-b", "side", "main")
+    detached.git("commit", "-q", "--allow-empty", "-m", "Side")
+    detached.git("checkout", "-q", "--detach", "main")
+    detached.store(NEW)
+    detached.git("checkout", "-q", "main")
+    if merge:
+        detached.git("merge", "-q", "--no-ff", "--no-commit", "side")
+    detached.git("add", "--all", FOLDER)
+    detached.git("commit", "-q", "-m", "By hand")
+    detached.git("rm", "-q", "-r", str(detached.directory(NEW)))
+    detached.git("commit", "-q", "--date=2001-01-01T00:00:00Z", "-m", "Erased")
+    detached.store(NEXT)
+    with pytest.raises(CredentialsNotFoundError):
+        detached.get(NEW)
+    assert (detached.status, detached.pending) == ("", [])
