@@ -90,6 +90,46 @@ def test_killed_before_the_commit(helper: Helper, git_store: Path) -> None:
     assert helper.get(SERVER).json == new
 
 
+@pytest.mark.parametrize(
+    ("waiting", "again"), [(True, True), (True, False), (False, True)],
+    ids=["stored again", "left alone", "stored again, and nothing waited"],
+)  # fmt: skip
+def test_killed_before_the_copy_of_what_waits(helper: Helper, git_store: Path, waiting: bool, again: bool) -> None:
+    """In the middle of somebody's merge: what ``store`` has called done is there, however the merge ends."""
+    git = ["git", "-C", str(git_store), "-c", "user.name=t", "-c", "user.email=t@example.test"]
+    first, second = ({**OLD, "Secret": secret} for secret in ("first", "second"))
+    request = json.dumps(second).encode()
+    assert helper.store(*OLD.values()).code == 0
+    run([*git, "branch", "other"], helper.environ)
+    for branch in ("other", "main"):
+        run([*git, "checkout", "-q", branch], helper.environ)
+        (git_store / "note").write_text(branch)
+        run([*git, "add", "note"], helper.environ)
+        assert run([*git, "commit", "-q", "-m", branch], helper.environ).code == 0
+    assert run([*git, "merge", "other"], helper.environ).code == 1
+    if waiting:
+        assert helper.store(*first.values()).code == 0
+    seen = trace([helper.program, "store"], helper.environ, request, calls="rename,fsync", options=())
+    names = [line.split()[1].partition("(")[0] for line in seen.lines]
+    placed = next(at for at, line in enumerate(seen.lines) if f"{FOLDER}/" in line)
+    if waiting:
+        assert helper.store(*first.values()).code == 0
+    else:  # as if it had never been
+        run([*git, "checkout", "-q", "HEAD", "--", FOLDER], helper.environ)
+        for name in ("kept", "pending"):
+            (git_store / ".git" / "passhelper" / name).unlink()
+    options = ("-e", f"inject=fsync:signal=SIGKILL:when={names[:placed].count('fsync') + 1}")
+    died = trace([helper.program, "store"], helper.environ, request, calls="fsync", options=options)
+    assert died.answer.code in (-signal.SIGKILL, 128 + signal.SIGKILL)
+    assert helper.get(SERVER).json == second
+    if again:
+        assert helper.store(*second.values()).code == 0
+    assert run([*git, "reset", "-q", "--hard"], helper.environ).code == 0
+    assert helper.store(OTHER, "other", "s").code == 0
+    assert helper.get(SERVER).json == (second if again else first)
+    assert_tidy(helper, git_store)
+
+
 def test_killed_while_erasing(helper: Helper, any_store: Path) -> None:
     seen = trace([helper.program, "erase"], helper.environ, SERVER.encode(), calls="unlink,rmdir", options=())
     assert seen.answer.code == 0
