@@ -102,7 +102,9 @@ class Scene:
         }
         there = {self.remote.blob(blob) for blob in blobs}
         there |= {path.read_bytes() for path in self.alice.path.rglob("*.gpg") if ".git" not in path.parts}
-        return {self.keys.gpg("--decrypt", stdin=data).stdout for data in there if identity in ids_of(data)}
+        # A gpg.conf of the whole machine could send it elsewhere, and an empty password would look like a stolen one.
+        decrypt = ("--output", "-", "--decrypt")
+        return {self.keys.gpg(*decrypt, stdin=data).stdout for data in there if identity in ids_of(data)}
 
 
 def ids_of(data: bytes) -> list[str]:
