@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import base64
 import errno
 import itertools
+import json
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -18,6 +20,9 @@ from support import FOLDER
 from vault import Vault
 
 from passhelper.errors import PasshelperError
+from passhelper.machine import migrate, plaintext
+from passhelper.store import journal
+from passhelper.store.store import PassStore
 
 CALLS = ("open", "replace", "unlink", "rmdir", "mkdir", "fsync", "fchmod", "chmod", "scandir", "listdir", "lstat")
 ERRORS = ("interrupt", "interrupt after", errno.EMFILE, errno.EIO, errno.ENOSPC)
@@ -26,7 +31,7 @@ OTHER = "https://other.example"
 
 
 class Injector:
-    """Lets one call of the store's code fail.
+    """Lets one call of the store's code fail, or of more parts of passhelper.
 
     Attributes:
         at: which, counted from the moment when the lock is taken; 0 for none.
@@ -35,7 +40,8 @@ class Injector:
         name: the one that failed.
     """
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *parts: str) -> None:
+        self.parts = [f"passhelper/{part}/" for part in ("store", *parts)]
         self.at = self.seen = 0
         self.error: str | int = 0
         self.name = ""
@@ -46,7 +52,7 @@ class Injector:
     def _wrapped(self, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any, **options: Any) -> Any:
             caller = sys._getframe(1).f_code.co_filename
-            if not self.is_on or "passhelper/store/" not in caller.replace(os.sep, "/"):
+            if not self.is_on or not any(part in caller.replace(os.sep, "/") for part in self.parts):
                 return real(*arguments, **options)
             self.seen += 1
             if self.seen != self.at:
@@ -149,3 +155,77 @@ def test_erase(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
         vault.store(username="bob", secret="old")
     assert injector.at > 8
     assert vault.list() == {}
+
+
+def test_what_finishes_a_journal(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every file is its old or its new self, and whoever takes the lock next makes the rest happen."""
+    vault.store()
+    store = PassStore(vault.environ, vault.warnings.append)
+    place = store.repository("")
+    files = {"notes/a": None, "notes/b": b"0", "notes/deep/c": None}
+    (vault.path / "notes").mkdir()
+    (vault.path / "notes" / "b").write_bytes(b"0")
+    if place is not None:
+        vault.git("add", "notes")
+        vault.git("-c", "user.name=t", "-c", "user.email=t@t.test", "commit", "-q", "-m", "Begin")
+    injector = Injector(monkeypatch)
+    for injector.at, injector.error in failures():
+        data = f"{injector.at} {injector.error}".encode()
+        new = {
+            "notes/a": data,
+            "notes/b": None if files["notes/b"] else data,
+            "notes/deep/c": files["notes/b"] and data,
+        }
+        plan = journal.Plan("Change", [journal.Change(os.path.join(*name.split("/")), new[name]) for name in new])
+        if place is not None:
+            plan.state["probe"] = data
+        with store.lock(place):
+            journal.write(store, place, plan)
+            error = injector.run(lambda: journal.finish(store, place))
+        why = (injector.at, injector.name, injector.error, error)
+        assert error is not None or not os.path.exists(store.journal(place)), why
+        for name, old in files.items():
+            assert contents(vault.path / name) in (old, new[name]), (name, why)
+        with store.lock(place):
+            pass
+        files = new
+        assert {name: contents(vault.path / name) for name in files} == files, why
+        assert not os.path.exists(store.journal(place)), why
+        if place is not None:
+            assert contents(Path(place.state, "probe")) == data, why
+            changed = [line[3:] for line in vault.git("status", "--porcelain", "-uall").splitlines()]
+            assert set(changed) <= set(vault.pending), why
+        if not injector.name:
+            break
+    assert injector.at > 15
+    assert_tidy(vault, "at the end")
+
+
+def test_import(store: Path, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A credential is in the file or in the store; after an error, as before."""
+    vault, file = Vault(environ), tmp_path / "auth.json"
+    wanted = {"a.example": "ann", "b.example": "bob"}
+    auths = {server: {"auth": base64.b64encode(f"{user}:s3cret".encode()).decode()} for server, user in wanted.items()}
+    before = json.dumps({"auths": auths}).encode()
+    injector = Injector(monkeypatch, "machine")
+    for injector.at, injector.error in itertools.islice(failures(), 0, None, 1 if ALL else 2):
+        file.write_bytes(before)
+        error = injector.run(lambda: migrate.move_file(str(file), migrate.Importer(vault.helper), dry_run=False))
+        why = (injector.at, injector.name, injector.error, error)
+        left, held = plaintext.credentials(file.read_text(), "file"), vault.list()
+        if left:
+            assert file.read_bytes() == before, why
+            assert error is not None, why
+            assert held == {} or isinstance(error, KeyboardInterrupt) or "stay in the store" in str(error), why
+        else:
+            assert held == wanted, why
+        if not injector.name:
+            break
+        for server in held:
+            vault.erase(server)
+    assert injector.at > 30
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".")) == []
+
+
+def contents(path: Path) -> bytes | None:
+    return path.read_bytes() if path.exists() else None
