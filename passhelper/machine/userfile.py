@@ -10,6 +10,7 @@ import errno
 import os
 import stat
 import tempfile
+from contextlib import suppress
 
 from passhelper.errors import ConfigurationError
 from passhelper.oserrors import remedy
@@ -69,7 +70,8 @@ def _replace(target: str, folder: str, data: bytes, mode: int) -> None:
             os.chmod(temporary, stat.S_IMODE(facts.st_mode))
         os.replace(temporary, target)
     except BaseException:
-        os.unlink(temporary)
+        with suppress(FileNotFoundError):  # an interrupt may come when the file is in its place already
+            os.unlink(temporary)
         raise
 
 

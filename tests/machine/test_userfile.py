@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,3 +55,17 @@ def test_a_read_only_file_system(mounted: Path) -> None:
         subprocess.run(["umount", str(folder)], check=True)
     assert caught.value.cause == f"cannot write {folder}/config.json: Read-only file system"
     assert caught.value.remedy == "mount its file system writable, or choose another place"
+
+
+def test_an_interrupt_right_after_the_file_is_in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stays an interrupt: taken for a failure, whoever has moved something out of the file would take it back."""
+    target, real = tmp_path / "config.json", os.replace
+
+    def replace(old: str, new: str) -> None:
+        real(old, new)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", replace)
+    with pytest.raises(KeyboardInterrupt):
+        userfile.replace(str(target), b"{}", 0o600)
+    assert target.read_bytes() == b"{}"
