@@ -169,12 +169,12 @@ class SharedStore:
             raise StoreError(f"{store.root} is no git repository", "run: passhelper setup --git")
         self.check_scope(place)
         git = RemoteGit(place, store, self._source.remedy)
-        with clone.password_pipe(clone.absolute(self._source.url)) as (clean, helper):
+        with clone.password_pipe(clone.absolute(self._source.url)) as (clean, helper, pipe):
             if not self._remote(place):
                 git.run(["remote", "add", "--", _REMOTE, clean], "git cannot add the remote")
             branch = git.run(["symbolic-ref", "--short", "HEAD"], "the store is on no branch")
             git.run([*helper, *PUSH, "--quiet", "--set-upstream", _REMOTE, f"HEAD:refs/heads/{branch}"],
-                    f"git cannot push to {remoteurl.shown(clean)}", remote=True)  # fmt: skip
+                    f"git cannot push to {remoteurl.shown(clean)}", remote=True, keep=pipe)  # fmt: skip
         return f"pushed to {remoteurl.shown(clean)}"
 
     def _remote(self, place: Repository) -> str:
@@ -190,9 +190,9 @@ class SharedStore:
         """Ask whether the remote has any branch; with no repository yet, from the directory above it."""
         where = place or Repository(home_directory(self._store.environ), os.path.join(self._store.root, ".git"))
         git = RemoteGit(where, self._store, self._source.remedy)
-        with clone.password_pipe(clone.absolute(self._source.url)) as (clean, helper):
+        with clone.password_pipe(clone.absolute(self._source.url)) as (clean, helper, pipe):
             return not git.run([*helper, "ls-remote", "--heads", "--", clean],
-                               f"git cannot read {remoteurl.shown(clean)}", remote=True)  # fmt: skip
+                               f"git cannot read {remoteurl.shown(clean)}", remote=True, keep=pipe)  # fmt: skip
 
 
 def export(store: PassStore, key: Key) -> str:

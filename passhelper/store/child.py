@@ -76,6 +76,7 @@ else:
             stdin: bytes to send, or an open descriptor to read from.
             passphrase: bytes for the :data:`PASSPHRASE` descriptor.
             limit: bytes of stdout to keep; a child that says more is ended (``overflow``).
+            keep: descriptors of ours that it gets besides, by the same numbers; each is inheritable.
             group: whether it leads a process group: with it ends even what has lost its parent, such as an ssh whose
                 git has died. Such a child cannot ask on the terminal.
 
@@ -98,6 +99,7 @@ else:
             stdin: "bytes | int" = b"",
             passphrase: "bytes | None" = None,
             limit: "int | None" = None,
+            keep: "Sequence[int]" = (),
             group: bool = False,
         ) -> None:
             self.stdout = bytearray()
@@ -124,11 +126,13 @@ else:
                     pipes[PASSPHRASE] = self._writer(passphrase, theirs)
                 source = self._writer(stdin, theirs) if isinstance(stdin, bytes) else stdin
                 # Nothing is made inheritable here, or a child of another thread would get it too.
-                free = (number for number in range(3, 3 + len(theirs) + len(pipes)) if number not in (*theirs, source))
+                taken = (*theirs, source, *keep)
+                free = (number for number in range(3, 3 + len(taken) + len(pipes)) if number not in taken)
                 numbers = {item: next(free) for item in pipes}
                 redirect = {0: source, 1: out, 2: err, **{numbers[item]: pipes[item] for item in pipes}}
                 actions: list[tuple[int, ...]] = [(os.POSIX_SPAWN_DUP2, number, at) for at, number in redirect.items()]
-                actions += [(os.POSIX_SPAWN_CLOSE, number) for number in _inheritable() if number not in redirect]
+                others = (*redirect, *keep)
+                actions += [(os.POSIX_SPAWN_CLOSE, number) for number in _inheritable() if number not in others]
                 command = [str(numbers[item]) if isinstance(item, int) else item for item in argv]
                 more: dict[str, Any] = {"setpgroup": 0} if group else {}
                 self.pid = os.posix_spawn(
@@ -341,6 +345,7 @@ def start(  # noqa: PLR0913 - as Child
     stdin: "bytes | int" = b"",
     passphrase: "bytes | None" = None,
     limit: "int | None" = None,
+    keep: "Sequence[int]" = (),
     group: bool = False,
 ) -> Child:
     """Start a child; see :class:`Child` for the arguments.
@@ -353,7 +358,7 @@ def start(  # noqa: PLR0913 - as Child
 
         argv = [*rootless.prefix(environ), *argv]
     try:
-        return Child(argv, environ, stdin=stdin, passphrase=passphrase, limit=limit, group=group)
+        return Child(argv, environ, stdin=stdin, passphrase=passphrase, limit=limit, keep=keep, group=group)
     except OSError as error:
         raise PasshelperError(f"cannot start {argv[0]}: {error.strerror}") from error
 

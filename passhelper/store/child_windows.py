@@ -29,6 +29,7 @@ class Child:
         stdin: "bytes | int" = b"",
         passphrase: "bytes | None" = None,
         limit: "int | None" = None,
+        keep: "Sequence[int]" = (),  # noqa: ARG002 - numbers of descriptors mean nothing to another program
         group: bool = False,  # noqa: ARG002 - there are no process groups
     ) -> None:
         if passphrase is not None:

@@ -52,13 +52,14 @@ class RemoteGit:
             self._command += ["-c", setting]
         self._environ = repository.environment(place, store.environ)
 
-    def run(self, arguments: Sequence[str], failure: str, *, remote: bool = False) -> str:
+    def run(self, arguments: Sequence[str], failure: str, *, remote: bool = False, keep: Sequence[int] = ()) -> str:
         """Run one command that has to work.
 
         Args:
             arguments: the command and its arguments.
             failure: what has failed if it does.
             remote: whether it talks to the remote; it then has ten minutes.
+            keep: descriptors that it gets besides.
 
         Raises:
             RemoteError: a command that talks to the remote failed.
@@ -66,7 +67,7 @@ class RemoteGit:
             GitError: another did.
         """
         seconds = _SECONDS if remote else _QUICK
-        child = self._start(arguments, seconds, self._silenced if remote else self._environ)
+        child = self._start(arguments, seconds, self._silenced if remote else self._environ, keep)
         if child.returncode != 0:
             reason, remedy = gitwords.reason(child.stderr, child.returncode), self._remedy
             if child.timed_out:
@@ -98,10 +99,12 @@ class RemoteGit:
     def _silenced(self) -> Mapping[str, str]:
         return without_questions(self._environ, self._program)
 
-    def _start(self, arguments: Sequence[str], seconds: float, environ: Mapping[str, str]) -> Child:
+    def _start(
+        self, arguments: Sequence[str], seconds: float, environ: Mapping[str, str], keep: Sequence[int] = ()
+    ) -> Child:
         umask = os.umask(self._umask)
         try:
-            child = start([*self._command, *arguments], environ, group=True)
+            child = start([*self._command, *arguments], environ, keep=keep, group=True)
             finish([child], seconds)
         finally:
             os.umask(umask)
@@ -166,9 +169,9 @@ def _fill(store: PassStore, place: Repository, source: Source, settings: Sequenc
     options += ["--no-local", f"--depth={source.depth}", "--no-single-branch"] if source.depth else []
     for setting in settings:
         options += ["--config", setting]
-    with password_pipe(absolute(source.url)) as (clean, helper):
+    with password_pipe(absolute(source.url)) as (clean, helper, pipe):
         shown = remoteurl.shown(clean)
-        git.run([*helper, "clone", *options, "--", clean, "."], f"git cannot clone {shown}", remote=True)
+        git.run([*helper, "clone", *options, "--", clean, "."], f"git cannot clone {shown}", remote=True, keep=pipe)
     store.files().make_directory(place.state)
     place.prepare(store.files(), repository.EVERYTHING)
     if not git.answer(["rev-parse", "--verify", "--quiet", "HEAD^{commit}"]):
@@ -261,15 +264,15 @@ def without_questions(environ: Mapping[str, str], git: str) -> dict[str, str]:
 
 
 @contextmanager
-def password_pipe(url: str) -> Iterator[tuple[str, list[str]]]:
+def password_pipe(url: str) -> Iterator[tuple[str, list[str], list[int]]]:
     """Take the secret out of a URL: in argv every user of the machine would see it, and the clone would keep it.
 
     Yields:
-        the URL without it, and options with which git reads it from a pipe, once.
+        the URL without it, options with which git reads it from a pipe, once, and that pipe for git to keep.
     """
     parts = remoteurl.split(url)
     if parts.secret is None:
-        yield parts.clean, []
+        yield parts.clean, [], []
         return
     user, password = parts.secret
     reader, writer = os.pipe()
@@ -280,6 +283,6 @@ def password_pipe(url: str) -> Iterator[tuple[str, list[str]]]:
         # By its path: dash, which is sh on Debian, knows no <& with a number of two digits.
         script = f'!f() {{ test "$1" = get && cat /dev/fd/{reader}; }}; f'
         # The empty one puts aside the helpers of the machine, which would keep the password.
-        yield parts.clean, ["-c", "credential.helper=", "-c", f"credential.helper={script}"]
+        yield parts.clean, ["-c", "credential.helper=", "-c", f"credential.helper={script}"], [reader]
     finally:
         os.close(reader)

@@ -115,11 +115,11 @@ def test_git_reads_it_from_a_descriptor_of_any_number(tmp_path: Path) -> None:
     """As below a CI agent that has left some open."""
     taken = [os.open(os.devnull, os.O_RDONLY) for _ in range(12)]
     try:
-        with password_pipe("https://alice:s3cret@git.example/s.git") as (clean, options):
+        with password_pipe("https://alice:s3cret@git.example/s.git") as (clean, options, pipe):
             asked = f"url={clean}\n\n".encode()
             git = ["git", *options, "credential", "fill"]
             environ = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "GIT_TERMINAL_PROMPT": "0"}
-            answer = run(git, environ, asked, close_fds=False)
+            answer = run(git, environ, asked, pass_fds=pipe)
     finally:
         for descriptor in taken:
             os.close(descriptor)
