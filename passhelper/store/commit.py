@@ -151,9 +151,9 @@ class Committer:
         """Take our files out of git's index: what is staged goes when git is told to abort or to reset something."""
         if not self._has_new or self._trouble is not None:
             return
-        argv = [*git.command(self._repository, self._program), "reset", "--quiet"]
+        argv = [*git.command(self._repository, self._program), *git.without_filters(self.settings()), "reset"]
         try:
-            child = start([*argv, "--pathspec-from-file=-", "--pathspec-file-nul"], self._child_environ,
+            child = start([*argv, "--quiet", "--pathspec-from-file=-", "--pathspec-file-nul"], self._child_environ,
                           stdin=git.lines(self._paths))  # fmt: skip
             finish([child], _SHORT)
         except PasshelperError:
@@ -232,7 +232,7 @@ class Committer:
         end = self._end()
         umask = os.umask(self._files.umask)
         try:
-            begin = git.command(self._repository, git.program(self._environ))
+            begin = [*git.command(self._repository, git.program(self._environ)), *git.without_filters(self.settings())]
             self._repository.prepare(self._files)
             head = self._head(begin, end) or "0" * len(previous)
             if head not in (commit, previous):
@@ -275,6 +275,7 @@ class Committer:
             listed = "".join(f"- {other.partition(chr(10))[0]}\n" for other in others)
             subject = f"{subject}\n\nWith what had waited for its commit:\n\n{listed}"
         begin = git.command(self._repository, self._program, hooks=_is_on(settings, "passhelper.hooks"))
+        begin += git.without_filters(settings)
         if any(layout.twin(self._repository.root, path) for path in paths):
             self._commit_twins(begin, paths, subject, end)
             return

@@ -199,6 +199,18 @@ def command(repository: Repository, git: str, *, hooks: bool = False) -> "list[s
     return argv
 
 
+def without_filters(settings: "Mapping[str, str]") -> "list[str]":
+    """Give the options with which git runs none of the filters that its settings name.
+
+    Which files they are run on is up to ``.gitattributes`` files, which a remote can bring; git filters a file also to
+    see whether it has changed.
+    """
+    names = {name[len("filter.") :].rpartition(".")[0] for name in settings if name.startswith("filter.")}
+    values = [f"filter.{name}.{key}=" for name in sorted(names) for key in ("clean", "smudge", "process")]
+    values += [f"filter.{name}.required=false" for name in sorted(names)]
+    return [word for value in values for word in ("-c", value)]
+
+
 def parse_settings(listing: str) -> "dict[str, str]":
     """Read ``git config --null --list``: the last value of each name, which is written as git prints it.
 
