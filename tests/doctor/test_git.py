@@ -193,7 +193,7 @@ def test_recipients_that_nobody_accepted(doctor: Doctor, helper: Helper, reposit
 def test_repository_that_git_cannot_read(doctor: Doctor, repository: Path) -> None:
     (repository / ".git" / "HEAD").unlink()
     report = doctor()
-    assert report.finding("git.program")[1].startswith(f"git cannot read {repository}: ")
+    assert report.finding("git.program")[1] == f"{repository} is no repository that git can read"
     assert "git.changes" in report.blocked_by("git.program")
     assert (repository / FOLDER).is_dir()
 
