@@ -50,7 +50,6 @@ def test_one_that_cannot_be_opened_says_so_to_docker(fresh: Program, drawer: dic
     for answer in (helper.get("https://a.example"), helper.list(), helper.store("https://a.example", "u", "s")):
         assert (answer.code, answer.text, answer.err.decode()) == (1, message, f"docker-credential-drawer: {message}")
     assert helper("version").code == 0
-    run([fresh.python, "-m", "pip", "uninstall", "-q", "-y", "passhelper-drawer"], drawer)
 
 
 def test_it_becomes_a_helper_of_docker(fresh: Program, drawer: dict[str, str], tmp_path: Path) -> None:
