@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -580,7 +581,8 @@ def test_a_listing_that_is_too_long_is_not_read_in_part(signing: Team, monkeypat
     def finish_late(children: list[child.Child], seconds: float) -> None:
         for one in children:
             if not one.writers:
-                os.waitid(os.P_PID, one.pid, os.WEXITED | os.WNOWAIT)
+                if sys.platform != "darwin":
+                    os.waitid(os.P_PID, one.pid, os.WEXITED | os.WNOWAIT)
         child.finish(children, seconds)
 
     monkeypatch.setattr(gitrepo, "finish", finish_late)
