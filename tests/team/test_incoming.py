@@ -580,9 +580,8 @@ def test_a_listing_that_is_too_long_is_not_read_in_part(signing: Team, monkeypat
 
     def finish_late(children: list[child.Child], seconds: float) -> None:
         for one in children:
-            if not one.writers:
-                if sys.platform != "darwin":
-                    os.waitid(os.P_PID, one.pid, os.WEXITED | os.WNOWAIT)
+            if not one.writers and sys.platform != "darwin":
+                os.waitid(os.P_PID, one.pid, os.WEXITED | os.WNOWAIT)
         child.finish(children, seconds)
 
     monkeypatch.setattr(gitrepo, "finish", finish_late)
