@@ -133,6 +133,8 @@ def test_nor_does_the_machines_own_file(vault: Vault, own_keys: KeyRing, home: P
     if os.geteuid() != 0:
         pytest.skip("only root puts a file in place of /etc/gnupg/gpg.conf, for its own processes")
     machine = Path(tempfile.mkdtemp(dir=home))
+    for other in Path("/etc/gnupg").glob("common.conf"):  # which may say where all keys are
+        shutil.copy(other, machine)
     lines = [gpgoptions.line("gpg", name, words(own_keys), home) for name in OF_THE_MACHINE]
     (home / "gpg.conf").unlink()
     vault.environ["PASSHELPER_GPG"] = script(
