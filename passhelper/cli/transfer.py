@@ -11,13 +11,16 @@ import click
 from passhelper.cli import output, terminal
 from passhelper.client import SECONDS
 from passhelper.errors import ConfigurationError, DockerError
-from passhelper.machine import dockerconfig, migrate, plaintext, transfer, userfile
+from passhelper.machine import dockerconfig, migrate, plaintext, transfer
 from passhelper.machine import export as exporting
+from passhelper.machine.privatefile import PrivateFile
 from passhelper.protocol import printable
 from passhelper.store.helper import PassHelper
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Sequence
+
+    from passhelper.credentials import Credentials
 
 _TO = "Where they go: a backend of this installation, or docker-credential-NAME."
 _HERE = "\0here"  # --docker-config without a value: Docker's own file
@@ -143,13 +146,23 @@ def export(*, form: str, servers: tuple[str, ...], path: str, force: bool) -> No
       passhelper export --format dockerconfigjson --server ghcr.io --output pull.json
       kubectl create secret generic pull --type kubernetes.io/dockerconfigjson --from-file .dockerconfigjson=pull.json
     """  # noqa: D301 - click marks a verbatim paragraph so
-    target = os.path.abspath(path) if path else ""
-    held: list[str] = []
-    if not force:
-        if target:
-            held = exporting.check_file(target)
-        else:
+    if not path:
+        if not force:
             exporting.check_stream(1)
+        _export(form, servers, lambda text, _: output.say(text.rstrip("\n")))
+        return
+    with PrivateFile(os.path.abspath(path)) as file:
+        held = [] if force else exporting.check_file(file)
+
+        def write(text: str, found: Sequence[Credentials]) -> None:
+            exporting.check_kept(file.path, held, found)
+            file.write(text.encode())
+            output.note(f"wrote {len(found)} to {file.path}")
+
+        _export(form, servers, write)
+
+
+def _export(form: str, servers: Sequence[str], write: Callable[[str, Sequence[Credentials]], None]) -> None:
     found, failed = exporting.collect(PassHelper(dict(os.environ), output.warn), servers)
     text = exporting.render(found, form)
     for server, error in failed:
@@ -159,12 +172,7 @@ def export(*, form: str, servers: tuple[str, ...], path: str, force: bool) -> No
             f"the credential of {printable(server)} is an identity token, with which Kubernetes cannot pull; "
             "for a pull secret log in with a password or an access token"
         )
-    if target:
-        exporting.check_kept(target, held, found)
-        userfile.replace(target, text.encode(), 0o600)
-        output.note(f"wrote {len(found)} to {target}")
-    else:
-        output.say(text.rstrip("\n"))
+    write(text, found)
     if failed:
         raise DockerError(
             f"{len(failed)} of {len(found) + len(failed)} credentials were not exported", "see above for each of them"

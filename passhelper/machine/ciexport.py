@@ -9,6 +9,7 @@ import os
 from typing import TYPE_CHECKING
 
 from passhelper.errors import ConfigurationError
+from passhelper.machine import paths
 from passhelper.oserrors import remedy
 from passhelper.store.commit import quoted
 
@@ -65,7 +66,8 @@ def append(environ: Mapping[str, str], settings: Mapping[str, str], folder: str,
 
 def _append(path: str, text: str) -> None:
     try:
-        with open(os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600), "r+b", buffering=0) as file:
+        target = paths.resolve(os.path.abspath(path))
+        with open(os.open(target, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600), "r+b", buffering=0) as file:
             size = file.seek(0, os.SEEK_END)
             if size:
                 file.seek(size - 1)

@@ -6,20 +6,23 @@ import base64
 import json
 import os
 import stat
+import sys
 from typing import TYPE_CHECKING
 
 from passhelper.credentials import validate_server
 from passhelper.errors import ConfigurationError, CredentialsNotFoundError, DockerError, PasshelperError
-from passhelper.machine import userfile
 from passhelper.machine.dockerconfig import DOCKER_HUB, HUB_TOKENS, server_name
 from passhelper.machine.plaintext import TOKEN_USER
 from passhelper.protocol import printable
 from passhelper.registry import normalize
+from passhelper.store import owners
+from passhelper.store.gitwords import word
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from passhelper.credentials import Credentials, Helper
+    from passhelper.machine.privatefile import PrivateFile
 
 KUBERNETES = "dockerconfigjson"
 PODMAN = "auth.json"
@@ -135,13 +138,16 @@ def check_stream(descriptor: int) -> None:
             "secrets are not written to a terminal", "give --output FILE or pipe it into a program; --force shows them"
         )
     facts = os.fstat(descriptor)
-    if stat.S_ISREG(facts.st_mode) and facts.st_mode & _OTHERS:
-        raise ConfigurationError(
-            "stdout is a file that other users can read", "give --output FILE instead, which makes a private one"
-        )
+    if not stat.S_ISREG(facts.st_mode):
+        return
+    remedy = "give --output FILE instead, which makes a private one"
+    if sys.platform != "win32" and facts.st_uid != os.geteuid():
+        raise ConfigurationError(f"stdout is a file that belongs to {owners.name(facts.st_uid)}", remedy)
+    if facts.st_mode & _OTHERS:
+        raise ConfigurationError("stdout is a file that other users can read", remedy)
 
 
-def check_file(path: str) -> list[str]:
+def check_file(file: PrivateFile) -> list[str]:
     """Refuse to replace what is no earlier export, or what other users can read.
 
     Returns:
@@ -150,15 +156,12 @@ def check_file(path: str) -> list[str]:
     Raises:
         ConfigurationError: it is.
     """
-    try:
-        facts = os.stat(path)
-    except FileNotFoundError:
+    found = file.read()
+    if found is None:
         return []
-    if not stat.S_ISREG(facts.st_mode):
-        raise ConfigurationError(f"{path} is not a regular file", "leave --output out to write to a pipe")
-    if facts.st_mode & _OTHERS:
-        raise ConfigurationError(f"{path} can be read by other users", f"run: chmod 600 {path}, or give --force")
-    data = userfile.read(path)
+    mode, data = found
+    if mode & _OTHERS:
+        raise ConfigurationError(f"{file.path} can be read by other users", f"run: chmod 600 {word(file.path)}")
     try:
         document = json.loads(data) if data else {}
     except (ValueError, RecursionError):
@@ -166,7 +169,7 @@ def check_file(path: str) -> list[str]:
     auths = (document.get("auths") or {}) if isinstance(document, dict) and not document.keys() - {"auths"} else None
     if not isinstance(auths, dict):
         raise ConfigurationError(
-            f"{path} holds something else than credentials, which would be lost",
+            f"{file.path} holds something else than credentials, which would be lost",
             "name another file, or give --force",
         )
     return [server for server, entry in auths.items() if entry]  # an import leaves empty ones behind

@@ -24,7 +24,7 @@ from passhelper.errors import (
     PasshelperError,
     StoreError,
 )
-from passhelper.machine import dockerconfig, plaintext, userfile
+from passhelper.machine import dockerconfig, paths, plaintext, userfile
 from passhelper.oserrors import remedy
 from passhelper.protocol import printable
 from passhelper.store.helper import PassHelper
@@ -181,7 +181,7 @@ def move_file(file: str, importer: Importer, *, dry_run: bool) -> list[Report]:
 
 def _check_folder(file: str) -> None:
     """Find out, before anything is stored and would have to be taken back, that a file cannot be replaced."""
-    folder = os.path.dirname(os.path.realpath(file))
+    folder = os.path.dirname(paths.resolve(file))
     try:
         with tempfile.TemporaryFile(dir=folder):
             pass

@@ -10,7 +10,7 @@ import os
 from typing import TYPE_CHECKING
 
 from passhelper.errors import ConfigurationError, StoreError, TrustError
-from passhelper.machine import wipe
+from passhelper.machine import userfile, wipe
 from passhelper.store import layout, trust
 from passhelper.store.repository import PUSH, Repository
 from passhelper.store.store import home_directory
@@ -203,8 +203,7 @@ def export(store: PassStore, key: Key) -> str:
     """
     _, data = publickeys.export(store, key)
     path = os.path.join(home_directory(store.environ), f"passhelper-{key.fingerprint[-16:]}.asc")
-    with open(path, "wb") as file:
-        file.write(data)
+    userfile.replace(path, data, 0o644)
     return path
 
 

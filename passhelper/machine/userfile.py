@@ -1,7 +1,8 @@
 """Files of the user that other programs read too: replaced in one step, with nothing else changed.
 
 A symbolic link stays one and its target is replaced, because people keep their dotfiles in a
-repository of their own. The mode and, where we may, the owner stay.
+repository of their own; a link of another user is refused. The mode and, where we may, the owner stay.
+For files that hold secrets there is :mod:`passhelper.machine.privatefile`.
 """
 
 from __future__ import annotations
@@ -9,10 +10,12 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 import tempfile
 from contextlib import suppress
 
 from passhelper.errors import ConfigurationError
+from passhelper.machine import paths
 from passhelper.oserrors import remedy
 
 
@@ -40,12 +43,13 @@ def replace(path: str, data: bytes, mode: int) -> None:
         mode: for a file that is not there yet.
 
     Raises:
-        ConfigurationError: it cannot be written; the old file is untouched.
+        ConfigurationError: it cannot be written, or a link leads there that belongs to another user; the old file is
+            untouched.
     """
-    target = os.path.realpath(path)
+    target = paths.resolve(os.path.abspath(path))
     folder = os.path.dirname(target)
     try:
-        os.makedirs(folder, mode=0o700, exist_ok=True)
+        paths.make_folder(folder)
         _replace(target, folder, data, mode)
     except OSError as error:
         # As a file that a container's engine has put over another one: nothing can take its place.
@@ -59,15 +63,9 @@ def _replace(target: str, folder: str, data: bytes, mode: int) -> None:
         with open(descriptor, "wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
-        try:
-            facts = os.stat(target)
-        except FileNotFoundError:
-            os.chmod(temporary, mode)
-        else:
-            if hasattr(os, "chown") and (facts.st_uid, facts.st_gid) != _owner(temporary):
-                os.chown(temporary, facts.st_uid, facts.st_gid)
-            os.chmod(temporary, stat.S_IMODE(facts.st_mode))
+            os.fsync(descriptor)
+            # By the descriptor: in the directory of another user the name may be another file by now.
+            _set_mode(descriptor, target, mode)
         os.replace(temporary, target)
     except BaseException:
         with suppress(FileNotFoundError):  # an interrupt may come when the file is in its place already
@@ -75,6 +73,15 @@ def _replace(target: str, folder: str, data: bytes, mode: int) -> None:
         raise
 
 
-def _owner(path: str) -> tuple[int, int]:
-    facts = os.stat(path)
-    return facts.st_uid, facts.st_gid
+def _set_mode(descriptor: int, target: str, mode: int) -> None:
+    if sys.platform == "win32":
+        return  # there is but the read-only flag, and a file that has it cannot be replaced
+    try:
+        facts = os.stat(target)
+    except FileNotFoundError:
+        os.fchmod(descriptor, mode)
+        return
+    own = os.fstat(descriptor)
+    if (facts.st_uid, facts.st_gid) != (own.st_uid, own.st_gid):
+        os.fchown(descriptor, facts.st_uid, facts.st_gid)
+    os.fchmod(descriptor, stat.S_IMODE(facts.st_mode))

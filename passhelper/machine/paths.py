@@ -1,0 +1,140 @@
+"""Where a file goes that a user names: no other user of the machine chooses it, or can take what is there away."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+
+from passhelper.errors import ConfigurationError
+from passhelper.store.owners import name as name_of
+
+ELSEWHERE = (
+    'make a directory of your own with "mktemp -d" and name a file in it, or leave --output out to write to a pipe'
+)
+_MAX_LINKS = 40  # as Linux: path_resolution(7)
+_REMEDY = "remove it, or name another path"
+
+
+def resolve(path: str, remedy: str = _REMEDY) -> str:
+    """Follow the links of a path, as long as they are this user's or root's.
+
+    Args:
+        path: an absolute one; its end may be missing.
+        remedy: what to do about a link of somebody else.
+
+    Raises:
+        ConfigurationError: a link belongs to another user, who chooses where it leads.
+    """
+    if sys.platform == "win32":
+        return os.path.realpath(path)
+    done, left = "/", path.split("/")[::-1]
+    followed = 0
+    while left:
+        word = left.pop()
+        if word in ("", "."):
+            continue
+        if word == "..":
+            done = os.path.dirname(done)
+            continue
+        step = os.path.join(done, word)
+        try:
+            facts = os.lstat(step)
+        except OSError:  # not there, or not to be looked into: whoever opens it is told
+            facts = None
+        if facts is None or not stat.S_ISLNK(facts.st_mode):
+            done = step
+            continue
+        if is_foreign(facts):
+            raise ConfigurationError(f"{step} is a symbolic link that belongs to {name_of(facts.st_uid)}", remedy)
+        followed += 1
+        if followed > _MAX_LINKS:
+            raise ConfigurationError(
+                f"{path} leads through more than {_MAX_LINKS} symbolic links", "name the file itself"
+            )
+        target = os.readlink(step)
+        left += target.split("/")[::-1]
+        done = "/" if target.startswith("/") else done
+    return done
+
+
+def make_folder(path: str) -> None:
+    """Make a directory and its missing parents, each for this user alone whatever the umask is.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    missing = []
+    while not os.path.isdir(path):
+        missing.append(path)
+        path = os.path.dirname(path)
+    for folder in reversed(missing):
+        try:
+            os.mkdir(folder, 0o700)
+        except FileExistsError:  # somebody else has made it since
+            if not os.path.isdir(folder):
+                raise
+
+
+def is_foreign(facts: os.stat_result) -> bool:
+    """Tell whether something belongs to a user who is neither this one nor root."""
+    return sys.platform != "win32" and facts.st_uid not in (0, os.geteuid())
+
+
+def check_folder(folder: str, facts: os.stat_result) -> None:
+    """Refuse a directory in which another user could put his own file in the place of ours.
+
+    Args:
+        folder: its path.
+        facts: what the system says of it.
+
+    Raises:
+        ConfigurationError: it is one.
+    """
+    why = _weakness(folder, facts)
+    if why:
+        raise ConfigurationError(f"others can replace a file in {folder}: {why}", ELSEWHERE)
+
+
+if sys.platform == "win32":
+
+    def _weakness(folder: str, facts: os.stat_result) -> str:  # noqa: ARG001 - modes say nothing there
+        return ""
+
+else:
+    import grp
+
+    def _weakness(folder: str, facts: os.stat_result) -> str:
+        if is_foreign(facts):
+            return f"it belongs to {name_of(facts.st_uid)}"
+        if facts.st_mode & stat.S_ISVTX:
+            return ""  # what is ours there only we, root and the directory's owner can take away
+        if facts.st_mode & stat.S_IWOTH:
+            return "every user may write it"
+        if facts.st_mode & stat.S_IWGRP and not _is_own_group(folder, facts.st_gid):
+            return f"the group {_group(facts.st_gid)} may write it"
+        return ""
+
+    def _is_own_group(folder: str, gid: int) -> bool:
+        """Tell whether a group has this user alone, as where each user has one of his own and the umask is 002."""
+        try:
+            found = grp.getgrgid(gid)
+        except KeyError:
+            return False
+        me = name_of(os.geteuid())
+        return found.gr_name == me and not {*found.gr_mem} - {me} and not _has_acl(folder)
+
+    def _has_acl(folder: str) -> bool:
+        """Tell whether the group's bits stand for an access control list, which may name anybody."""
+        if sys.platform != "linux":
+            return False
+        try:
+            return "system.posix_acl_access" in os.listxattr(folder)
+        except OSError:
+            return False
+
+    def _group(gid: int) -> str:
+        try:
+            return grp.getgrgid(gid).gr_name
+        except KeyError:
+            return str(gid)
