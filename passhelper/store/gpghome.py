@@ -57,6 +57,9 @@ def lock_error(gpg: "Gpg", stderr: "bytes | bytearray") -> "GpgError | None":
     for file, holder, host in _locks(gpg.home):
         if holder != words:
             continue
+        if host == socket.gethostname() and _is_keyboxd(holder):
+            # It keeps the lock for as long as it runs. One of this home would have answered: that is a copy's.
+            return GpgError(f"gpg waits for {file}, which keyboxd (process {holder}) holds", f"end it: kill {holder}")
         if host == socket.gethostname():
             return GpgError(f"gpg waits for {file}, which process {holder} holds", f"wait until process {holder} ends")
         return GpgError(
@@ -64,6 +67,15 @@ def lock_error(gpg: "Gpg", stderr: "bytes | bytearray") -> "GpgError | None":
             f"end it there (gpgconf --kill all); only if that host or container is gone, run: rm {word(file)}",
         )
     return GpgError(f"gpg waits for a lock in {gpg.home}, which process {printable(words)} holds", "try again")
+
+
+def _is_keyboxd(process: str) -> bool:
+    """Tell whether a process of this machine is gpg's daemon for public keys."""
+    try:
+        with open(f"/proc/{int(process)}/comm", "rb") as opened:
+            return opened.read() == b"keyboxd\n"
+    except (OSError, ValueError):  # ended meanwhile, or a system without /proc
+        return False
 
 
 def _locks(home: str) -> "list[tuple[str, str, str]]":

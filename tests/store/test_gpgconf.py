@@ -123,7 +123,9 @@ def test_no_option_changes_a_byte(vault: Vault, own_keys: KeyRing, home: Path, b
     sys.stdout.write("\n".join([counts, *refusals, ""]))
     assert all("corrupt" not in why and "erase" not in why for why in refusals)
     if not EVERYTHING:
-        assert [why.partition(" ")[0] for why in refusals] == ["keyring"] * 2
+        # keyboxd keeps the public keys elsewhere, whatever this line names.
+        named = [] if (own_keys.home / "public-keys.d").exists() else ["keyring"] * 2
+        assert [why.partition(" ")[0] for why in refusals] == named
 
 
 @pytest.mark.parametrize("secret", [SHORT, LONG], ids=["short", "long"])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import signal
 import socket
 import subprocess
 from pathlib import Path
@@ -113,6 +115,22 @@ def test_every_question_names_the_lock(own: Vault, own_keys: KeyRing, tmp_path: 
     with pytest.raises(GpgError) as caught:
         own.get()
     assert str(caught.value) == f"gpg waits for a lock in {own_keys.home}, which process 4711 holds; try again"
+
+
+def test_a_copied_lock_of_a_keyboxd_that_runs(own: Vault, own_keys: KeyRing, tmp_path: Path) -> None:
+    """A home that was copied with its locks waits for the keyboxd of the first one, which does not end by itself."""
+    own.store()
+    own_keys.stop_agent()
+    shutil.copy("/bin/sleep", tmp_path / "keyboxd")
+    with subprocess.Popen([tmp_path / "keyboxd", "600"]) as daemon:
+        path = lock(own_keys.home, "public-keys.d/pubring.db.lock", socket.gethostname(), daemon.pid)
+        gpg = script(tmp_path / "g", WAITING.replace("4711", str(daemon.pid)))
+        with pytest.raises(GpgError) as caught:
+            Vault({**own.environ, "PASSHELPER_GPG": gpg, "PASSHELPER_TIMEOUT": "0.5"}).get()
+        told = f"gpg waits for {path}, which keyboxd (process {daemon.pid}) holds; end it: kill {daemon.pid}"
+        assert str(caught.value) == told
+        subprocess.run(told.partition("end it: ")[2], shell=True, check=True)
+        assert daemon.wait() == -signal.SIGTERM
 
 
 def test_where_gpgs_home_is(environ: dict[str, str]) -> None:

@@ -405,7 +405,7 @@ def test_a_user_without_a_home_needs_none(keys: KeyRing, environ: dict[str, str]
     uid = 54321
     place = Path(tempfile.mkdtemp(prefix="u", dir=short_tmp))
     folder, store = place / "g", place / "store"
-    shutil.copytree(keys.home, folder, ignore=shutil.ignore_patterns("S.*"))
+    shutil.copytree(keys.home, folder, ignore=shutil.ignore_patterns("S.*", "*.lock", ".#*"))
     store.mkdir()
     (store / ".gpg-id").write_text(keys["alice"] + "\n")
     place.chmod(0o755)
