@@ -230,7 +230,7 @@ def load(path: str) -> Home | None:
         if found.pop("version") != _VERSION or found["path"] != path:
             raise refusal
         return Home(**found)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise refusal from None
 
 

@@ -11,17 +11,17 @@ authenticate, by ``Basic`` or by a token from a server of its own (``Bearer``). 
 from __future__ import annotations
 
 import ipaddress
-import json
 import os
-import re
 import ssl
+import threading
 from enum import Enum
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+from urllib.request import parse_http_list
 
 import httpx
 
-from passhelper import __version__
+from passhelper import __version__, jsontext
 from passhelper.errors import DockerError
 from passhelper.machine.dockerconfig import DOCKER_HUB, server_name
 from passhelper.protocol import printable
@@ -31,13 +31,14 @@ if TYPE_CHECKING:
 
     from passhelper.credentials import Credentials
 
-TIMEOUT = 15.0  # seconds for one answer
+TIMEOUT = 15.0  # seconds for each part of an answer
+SECONDS = 60.0  # for all of it: a server may send a byte now and then
 MAX_ANSWER = 1 << 20  # bytes of a token server's answer
 MAX_REDIRECTS = 3  # within the same host
 IDENTITY_TOKEN = "<token>"  # noqa: S105 - the username by which docker/cli marks a token that is not a password
 _HUB_REGISTRY = "registry-1.docker.io"  # where Docker Hub's /v2/ is
 _CERTIFICATES = "/etc/docker/certs.d"  # Docker's own trusted certificates, a directory for each host
-_PARAMETER = re.compile(r'([A-Za-z0-9_-]+)=(?:"([^"]*)"|([^\s,"]+))')
+_MAX_CHALLENGE = 8192  # bytes of a WWW-Authenticate header; what asks for more is no registry
 
 
 class Verdict(Enum):
@@ -52,8 +53,28 @@ def check(credentials: Credentials) -> Verdict:
     """Try a credential.
 
     Raises:
-        DockerError: the registry cannot be asked, or may not be asked this way.
+        DockerError: the registry cannot be asked, may not be asked this way, or takes more than :data:`SECONDS`.
     """
+    found: list[Verdict | Exception] = []
+
+    def run() -> None:
+        try:
+            found.append(_check(credentials))
+        except Exception as error:  # noqa: BLE001 - raised below, in the thread that asked
+            found.append(error)
+
+    # Nothing in httpx bounds all of an answer, so the wait for it is bounded; the thread ends with the program.
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(SECONDS)
+    if not found:
+        raise DockerError(f"{printable(credentials.server)} gave no whole answer in {SECONDS:g} s", "try again later")
+    if isinstance(found[0], Exception):
+        raise found[0]
+    return found[0]
+
+
+def _check(credentials: Credentials) -> Verdict:
     if credentials.username == IDENTITY_TOKEN:
         raise DockerError("an identity token is no password and cannot be tried", "pull an image to try it")
     last: Exception | None = None
@@ -156,7 +177,13 @@ class _Check:
 
     def _check_realm(self, realm: str) -> None:
         """Refuse to send the credential to a token server that could be anybody's."""
-        here, there = urlsplit(self._base), urlsplit(realm)
+        try:
+            here, there = urlsplit(self._base), urlsplit(str(httpx.URL(realm)))
+        except (httpx.InvalidURL, ValueError):
+            raise DockerError(
+                f"{self._base} sends logins to {printable(realm)}, which is no URL, so none was sent",
+                "ask the registry's administrator",
+            ) from None
         secure = there.scheme == "https"
         local = there.scheme == "http" and here.scheme == "http" and _is_loopback(there.hostname or "")
         if not there.hostname or not (secure or local):
@@ -207,14 +234,14 @@ class _BearerAuth(httpx.Auth):
         yield request
 
 
-def _plain(headers: httpx.Headers) -> list[tuple[str, str]]:
-    """Keep the headers that describe no encoding: the body has been decoded already."""
-    return [(name, value) for name, value in headers.multi_items() if not name.startswith(("content-", "transfer-"))]
+def _plain(headers: httpx.Headers) -> list[tuple[bytes, bytes]]:
+    """Keep the headers that describe no encoding, as they came: the body has been decoded already."""
+    return [(name, value) for name, value in headers.raw if not name.lower().startswith((b"content-", b"transfer-"))]
 
 
 def _token(answer: httpx.Response, base: str) -> httpx.Auth:
     try:
-        document = json.loads(answer.content)
+        document = jsontext.parse(answer.content.decode())
     except ValueError:
         document = None
     found = (document.get("token") or document.get("access_token")) if isinstance(document, dict) else None
@@ -229,5 +256,17 @@ def _split(challenge: str) -> tuple[str, str]:
 
 
 def _parameters(text: str) -> dict[str, str]:
-    """Read the parameters of a WWW-Authenticate header (RFC 9110, section 11.6.1)."""
-    return {name.lower(): quoted or plain for name, quoted, plain in _PARAMETER.findall(text)}
+    """Read the parameters of a WWW-Authenticate header (RFC 9110, section 11.6.1).
+
+    Raises:
+        DockerError: it is longer than any registry's.
+    """
+    if len(text) > _MAX_CHALLENGE:
+        raise DockerError(f"a WWW-Authenticate header is longer than {_MAX_CHALLENGE} bytes", "check the name")
+    found = {}
+    for part in parse_http_list(text):
+        name, equals, value = part.partition("=")
+        value = value.strip()
+        if equals:
+            found[name.strip().lower()] = value[1:-1] if value[:1] == value[-1:] == '"' and len(value) > 1 else value
+    return found

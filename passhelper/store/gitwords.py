@@ -141,18 +141,19 @@ def refused(root: str) -> GitError:
 
 def without_passwords(text: str) -> str:
     """Take out of a text what stands before the ``@`` of the URLs in it."""
-    begin, found, rest = text.partition("://")
-    while found:
-        end = min((at for char in " \t'\"" if (at := rest.find(char)) >= 0), default=len(rest))
-        place, _, path = rest[:end].partition("/")
+    first, *others = text.split("://")
+    shown = [first]
+    for other in others:
+        part = other
+        end = min((at for char in " \t'\"" if (at := part.find(char)) >= 0), default=len(part))
+        place, _, path = part[:end].partition("/")
         if "@" in place:
-            rest = rest[place.rindex("@") + 1 :]
+            part = part[place.rindex("@") + 1 :]
         elif "@" in path and not place.rpartition(":")[2].isdigit() and ":" in place:
             # A slash in a password ends the host too early, and leaves a port that is no number.
-            rest = rest[rest.rindex("@", 0, end) + 1 :]
-        more, again, rest = rest.partition("://")
-        begin, found = f"{begin}://{more}", again
-    return begin
+            part = part[part.rindex("@", 0, end) + 1 :]
+        shown.append(part)
+    return "://".join(shown)
 
 
 def _refusal(line: str) -> str:

@@ -160,12 +160,14 @@ def header(message: bytes, position: int) -> "tuple[int, int, int | None]":
 def _unarmor(message: bytes, armor: bytes) -> bytes:
     """Decode an ASCII-armored message, or the beginning of one (RFC 9580, section 6)."""
     lines = message.lstrip().split(b"\n")  # the line ends that gpg knows, or it would see another message than we
-    if lines.pop(0).rstrip(b" \t\r") != armor:
+    if lines[0].rstrip(b" \t\r") != armor:
         raise PacketError(NO_MESSAGE)
-    while lines and lines[0].strip(b" \t\r"):  # armor headers such as "Comment: ..." end at an empty line
-        del lines[0]
-    encoded = []
+    encoded: list[bytes] = []
+    is_header = True  # armor headers such as "Comment: ..." end at an empty line
     for line in lines[1:]:
+        if is_header:
+            is_header = bool(line.strip(b" \t\r"))
+            continue
         if line.startswith((b"=", b"-----")):
             break
         encoded.append(line.strip())

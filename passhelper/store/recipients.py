@@ -76,14 +76,14 @@ def parse(text: bytes, label: str) -> "list[str]":
         lines = text.decode("utf-8-sig").split("\n")
     except UnicodeDecodeError:
         raise StoreError(f"{label} is not UTF-8", "write one key fingerprint per line") from None
-    keys: list[str] = []
+    keys: dict[str, None] = {}  # in their order
     for line in lines:
         key = line.partition("#")[0].strip()
         if key.startswith("-") or not key.isprintable():
             raise StoreError(f"{label} has a line that is no key: {key!r}", "write one key fingerprint per line")
-        if key and key not in keys:
-            keys.append(key)
-    return keys
+        if key:
+            keys[key] = None
+    return list(keys)
 
 
 def read_file(root: str, path: str) -> "bytes | None":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import threading
 from collections.abc import Iterator
@@ -16,6 +17,16 @@ from machines import Command
 from registries import USERS
 from support import FOLDER, Helper, KeyRing
 
+from passhelper import Credentials
+from passhelper.errors import DockerError
+from passhelper.machine import registrycheck
+
+
+class _Server(ThreadingHTTPServer):
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.stopped = threading.Event()
+
 
 class TokenRegistry:
     """A registry that asks for a token, its token server, and what both were sent.
@@ -24,7 +35,8 @@ class TokenRegistry:
         address: ``host:port`` of both.
         realm: where clients are sent for a token.
         redirect: where ``/v2/`` redirects to, if anywhere.
-        document: what the token server answers, None for a good token.
+        document: what the token server answers, None for a good token; bytes as they are.
+        drips: send one byte after the other, slowly, and never end.
         status: what the token server answers to a good login.
         seen: path and Authorization header of every request.
     """
@@ -39,11 +51,12 @@ class TokenRegistry:
             def log_message(self, *arguments: Any) -> None:
                 pass
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server = _Server(("127.0.0.1", 0), Handler)
         self.address = f"127.0.0.1:{self.server.server_port}"
         self.realm = f"http://{self.address}/token?fixed=1"
         self.redirect = ""
         self.document: object = None
+        self.drips = False
         self.status = 200
         self.seen: list[tuple[str, str]] = []
 
@@ -51,7 +64,9 @@ class TokenRegistry:
         authorization = request.headers.get("Authorization", "")
         self.seen.append((request.path, authorization))
         path = urlsplit(request.path).path
-        if path == "/token":
+        if self.drips:
+            self._drip(request)
+        elif path == "/token":
             self._token(request, authorization)
         elif self.redirect and path == "/v2/":
             self._send(request, 307, {"Location": self.redirect})
@@ -69,7 +84,14 @@ class TokenRegistry:
             self._send(request, 401, {})
             return
         document = {"token": "good"} if self.document is None else self.document
-        self._send(request, self.status, {"Content-Type": "application/json"}, json.dumps(document).encode())
+        body = document if isinstance(document, bytes) else json.dumps(document).encode()
+        self._send(request, self.status, {"Content-Type": "application/json"}, body)
+
+    def _drip(self, request: BaseHTTPRequestHandler) -> None:
+        request.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")
+        with contextlib.suppress(OSError):
+            while not self.server.stopped.wait(0.05):
+                request.wfile.write(b"x")
 
     def _send(self, request: BaseHTTPRequestHandler, code: int, headers: dict[str, str], body: bytes = b"") -> None:
         request.send_response(code)
@@ -89,6 +111,7 @@ def token_registry() -> Iterator[TokenRegistry]:
     thread = threading.Thread(target=registry.server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     yield registry
+    registry.server.stopped.set()
     registry.server.shutdown()
     registry.server.server_close()
     thread.join()
@@ -181,7 +204,9 @@ def test_bearer_token_that_the_registry_refuses(
     assert "refuses the credential" in login(passhelper, token_registry.address, "alice", USERS["alice"])[2]
 
 
-@pytest.mark.parametrize("document", [{}, [], "x", {"token": 7}, {"token": "a\nb"}, {"token": "ü"}])
+@pytest.mark.parametrize(
+    "document", [{}, [], "x", {"token": 7}, {"token": "a\nb"}, {"token": "ü"}, b"[" * 100_000, b"\xff", b""]
+)
 def test_no_token(passhelper: Command, store: Path, token_registry: TokenRegistry, document: object) -> None:
     token_registry.document = document
     code, _, err = login(passhelper, token_registry.address, "alice", USERS["alice"])
@@ -210,6 +235,31 @@ def test_realm_that_gets_no_secret(passhelper: Command, store: Path, token_regis
     where = f"http://{token_registry.address} sends logins to {realm or 'nowhere'}"
     assert err.startswith(f"error: {where} without TLS, so none was sent\n")
     assert token_registry.secrets_sent == []
+
+
+@pytest.mark.parametrize("realm", ["https://[::1/t", "https://h.example:port/t", "https://a\xad.example/t"])
+def test_realm_that_is_no_url(passhelper: Command, store: Path, token_registry: TokenRegistry, realm: str) -> None:
+    token_registry.realm = realm
+    code, _, err = login(passhelper, token_registry.address, "alice", USERS["alice"])
+    assert code == 1
+    assert err.startswith(f"error: http://{token_registry.address} sends logins to https://")
+    assert ", which is no URL, so none was sent\n" in err
+    assert token_registry.secrets_sent == []
+
+
+def test_challenge_without_end(passhelper: Command, store: Path, token_registry: TokenRegistry) -> None:
+    token_registry.realm = "a" * 60_000
+    code, _, err = login(passhelper, token_registry.address, "alice", USERS["alice"])
+    assert (code, err.splitlines()[0]) == (1, "error: a WWW-Authenticate header is longer than 8192 bytes")
+
+
+def test_answer_that_takes_for_ever(token_registry: TokenRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
+    token_registry.drips = True
+    monkeypatch.setattr(registrycheck, "SECONDS", 0.5)
+    with pytest.raises(DockerError) as caught:
+        registrycheck.check(Credentials(f"http://{token_registry.address}", "alice", "s"))
+    told = f"http://{token_registry.address} gave no whole answer in 0.5 s; try again later"
+    assert str(caught.value) == told
 
 
 def test_redirect_to_another_host(passhelper: Command, store: Path, token_registry: TokenRegistry) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from passhelper import jsontext
 from passhelper.errors import DockerError, EntryError, PasshelperError
 from passhelper.machine import dockerconfig, userfile
 from passhelper.machine.doctor.model import NotCheckedError
@@ -172,7 +172,7 @@ class Patient:
         if data is None or not data.strip():
             return {}
         try:
-            document = json.loads(data.decode())
+            document = jsontext.parse(data.decode())
         except ValueError as error:
             raise DockerError(f"{path} is no JSON that Docker reads: {error}", "repair it") from None
         if not isinstance(document, dict):
