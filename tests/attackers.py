@@ -8,6 +8,7 @@ to it would work.
 from __future__ import annotations
 
 import base64
+import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -90,6 +91,14 @@ class Scene:
     def subkey(self, name: str) -> str:
         listing = self.keys.gpg("--with-colons", "--list-keys", self.keys[name]).stdout.decode()
         return next(line.split(":")[4] for line in listing.splitlines() if line.startswith("sub:"))
+
+    @property
+    def pins(self) -> dict[str, list[str]]:
+        """What alice's machine has accepted."""
+        pins: dict[str, list[str]] = json.loads((self.alice.path / ".git/passhelper/trust.json").read_text())[
+            "recipients"
+        ]
+        return pins
 
     def stolen(self) -> set[bytes]:
         """Every password that mallory's key opens, in the store and in the remote's history."""

@@ -12,7 +12,8 @@ import click
 from passhelper.cli import output
 from passhelper.store.store import PassStore
 from passhelper.team import autosync
-from passhelper.team.sync import Options, Report, describe, sync
+from passhelper.team.joining import describe
+from passhelper.team.sync import Options, Report, sync
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from passhelper.errors import ConfigurationError, StoreError
 from passhelper.machine import newstore
 from passhelper.store import repository, trust
+from passhelper.team import acceptance, gitrepo
 from passhelper.team import clone as shared
-from passhelper.team import gitrepo, incoming
 from passhelper.team.clone import COMMIT
 from passhelper.team.keys import KeyRing
 
@@ -78,8 +78,7 @@ def pin(store: PassStore, place: Repository) -> str:
     allowed = trust.accepted_by_environment(store.environ.get("PASSHELPER_ACCEPT_RECIPIENTS", ""))
     accepted = {path: keys for path, keys in pins.items() if allowed.issuperset(keys) or shared.is_signed(store, path)}
     with gitrepo.opened(place, store.environ) as git, store.lock(place):
-        trust.save(place.state, accepted, store.files())
-        incoming.accept(store, git, "HEAD")  # the commit, and how new each signed list is
+        acceptance.pin(store, git, accepted)
     left = {path: (keys, list[str]()) for path, keys in pins.items() if path not in accepted}
     return trust.describe(left, store.gpg) if left else ""
 

@@ -14,7 +14,7 @@ from passhelper.machine import userfile, wipe
 from passhelper.store import layout, trust
 from passhelper.store.repository import PUSH, Repository
 from passhelper.store.store import home_directory
-from passhelper.team import clone, gitrepo, incoming, publickeys, remoteurl, sync
+from passhelper.team import acceptance, clone, gitrepo, publickeys, remoteurl, sync
 from passhelper.team.clone import RemoteGit
 from passhelper.team.scope import other_entries
 
@@ -126,7 +126,7 @@ class SharedStore:
                 f"recipients not accepted: {who}", "ask a member of the team which keys are right, then set up again"
             )
         with gitrepo.opened(place, store.environ) as git, store.lock(place):
-            incoming.accept(store, git, "HEAD")
+            acceptance.pin(store, git, pins)
         return who
 
     def catch_up(self, own: Iterable[Key]) -> bool:

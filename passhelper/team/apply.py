@@ -33,13 +33,14 @@ class Move:
         git: the repository.
         old: what HEAD is now; empty before the first commit.
         new: what it becomes.
+        tree: the tree of that commit, if it is known and may have been compared with the old one already.
     """
 
-    def __init__(self, git: Git, old: str, new: str) -> None:
+    def __init__(self, git: Git, old: str, new: str, tree: str = "") -> None:
         self._place = git.place
         self._old = old
         self._new = new
-        self._differing = trees.difference(git, old or trees.empty(new), new)
+        self._differing = trees.difference(git, old or trees.empty(new), tree or new)
         self._contents = blobs.read(git, {after[1] for _, _, after in self._differing if after is not None})
 
     def make(self, store: PassStore, state: Mapping[str, bytes]) -> None:

@@ -74,10 +74,12 @@ class Merge:
     Attributes:
         changes: the new content of every path that changes, None for one that goes.
         conflicts: what both sides have changed.
+        unsigned: the text of every merged ``.gpg-id``, by its path, and whether a version of it was signed.
     """
 
     changes: dict[str, Blob | None] = field(default_factory=dict)
     conflicts: list[Conflict] = field(default_factory=list)
+    unsigned: dict[str, tuple[bytes, bool]] = field(default_factory=dict)
 
 
 def unit_of(path: str, folder: str) -> Unit:
@@ -136,10 +138,31 @@ class Merger:
             bases: their merge bases.
 
         Raises:
-            TrustError: a merged ``.gpg-id`` would name nobody, or needs a signature that cannot be made here.
+            TrustError: a merged ``.gpg-id`` would name nobody.
             StoreError: a ``.gpg-id`` is no list of keys.
         """
         return _Joint(self, (ours, theirs), bases).merge()
+
+    def sign(self, merged: Merge) -> bool:
+        """Sign the lists that a merge has made; whoever calls it has looked at them.
+
+        Returns:
+            whether that adds to the changes.
+
+        Raises:
+            TrustError: a signature is needed that cannot be made here.
+        """
+        signed = False
+        for path, (text, was_signed) in merged.unsigned.items():
+            signature = self.signer(path, text, was_signed=was_signed)
+            if signature is not None:
+                merged.changes[path + _SIGNATURE] = ("100644", self.write(signature))
+                signed = True
+        return signed
+
+    def write(self, data: bytes) -> str:
+        """Write a file's content; gives its id."""
+        return self.git.run("hash-object", "-w", "--no-filters", "--stdin", stdin=data).decode().strip()
 
 
 class _Joint:
@@ -230,20 +253,15 @@ class _Joint:
             return
         assert result is not None  # noqa: S101 - None would be a side's own text
         found.conflicts.append(Conflict(*unit, "both"))
-        found.changes[path] = ("100644", self._write(result))
+        found.changes[path] = ("100644", self.merger.write(result))
         signature = path + _SIGNATURE
         was_signed = any(self._text(side, signature) is not None for side in self.sides)
-        made = self.merger.signer(path, result, was_signed=was_signed)
-        if made is not None:
-            found.changes[signature] = ("100644", self._write(made))
-        elif was_signed:
+        found.unsigned[path] = (result, was_signed)
+        if was_signed:
             found.changes[signature] = None
 
     def _text(self, commit: str, path: str) -> bytes | None:
         return self.git.file(commit, path)
-
-    def _write(self, data: bytes) -> str:
-        return self.git.run("hash-object", "-w", "--no-filters", "--stdin", stdin=data).decode().strip()
 
 
 def _stamps(git: Git, folder: str, sides: tuple[str, str]) -> tuple[dict[Unit, Stamp], dict[Unit, Stamp]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from passhelper.errors import GitError, TrustError
 from passhelper.store import repository, trust
-from passhelper.team import commits, gitrepo, incoming, recipientlists
+from passhelper.team import acceptance, commits, gitrepo, incoming, recipientlists
 
 if TYPE_CHECKING:
     from passhelper.store.repository import Repository
@@ -45,7 +45,7 @@ def find(store: PassStore, place: Repository, known: trust.Trust | None) -> Offe
     except GitError:
         return None  # then nothing was ever fetched
     with gitrepo.opened(place, store.environ) as git:
-        commit = git.revision(f"{incoming.REFUSED}^{{commit}}")
+        commit = git.revision(f"{acceptance.REFUSED}^{{commit}}")
         if not commit or (known is not None and known.offer == commit):
             return None
         head = git.revision("HEAD^{commit}")

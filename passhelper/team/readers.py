@@ -43,7 +43,8 @@ def join(path: str, bases: Sequence[bytes], winner: bytes | None, loser: bytes |
     """Merge two versions.
 
     A key stays if both have it; if one alone has it, then only if no version that they come from had it. The order,
-    the comments, and everything where the two name the same keys, are the winner's.
+    the comments, and everything where the two name the same keys, are the winner's. A side that has removed the file
+    wins over one that names the same keys as before, however it writes them.
 
     Args:
         path: the file, for messages.
@@ -59,8 +60,10 @@ def join(path: str, bases: Sequence[bytes], winner: bytes | None, loser: bytes |
         StoreError: one of them is no list of keys.
     """
     if winner is None or loser is None:
-        # One has removed the file and the other has changed it: who may read less, stays.
-        return loser if winner is None else winner
+        left = loser if winner is None else winner
+        if left is not None and any(_keys(left, path) == _keys(text, path) for text in bases):
+            return None
+        return left  # who may read is what it has changed, and somebody meant that
     first, rest = _parse(winner, path)
     second, _ = _parse(loser, path)
     before = {key for text in bases for key in _keys(text, path)}

@@ -41,7 +41,7 @@ class RecipientFile:
 
 
 def read(store: PassStore, git: Git, commit: str, near: str = "") -> Mapping[str, RecipientFile]:
-    """Read every ``.gpg-id`` of a commit, by its path in the store; none of no commit (an empty id).
+    """Read every ``.gpg-id`` of a commit or a tree, by its path in the store; none of no commit (an empty id).
 
     Args:
         store: the store.
@@ -60,6 +60,11 @@ def read(store: PassStore, git: Git, commit: str, near: str = "") -> Mapping[str
         same = near in known and not any(_is_list(path) for path, _, _ in trees.difference(git, near, commit))
         known[commit] = known[near] if same else _read(store, git, commit)
     return known[commit]
+
+
+def remember(git: Git, commit: str, lists: Mapping[str, RecipientFile]) -> None:
+    """Keep the lists of a commit that was made of a tree that was read."""
+    _KNOWN.setdefault(git, {})[commit] = lists
 
 
 def _is_list(path: str) -> bool:

@@ -13,23 +13,22 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from passhelper.errors import GitError, RemoteError, StoreError, TrustError
-from passhelper.store import recipients, rights, trust, unfinished
+from passhelper.errors import GitError, RemoteError, StoreError
+from passhelper.store import rights, trust, unfinished
 from passhelper.team import (
+    acceptance,
     apply,
     commits,
     gitrepo,
-    gpgid,
     incoming,
     leftover,
-    merge,
     network,
     publickeys,
     recipientlists,
     repair,
-    trees,
 )
-from passhelper.team.merge import MARK, Conflict, Merger
+from passhelper.team.acceptance import Acceptance
+from passhelper.team.joining import Joiner
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from passhelper.store.repository import Repository
     from passhelper.store.store import PassStore
     from passhelper.team.gitrepo import Git
+    from passhelper.team.merge import Conflict
     from passhelper.team.network import Upstream
 
 PATIENCE = 300.0  # seconds for which the pushes of others are waited out
@@ -138,7 +138,6 @@ class _Sync:
         self.upstream: Upstream = network.find(git, options.remote)
         self.is_runner = git.is_on("passhelper.ci")
         self.report = Report(self.upstream.remote, self.upstream.their_branch, dry_run=options.dry_run)
-        self.merger = Merger(git, merge.folder_in(git, store.root), self._sign, self._complete)
 
     def run(self) -> Report:
         if self.options.dry_run:
@@ -216,94 +215,34 @@ class _Sync:
 
     def _merge(self, theirs: str) -> None:
         """Make a commit that holds both sides the current one."""
+        joiner = Joiner(self.store, self.git, f"Merge {self.upstream}", self._complete)
         for _ in range(_MOVES):
             head = self._head()
-            incoming.check(self.store, self.git, theirs, self.options.accepted)
             self.progress("merging")
-            ours = self._without_own_merges(head, theirs)
-            new, conflicts = self._join(ours, theirs)
+            joined = joiner.join(head, theirs, self.options.accepted, dry_run=self.options.dry_run)
             if self.options.dry_run:
-                self.report.conflicts = conflicts
+                self.report.conflicts = joined.conflicts
                 return
-            move = apply.Move(self.git, head, new)
+            move = apply.Move(self.git, head, joined.commit, joined.tree)
             count = commits.count(self.git, theirs, head)
             with self.store.lock(self.git.place):
-                if self._head() != head:
+                if self._head() != head or not joined.acceptance.is_current():
                     continue
-                pins = incoming.pinned(self.store, self.git, new, theirs, head)
-                move.make(self.store, {trust.FILE: trust.text(pins)})
-            if self._head() == new:
+                move.make(self.store, {trust.FILE: trust.text(joined.trust)})
+            if self._head() == joined.commit:
                 self.report.fetched += count
                 # What was decided in a try that others overtook was decided alike by them.
-                again = {(one.kind, one.name) for one in conflicts}
+                again = {(one.kind, one.name) for one in joined.conflicts}
                 earlier = [one for one in self.report.conflicts if (one.kind, one.name) not in again]
-                self.report.conflicts = [*earlier, *conflicts]
+                self.report.conflicts = [*earlier, *joined.conflicts]
                 return
         raise GitError(f"{self.git.place.root} keeps changing while it is synced", "run: passhelper sync")
-
-    def _without_own_merges(self, head: str, theirs: str) -> str:
-        """Go back over our own merges that nobody has seen: what they joined is joined anew, with what came since.
-
-        So a clone that lost the race to push, however often, adds one merge and not one for each try; and two that
-        merged the same at once end with the same commit.
-        """
-        commit = head
-        while commit and merge.may_be_own(self.git, commit):
-            found = self.git.commit(commit)
-            if (
-                len(found.parents) != 2
-                or MARK not in str(found.message).splitlines()
-                or commits.is_ancestor(self.git, commit, theirs)
-                or not commits.is_ancestor(self.git, found.parents[1].hexsha, theirs)
-                or self.git.run("for-each-ref", f"--contains={commit}", "refs/remotes").strip()
-            ):
-                break
-            commit = found.parents[0].hexsha
-        return commit
-
-    def _join(self, ours: str, theirs: str) -> tuple[str, list[Conflict]]:
-        """Make the commit that holds both sides; gives theirs where ours adds nothing."""
-        bases = commits.bases(self.git, ours, theirs)
-        if not ours or bases == [ours]:
-            return theirs, []
-        if not bases:
-            self._complete()
-            bases = commits.bases(self.git, ours, theirs)
-        merged = self.merger.merge(ours, theirs, bases)
-        tree = trees.write(self.git, ours, merged.changes)
-        if self.options.dry_run:
-            return theirs, merged.conflicts
-        committer = leftover.committer(self.store, self.git.place)
-        try:
-            return committer.join(tree, [ours, theirs], self._message(merged.conflicts)), merged.conflicts
-        finally:
-            committer.close()
 
     def _complete(self) -> None:
         """Fetch what a shallow clone lacks: which side was last is a question about all of the history."""
         if self.git.run("rev-parse", "--is-shallow-repository").strip() == b"true":
             self.progress("fetching the whole history, which this merge needs")
             network.fetch(self.git, self.upstream, "--unshallow")
-
-    def _message(self, conflicts: list[Conflict]) -> str:
-        lines = [f"Merge {self.upstream}", ""]
-        is_neutral = self.git.is_on("passhelper.neutralcommits")
-        if conflicts and not is_neutral:
-            lines += [*map(describe, conflicts), ""]
-        return "\n".join([*lines, MARK, ""])
-
-    def _sign(self, path: str, text: bytes, *, was_signed: bool) -> bytes | None:
-        """Sign a merged ``.gpg-id``, where signatures are wanted."""
-        if not was_signed and not recipients.signing_keys(self.store.environ):
-            return None
-        inside = recipientlists.in_store(self.store, self.git, path)
-        signature = gpgid.sign(self.store, inside, text)
-        if signature is None:
-            raise TrustError(
-                f"both sides have changed {inside}, which is signed, and this machine cannot sign it",
-                "run: passhelper sync on a machine with a key in PASSWORD_STORE_SIGNING_KEY",
-            )
-        return signature
 
     # What follows a merge
 
@@ -316,25 +255,12 @@ class _Sync:
         self.report.drift = repaired.reported
         rights.write(self.store)
 
-    def _refuse_unaccepted(self, head: str, theirs: str) -> None:
+    def _refuse_unaccepted(self, head: str, theirs: str) -> Acceptance:
         """Refuse to spread, or to take for accepted, readers that were not, whoever wrote them into a ``.gpg-id``."""
-        pins = trust.load(self.git.place.state)
-        if pins is None:
-            return
-        there = self._lists(head)
-        # Those of another repository are not for this one to change.
-        pins = {path: keys for path, keys in pins.items() if self._is_inside(path)}
-        if self.is_runner:  # which accepts no more than somebody vouches for, and does not spread what is there
-            known = self._lists(theirs)
-            there = {path: pins.get(path, keys) if known.get(path) == keys else keys for path, keys in there.items()}
-        leftover.compare(self.store, there, pins, self.options.accepted)
-
-    def _is_inside(self, path: str) -> bool:
-        return os.path.join(self.store.root, path).startswith(self.git.place.root + os.sep)
-
-    def _lists(self, commit: str) -> dict[str, list[str]]:
-        files = recipientlists.read(self.store, self.git, commit)
-        return {path: file.keys for path, file in files.items() if recipientlists.counts(path)}
+        asked = Acceptance(self.store, self.git, self.options.accepted)
+        spread = recipientlists.read(self.store, self.git, theirs) if self.is_runner else None
+        asked.check(recipientlists.read(self.store, self.git, head, theirs), head, spread=spread)
+        return asked
 
     def _finish(self) -> None:
         """Remember what both sides have now."""
@@ -348,8 +274,9 @@ class _Sync:
                 and not self.report.kept
                 and commits.is_ancestor(self.git, head, self.git.revision(self.upstream.tracking))
             ):
-                self._refuse_unaccepted(head, head)
-                incoming.accept(self.store, self.git, head)
+                asked = self._refuse_unaccepted(head, head)
+                pins = asked.pinned(recipientlists.read(self.store, self.git, head), head)
+                acceptance.save(self.store, self.git, pins)
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(self.git.place.unpushed)
             files.make_directory(state)
@@ -371,11 +298,3 @@ class _Sync:
 
     def _is_in_head(self, commit: str) -> bool:
         return commits.is_ancestor(self.git, commit, self._head())
-
-
-def describe(conflict: Conflict) -> str:
-    """Say in a line what became of a conflict."""
-    if conflict.winner == "both":
-        return f"{conflict.name}: both lists of keys merged"
-    losing = f" over {conflict.losing[:12]}" if conflict.losing else ""
-    return f"{conflict.name}: {conflict.winner} {conflict.winning[:12]}{losing}"

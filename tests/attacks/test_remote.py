@@ -8,8 +8,8 @@ she pushed.
 from __future__ import annotations
 
 import pytest
-from attackers import ACCEPT, ATTACKS, EVIL, LATER, PROD, Scene, assert_unharmed, ids_of, place, snapshot
-from remotes import Member
+from attackers import ACCEPT, ATTACKS, EVIL, LATER, MALLORYS, PROD, Scene, assert_unharmed, ids_of, place, snapshot
+from remotes import PLAIN, Member
 from support import NOT_FOUND, Helper, run, tree
 
 from passhelper.store.store import PassStore
@@ -68,6 +68,41 @@ def test_a_copied_password_is_not_handed_out(scene: Scene) -> None:
         f"entry was moved here from another server: {place(EVIL, 'deploy.gpg')}; "
         "do not use it; find out who moved it, then store the credential again\n"
     )
+
+
+def test_a_list_that_was_removed_here_stays_away(scene: Scene) -> None:
+    """Mallory leaves: alice takes the list away that lets him in, while he edits a comment in it."""
+    path = place(MALLORYS, ".gpg-id")
+    scene.alice.git("rm", "-q", path)
+    scene.alice.git("commit", "-q", "-m", "Mallory leaves")
+    assert scene.passhelper("recipients", "accept", "--yes").code == 0
+    head = scene.alice.git("rev-parse", "HEAD")
+    commit = scene.remote.push({path: (PLAIN, b"# nothing but a comment\n" + scene.lines("alice", "bob")[1])})
+    answer = scene.passhelper("sync")
+    told = f"warning: changed on both sides: {path}: ours {head[:12]} over {commit[:12]}\n"
+    assert (answer.code, answer.err.decode()) == (0, told)
+    assert not (scene.alice.path / path).exists()
+    assert list(scene.pins) == [".gpg-id"]
+    assert scene.helper.store(MALLORYS, "mallory", "new").code == 0
+    assert scene.passhelper("sync").code == 0
+    assert scene.stolen() == scene.his
+    assert path not in scene.remote.entries()
+
+
+def test_a_list_that_others_removed_is_asked_about_though_it_changed_here(scene: Scene) -> None:
+    """The same the other way round: without the list more can read, and nobody here has accepted that."""
+    scene.his.add(b"new")
+    scene.remote.push({place(PROD, ".gpg-id"): scene.lines("alice"), ".gpg-id": scene.lines("alice", "bob")})
+    assert scene.passhelper("sync", "--accept-recipients", f"{scene.keys['alice']} {scene.keys['bob']}").code == 0
+    path = place(PROD, ".gpg-id")
+    (scene.alice.path / path).write_bytes(b"# only a comment\n" + scene.lines("alice")[1])
+    scene.alice.git("commit", "-q", "-a", "-m", "Say why")
+    commit = scene.remote.push({path: None})
+    answer = scene.passhelper("sync")
+    assert (answer.code, answer.err.decode()) == (
+        4, f"error: recipients changed: {scene.name('-', 'alice')} ({path}) in commit {commit[:12]}\nhint: {ACCEPT}\n"
+    )  # fmt: skip
+    assert_unharmed(scene)
 
 
 # What the user accepts comes in, and only that

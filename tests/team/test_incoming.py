@@ -14,9 +14,10 @@ from support import FOLDER, KeyRing, require
 from vault import script
 
 from passhelper.errors import GitError, TrustError
-from passhelper.store import child
+from passhelper.store import child, trust
 from passhelper.store.store import PassStore
-from passhelper.team import gitrepo, incoming
+from passhelper.team import acceptance, gitrepo
+from passhelper.team.joining import Joined, Joiner
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,14 +40,17 @@ class Team:
         return PassStore(self.member.environ, self.warnings.append)
 
     def check(self, *accepted: str) -> str:
-        """Fetch and check; gives the commit that was let through."""
+        """Fetch, check and merge; gives the commit that was let through."""
+        return self.join(*accepted)[0]
+
+    def join(self, *accepted: str) -> tuple[str, Joined]:
+        """Fetch, and make the commit that a sync would make."""
         theirs = self.member.fetch()
         store = self.store()
         place = store.repository("")
         assert place is not None
         with gitrepo.opened(place, store.environ) as git:
-            incoming.check(store, git, theirs, frozenset(accepted))
-        return theirs
+            return theirs, Joiner(store, git, "Merge").join(git.revision("HEAD"), theirs, frozenset(accepted))
 
     def refused(self, *accepted: str) -> str:
         with pytest.raises(TrustError) as caught:
@@ -55,17 +59,23 @@ class Team:
         return str(caught.value)
 
     def take(self, *accepted: str) -> None:
-        """Check, take over as a fast-forward, and accept."""
-        theirs = self.check(*accepted)
-        self.member.git("merge", "-q", "--ff-only", theirs)
-        self.accept("HEAD", theirs)
-
-    def accept(self, commit: str, theirs: str = "") -> None:
+        """Check, take over, and accept."""
+        _, joined = self.join(*accepted)
+        self.member.git("merge", "-q", "--ff-only", joined.commit)
         store = self.store()
         place = store.repository("")
         assert place is not None
         with gitrepo.opened(place, store.environ) as git, store.lock(place):
-            incoming.accept(store, git, commit, theirs)
+            assert joined.acceptance.is_current()
+            acceptance.save(store, git, joined.trust)
+
+    def accept(self) -> None:
+        """Accept the lists that are here, as ``recipients add`` does; the remote's commit stays as it was."""
+        store = self.store()
+        place = store.repository("")
+        assert place is not None
+        with store.lock(place):
+            trust.save(place.state, trust.current(store.root), store.files())
 
     @property
     def trust(self) -> dict[str, object]:
@@ -75,7 +85,7 @@ class Team:
     @property
     def offered(self) -> str:
         """The commit that was refused and may be accepted."""
-        return self.member.ask("rev-parse", "--verify", "--quiet", incoming.REFUSED).text.strip()
+        return self.member.ask("rev-parse", "--verify", "--quiet", acceptance.REFUSED).text.strip()
 
     def lines(self, *names: str, says: str = "") -> tuple[str, bytes]:
         """A ``.gpg-id`` for the remote."""
@@ -391,7 +401,7 @@ def test_an_own_change_that_the_remote_has_not_seen(pinned: Team) -> None:
     """The list there is the one that both began with: it says nothing about the one here."""
     (pinned.member.path / ".gpg-id").write_bytes(pinned.lines("alice", "bob")[1])
     pinned.member.git("commit", "-q", "-a", "-m", "Add bob")
-    pinned.accept("HEAD", pinned.remote.head)
+    pinned.accept()
     pinned.remote.push({"x.gpg": (PLAIN, b"x")})
     pinned.check()
 
@@ -402,7 +412,7 @@ def test_a_key_that_was_removed_here_and_stands_in_their_change(pinned: Team) ->
     pinned.take(pinned.keys["alice"], pinned.keys["bob"])
     (pinned.member.path / ".gpg-id").write_bytes(pinned.lines("alice")[1])
     pinned.member.git("commit", "-q", "-a", "-m", "Remove bob")
-    pinned.accept("HEAD", pinned.remote.head)
+    pinned.accept()
     commit = pinned.remote.push({".gpg-id": pinned.lines("alice", "bob", "stranger")})
     message = pinned.refused()
     assert message.startswith("recipients changed: +")
@@ -436,7 +446,7 @@ def test_what_is_accepted_is_pinned_once_and_for_all(pinned: Team) -> None:
         "version": 1, "commit": commit, "recipients": {".gpg-id": sorted([pinned.keys["alice"], pinned.keys["bob"]])},
     }  # fmt: skip
     before = pinned.trust
-    pinned.accept("HEAD", commit)
+    pinned.take()
     assert pinned.trust == before
     assert pinned.offered == ""
 

@@ -55,7 +55,9 @@ class Lab:
 
     def tree(self, ours: str, theirs: str) -> tuple[str, list[Conflict]]:
         bases = self.git.ask("merge-base", "--all", ours, theirs).stdout.decode().split()
-        merged = Merger(self.git, f"{FOLDER}/", self.sign).merge(ours, theirs, bases)
+        merger = Merger(self.git, f"{FOLDER}/", self.sign)
+        merged = merger.merge(ours, theirs, bases)
+        merger.sign(merged)
         return trees.write(self.git, ours, merged.changes), merged.conflicts
 
     def both(self, ours: str, theirs: str) -> tuple[dict[str, bytes], list[Conflict]]:
@@ -333,6 +335,18 @@ def test_a_removal_is_not_undone_by_the_other_side_of_a_criss_cross(lab: Lab, ba
     right = lab.commit({".gpg-id": b"K1\nK3\nK2\n"}, second, when=NOW + 9)
     merged, _ = lab.both(left, right)
     assert set(merged[".gpg-id"].split()) == {b"K1", b"K3", b"K5"}
+
+
+@pytest.mark.parametrize("later", [1, -1])
+@pytest.mark.parametrize("text", [b"# a comment\nK1\nK2\n", b"K2\r\nK1 # first\n", b"K1\nK2"])
+def test_a_removed_list_does_not_come_back_for_a_comment(lab: Lab, base: str, text: bytes, later: int) -> None:
+    path = f"{FOLDER}/.gpg-id"
+    start = lab.commit({path: b"K1\nK2\n", f"{path}.sig": b"x"}, base)
+    gone = lab.commit({path: None, f"{path}.sig": None}, start, when=NOW)
+    edited = lab.commit({path: text, f"{path}.sig": b"y"}, start, when=NOW + later)
+    merged, found = lab.both(gone, edited)
+    assert not {path, f"{path}.sig"} & merged.keys()
+    assert [(one.kind, one.winner) for one in found] == [("recipients", "ours")]
 
 
 def test_comments_stay_with_their_keys(lab: Lab, base: str) -> None:

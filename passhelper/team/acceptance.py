@@ -1,0 +1,249 @@
+"""Who may read the store after a change, against what was accepted here.
+
+Looked at is the tree that is to be the store's, list by list, and never what a merge is thought to make of it: whoever
+can push decides what a history looks like, so no guess about it holds. What is pinned is what was looked at, and
+nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from typing import TYPE_CHECKING
+
+from passhelper.errors import TrustError
+from passhelper.protocol import printable
+from passhelper.store import recipients, trust
+from passhelper.team import recipientlists
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from passhelper.store.store import PassStore
+    from passhelper.team.gitrepo import Git
+    from passhelper.team.recipientlists import RecipientFile
+
+ACCEPT = "run: passhelper recipients accept"
+REFUSED = "refs/passhelper/refused"
+"""The commit that was refused last and that the user may accept; as a reference, git keeps it."""
+
+
+class Acceptance:
+    """What was accepted in a repository, and what it allows a tree to say.
+
+    Args:
+        store: the store.
+        git: its repository.
+        accepted: the complete set of keys that the user allows; empty to leave it to the environment.
+
+    Attributes:
+        known: what was accepted when this was made; None in a store that was never pinned.
+        checked: the keys of the lists that were let through, by path.
+    """
+
+    def __init__(self, store: PassStore, git: Git, accepted: frozenset[str] = frozenset()) -> None:
+        self._store = store
+        self._git = git
+        self.known = trust.load_all(git.place.state)
+        self._known = self.known or trust.Trust({})
+        self._allowed = _allowed(store, accepted)
+        self._is_runner = self.known is not None and git.is_on("passhelper.ci")
+        offer = self._known.offer if git.has_commit(self._known.offer) else ""
+        self._offer = recipientlists.read(store, git, offer) if offer else None
+        self._ours: Mapping[str, RecipientFile] = {}
+        self._theirs: Mapping[str, RecipientFile] = {}
+        self._lists: Mapping[str, RecipientFile] = {}
+        self.checked: dict[str, list[str]] = {}
+
+    def check(
+        self,
+        lists: Mapping[str, RecipientFile],
+        head: str,
+        theirs: str = "",
+        spread: Mapping[str, RecipientFile] | None = None,
+    ) -> None:
+        """Refuse readers that nobody here has accepted.
+
+        Args:
+            lists: those of the tree that is to be the store's.
+            head: the commit here: what was never pinned is accepted as it is there; empty if there is none.
+            theirs: the commit of others that is part of it, whose signed lists count; empty for none.
+            spread: the lists that the remote has, before something is pushed there: a runner spreads no others.
+
+        Raises:
+            TrustError: some were not; the text names the lists and the keys.
+        """
+        self._lists = lists
+        self._ours = recipientlists.read(self._store, self._git, head)
+        self._theirs = recipientlists.read(self._store, self._git, theirs, head)
+        self.checked = {}
+        changed: dict[str, tuple[list[str], list[str]]] = {}
+        reasons = []
+        for path in sorted({*self._ours, *lists, *filter(self._is_inside, self._known.pins)}):
+            wanted, before = lists.get(path), self._accepted(path)
+            if self._may_stay_unknown(path, spread):
+                # Never accepted, so nothing is encrypted to it, whatever it becomes.
+                if wanted is not None and self._is_within(wanted.keys):
+                    self.checked[path] = wanted.keys
+                continue
+            keys = None if wanted is None else wanted.keys
+            if keys != before and not self._is_covered(path, wanted, before):
+                old, new = before or [], keys or []
+                changed[path] = [key for key in new if key not in old], [key for key in old if key not in new]
+                reasons += self._reason(path)
+            elif keys is not None:
+                self.checked[path] = keys
+        if changed:
+            where = f" in commit {theirs[:12]}" if theirs else ""
+            described = trust.describe(changed, self._store.gpg)
+            raise TrustError("; ".join([f"recipients changed: {described}{where}", *dict.fromkeys(reasons)]), ACCEPT)
+
+    def pinned(self, lists: Mapping[str, RecipientFile], commit: str) -> trust.Trust:
+        """Say what is accepted from now on: of some lists, those that :meth:`check` has let through as they are.
+
+        Args:
+            lists: those of the tree that becomes the store's: the ones that were checked, or the same keys signed.
+            commit: the newest commit of the remote that is part of it.
+        """
+        pins, serials = {}, dict(self._known.serials)
+        for path, file in lists.items():
+            if not recipientlists.counts(path) or self.checked.get(path) != file.keys:
+                continue
+            pins[path] = file.keys
+            serial = self._signed_serial(file, serials.get(path, 0))
+            if serial:
+                serials[path] = serial
+        if self._git.place.root != self._store.root:  # a list above the repository is not the commit's to change
+            above = self.known.pins if self.known is not None else trust.current(self._store.root)
+            pins.update({path: keys for path, keys in above.items() if not self._is_inside(path)})
+        return trust.Trust(pins, commit, serials)
+
+    def is_current(self) -> bool:
+        """Tell whether nobody has accepted anything since; the caller holds the store's lock."""
+        now = trust.load_all(self._git.place.state)
+        if now is None or self.known is None:
+            return now is self.known
+        return trust.text(now) == trust.text(self.known)
+
+    def _is_inside(self, path: str) -> bool:
+        return os.path.join(self._store.root, path).startswith(self._git.place.root + os.sep)
+
+    def _accepted(self, path: str) -> list[str] | None:
+        """Give the keys of a list as they were accepted; None where none was."""
+        if self.known is not None and recipientlists.counts(path):
+            return self.known.pins.get(path)
+        ours = self._ours.get(path)  # never pinned: what is here counts as accepted
+        return None if ours is None else ours.keys
+
+    def _may_stay_unknown(self, path: str, spread: Mapping[str, RecipientFile] | None) -> bool:
+        """Tell whether a list is one that a runner need not accept, for it neither uses nor spreads it."""
+        if not self._is_runner or not recipientlists.counts(path) or path in self._known.pins:
+            return False
+        return spread is None or keys_of(spread.get(path)) == keys_of(self._lists.get(path))
+
+    def _is_within(self, keys: list[str]) -> bool:
+        """Tell whether somebody is left, and nobody but whom the user or the environment allows."""
+        return bool(keys) and self._allowed.issuperset(keys)
+
+    def _is_covered(self, path: str, wanted: RecipientFile | None, before: list[str] | None) -> bool:
+        """Tell whether the user, the environment or a signature accepts what a list becomes, or that it goes."""
+        if wanted is None:
+            if self._offer is not None and path not in self._offer:
+                return True
+            readers = recipientlists.readers_without(path, {name: file.keys for name, file in self._lists.items()})
+            return self._is_within(readers or [])
+        if self._is_within(wanted.keys):
+            return True
+        return any(_is_between(wanted.keys, before or [], keys) for keys in self._vouched(path, wanted))
+
+    def _vouched(self, path: str, wanted: RecipientFile) -> Iterator[list[str]]:
+        """Give what the user or a signature says that a list may be; a merge keeps between that and what is here."""
+        if self._offer is not None and path in self._offer:
+            yield self._offer[path].keys
+        theirs = self._theirs.get(path)
+        for file in [wanted] if theirs is None or theirs == wanted else [wanted, theirs]:
+            if self._signed_serial(file, self._serial(path)):
+                yield file.keys
+
+    def _serial(self, path: str) -> int:
+        """Say what a newer signed list has to be above: the one that was accepted, or that is here."""
+        ours = self._ours.get(path)
+        named = recipients.header(ours.text) if ours is not None and ours.signature is not None else None
+        return max(self._known.serials.get(path, 0), named[1] if named else 0)
+
+    def _signed_serial(self, file: RecipientFile, above: int) -> int:
+        """Give the serial of a list that is its own, newer than another, and well signed; else 0."""
+        found = recipients.Recipients(file.keys, file.path, file.text)
+        serial = trust.newer_serial(found, {file.path: above}, self._store.environ)
+        return serial if serial and is_signed(self._store, file) else 0
+
+    def _reason(self, path: str) -> list[str]:
+        """Say why a good signature does not count."""
+        file = self._theirs.get(path) or self._lists.get(path)
+        if file is None or not recipients.signing_keys(self._store.environ):
+            return []
+        named = recipients.header(file.text)
+        if named is None:
+            return ["the signed text does not say which file it is and how new"]
+        if named[0] != path.replace(os.sep, "/"):
+            return [f"the signed text is that of {printable(named[0])}"]
+        return [f"its serial {named[1]} is not above the accepted {self._serial(path)}"]
+
+
+def pin(store: PassStore, git: Git, pins: trust.Pins) -> None:
+    """Pin what somebody has looked at in a fresh clone, and nothing else; the caller holds the store's lock.
+
+    Args:
+        store: the store.
+        git: its repository.
+        pins: the lists that were looked at; one whose keys HEAD does not have is not pinned.
+    """
+    head = git.revision("HEAD^{commit}")
+    asked = Acceptance(store, git)
+    asked.checked = dict(pins)
+    save(store, git, asked.pinned(recipientlists.read(store, git, head), head))
+
+
+def save(store: PassStore, git: Git, known: trust.Trust) -> None:
+    """Write down what was accepted, and forget what was refused; the caller holds the store's lock."""
+    trust.save_all(git.place.state, known, store.files())
+    forget_refused(git)
+
+
+def refuse(git: Git, commit: str) -> None:
+    """Keep a commit that was refused and that the user may accept."""
+    git.run("update-ref", REFUSED, commit)
+
+
+def forget_refused(git: Git) -> None:
+    """Forget which commit was refused last."""
+    if git.objects.find(REFUSED) is not None:
+        git.run("update-ref", "-d", REFUSED)
+
+
+def is_signed(store: PassStore, file: RecipientFile) -> bool:
+    """Tell whether a key in ``PASSWORD_STORE_SIGNING_KEY`` has signed a list as it is."""
+    if file.signature is None:
+        return False
+    with tempfile.TemporaryDirectory(prefix="passhelper-") as folder:
+        path = os.path.join(folder, "signature")
+        with open(path, "xb") as handle:
+            handle.write(file.signature)
+        return recipients.is_signed(path, file.text, store.gpg)
+
+
+def keys_of(file: RecipientFile | None) -> list[str] | None:
+    """Give the keys of a list; None where there is none, which is not the same as one that names nobody."""
+    return None if file is None else file.keys
+
+
+def _allowed(store: PassStore, accepted: frozenset[str]) -> frozenset[str]:
+    """Read the complete set of keys that may be readers; what the command line says goes first."""
+    if accepted:
+        return frozenset(map(recipients.normalize, accepted))
+    return frozenset(trust.accepted_by_environment(store.environ.get("PASSHELPER_ACCEPT_RECIPIENTS", "")))
+
+
+def _is_between(keys: list[str], before: list[str], after: list[str]) -> bool:
+    """Tell whether a list adds nobody but whom a change adds, and takes nobody but whom it takes."""
+    return {*before, *after}.issuperset(keys) and {*before}.difference(keys).isdisjoint(after)
