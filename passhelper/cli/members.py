@@ -94,7 +94,10 @@ def _known(store: PassStore, report: Report, server: str) -> list[tuple[str, str
         found = [item for key in report.keys for item in rotation.open_for(store, key.split()[0])]
     except PasshelperError:
         return None
-    return sorted({(item.server, item.username) for item in found if server in ("", item.server)})
+    return sorted({
+        place for item in found for place in item.places or ((item.server, item.username),)
+        if server in ("", item.server, place[0])
+    })  # fmt: skip
 
 
 def _tell(command: str, report: Report, more: Mapping[str, object] | None = None, *, as_json: bool) -> None:

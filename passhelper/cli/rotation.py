@@ -38,8 +38,8 @@ def list_(*, key: str, show_all: bool, as_json: bool) -> int:
     """List the credentials that KEY could read, now or in any past commit.
 
     KEY is a fingerprint, an e-mail address or a key file. A reader who was removed still knows what was there: each
-    credential has to be changed at its registry. To see whether that has been done, its secret is compared with
-    the last one that KEY could read. Exit status 3 until all have been changed or erased.
+    credential has to be changed at its registry. To see whether that has been done, the secrets of today are compared
+    with every one that KEY could read. Exit status 3 until all have been changed or erased.
 
     \b
     Examples:
@@ -71,6 +71,7 @@ def document(item: RotationItem) -> dict[str, object]:
         "certain": item.is_certain,
         "first": _commit(item.first),
         "last": _commit(item.last),
+        "moved_to": [{"server": server, "username": username} for server, username in item.places],
     }
 
 
@@ -81,11 +82,16 @@ def _commit(revision: Revision) -> dict[str, object]:
 def print_items(items: Sequence[RotationItem]) -> None:
     """Print credentials for people."""
     rows = [
-        [item.server, item.username, item.state if item.is_certain else f"{item.state} (hidden recipients)",
-         _shown(item.first), _shown(item.last)]
+        [item.server, item.username, _state(item), _shown(item.first), _shown(item.last)]
         for item in items
     ]  # fmt: skip
     output.table(["SERVER", "USER", "STATE", "FIRST READABLE", "LAST READABLE"], rows)
+
+
+def _state(item: RotationItem) -> str:
+    to = ", ".join(f"{server} ({username})" for server, username in item.places)
+    words = f"{item.state} to {to}" if to else item.state
+    return words if item.is_certain else f"{words} (hidden recipients)"
 
 
 def _shown(revision: Revision) -> str:

@@ -10,23 +10,26 @@ from typing import TYPE_CHECKING
 from passhelper.errors import GitError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from passhelper.team.gitrepo import Git
 
 
-def read(git: Git, ids: Iterable[str]) -> dict[str, bytes]:
-    """Read some blobs.
+def each(git: Git, ids: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+    """Read some blobs one after the other: each with its id.
 
     Raises:
         GitError: one is not there.
     """
-    found: dict[str, bytes] = {}
     for identity, data in git.objects.read(sorted(set(ids))):
         if data is None:
             raise GitError(f"object {identity} is missing in {git.place.root}", f"run: git -C {git.place.root} fsck")
-        found[identity] = data
-    return found
+        yield identity, data
+
+
+def read(git: Git, ids: Iterable[str]) -> dict[str, bytes]:
+    """Read some blobs; raises as :func:`each` does."""
+    return dict(each(git, ids))
 
 
 def of_file(path: str, length: int) -> str:

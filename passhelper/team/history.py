@@ -27,7 +27,7 @@ _SECONDS = 60.0  # for reading the history of all credentials
 _MARK = b"\x01"
 _FORMAT = "%x01%H%x00%ct%x00%an%x00%ae%x00%s%x00"
 _FIELDS = 5  # of a commit in it
-_ABSENT = "000000"  # git's mode of a file that is not there
+_NOTHING = ("000000", "160000")  # git's modes of what has no content here: no file, and a submodule
 _REKEYED = ("re-encrypt ", "reencrypt ")  # our own subjects, and those of pass and gopass
 
 
@@ -132,7 +132,7 @@ def _parse(tokens: list[bytes]) -> Iterator[Revision]:
         elif token.startswith(b":") and fields and at + 1 < len(tokens):
             before, after, old, new, _ = token[1:].decode().split(" ")
             path = os.fsdecode(tokens[at + 1])
-            changes.append(Change(path, "" if before == _ABSENT else old, "" if after == _ABSENT else new))
+            changes.append(Change(path, "" if before in _NOTHING else old, "" if after in _NOTHING else new))
             at += 2
         elif token:
             raise ValueError(printable(token[:80].decode(errors="replace")))

@@ -1,20 +1,25 @@
 """Which credentials somebody knows: all that a key could ever read, and whether they have been changed since.
 
-To take a reader away does not make the reader forget. What the key could decrypt in any commit is known, until the
-credential itself is another one: so the secret of today is compared with the last one that the key could
-read, unless a commit shows by itself that it only re-encrypted.
+To take a reader away does not make the reader forget. What the key could decrypt in any commit is known, until no
+entry of the store says it any more. So the secrets of today are compared with every version that the key could read,
+as ``get`` would give them; paths and commits decide nothing, for whoever can push can write any of them.
+
+What this machine cannot read it cannot compare. That counts as open where somebody else can: another reader of an older
+version, or of an entry of the same registry. A version that only the key could read, nobody can ever compare.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections import defaultdict
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from passhelper.errors import ConfigurationError, GitError, PasshelperError, StoreError
+from passhelper.errors import ConfigurationError, GitError, StoreError
+from passhelper.registry import normalize
 from passhelper.store import foreign, keyinfo, packets, recipients
-from passhelper.store.child import finish
 from passhelper.team import blobs, gitrepo, history
+from passhelper.team.contents import Contents
 from passhelper.team.keys import KeyRing
 
 if TYPE_CHECKING:
@@ -26,10 +31,15 @@ if TYPE_CHECKING:
 
 READABLE = "readable"  # the key reads it today
 OPEN = "unchanged"  # only the readers have changed
+MOVED = "moved"  # it stands elsewhere in the store
 UNKNOWN = "unknown"  # this machine cannot compare the secrets
 CHANGED = "changed"
 ERASED = "erased"
 _DONE = (CHANGED, ERASED)
+_FILES = ("100644", "100755")  # git's modes of what get reads
+
+Credential = tuple[str, str]
+"""A server and a username, as its directory and its file decode to them, in whatever spelling."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +50,9 @@ class RotationItem:
         server, username: which.
         first: the commit with which the key could read it first.
         last: the commit that made the last version that it could read.
-        state: a stable word: ``readable``, ``unchanged``, ``unknown``, ``changed`` or ``erased``.
+        state: a stable word: ``readable``, ``unchanged``, ``moved``, ``unknown``, ``changed`` or ``erased``.
         is_certain: whether the key is named; False where recipients are hidden.
+        places: of what has moved, the servers and usernames that have it now.
     """
 
     server: str
@@ -50,6 +61,7 @@ class RotationItem:
     last: Revision
     state: str
     is_certain: bool
+    places: tuple[Credential, ...] = ()
 
     @property
     def is_open(self) -> bool:
@@ -92,23 +104,23 @@ def open_for(store: PassStore, fingerprint: str) -> list[RotationItem]:
 
 
 def _key_ids(store: PassStore, git: Git, name: str) -> frozenset[str]:
-    """Find what messages call a key, also one that is no longer in the keyring."""
+    """Find what messages call a key, also one that is no longer in the keyring, or was there with other subkeys."""
+    line = "".join(name.split())
     try:
         key = KeyRing(store.gpg).resolve(name)
-        line = "".join(name.split())
-        return frozenset(each for each in key.key_ids if not keyinfo.is_pinned(line) or keyinfo.names(line, each))
+        found = {*key.key_ids, *_travelled(store, git, key.fingerprint)}
     except ConfigurationError:
-        bare = recipients.normalize("".join(name.split())).removesuffix("!")
+        bare = recipients.normalize(line).removesuffix("!")
         if not recipients.is_fingerprint(bare):
             raise
-        found = frozenset(_travelled(store, git, bare))
+        found = set(_travelled(store, git, bare))
         if not found:
             raise
-        return found
+    return frozenset(each for each in found if not keyinfo.is_pinned(line) or keyinfo.names(line, each))
 
 
 def _travelled(store: PassStore, git: Git, fingerprint: str) -> Iterator[str]:
-    """Read the key ids from the public keys that once lay in the store."""
+    """Read the key ids from the public keys that once lay in the store: a later one may have fewer."""
     for revision in history.revisions(git, whole=True, paths=(foreign.KEYS,)):
         for change in revision.changes:
             if change.after and fingerprint.endswith(os.path.basename(change.path).upper().removeprefix("0X")):
@@ -128,6 +140,25 @@ class _Version:
     blob: str
 
 
+@dataclass
+class _Known:
+    """A credential that the key could read.
+
+    Attributes:
+        versions: all that were ever there, oldest first.
+        readable: those that the key could read.
+        now: what is there today.
+        state: what has become of it; empty as long as the secrets have to tell.
+        places: where its secret is, besides.
+    """
+
+    versions: list[_Version]
+    readable: list[_Version]
+    now: list[str]
+    state: str = ""
+    places: set[Credential] = field(default_factory=set)
+
+
 class _Search:
     """The history of one store, as one key could read it."""
 
@@ -135,81 +166,114 @@ class _Search:
         self._store = store
         self._git = git
         self._key_ids = key_ids
-        self._readers: dict[str, frozenset[str]] = {}
+        self._contents = Contents(store, git)
+        self._now: dict[Credential, list[str]] = {}
 
     def run(self) -> list[RotationItem]:
         versions = self._versions()
-        self._read({version.blob for found in versions.values() for version in found})
-        now = self._now()
-        items = []
-        for path, found in versions.items():
+        self._now = self._today()
+        self._contents.look(version.blob for found in versions.values() for version in found)
+        self._contents.look(blob for found in self._now.values() for blob in found)
+        known = {}
+        for credential, found in versions.items():
             readable = [version for version in found if self._can_read(version.blob)]
-            named = history.credential(self._git, self._store, path)
-            if readable and named is not None:
-                is_certain = any(self._key_ids & self._readers[version.blob] for version in readable)
-                state = self._state(found, readable[-1], now.get(path, ""))
-                items.append(RotationItem(*named, readable[0].revision, readable[-1].revision, state, is_certain))
+            if readable:
+                known[credential] = _Known(found, readable, self._now.get(credential, []))
+        self._decide(known)
+        if self._contents.locked is not None:
+            self._store.warn(f"not all could be compared: {self._contents.locked}")
+        items = [
+            RotationItem(
+                *credential, one.readable[0].revision, one.readable[-1].revision, one.state,
+                any(self._key_ids & self._contents.readers(version.blob) for version in one.readable),
+                tuple(sorted(one.places)),
+            )
+            for credential, one in known.items()
+        ]  # fmt: skip
         return sorted(items, key=lambda item: (item.server.encode(), item.username.encode()))
 
-    def _versions(self) -> dict[str, list[_Version]]:
-        """List the contents that each entry ever had, oldest first."""
-        found: dict[str, list[_Version]] = {}
+    def _versions(self) -> dict[Credential, list[_Version]]:
+        """List the contents that each credential ever had, oldest first."""
+        found: dict[Credential, list[_Version]] = {}
         seen: set[tuple[str, str]] = set()
         for revision in reversed(history.revisions(self._git, whole=True)):
             for change in revision.changes:
                 if not change.after or (change.path, change.after) in seen:
                     continue
-                if history.credential(self._git, self._store, change.path) is not None:
+                credential = history.credential(self._git, self._store, change.path)
+                if credential is not None:
                     seen.add((change.path, change.after))
-                    found.setdefault(change.path, []).append(_Version(revision, change.after))
+                    found.setdefault(credential, []).append(_Version(revision, change.after))
         return found
 
-    def _now(self) -> dict[str, str]:
-        """List what the last commit holds: ids of contents by path."""
-        found = {}
+    def _today(self) -> dict[Credential, list[str]]:
+        """List what the last commit holds: the ids of the contents of each credential."""
+        found: dict[Credential, list[str]] = defaultdict(list)
         for record in self._git.run("ls-tree", "-r", "-z", "--full-tree", "HEAD").split(b"\0"):
             facts, _, path = record.partition(b"\t")
-            if path:
-                found[os.fsdecode(path)] = facts.split()[2].decode()
-        return found
-
-    def _read(self, wanted: set[str]) -> None:
-        for blob, data in blobs.read(self._git, wanted).items():
-            try:
-                self._readers[blob] = frozenset(packets.key_ids(data[: packets.MAX_HEADERS]))
-            except packets.PacketError:
-                self._readers[blob] = frozenset()  # nobody reads what is no message
+            credential = history.credential(self._git, self._store, os.fsdecode(path)) if path else None
+            mode, _, blob = facts.decode().split() if path else ("", "", "")
+            if credential is not None and mode in _FILES:
+                found[credential].append(blob)
+        return dict(found)
 
     def _can_read(self, blob: str) -> bool:
-        readers = self._readers[blob]
+        readers = self._contents.readers(blob)
         return bool(self._key_ids & readers) or packets.HIDDEN in readers
 
-    def _state(self, versions: list[_Version], last: _Version, now: str) -> str:
-        if not now:
-            return ERASED
-        if now not in self._readers:  # what was committed beside a merge, and never by itself
-            self._read({now})
-        if self._can_read(now):
-            return READABLE
-        later = versions[versions.index(last) + 1 :]
-        if later and all(version.revision.is_rekeying for version in later):
-            return OPEN
-        return self._compare(last.blob, now)
+    def _decide(self, known: dict[Credential, _Known]) -> None:
+        """Find what has become of each credential; decrypt only what commits do not tell."""
+        for one in known.values():
+            if any(map(self._can_read, one.now)):
+                one.state = READABLE
+            elif one.now and _is_only_rekeyed(one):
+                one.state = OPEN
+        doubtful = {credential: one for credential, one in known.items() if not one.state}
+        if doubtful:
+            today = [blob for found in self._now.values() for blob in found]
+            self._contents.read([*today, *(version.blob for one in doubtful.values() for version in one.versions)])
+            self._compare(doubtful, today)
 
-    def _compare(self, old: str, new: str) -> str:
-        """Decrypt two versions and compare what they say."""
-        if not self._readers[new]:
-            return UNKNOWN  # no message that gpg may see
-        contents = blobs.read(self._git, [old, new])
-        gpg = self._store.gpg
-        sources = [contents[old], contents[new]]
-        try:
-            children = [gpg.start_decrypt(source) for source in sources]
-            finish(children, gpg.timeout())
-            before, after = (
-                gpg.finish_decrypt(child, source, "an older version")
-                for child, source in zip(children, sources, strict=True)
-            )
-        except PasshelperError:
-            return UNKNOWN
-        return OPEN if before.data == after.data else CHANGED
+    def _compare(self, doubtful: dict[Credential, _Known], today: list[str]) -> None:
+        """Compare what the key could read with all that the store says today."""
+        places: dict[str, set[Credential]] = defaultdict(set)
+        for credential, found in self._now.items():
+            for blob in found:
+                places[self._contents.digest(blob)].add(credential)
+        unread = {_registry(credential) for credential in places.pop("", set())}
+        readers = {packets.HIDDEN}.union(*map(self._contents.readers, today)) - self._key_ids
+        for credential, one in doubtful.items():
+            there = {place for said in self._secrets(one) for place in places[said]}
+            if credential in there:
+                one.state = OPEN
+            elif there:
+                one.state, one.places = MOVED, there
+            elif _registry(credential) in unread or (one.now and not self._is_comparable(one, readers)):
+                one.state = UNKNOWN
+            else:
+                one.state = CHANGED if one.now else ERASED
+
+    def _secrets(self, one: _Known) -> set[str]:
+        """Give what the key could read; where nobody here can tell, what followed it and may be the same."""
+        digest = self._contents.digest
+        found = {digest(version.blob) for version in one.readable}
+        if found == {""}:
+            later = one.versions[one.versions.index(one.readable[-1]) + 1 :]
+            found = {digest(version.blob) for version in later if version.blob not in one.now}
+        return found - {""}
+
+    def _is_comparable(self, one: _Known, others: set[str]) -> bool:
+        """Tell whether all that the key could read and that anybody else can still read was read here."""
+        missing = [version.blob for version in one.readable if not self._contents.digest(version.blob)]
+        return bool(self._secrets(one)) and not any(others & self._contents.readers(blob) for blob in missing)
+
+
+def _is_only_rekeyed(one: _Known) -> bool:
+    """Tell whether commits say so themselves; who claims that has one credential more to change, and none less."""
+    later = one.versions[one.versions.index(one.readable[-1]) + 1 :]
+    return bool(later) and all(version.revision.is_rekeying for version in later)
+
+
+def _registry(credential: Credential) -> object:
+    """Give what the names of one registry have in common."""
+    return normalize(credential[0]) or credential[0]

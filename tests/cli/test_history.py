@@ -16,7 +16,7 @@ def past(passhelper: Command, helper: Helper, git_store: Path, keys: KeyRing) ->
     """A store that bob could read for a while."""
     helper.store("a.example", "u", "1")
     assert passhelper("recipients", "add", keys["bob"]).code == 0
-    helper.store("b.example", "u", "1")
+    helper.store("b.example", "u", "b")
     assert passhelper("recipients", "remove", keys["bob"]).code == 0
     return git_store
 
@@ -48,10 +48,30 @@ def test_rotation_for_programs(passhelper: Command, past: Path, keys: KeyRing) -
     document = answer.json
     assert (document["version"], document["command"]) == (1, "rotation list")
     first = document["data"][0]
-    assert list(first) == ["server", "username", "state", "open", "certain", "first", "last"]
+    assert list(first) == ["server", "username", "state", "open", "certain", "first", "last", "moved_to"]
     assert (first["server"], first["state"], first["open"], first["certain"]) == ("a.example", "unchanged", True, True)
     assert first["first"]["commit"] == git(past, "rev-parse", "HEAD~2")
     assert first["first"]["time"].endswith("Z")
+
+
+def test_rotation_of_what_has_moved(passhelper: Command, helper: Helper, past: Path, keys: KeyRing) -> None:
+    helper.erase("b.example")
+    helper.store("https://b.example", "deploy", "b")
+    answer = passhelper("rotation", "list", keys["bob"])
+    assert answer.code == 3
+    assert [line.split()[:6] for line in answer.text.splitlines()[2:]] == [
+        ["b.example", "u", "moved", "to", "https://b.example", "(deploy)"]
+    ]
+    (moved,) = [item for item in passhelper("rotation", "list", keys["bob"], "--json").json["data"] if item["moved_to"]]
+    assert (moved["state"], moved["open"]) == ("moved", True)
+    assert moved["moved_to"] == [{"server": "https://b.example", "username": "deploy"}]
+    assert passhelper("recipients", "add", keys["bob"], "--path", "a.example").code == 0
+    answer = passhelper("recipients", "remove", keys["bob"], "--path", "a.example")
+    assert answer.text.splitlines()[-1] == "a.example (u)"
+    assert passhelper("recipients", "add", keys["bob"]).code == 0
+    helper.erase("a.example")
+    answer = passhelper("recipients", "remove", keys["bob"])
+    assert answer.text.splitlines()[-1] == "https://b.example (deploy)"
 
 
 def test_rotation_of_a_stranger(passhelper: Command, past: Path, keys: KeyRing) -> None:
