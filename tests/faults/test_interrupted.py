@@ -236,9 +236,11 @@ def test_verbs_below_a_parent_that_ignores_its_children(
     assert status.out == b""
 
 
+@pytest.mark.parametrize("command", [["get", SERVER], ["recipients", "check"]], ids=" ".join)
 def test_a_command_below_a_parent_that_ignores_its_children(
-    installed: Program, environ: dict[str, str], git_store: Path
+    helper: Helper, installed: Program, git_store: Path, command: list[str]
 ) -> None:
-    process = begin([installed.passhelper, "recipients", "check"], environ, signal.SIGCHLD)
+    assert helper.store(SERVER, "alice", "s3cret").code == 0
+    process = begin([installed.passhelper, *command], helper.environ, signal.SIGCHLD)
     _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, b"")
