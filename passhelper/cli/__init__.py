@@ -130,6 +130,10 @@ def _fail(shown: PasshelperError, error: BaseException) -> int:
 def _usage(error: click.UsageError) -> int:
     """Say in our own grammar what click says in sentences."""
     message = error.format_message().rstrip(".")
+    help_ = error.ctx.get_help() if error.ctx is not None else ""
+    if help_ and message == help_.rstrip("."):  # a group without a command, which is no mistake
+        output.note(help_)
+        return error.exit_code
     path = error.ctx.command_path if error.ctx is not None else "passhelper"
     output.error(PasshelperError(message[:1].lower() + message[1:], f"run: {path} --help"))
     return error.exit_code

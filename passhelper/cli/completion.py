@@ -16,8 +16,10 @@ def completion(ctx: click.Context, shell: str) -> None:
     """Print a completion script for a shell.
 
     \b
-    Example, for bash:
-      passhelper completion bash > ~/.local/share/bash-completion/completions/passhelper
+    Examples, each for the shell that it names:
+      echo 'eval "$(passhelper completion bash)"' >> ~/.bashrc
+      echo 'eval "$(passhelper completion zsh)"' >> ~/.zshrc
+      echo 'passhelper completion fish | source' >> ~/.config/fish/config.fish
     """  # noqa: D301 - click marks a verbatim paragraph so
     kind = get_completion_class(shell)
     if kind is None:

@@ -108,6 +108,21 @@ def test_colours_only_on_a_terminal(installed: Program, environ: dict[str, str])
     assert b"\x1b" not in run([installed.passhelper, "get", "a"], environ).err
 
 
+@pytest.mark.parametrize("arguments", [(), ("docker",), ("rotation",)])
+def test_a_group_without_a_command_shows_its_help_line_by_line(passhelper: Command, arguments: tuple[str, ...]) -> None:
+    answer = passhelper(*arguments)
+    help_ = passhelper(*arguments, "--help").text
+    assert (answer.out or answer.err).decode() == help_  # click 8.1 says it on stdout and ends with 0
+
+
+def test_the_examples_for_completion_work(passhelper: Command, installed: Program, environ: dict[str, str]) -> None:
+    example = next(line.strip() for line in passhelper("completion", "--help").text.splitlines() if ".bashrc" in line)
+    path = {**environ, "PATH": f"{installed.folder}/bin:{environ['PATH']}"}
+    ask = "COMP_WORDS=(passhelper logi) COMP_CWORD=1; _passhelper_completion passhelper; echo ${COMPREPLY[@]}"
+    answer = run(["bash", "-c", f"{example} && . ~/.bashrc && {ask}"], path)
+    assert (answer.code, answer.text, answer.err) == (0, "login\n", b"")
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion(passhelper: Command, shell: str) -> None:
     answer = passhelper("completion", shell)
