@@ -282,9 +282,8 @@ def _decode(request: bytes) -> str:
     return text.removeprefix("\ufeff")
 
 
-def printable(text: str) -> str:
+def printable(text: str, limit: int = 200) -> str:
     """Make foreign text safe to show: control characters and surrogates become ``?``, length is bounded."""
-    limit = 200
     shown = "".join(char if char.isprintable() else "?" for char in text[:limit])
     return shown + ("..." if len(text) > limit else "")
 

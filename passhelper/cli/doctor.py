@@ -14,6 +14,7 @@ from passhelper.machine.doctor.patient import Patient
 from passhelper.protocol import printable
 from passhelper.store import rights
 
+_LONGEST = 4000  # characters of a line: a remedy that is cut cannot be typed, and what is foreign in it was cut before
 _COLOURS = {Severity.NOTE.word: "green", Severity.FAILED.word: "red", report.NOT_CHECKED: "bright_black"}
 
 
@@ -67,4 +68,4 @@ def _line(status: str, name: str, text: str) -> None:
     word = f"{status:<12}"
     if not os.environ.get("NO_COLOR"):
         word = click.style(word, fg=_COLOURS.get(status, "yellow"))
-    output.say(f"{word}  {name:<16}  {printable(text)}")
+    output.say(f"{word}  {name:<16}  {printable(text, _LONGEST)}")

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from passhelper.errors import PasshelperError
 
 ENVELOPE_VERSION = 1
+_LONGEST = 4000  # characters of a table's cell: as many readers as a team has, or a reason with its remedy
 _WIDE = 100_000  # columns of a "terminal" that is a file: no line is ever wrapped there
 
 
@@ -112,7 +113,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         grid.add_column(column, overflow="fold")
     for row in rows:
         # Text, not markup: server names come from elsewhere.
-        grid.add_row(*(Text(printable(cell)) for cell in row))
+        grid.add_row(*(Text(printable(cell, _LONGEST)) for cell in row))
     with console.capture() as capture:
         console.print(grid)
     click.echo("\n".join(line.rstrip() for line in capture.get().splitlines()))

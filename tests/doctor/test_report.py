@@ -146,3 +146,12 @@ def test_a_bare_machine_stays_bare(doctor: Doctor, tmp_path: Path) -> None:
     assert report.code == 1
     assert report.troubled() >= {"gpg.home", "store.path"}
     assert list(home.iterdir()) == []
+
+
+def test_no_remedy_is_cut(doctor: Doctor, store: Path, keys: KeyRing) -> None:
+    (store / ".gpg-id").write_text(keys["stranger"] + "\n")
+    (_, _, remedy) = doctor().finding("key.store")
+    lines = doctor.run().text.splitlines()
+    assert remedy.startswith("ask a member to run: passhelper recipients add ")
+    assert any(line.endswith(remedy) for line in lines)
+    assert not any(line.endswith("...") for line in lines)
