@@ -15,6 +15,7 @@ from passhelper.machine.migrate import servers
 from passhelper.protocol import read_request
 from passhelper.registry import normalize
 from passhelper.store import settings
+from passhelper.store.gitwords import word
 from passhelper.store.helper import PassHelper
 
 
@@ -133,7 +134,8 @@ def get(*, server: str, password: bool) -> None:
         try:
             found = helper.get(name)
         except CredentialsNotFoundError:
-            raise StoreError(f"there is no credential for {name}", f"run: passhelper login {name} -u USER") from None
+            remedy = f"run: passhelper login {word(name)} -u USER"
+            raise StoreError(f"there is no credential for {name}", remedy) from None
     if password:
         output.secret(found.secret)
     else:

@@ -15,6 +15,7 @@ from passhelper.machine import dockerconfig, migrate, plaintext, transfer
 from passhelper.machine import export as exporting
 from passhelper.machine.privatefile import PrivateFile
 from passhelper.protocol import printable
+from passhelper.store.gitwords import word
 from passhelper.store.helper import PassHelper
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def _warn_of_tokens(text: str, label: str) -> None:
     for server in plaintext.registry_tokens(text, label):
         output.warn(
             f"{label}: the registry token of {printable(server)} stays where it is, a credential helper cannot "
-            f"keep one; run: docker logout {printable(server)}, and log in again"
+            f"keep one; run: docker logout {word(printable(server))}, and log in again"
         )
 
 

@@ -54,7 +54,8 @@ def collect(store: Helper, servers: Iterable[str]) -> tuple[list[Credentials], l
         try:
             found.append(store.get(server))
         except CredentialsNotFoundError:
-            failed.append((server, DockerError("there is no credential", f"run: passhelper login {server} -u USER")))
+            remedy = f"run: passhelper login {word(server)} -u USER"
+            failed.append((server, DockerError("there is no credential", remedy)))
         except PasshelperError as error:
             failed.append((server, error))
     return found, failed
@@ -193,5 +194,5 @@ def check_kept(path: str, held: Iterable[str], credentials: Iterable[Credentials
     if lost:
         raise ConfigurationError(
             f"{path} also holds {', '.join(map(printable, lost))}, which would be lost",
-            f"name another file, give --force, or run: passhelper import --docker-config {path}",
+            f"name another file, give --force, or run: passhelper import --docker-config {word(path)}",
         )

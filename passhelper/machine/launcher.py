@@ -16,7 +16,7 @@ import passhelper
 from passhelper.errors import ConfigurationError, PasshelperError
 from passhelper.machine import userfile, windowslauncher
 from passhelper.store.child import clean_environ, find_program, finish, start
-from passhelper.store.commit import quoted
+from passhelper.store.gitwords import quoted
 from passhelper.store.helper import PROGRAM
 from passhelper.store.store import home_directory
 

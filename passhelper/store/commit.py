@@ -398,6 +398,8 @@ class Committer:
         if can_prompt(self._environ) or settings.get("gpg.format", "openpgp") != "openpgp":
             return []
         signer = settings.get("gpg.openpgp.program") or settings.get("gpg.program") or "gpg"
+        from passhelper.store.gitwords import quoted  # noqa: PLC0415 - only to sign
+
         script = f'#!/bin/sh\nexec {quoted(signer)} --pinentry-mode error "$@"\n'
         path = os.path.join(self._repository.state, _SIGNER)
         if not _is_script(path, script):
@@ -478,8 +480,3 @@ def _is_lasting(path: str) -> bool:
 
 def _is_on(settings: "Mapping[str, str]", name: str) -> bool:
     return settings.get(name, "").lower() in git.TRUE
-
-
-def quoted(word: str) -> str:
-    """Quote a word for sh."""
-    return "'" + word.replace("'", "'\\''") + "'"

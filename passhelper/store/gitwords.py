@@ -179,6 +179,9 @@ def word(path: str) -> str:
     """Quote a path for sh where that is needed: a command that we advise is to work as it stands."""
     if path and all(char.isalnum() or char in "/._-+@:," for char in path):
         return path
-    from passhelper.store.commit import quoted  # noqa: PLC0415 - only for odd paths
-
     return quoted(path)
+
+
+def quoted(text: str) -> str:
+    """Quote a text for sh, whatever it is."""
+    return "'" + text.replace("'", "'\\''") + "'"

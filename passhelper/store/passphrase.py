@@ -89,4 +89,6 @@ def refuse_foreign_writers(name: str, path: str, facts: os.stat_result) -> None:
             "make a copy of your own, mode 0600",
         )
     if facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise ConfigurationError(f"{name}: {path} can be written by other users", f"run: chmod 600 {path}")
+        from passhelper.store.gitwords import word  # noqa: PLC0415 - only for messages
+
+        raise ConfigurationError(f"{name}: {path} can be written by other users", f"run: chmod 600 {word(path)}")

@@ -206,8 +206,10 @@ def verify_signature(root: str, recipients: Recipients, gpg: "Gpg") -> None:
         return
     path = os.path.join(root, recipients.path)
     if read_file(root, recipients.path + ".sig") is None:
+        from passhelper.store.gitwords import word  # noqa: PLC0415 - only for messages
+
         raise TrustError(
-            f"{path} has no signature", f"run: gpg --detach-sign {path}, or unset PASSWORD_STORE_SIGNING_KEY"
+            f"{path} has no signature", f"run: gpg --detach-sign {word(path)}, or unset PASSWORD_STORE_SIGNING_KEY"
         )
     if is_signed(path + ".sig", recipients.text, gpg):
         return

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from passhelper.errors import GitError, StoreError
 from passhelper.protocol import printable
-from passhelper.store import journal, layout
+from passhelper.store import gitwords, journal, layout
 from passhelper.store.files import TEMPORARY
 from passhelper.team import blobs, trees
 from passhelper.team.merge import MARK
@@ -158,7 +158,7 @@ def _files_at(root: str, path: str) -> list[str]:
 def _in_the_way(root: str, path: str) -> StoreError:
     return StoreError(
         f"{printable(path)} has changes here that are not committed, and others have changed it",
-        f"run: git -C {root} status, then commit or remove yours",
+        f"run: git -C {gitwords.word(root)} status, then commit or remove yours",
     )
 
 

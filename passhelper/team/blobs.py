@@ -8,6 +8,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from passhelper.errors import GitError
+from passhelper.store import gitwords
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -23,7 +24,8 @@ def each(git: Git, ids: Iterable[str]) -> Iterator[tuple[str, bytes]]:
     """
     for identity, data in git.objects.read(sorted(set(ids))):
         if data is None:
-            raise GitError(f"object {identity} is missing in {git.place.root}", f"run: git -C {git.place.root} fsck")
+            root = git.place.root
+            raise GitError(f"object {identity} is missing in {root}", f"run: git -C {gitwords.word(root)} fsck")
         yield identity, data
 
 

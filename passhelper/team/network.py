@@ -80,13 +80,14 @@ def find(git: Git, wanted: str = "") -> Upstream:
         raise gitwords.failure(root, "symbolic-ref", child, gitrepo.SECONDS)
     branch = child.stdout.decode(errors="surrogateescape").strip()
     if not branch:
-        raise GitError(f"{root} is on no branch", f"run: git -C {root} switch main, or whatever its branch is called")
+        switch = f"git -C {gitwords.word(root)} switch main"
+        raise GitError(f"{root} is on no branch", f"run: {switch}, or whatever its branch is called")
     own = git.settings.get(f"branch.{branch}.remote", "")
     remotes = [wanted or own]
     if f"remote.{remotes[0]}.url" not in git.settings:
         remotes = git.run("remote").decode(errors="surrogateescape").split()
     if not remotes:
-        raise GitError(f"{root} has no remote to sync with", f"run: git -C {root} remote add origin URL")
+        raise GitError(f"{root} has no remote to sync with", f"run: git -C {gitwords.word(root)} remote add origin URL")
     remote = wanted or own or (remotes[0] if len(remotes) == 1 else "")
     if remote not in remotes:
         listed = ", ".join(map(printable, remotes))
@@ -210,7 +211,7 @@ def _ssh_without_questions(git: Git) -> Mapping[str, str]:
 
 def _unreachable(git: Git, upstream: Upstream, child: Child, what: str) -> RemoteError:
     remote = printable(upstream.remote)
-    look = f"look: git -C {git.place.root} fetch {remote}"
+    look = f"look: git -C {gitwords.word(git.place.root)} fetch {gitwords.word(remote)}"
     if child.timed_out:
         return RemoteError(f"the remote {remote} cannot be {what}: no answer within {SECONDS:g} s", look)
     why = gitwords.reason(child.stderr, child.returncode)

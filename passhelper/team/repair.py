@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from passhelper.errors import LockedKeyError
 from passhelper.jsontext import parse, render
 from passhelper.protocol import printable
+from passhelper.store import gitwords
 from passhelper.store.recipients import is_fingerprint
 from passhelper.store.store import digest
 from passhelper.team.drift import Policy, survey
@@ -121,7 +122,7 @@ class _Repair:
         unbound = {path: records[path] for path, why in result.failed.items() if isinstance(why, UnboundError)}
         for path, why in result.failed.items():
             server = printable(tasks[path].record.entry.server)
-            remedy = f"; run: passhelper reencrypt {server}" if path in unbound else ""
+            remedy = f"; run: passhelper reencrypt {gitwords.word(server)}" if path in unbound else ""
             self._report.reported.append(f"{name(tasks[path].record)}: {why.cause}{remedy}")
         return unbound
 

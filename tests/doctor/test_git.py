@@ -113,7 +113,7 @@ def test_pending_and_uncommitted(doctor: Doctor, helper: Helper, repository: Pat
     assert (answer.code, answer.err.count(b"\n")) == (0, 1)
     report = doctor()
     assert report.finding("git.pending")[1] == "1 changes wait for their commit"
-    assert report.finding("git.changes")[1].startswith("1 files of the store are not committed as they are, such as ")
+    assert report.finding("git.changes")[1].startswith("1 file of the store is not committed as now on disk, such as ")
     git(repository, "config", "--unset", "commit.gpgsign")
     helper.store(SERVER, "alice", "newer")
     assert doctor().troubled() == set()

@@ -14,6 +14,7 @@ from passhelper.machine.doctor.patient import LIMIT, Patient
 from passhelper.protocol import printable
 from passhelper.store import diagnose
 from passhelper.store.child import clean_environ, finish, start
+from passhelper.store.gitwords import word
 from passhelper.store.helper import PROGRAM
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def _auths(patient: Patient) -> Iterator[Finding]:
     if tokens:
         names = ", ".join(map(printable, tokens))
         yield Finding(f"{path} holds registry tokens in plain text, which no helper can keep: {names}",
-                      f"run: docker logout {printable(tokens[0])}")  # fmt: skip
+                      f"run: docker logout {word(tokens[0])}")  # fmt: skip
 
 
 def _named(patient: Patient) -> dict[str, str]:
@@ -72,7 +73,7 @@ def _missing(patient: Patient, program: str) -> tuple[str, str]:
     for path in _all_on_path(patient, program):
         if not os.path.exists(path):
             return f"{path} is a link that leads nowhere", "remove it, or make it anew"
-        return f"{path} cannot be executed", f"run: chmod +x {path}"
+        return f"{path} cannot be executed", f"run: chmod +x {word(path)}"
     return f"{program} is not on PATH", "install it, or change the setting: passhelper setup"
 
 
@@ -172,7 +173,7 @@ def _routes(patient: Patient) -> Iterator[Finding]:
         route = found.get(dockerconfig.stored_name(entry.server), found[routes.OTHERS])
         if not route.is_passhelper:
             yield Finding(f"{printable(entry.server)} is in the store, but Docker asks {route.program or 'no helper'}",
-                          f"run: passhelper setup --registry {printable(entry.server)}")  # fmt: skip
+                          f"run: passhelper setup --registry {word(entry.server)}")  # fmt: skip
 
 
 CHECKS = (

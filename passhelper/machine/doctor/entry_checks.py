@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from shlex import quote
 from typing import TYPE_CHECKING
 
 from passhelper.errors import PasshelperError
@@ -14,6 +13,7 @@ from passhelper.protocol import printable
 from passhelper.registry import normalize
 from passhelper.store import layout, owners, packets
 from passhelper.store.child import finish
+from passhelper.store.gitwords import word
 from passhelper.store.recipients import normalize as normalize_key
 from passhelper.store.store import BINDING, binding
 from passhelper.team.drift import Recipient, compare
@@ -80,7 +80,7 @@ def _classes(patient: Patient) -> Iterator[Finding]:
         if len(set(servers.values())) > 1:
             named = _few([f"{server} ({user})" for server, user in sorted(servers.items())])
             # Not logout, which takes all of them.
-            erase = f"printf %s {quote(printable(min(servers)))} | PASSHELPER_STRICT=1 docker-credential-pass erase"
+            erase = f"printf %s {word(min(servers))} | PASSHELPER_STRICT=1 docker-credential-pass erase"
             yield Finding(f"the same registry under several names, with different users: {named}",
                           f"erase those that you do not mean, such as: {erase}")  # fmt: skip
 
@@ -155,7 +155,8 @@ def _bound(patient: Patient) -> Iterator[Finding]:
     if unbound:
         looked = f" of {seen} that were looked at" if seen < len(whole) else f" of {seen}"
         yield Finding(f"{unbound} entries{looked} are not bound to their server",
-                      "store them again with passhelper; until then a copy of one serves another server")  # fmt: skip
+                      "log in there again: docker login SERVER, or passhelper login SERVER -u USER; "
+                      "until then a copy of one serves another server")  # fmt: skip
 
 
 def _inner_names(patient: Patient, entries: Sequence[Entry]) -> Iterator[tuple[Entry, str]]:

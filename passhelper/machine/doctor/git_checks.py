@@ -6,7 +6,6 @@ import contextlib
 import os
 import time
 from functools import partial
-from shlex import quote
 from typing import TYPE_CHECKING
 
 from passhelper.errors import GitError, StoreError
@@ -48,10 +47,10 @@ def _outer(patient: Patient) -> Iterator[Finding]:
     if not count:
         yield Finding(cause, severity=Severity.NOTE)
         return
-    here, there = f"git -C {quote(patient.store.root)}", f"git -C {quote(outer.root)}"
+    here, there = f"git -C {gitwords.word(patient.store.root)}", f"git -C {gitwords.word(outer.root)}"
     yield Finding(f"{cause}; changed since its last commit: {count} files",
                   f"run: {here} add . && {here} commit -m Credentials .; or give the store a repository of its own: "
-                  f"{here} init && {there} rm -rq --cached {quote(inside[0])}")  # fmt: skip
+                  f"{here} init && {there} rm -rq --cached {gitwords.word(inside[0])}")  # fmt: skip
 
 
 def _program(patient: Patient) -> Iterator[Finding]:
@@ -60,7 +59,7 @@ def _program(patient: Patient) -> Iterator[Finding]:
     child = patient.git("rev-parse", "--git-dir")
     if child.returncode != 0 or child.timed_out:
         error = gitwords.failure(root, "rev-parse", child, LIMIT)
-        raise GitError(error.cause, error.remedy or f"run: git -C {root} status")
+        raise GitError(error.cause, error.remedy or f"run: git -C {gitwords.word(root)} status")
     yield from ()
 
 
@@ -68,7 +67,8 @@ def _identity(patient: Patient) -> Iterator[Finding]:
     for kind in ("GIT_AUTHOR_IDENT", "GIT_COMMITTER_IDENT"):
         if patient.git("-c", "user.useConfigOnly=true", "var", kind).returncode != 0:
             yield Finding("git knows no user.name and user.email, so changes are committed as passhelper",
-                          'run: git config --global user.name "NAME", and the same for user.email')  # fmt: skip
+                          "run: git config --global user.name NAME && git config --global user.email ADDRESS",
+                          )  # fmt: skip
             return
 
 
@@ -104,7 +104,7 @@ def _lock(patient: Patient) -> Iterator[Finding]:
         else:
             yield Finding(f"{since}; no git of this machine that can be seen runs in {patient.place.root}",
                           f"make sure that none does elsewhere (ps -ef | grep git; containers, other machines that "
-                          f"share the directory), then run: rm {printable(path)}")  # fmt: skip
+                          f"share the directory), then run: rm {gitwords.word(path)}")  # fmt: skip
 
 
 def _gits(root: str) -> list[str]:
@@ -142,8 +142,9 @@ def _changes(patient: Patient) -> Iterator[Finding]:
         raise gitwords.failure(root, "status", child, LIMIT)
     names = _uncommitted(bytes(child.stdout))
     if names:
-        yield Finding(f"{len(names)} files of the store are not committed as they are, such as {printable(names[0])}",
-                      f"look: git -C {root} status")  # fmt: skip
+        what = "1 file of the store is" if len(names) == 1 else f"{len(names)} files of the store are"
+        yield Finding(f"{what} not committed as now on disk, such as {printable(names[0])}",
+                      f"look: git -C {gitwords.word(root)} status")  # fmt: skip
 
 
 def _ask(patient: Patient, outer: Repository, *arguments: str) -> Child:
@@ -191,7 +192,7 @@ def _remote(patient: Patient) -> Iterator[Finding]:
     ref = _text(patient, "config", f"branch.{branch}.merge") or f"refs/heads/{branch}"
     child = patient.git("-c", "protocol.ext.allow=never", "ls-remote", "--", remote, ref, **_ssh(patient))
     if child.timed_out or child.returncode != 0:
-        remedy = f"look: git -C {patient.place.root} fetch {printable(remote)}"
+        remedy = f"look: git -C {gitwords.word(patient.place.root)} fetch {gitwords.word(remote)}"
         if child.timed_out:
             why = f"no answer within {LIMIT:g} s"
         else:

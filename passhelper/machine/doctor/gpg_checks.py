@@ -14,6 +14,7 @@ from passhelper.machine.doctor.patient import LIMIT, Patient
 from passhelper.protocol import printable
 from passhelper.store import diagnose, gpghome, passphrase
 from passhelper.store.child import find_program
+from passhelper.store.gitwords import word
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,7 +62,7 @@ def _home(patient: Patient) -> Iterator[Finding]:
             "run as its owner, or set GNUPGHOME", Severity.WARNING,
         )  # fmt: skip
     elif facts.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        yield Finding(f"{name} {home} is open to other users", f"run: chmod 700 {home}", Severity.WARNING)
+        yield Finding(f"{name} {home} is open to other users", f"run: chmod 700 {word(home)}", Severity.WARNING)
 
 
 def _socket(patient: Patient) -> Iterator[Finding]:
@@ -112,7 +113,7 @@ def _passphrase(patient: Patient) -> Iterator[Finding]:
         path = patient.environ[name]
         facts = os.stat(path)
         if stat.S_ISREG(facts.st_mode) and facts.st_mode & (stat.S_IRGRP | stat.S_IROTH):
-            yield Finding(f"{path}, the passphrase, can be read by other users", f"run: chmod 600 {path}",
+            yield Finding(f"{path}, the passphrase, can be read by other users", f"run: chmod 600 {word(path)}",
                           Severity.WARNING)  # fmt: skip
 
 

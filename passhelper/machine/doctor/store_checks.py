@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from shlex import quote
 from typing import TYPE_CHECKING
 
 from passhelper.machine.doctor import hygiene
@@ -13,6 +12,7 @@ from passhelper.machine.doctor.model import Check, Finding, Severity
 from passhelper.machine.doctor.patient import Patient
 from passhelper.protocol import printable
 from passhelper.store import owners, recipients
+from passhelper.store.gitwords import word
 from passhelper.team.scope import other_entries
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def _owners(patient: Patient) -> Iterator[Finding]:
     else:
         owner = owners.name(facts.st_uid)
         yield Finding(f"{len(found)} files and directories of the store do not belong to {owner}, {names}",
-                      f"run: sudo chown -R {facts.st_uid}:{facts.st_gid} {quote(root)}")  # fmt: skip
+                      f"run: sudo chown -R {facts.st_uid}:{facts.st_gid} {word(root)}")  # fmt: skip
 
 
 def _everything(root: str) -> Iterator[tuple[str, os.stat_result]]:
@@ -109,7 +109,7 @@ def _is_foreign(facts: os.stat_result, root: os.stat_result, *, is_shared: bool)
 def _modes(patient: Patient) -> Iterator[Finding]:
     root = patient.store.root
     found = _open_paths(patient)
-    remedy = f"run: passhelper doctor --fix, or chmod -R go-rwx {root}"
+    remedy = f"run: passhelper doctor --fix, or chmod -R go-rwx {word(root)}"
     if any(path == root for path, _ in found):
         yield Finding(f"other users can look into the store {root}", remedy)
     elif found:  # nobody gets past the root, until somebody opens it
