@@ -25,7 +25,7 @@ def _own_keys(store: PassStore) -> list[Key]:
     if not found:
         raise NoSecretKeyError(
             f"this machine has no secret key for any recipient of {store.root}",
-            "ask a member to run: passhelper recipients add",
+            "ask a member to run: passhelper recipients add KEY",
         )
     return list(found.values())
 

@@ -43,11 +43,10 @@ def list_(*, check: bool, readable_by: str, as_json: bool) -> None:
         output.note(f"no credentials in {store.root} that {readable_by} can read")
     else:
         output.note(f"no credentials in {store.root}")
-    bad = sum(1 for result in results if result is not None and result[0] in _BAD)
+    bad = [result[0] for result in results if result is not None and result[0] in _BAD]
     if bad:
-        raise DockerError(
-            f"{bad} of {len(found)} credentials did not pass", "store a refused one again: passhelper login"
-        )
+        refused = "store a refused one again: passhelper login SERVER -u USER --check" if "refused" in bad else ""
+        raise DockerError(f"{len(bad)} of {len(found)} credentials did not pass", refused or "see why in its line")
 
 
 def _document(item: inventory.Item, result: tuple[str, str] | None) -> dict[str, object]:

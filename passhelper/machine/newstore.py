@@ -121,7 +121,7 @@ def _init(store: PassStore, *, is_whole: bool) -> Repository:
     others = 0 if is_whole else other_entries(store)
     if others:
         raise StoreError(
-            f"{store.root} also holds {others} other entries, which git would keep too",
+            f"{store.root} also holds {others} other {'entry' if others == 1 else 'entries'}, which git would keep too",
             "set PASSWORD_STORE_DIR to a store of its own, or run: pass git init",
         )
     place = Repository(store.root, os.path.join(store.root, ".git"))

@@ -244,7 +244,7 @@ class _Keys:
         if not own:
             raise ConfigurationError(
                 f"this machine has no secret key for any recipient in {path}",
-                "ask a member to run: passhelper recipients add, or set PASSWORD_STORE_DIR to a store of your own",
+                "ask a member to run: passhelper recipients add KEY, or set PASSWORD_STORE_DIR to a store of your own",
             )
         self._check(own)
         return Step("recipients", changed=False, text=f"recipients: kept {path}, this machine reads with {names(own)}")

@@ -151,7 +151,7 @@ def _closed(
     if not ours and not hidden:
         return NoSecretKeyError(
             f"no secret key for {label}: it is encrypted to {' '.join(wanted)}",
-            "ask a team member to run: passhelper recipients add",
+            "ask a team member to run: passhelper recipients add KEY",
         )
     code = locked_code(lines)
     codes = secmem.error_codes(lines)

@@ -211,8 +211,11 @@ class KeyRing:
             # An expired key of the same owner is no reason to ask: nobody means that one.
             found = [key for key in found if key.can_encrypt] or found
         else:
+            is_file = os.sep in name or name.endswith((".asc", ".gpg", ".key", ".pub"))
             raise ConfigurationError(
-                f"not the name of a key: {printable(name)}",
+                f"there is no key file {printable(name)} here"
+                if is_file
+                else f"not the name of a key: {printable(name)}",
                 "give a full fingerprint, an e-mail address or a key file",
             )
         if not found:

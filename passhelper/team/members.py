@@ -182,7 +182,7 @@ class Members:
         after = (*renamed, *map(self._policy.recipient, add))
         if not any(each.is_own and each.is_usable for each in usable(self._store, after, path)):
             raise ConfigurationError(
-                f"{path} would name no key of this machine, so that it could read no longer what it encrypts",
+                f"{path} would name no key of this machine, which could then not read what it stores",
                 "let another member do this, or add a key of this machine first",
             )
         text = recipients.read_file(self._store.root, path)

@@ -300,7 +300,10 @@ def test_list_check(passhelper: Command, store: Path, helper: Helper, keys: KeyR
     answer = passhelper("list", "--check", "--json")
     assert answer.code == 1
     assert answer.json["data"][0]["check"] == {"result": "refused", "reason": ""}
-    assert answer.err == b"error: 1 of 1 credentials did not pass\nhint: store a refused one again: passhelper login\n"
+    assert answer.err == (
+        b"error: 1 of 1 credentials did not pass\n"
+        b"hint: store a refused one again: passhelper login SERVER -u USER --check\n"
+    )
 
 
 def test_list_check_sends_no_unbound_entry(
@@ -341,4 +344,5 @@ def test_list_check_sends_no_moved_entry(
     answer = passhelper("list", "--check", "--json")
     assert answer.code == 1
     assert answer.json["data"][0]["check"] == {"result": "failed", "reason": "moved here from another server"}
+    assert answer.err.endswith(b"did not pass\nhint: see why in its line\n")
     assert token_registry.seen == []

@@ -331,7 +331,7 @@ def test_git_refuses_a_store_with_other_entries(machine: Machine, keys: KeyRing)
     answer = machine("setup", "--git")
     assert answer.code == 1
     assert answer.err.decode() == (
-        f"error: {machine.store} also holds 1 other entries, which git would keep too\n"
+        f"error: {machine.store} also holds 1 other entry, which git would keep too\n"
         "hint: set PASSWORD_STORE_DIR to a store of its own, or run: pass git init\n"
     )
     assert not (machine.store / ".git").exists()

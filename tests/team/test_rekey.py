@@ -260,7 +260,10 @@ def test_unusable_keys_are_all_named(some: Vault, keys: KeyRing) -> None:
     assert f"key {keys['expired']} expired <expired@example.test> expired on 2020-01-03" in message
     assert f"key {keys['signer']} signer <signer@example.test> has no encryption subkey" in message
     for wanted, text in (("nobody@example.test", "no key for nobody@example.test in this keyring"),
-                         ("DEADBEEF", "not the name of a key: DEADBEEF"), (keys["missing"], "no key for")):  # fmt: skip
+                         ("DEADBEEF", "not the name of a key: DEADBEEF"),
+                         ("gone.asc", "there is no key file gone.asc here"),
+                         ("no/where", "there is no key file no/where here"),
+                         (keys["missing"], "no key for")):  # fmt: skip
         assert text in refused(some, ConfigurationError, add, wanted)
 
 
@@ -286,7 +289,7 @@ def test_never_the_last_one_never_oneself(some: Vault, keys: KeyRing) -> None:
     )
     add(some, keys["stranger"])
     assert refused(some, ConfigurationError, remove, "alice@example.test").startswith(
-        ".gpg-id would name no key of this machine, so that it could read no longer what it encrypts"
+        ".gpg-id would name no key of this machine, which could then not read what it stores"
     )
 
 
