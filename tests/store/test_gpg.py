@@ -213,7 +213,7 @@ def test_no_secret_key(vault: Vault, keys: KeyRing) -> None:
     vault.store()
     assert failure(NoSecretKeyError, vault.get) == (
         f"no secret key for {LABEL}: it is encrypted to {subkey(keys, 'stranger')}; "
-        "ask a team member to run: passhelper recipients add"
+        "ask a team member to run: passhelper recipients add KEY"
     )
 
 
