@@ -5,7 +5,7 @@ import sys
 
 from passhelper.credentials import Credentials, Helper
 from passhelper.errors import CredentialsNotFoundError, EntryError, NoSecretKeyError, StoreError
-from passhelper.protocol import run, tell
+from passhelper.protocol import forbid_cores, run, tell
 from passhelper.store import layout, settings
 from passhelper.store.store import PassStore
 
@@ -211,6 +211,7 @@ class _Program(PassHelper):
     @property
     def pass_store(self) -> PassStore:
         store = super().pass_store
+        store.meanwhile = forbid_cores
         if sys.platform != "win32":
             import _signal  # noqa: PLC0415 - loaded at start-up; the signal module costs an enum
 
@@ -231,4 +232,4 @@ def _end_children() -> None:
 
 def main() -> "NoReturn":
     """Run ``docker-credential-pass``."""
-    run(_Program(), [PROGRAM, *sys.argv[1:]], _end_children)
+    run(_Program(), [PROGRAM, *sys.argv[1:]], _end_children, forbids_cores=True)

@@ -54,6 +54,9 @@ class PassStore:
         warn: takes one line for the user when something went half well.
         deadline: of what the store is opened for; a command has none as a whole.
 
+    Attributes:
+        meanwhile: called while gpg looks for a plaintext, before any of it is read here.
+
     Raises:
         ConfigurationError: ``PASSWORD_STORE_DIR`` is relative, or a setting makes no sense.
     """
@@ -71,6 +74,7 @@ class PassStore:
         self.folder = os.path.join(self.root, layout.FOLDER)
         self.deadline = deadline or settings.Deadline(environ, shared=False)
         self.gpg = Gpg(environ, self.deadline)
+        self.meanwhile: Callable[[], None] | None = None
 
     # Reading
 
@@ -218,6 +222,8 @@ class PassStore:
             place = binding(entry.server, entry.username)
             from passhelper import jsontext  # noqa: F401, PLC0415 - the answer will need it
 
+            if self.meanwhile is not None:
+                self.meanwhile()
             plaintext = self.gpg.finish_decrypt(child, descriptor, self._label(entry))
         finally:
             os.close(descriptor)
