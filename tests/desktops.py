@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from jeepney import DBusAddress, HeaderFields, MessageType, new_method_call
 from jeepney.io.blocking import DBusConnection, open_dbus_connection
-from support import require
+from support import require, require_account
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,6 +56,7 @@ class Desktop:
 
     def __init__(self, home: Path, *, listen: str = "", activatable: str = "") -> None:
         require("dbus-daemon", "gdbus")
+        require_account()
         self.home = home
         self._children: list[subprocess.Popen[bytes]] = []
         self.runtime = home / "run"

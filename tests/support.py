@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import pwd
 import shutil
 import subprocess
 import sys
@@ -33,6 +34,14 @@ def require(*programs: str) -> None:
     for program in programs:
         if shutil.which(program, path="/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin") is None:
             pytest.skip(f"{program} is not installed")
+
+
+def require_account() -> None:
+    """Skip where this user has no line in the password database, which a session bus wants."""
+    try:
+        pwd.getpwuid(os.geteuid())
+    except KeyError:
+        pytest.skip(f"uid {os.geteuid()} has no account, and dbus-daemon wants one")
 
 
 def dockers() -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support import PASSPHRASE, Answer, KeyRing, Program, require, run
+from support import PASSPHRASE, Answer, KeyRing, Program, require, require_account, run
 from terminals import Person
 
 
@@ -120,6 +120,7 @@ def test_from_the_keyring(desk: Desk, tmp_path: Path) -> None:
 def test_from_a_secret_service(desk: Desk, tmp_path: Path) -> None:
     """The keyring of a Linux desktop, in a session of its own."""
     require("dbus-run-session", "gnome-keyring-daemon")
+    require_account()
     (tmp_path / "run").mkdir(mode=0o700)
     environ = {**desk.environ, "XDG_RUNTIME_DIR": str(tmp_path / "run"), "SECRET": PASSPHRASE}
     script = f"""
