@@ -1,4 +1,4 @@
-"""``passhelper recipients add``, ``remove`` and ``check``."""
+"""``passhelper recipients add``, ``remove``, ``sign`` and ``check``."""
 
 from __future__ import annotations
 
@@ -118,6 +118,28 @@ def _tell(command: str, report: Report, more: Mapping[str, object] | None = None
         output.say(f"changed {files}, encrypted {entries(len(changed))} anew")
     if report.strays:
         output.warn(f"no credentials, so left as they are: {_few(report.strays)}")
+
+
+@click.command()
+@click.option("--new-store", is_flag=True, help="Give the store a new identity: a copy goes its own way from now on.")
+@_json
+def sign(*, new_store: bool, as_json: bool) -> None:
+    """Sign every list of recipients anew, with a key in PASSWORD_STORE_SIGNING_KEY.
+
+    A signed list says which file of which store it is and how new. Run this once for a store that was signed before
+    lists named their store, and after something else than passhelper has changed a list. The lists have to be
+    accepted on this machine.
+
+    \b
+    Example:
+      passhelper recipients sign
+    """  # noqa: D301 - click marks a verbatim paragraph so
+    signed = Members(Rekey(_store())).sign(other_store=new_store)
+    files = [printable(path) for path in signed.files]
+    if as_json:
+        output.envelope("recipients sign", {"files": files, "store": signed.identity, "serial": signed.serial})
+        return
+    output.say(f"signed {', '.join(files)} as lists of store {signed.identity}, serial {signed.serial}")
 
 
 @click.command()

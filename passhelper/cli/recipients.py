@@ -14,6 +14,7 @@ from passhelper.protocol import printable
 from passhelper.store import trust
 from passhelper.store.recipients import find, normalize
 from passhelper.store.store import PassStore
+from passhelper.team import gpgid
 from passhelper.team import offer as offers
 from passhelper.team.keys import KeyRing
 
@@ -40,7 +41,7 @@ def recipients(ctx: click.Context) -> None:
         _list(as_json=False)
 
 
-for _command in (members.add, members.remove, members.check):
+for _command in (members.add, members.remove, members.sign, members.check):
     recipients.add_command(_command)
 
 
@@ -94,10 +95,14 @@ def accept(*, fingerprints: tuple[str, ...], yes: bool) -> None:
     there = trust.current(store.root)
     known = _known(place)
     offer = offers.find(store, place, known)
-    if offer is None and known is not None and known.pins == there:
+    named = (offer.store if offer is not None else "") or gpgid.identity(gpgid.headers(store).values())
+    other = named if known is not None and known.store and named != known.store else ""
+    if offer is None and not other and known is not None and known.pins == there:
         output.say("these recipients are accepted already")
         return
     _show(store, there, known.pins if known else {})
+    if other and known is not None:
+        output.say(f"! the lists are those of store {other}, and the accepted one is {known.store}")
     wanted = {key for keys in there.values() for key in keys}
     if offer is not None:
         _show_offer(store, offer)
@@ -109,6 +114,7 @@ def accept(*, fingerprints: tuple[str, ...], yes: bool) -> None:
         known = _known(place, quiet=True) or trust.Trust({})
         known.pins = there
         known.offer = offer.commit if offer is not None else known.offer
+        known.store = other or known.store
         trust.save_all(place.state, known, store.files())
     output.say("accepted" if offer is None else "accepted; run: passhelper sync")
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from passhelper.errors import ConfigurationError, StoreError
 from passhelper.machine import newstore
 from passhelper.store import repository, trust
-from passhelper.team import acceptance, gitrepo
+from passhelper.team import acceptance, gitrepo, recipientlists, signed
 from passhelper.team import clone as shared
 from passhelper.team.clone import COMMIT
 from passhelper.team.keys import KeyRing
@@ -76,8 +76,10 @@ def pin(store: PassStore, place: Repository) -> str:
     """
     pins = trust.current(store.root)
     allowed = trust.accepted_by_environment(store.environ.get("PASSHELPER_ACCEPT_RECIPIENTS", ""))
-    accepted = {path: keys for path, keys in pins.items() if allowed.issuperset(keys) or shared.is_signed(store, path)}
     with gitrepo.opened(place, store.environ) as git, store.lock(place):
+        lists = recipientlists.read(store, git, git.revision("HEAD"))
+        vouched = signed.counting(store, lists, trust.load_all(place.state))
+        accepted = {path: keys for path, keys in pins.items() if allowed.issuperset(keys) or path in vouched}
         acceptance.pin(store, git, accepted)
     left = {path: (keys, list[str]()) for path, keys in pins.items() if path not in accepted}
     return trust.describe(left, store.gpg) if left else ""

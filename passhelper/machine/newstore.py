@@ -58,12 +58,15 @@ def write_recipients(store: PassStore, keys: Sequence[Key]) -> str:
         files.make_directory(temporary)
         files.sweep(temporary)
         known = trust.load_all(place.state) if place is not None else None
-        texts, serial = gpgid.compose(store, keys, relative, known)
-        for name in sorted(texts, reverse=True):  # the signature first: a list without one is refused
-            files.put(os.path.join(store.root, name), texts[name], temporary)
+        signer = gpgid.Signer(store, known)
+        text, signature = signer.seal(relative, gpgid.render(keys))
+        if signature is not None:  # first: a list without one is refused
+            files.put(f"{path}.sig", signature, temporary)
+        files.put(path, text, temporary)
         if place is not None and known is not None:  # the user has just named these keys: that is acceptance
             accepted = {relative: sorted({key.fingerprint for key in keys})}
-            trust.write_down(place.state, trust.Accepted(accepted, {relative: serial} if serial else {}), files)
+            signed = ({relative: signer.serial}, signer.identity) if signature is not None else ({}, "")
+            trust.write_down(place.state, trust.Accepted(accepted, *signed), files)
     return path
 
 
@@ -106,7 +109,7 @@ def make_repository(store: PassStore, *, is_whole: bool = False) -> list[str]:
         files.make_directory(place.state)
         place.prepare(files)
         if trust.load(place.state) is None:
-            trust.save(place.state, trust.current(store.root), files)
+            trust.save_all(place.state, _as_it_is(store), files)
             done.append("pinned its recipients")
         paths = _uncommitted(store, place, git, is_whole=is_whole)
         if paths:
@@ -115,6 +118,13 @@ def make_repository(store: PassStore, *, is_whole: bool = False) -> list[str]:
             committer.commit("Set up the store for Docker credentials")
             done.append(f"committed {len(paths)} file{'s' * (len(paths) > 1)}")
     return done
+
+
+def _as_it_is(store: PassStore) -> trust.Trust:
+    """Accept a store of the user's own: its readers and, where lists are signed, which store they say it is."""
+    named = gpgid.headers(store) if recipients.signing_keys(store.environ) else {}
+    serials = {path: header.serial for path, header in named.items()}
+    return trust.Trust(trust.current(store.root), "", serials, store=gpgid.identity(named.values()))
 
 
 def _init(store: PassStore, *, is_whole: bool) -> Repository:

@@ -14,7 +14,7 @@ from passhelper.machine import userfile, wipe
 from passhelper.store import layout, trust
 from passhelper.store.repository import PUSH, Repository
 from passhelper.store.store import home_directory
-from passhelper.team import acceptance, clone, gitrepo, publickeys, remoteurl, sync
+from passhelper.team import acceptance, clone, gitrepo, publickeys, recipientlists, remoteurl, signed, sync
 from passhelper.team.clone import RemoteGit
 from passhelper.team.scope import other_entries
 
@@ -119,7 +119,10 @@ class SharedStore:
             raise StoreError(f"{shown} names no recipients: it is no password store", "check the URL")
         who = trust.describe({path: (keys, []) for path, keys in pins.items()}, store.gpg)
         allowed = trust.accepted_by_environment(store.environ.get("PASSHELPER_ACCEPT_RECIPIENTS", ""))
-        vouched = all(allowed.issuperset(keys) or clone.is_signed(store, path) for path, keys in pins.items())
+        with gitrepo.opened(place, store.environ) as git:
+            lists = recipientlists.read(store, git, git.revision("HEAD"))
+            found = signed.counting(store, lists, trust.load_all(place.state))
+        vouched = all(allowed.issuperset(keys) or path in found for path, keys in pins.items())
         if not vouched and (allowed or (confirm is not None and not confirm(who))):
             wipe.remove_tree(store.root)
             raise TrustError(
@@ -156,6 +159,7 @@ class SharedStore:
         if place is not None:
             with gitrepo.opened(place, self._store.environ) as git:
                 publickeys.refresh(self._store, git)
+                signed.learn(self._store, git)  # the signer's key may have come only now
 
     def publish(self) -> str:
         """Push the store to the empty remote.

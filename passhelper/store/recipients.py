@@ -21,6 +21,7 @@ FILE = ".gpg-id"
 MAX_FILE = 1 << 20  # bytes; some 20,000 recipients
 MAX_SERIAL = 18  # digits; seconds since 1970 would need ten
 HEX = frozenset("0123456789ABCDEF")
+_DIGITS = frozenset("0123456789abcdef")
 
 
 class Recipients:
@@ -149,17 +150,78 @@ def _missing(root: str, environ: "Mapping[str, str]") -> str:
     )
 
 
-def header(text: bytes) -> "tuple[str, int] | None":
-    """Read which file a signed ``.gpg-id`` says it is, and how new: its first line is ``# passhelper PATH SERIAL``.
+class Header:
+    """What a signed ``.gpg-id`` says about itself, in the comments that it begins with.
 
-    A signature says who, not where or when: without this line an older signed file could be put back,
-    and one directory's copied into another.
+    ::
+
+        # passhelper <path in the store> <serial> <store>
+        # key <fingerprint> <SHA-256 of its file in .public-keys>
+
+    A signature says who, not where or when: without this an older signed file could be put back, and one directory's
+    or another store's copied here.
+
+    Attributes:
+        path: which file it is, with slashes.
+        serial: how new it is.
+        store: which store it is of, 32 hex digits; empty in a list from before stores had an identity.
+        keys: the digests of files in ``.public-keys`` by the keys' fingerprints.
     """
-    words = text.partition(b"\n")[0].decode(errors="replace").rstrip("\r").split(" ")
-    if words[:2] != ["#", "passhelper"] or len(words) != 4:
-        return None
-    path, serial = words[2:]
-    return (path, int(serial)) if serial.isascii() and serial.isdigit() and len(serial) <= MAX_SERIAL else None
+
+    __slots__ = ("keys", "path", "serial", "store")
+
+    def __init__(self, path: str, serial: int, store: str = "", keys: "Mapping[str, str] | None" = None) -> None:
+        self.path = path
+        self.serial = serial
+        self.store = store
+        self.keys = dict(keys or {})
+
+
+def header(text: bytes) -> "Header | None":
+    """Read what a signed ``.gpg-id`` says about itself; None if it does not."""
+    return _split(text)[0]
+
+
+def body(text: bytes) -> bytes:
+    """Give a ``.gpg-id`` without what it says about itself."""
+    return _split(text)[1]
+
+
+def with_header(text: bytes, new: Header) -> bytes:
+    """Let a ``.gpg-id`` say something about itself, instead of what it says now."""
+    lines = [f"# passhelper {new.path} {new.serial} {new.store}".rstrip()]
+    lines += [f"# key {fingerprint} {new.keys[fingerprint]}" for fingerprint in sorted(new.keys)]
+    return "".join(f"{line}\n" for line in lines).encode() + body(text)
+
+
+def _split(text: bytes) -> "tuple[Header | None, bytes]":
+    lines = text.split(b"\n")
+    words = _words(lines[0])
+    if words[:2] != ["#", "passhelper"] or len(words) not in (4, 5):
+        return None, text
+    path, serial, store = (*words[2:], "")[:3]
+    if not (serial.isascii() and serial.isdigit() and len(serial) <= MAX_SERIAL):
+        return None, text
+    if len(words) == 5 and not is_identity(store):
+        return None, text
+    found = Header(path, int(serial), store)
+    at = 1
+    for line in lines[1:]:
+        words = _words(line)
+        if words[:2] != ["#", "key"] or len(words) != 4 or not _DIGITS.issuperset(words[3]) or len(words[3]) != 64:
+            break
+        found.keys[normalize(words[2])] = words[3]
+        at += 1
+    return found, b"\n".join(lines[at:])
+
+
+def _words(line: bytes) -> "list[str]":
+    return line.decode(errors="replace").rstrip("\r").split(" ")
+
+
+def is_identity(text: str) -> bool:
+    """Tell whether a text can be the identity of a store."""
+    return len(text) == 32 and _DIGITS.issuperset(text)
 
 
 def signing_keys(environ: "Mapping[str, str]") -> "set[str]":

@@ -5,17 +5,19 @@ encrypt to the new key. So a git store keeps, outside the work tree, what was ac
 ``<git dir>/passhelper/trust.json``::
 
     {"version":1,"recipients":{"docker-credential-helpers/.gpg-id":["<fingerprint>", ...]},
-     "commit":"<id>","serials":{"docker-credential-helpers/.gpg-id":7},"offer":"<id>"}
+     "commit":"<id>","serials":{"docker-credential-helpers/.gpg-id":7},"store":"<identity>","offer":"<id>"}
 
 ``commit`` is the newest commit of the remote that was accepted, ``serials`` the highest serial of each
-signed file, ``offer`` a commit that the user has accepted before it was merged. Only ``recipients`` is always
-there. A store without git has no pins: nobody but its owner changes it.
+signed file, ``store`` which store the signed files say they are of, ``offer`` a commit that the user has accepted
+before it was merged. Only ``recipients`` is always there. A store without git has no pins: nobody but its owner
+changes it.
 """
 
 import os
 
 from passhelper.errors import StoreError, TrustError
 from passhelper.jsontext import parse, render
+from passhelper.protocol import printable
 from passhelper.store import recipients as recipients_module
 from passhelper.store.files import Files
 from passhelper.store.layout import FOLDER
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from passhelper.store.gpg import Gpg
-    from passhelper.store.recipients import Recipients
+    from passhelper.store.recipients import Header, Recipients
 
 FILE = "trust.json"
 VERSION = 1
@@ -47,17 +49,24 @@ class Trust:
         commit: the newest commit of the remote; empty if none was seen yet.
         serials: the highest serial of every signed ``.gpg-id``.
         offer: a commit not merged yet whose recipients the user has accepted; empty if there is none.
+        store: the identity that every signed ``.gpg-id`` has to name; empty if none was seen yet.
     """
 
-    __slots__ = ("commit", "offer", "pins", "serials")
+    __slots__ = ("commit", "offer", "pins", "serials", "store")
 
     def __init__(
-        self, pins: Pins, commit: str = "", serials: "Mapping[str, int] | None" = None, offer: str = ""
+        self,
+        pins: Pins,
+        commit: str = "",
+        serials: "Mapping[str, int] | None" = None,
+        offer: str = "",
+        store: str = "",
     ) -> None:
         self.pins = pins
         self.commit = commit
         self.serials = dict(serials or {})
         self.offer = offer
+        self.store = store
 
 
 class Accepted:
@@ -66,16 +75,23 @@ class Accepted:
     Attributes:
         pins: the keys of some files; None for a file that is gone.
         serials: of those that were accepted for their signature.
+        store: the identity that those name, if they do.
         is_first: whether the store was never pinned before.
     """
 
-    __slots__ = ("is_first", "pins", "serials")
+    __slots__ = ("is_first", "pins", "serials", "store")
 
     def __init__(
-        self, pins: "Mapping[str, list[str] | None]", serials: "Mapping[str, int]", *, is_first: bool = False
+        self,
+        pins: "Mapping[str, list[str] | None]",
+        serials: "Mapping[str, int]",
+        store: str = "",
+        *,
+        is_first: bool = False,
     ) -> None:
         self.pins = dict(pins)
         self.serials = dict(serials)
+        self.store = store
         self.is_first = is_first
 
 
@@ -118,7 +134,7 @@ def load_all(state: str) -> "Trust | None":
 def _read(document: "dict[object, object]") -> "Trust | None":
     """Read the parts of the document; None if one is not what it should be."""
     pins, serials = document.get("recipients"), document.get("serials", {})
-    commit, offer = document.get("commit", ""), document.get("offer", "")
+    commit, offer, store = document.get("commit", ""), document.get("offer", ""), document.get("store", "")
     if (
         isinstance(pins, dict)
         and all(isinstance(keys, list) and all(isinstance(key, str) for key in keys) for keys in pins.values())
@@ -127,8 +143,10 @@ def _read(document: "dict[object, object]") -> "Trust | None":
         and isinstance(commit, str)
         and isinstance(offer, str)
         and _HEX.issuperset(commit + offer)
+        and isinstance(store, str)
+        and (not store or recipients_module.is_identity(store))
     ):
-        return Trust(pins, commit, serials, offer)
+        return Trust(pins, commit, serials, offer, store)
     return None
 
 
@@ -166,6 +184,8 @@ def text(trust: Trust) -> bytes:
         document["commit"] = trust.commit
     if trust.serials:
         document["serials"] = {path: trust.serials[path] for path in sorted(trust.serials)}
+    if trust.store:
+        document["store"] = trust.store
     if trust.offer:
         document["offer"] = trust.offer
     return render(document).encode() + b"\n"
@@ -188,6 +208,7 @@ def write_down(state: str, accepted: Accepted, files: Files) -> None:
             trust.pins[path] = keys
     for path, serial in accepted.serials.items():
         trust.serials[path] = max(serial, trust.serials.get(path, 0))
+    trust.store = trust.store or accepted.store
     save_all(state, trust, files)
 
 
@@ -250,8 +271,8 @@ def first(root: str, found: "Recipients", gpg: "Gpg") -> Accepted:
         found: recipients whose signature, where one is demanded, was verified.
         gpg: for its environment.
     """
-    serial = newer_serial(found, {}, gpg.environ)
-    return Accepted(current(root), {found.path: serial} if serial else {}, is_first=True)
+    named = newer(found, Trust({}), gpg.environ)
+    return _accepted(current(root), found, named, is_first=True)
 
 
 def check(root: str, directory: str, found: "Recipients", trust: Trust, gpg: "Gpg") -> "Accepted | None":
@@ -277,29 +298,67 @@ def check(root: str, directory: str, found: "Recipients", trust: Trust, gpg: "Gp
     changed = differences(root, directory, trust.pins)
     if not changed:
         return None
-    serial = newer_serial(found, trust.serials, gpg.environ) if found.path in changed else 0
+    named = newer(found, trust, gpg.environ) if found.path in changed else None
+    if named is not None and is_unknown(named, trust):
+        named = None
     allowed = accepted_by_environment(gpg.environ.get("PASSHELPER_ACCEPT_RECIPIENTS", ""))
     # The signature of a file says nothing about another one that is gone.
-    if (serial and len(changed) == 1) or allowed.issuperset(map(recipients_module.normalize, found.keys)):
+    if (named is not None and len(changed) == 1) or allowed.issuperset(map(recipients_module.normalize, found.keys)):
         pins: dict[str, list[str] | None] = {}
         for path in changed:
             text = recipients_module.read_file(root, path)
             pins[path] = None if text is None else keys_of(text, path)
-        return Accepted(pins, {found.path: serial} if serial else {})
+        return _accepted(pins, found, named)
     raise TrustError(f"recipients changed: {describe(changed, gpg)}", "run: passhelper recipients accept")
 
 
-def newer_serial(found: "Recipients", serials: "Mapping[str, int]", environ: "Mapping[str, str]") -> int:
-    """Read the serial of a signed file whose signature was verified.
+def _accepted(
+    pins: "Mapping[str, list[str] | None]", found: "Recipients", named: "Header | None", *, is_first: bool = False
+) -> Accepted:
+    if named is None:
+        return Accepted(pins, {}, is_first=is_first)
+    return Accepted(pins, {found.path: named.serial}, named.store, is_first=is_first)
+
+
+def newer(found: "Recipients", trust: Trust, environ: "Mapping[str, str]") -> "Header | None":
+    """Read what a signed file whose signature was verified says about itself.
 
     Returns:
-        0 unless signatures are demanded, the file says that it is this one, and it is newer than accepted.
+        None unless signatures are demanded, and the file says that it is this one, of this store, and newer than
+        what was accepted.
     """
+    if not recipients_module.signing_keys(environ):
+        return None
     named = recipients_module.header(found.text)
-    path = found.path.replace(os.sep, "/")
-    if named is None or not recipients_module.signing_keys(environ) or named[0] != path:
-        return 0
-    return named[1] if named[1] > serials.get(found.path, 0) else 0
+    return None if complaint(named, found.path, trust.store, 1 + trust.serials.get(found.path, 0)) else named
+
+
+def complaint(named: "Header | None", path: str, store: str, least: int) -> str:
+    """Say why a good signature of a file does not count; empty if it does.
+
+    Args:
+        named: what the file says about itself.
+        path: the file's path in the store.
+        store: the identity of the store; empty if none is known.
+        least: the lowest serial that counts.
+    """
+    if named is None:
+        return "the signed text does not say which file it is and how new"
+    if named.path != path.replace(os.sep, "/"):
+        return f"the signed text is that of {printable(named.path)}"
+    if store and named.store != store:
+        return "the signed text is that of another store" if named.store else "the signed text does not name its store"
+    if named.serial < least:
+        return f"its serial {named.serial} is not above the accepted {least - 1}"
+    return ""
+
+
+def is_unknown(named: "Header", trust: Trust) -> bool:
+    """Tell whether a signed file is the first to name its store, in one that has readers already.
+
+    The list of any other store could be that. So together with its first name a store gets no reader unasked.
+    """
+    return bool(named.store and not trust.store and trust.pins)
 
 
 def accepted_by_environment(value: str) -> "set[str]":

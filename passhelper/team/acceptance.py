@@ -8,13 +8,11 @@ nothing else.
 from __future__ import annotations
 
 import os
-import tempfile
 from typing import TYPE_CHECKING
 
 from passhelper.errors import TrustError
-from passhelper.protocol import printable
 from passhelper.store import recipients, trust
-from passhelper.team import recipientlists
+from passhelper.team import gpgid, recipientlists, signed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -47,6 +45,7 @@ class Acceptance:
         self.known = trust.load_all(git.place.state)
         self._known = self.known or trust.Trust({})
         self._allowed = _allowed(store, accepted)
+        self._is_wanted = bool(recipients.signing_keys(store.environ))  # a signature
         self._is_runner = self.known is not None and git.is_on("passhelper.ci")
         offer = self._known.offer if git.has_commit(self._known.offer) else ""
         self._offer = recipientlists.read(store, git, offer) if offer else None
@@ -105,18 +104,18 @@ class Acceptance:
             lists: those of the tree that becomes the store's: the ones that were checked, or the same keys signed.
             commit: the newest commit of the remote that is part of it.
         """
-        pins, serials = {}, dict(self._known.serials)
+        pins = {}
         for path, file in lists.items():
             if not recipientlists.counts(path) or self.checked.get(path) != file.keys:
                 continue
             pins[path] = file.keys
-            serial = self._signed_serial(file, serials.get(path, 0))
-            if serial:
-                serials[path] = serial
+        named = signed.counting(self._store, {path: lists[path] for path in pins}, self._known)
+        serials = self._known.serials | {path: header.serial for path, header in named.items()}
+        identity = self._known.store or gpgid.identity(named.values())
         if self._git.place.root != self._store.root:  # a list above the repository is not the commit's to change
             above = self.known.pins if self.known is not None else trust.current(self._store.root)
             pins.update({path: keys for path, keys in above.items() if not self._is_inside(path)})
-        return trust.Trust(pins, commit, serials)
+        return trust.Trust(pins, commit, serials, store=identity)
 
     def is_current(self) -> bool:
         """Tell whether nobody has accepted anything since; the caller holds the store's lock."""
@@ -162,32 +161,30 @@ class Acceptance:
             yield self._offer[path].keys
         theirs = self._theirs.get(path)
         for file in [wanted] if theirs is None or theirs == wanted else [wanted, theirs]:
-            if self._signed_serial(file, self._serial(path)):
+            if self._is_wanted and not self._complaint(file) and signed.is_signed(self._store, file):
                 yield file.keys
 
     def _serial(self, path: str) -> int:
         """Say what a newer signed list has to be above: the one that was accepted, or that is here."""
         ours = self._ours.get(path)
         named = recipients.header(ours.text) if ours is not None and ours.signature is not None else None
-        return max(self._known.serials.get(path, 0), named[1] if named else 0)
+        return max(self._known.serials.get(path, 0), named.serial if named else 0)
 
-    def _signed_serial(self, file: RecipientFile, above: int) -> int:
-        """Give the serial of a list that is its own, newer than another, and well signed; else 0."""
-        found = recipients.Recipients(file.keys, file.path, file.text)
-        serial = trust.newer_serial(found, {file.path: above}, self._store.environ)
-        return serial if serial and is_signed(self._store, file) else 0
+    def _complaint(self, file: RecipientFile) -> str:
+        """Say why a good signature of a list does not count; empty if it does."""
+        named = recipients.header(file.text)
+        why = trust.complaint(named, file.path, self._known.store, 1 + self._serial(file.path))
+        if not why and named is not None and trust.is_unknown(named, self._known):
+            return "it is the first list that names its store, so it may be another store's"
+        return why
 
     def _reason(self, path: str) -> list[str]:
         """Say why a good signature does not count."""
         file = self._theirs.get(path) or self._lists.get(path)
-        if file is None or not recipients.signing_keys(self._store.environ):
+        if file is None or not self._is_wanted:
             return []
-        named = recipients.header(file.text)
-        if named is None:
-            return ["the signed text does not say which file it is and how new"]
-        if named[0] != path.replace(os.sep, "/"):
-            return [f"the signed text is that of {printable(named[0])}"]
-        return [f"its serial {named[1]} is not above the accepted {self._serial(path)}"]
+        why = self._complaint(file)
+        return [why] if why else []
 
 
 def pin(store: PassStore, git: Git, pins: trust.Pins) -> None:
@@ -219,17 +216,6 @@ def forget_refused(git: Git) -> None:
     """Forget which commit was refused last."""
     if git.objects.find(REFUSED) is not None:
         git.run("update-ref", "-d", REFUSED)
-
-
-def is_signed(store: PassStore, file: RecipientFile) -> bool:
-    """Tell whether a key in ``PASSWORD_STORE_SIGNING_KEY`` has signed a list as it is."""
-    if file.signature is None:
-        return False
-    with tempfile.TemporaryDirectory(prefix="passhelper-") as folder:
-        path = os.path.join(folder, "signature")
-        with open(path, "xb") as handle:
-            handle.write(file.signature)
-        return recipients.is_signed(path, file.text, store.gpg)
 
 
 def keys_of(file: RecipientFile | None) -> list[str] | None:

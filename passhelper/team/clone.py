@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING
 
 from passhelper.errors import ConfigurationError, GitError, RemoteError, StoreError, TrustError
 from passhelper.protocol import printable
-from passhelper.store import gitwords, recipients, repository, trust
+from passhelper.store import gitwords, repository, trust
 from passhelper.store.child import Child, finish, start
-from passhelper.store.recipients import Recipients
 from passhelper.store.repository import Repository
 from passhelper.team import gitrepo, incomingtree, recipientlists, remoteurl
 
@@ -231,21 +230,6 @@ def _check(source: Source) -> None:
         raise ConfigurationError(
             f"a shallow clone cannot show that it descends from {COMMIT}", f"leave out --depth, or unset {COMMIT}"
         )
-
-
-def is_signed(store: PassStore, path: str) -> bool:
-    """Tell whether a key in ``PASSWORD_STORE_SIGNING_KEY`` has signed a ``.gpg-id``, as the one at that very path.
-
-    A signature without the path could be that of another directory's list, copied there.
-    """
-    found = Recipients([], path, recipients.read_file(store.root, path) or b"")
-    if not trust.newer_serial(found, {}, store.environ):
-        return False
-    try:
-        recipients.verify_signature(store.root, found, store.gpg)
-    except TrustError:
-        return False
-    return True
 
 
 def absolute(url: str) -> str:

@@ -1,20 +1,22 @@
 """Write a ``.gpg-id``, and sign it where ``PASSWORD_STORE_SIGNING_KEY`` says who may.
 
-A signed file begins with a comment that names its own path and a serial, so that an older one cannot be put back
-and none be copied into another directory: :func:`passhelper.store.recipients.header` reads it.
+A signed file begins with comments that say which file of which store it is, and how new, so that an older one cannot
+be put back and none be copied elsewhere: see :class:`passhelper.store.recipients.Header`.
 """
 
 from __future__ import annotations
 
 import os
+import secrets
 from typing import TYPE_CHECKING
 
-from passhelper.errors import GpgError, LockedKeyError, TrustError
-from passhelper.store import diagnose, keyinfo, recipients
+from passhelper.errors import ConfigurationError, GpgError, LockedKeyError, TrustError
+from passhelper.store import diagnose, keyinfo, recipients, trust
 from passhelper.store.gpg import status_lines
+from passhelper.store.recipients import Header
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from passhelper.store.store import PassStore
     from passhelper.store.trust import Trust
@@ -23,73 +25,95 @@ if TYPE_CHECKING:
 _SECONDS = 30.0  # for one signature; a touch on a card included
 
 
-def render(keys: Sequence[Key], path: str, serial: int | None = None) -> bytes:
-    """Write the text of a ``.gpg-id``: full fingerprints, each below a comment with its owner.
-
-    Args:
-        keys: who can read.
-        path: the file's path in the store.
-        serial: what a signed file says about how new it is; None for a file without a signature.
-    """
-    lines = [] if serial is None else [f"# passhelper {_slashes(path)} {serial}"]
+def render(keys: Sequence[Key]) -> bytes:
+    """Write the text of a ``.gpg-id``: full fingerprints, each below a comment with its owner."""
+    lines = []
     for key in keys:
         lines += [f"# {key.uid}".rstrip(), key.fingerprint]
     return "".join(f"{line}\n" for line in lines).encode()
 
 
-def with_header(text: bytes, path: str, serial: int) -> bytes:
-    """Give a text, comments and all, the first line that a signed file has."""
-    if recipients.header(text) is not None:
-        text = text.partition(b"\n")[2]
-    return f"# passhelper {_slashes(path)} {serial}\n".encode() + text
+def headers(store: PassStore) -> dict[str, Header]:
+    """Read what the ``.gpg-id`` files of a store say about themselves, as far as they do; nobody has verified it."""
+    texts = {path: recipients.read_file(store.root, path) for path in sorted(trust.current(store.root))}
+    named = {path: recipients.header(text) for path, text in texts.items() if text is not None}
+    return {path: header for path, header in named.items() if header is not None}
 
 
-def _slashes(path: str) -> str:
-    return path.replace(os.sep, "/")
+def identity(named: Iterable[Header]) -> str:
+    """Say which store some lists are of: the first that names one counts; empty if none does."""
+    return next((header.store for header in named if header.store), "")
 
 
-def next_serial(store: PassStore, path: str, trust: Trust | None) -> int | None:
-    """Find the serial for the next signed version of a file; None where files are not signed.
+class Signer:
+    """Signs the lists of one store: all that change together get one serial, above every other one of the store.
 
     Args:
         store: where ``PASSWORD_STORE_SIGNING_KEY`` stands in the environment.
-        path: the file's path in the store.
-        trust: what this machine has accepted.
-    """
-    if not recipients.signing_keys(store.environ):
-        return None
-    named = recipients.header(recipients.read_file(store.root, path) or b"")
-    return 1 + max(named[1] if named else 0, trust.serials.get(path, 0) if trust else 0)
-
-
-def compose(
-    store: PassStore, keys: Sequence[Key], path: str, known: Trust | None
-) -> tuple[dict[str, bytes], int | None]:
-    """Write a ``.gpg-id`` for some keys, with its signature where one is demanded.
-
-    Args:
-        store: the store.
-        keys: who can read.
-        path: the file's path in the store.
         known: what this machine has accepted.
+        other: the identity of the store from now on; empty to keep the one that it has.
 
-    Returns:
-        the content of each file by its path in the store, and the serial; None without a signature.
-
-    Raises:
-        TrustError: a signature is demanded, and this machine has none of the keys for it.
+    Attributes:
+        is_wanted: whether lists are signed at all.
+        identity: what the lists will call the store. A store whose lists are signed without one keeps it so, until
+            all of them are signed anew: one alone would make the others void.
+        serial: of the lists.
     """
-    serial = next_serial(store, path, known)
-    text = render(keys, path, serial)
-    if serial is None:
-        return {path: text}, None
-    signature = sign(store, path, text)
-    if signature is None:
-        raise TrustError(
-            f"{path} has to be signed, and no key in PASSWORD_STORE_SIGNING_KEY has its secret part here",
-            "run it on a machine that has the key",
-        )
-    return {path: text, f"{path}.sig": signature}, serial
+
+    def __init__(self, store: PassStore, known: Trust | None, other: str = "") -> None:
+        self._store = store
+        self.is_wanted = bool(recipients.signing_keys(store.environ))
+        there = headers(store)
+        self.identity = other or (known.store if known is not None else "") or identity(there.values())
+        if not self.identity and not any(_has_signature(store, path) for path in trust.current(store.root)):
+            self.identity = new_identity()
+        accepted = known.serials.values() if known is not None else ()
+        self.serial = 1 + max([0, *accepted, *(header.serial for header in there.values())])
+
+    def seal(self, path: str, text: bytes, digests: Mapping[str, str] | None = None) -> tuple[bytes, bytes | None]:
+        """Sign a ``.gpg-id`` where that is demanded.
+
+        Args:
+            path: the file's path in the store.
+            text: what it will say.
+            digests: of the files in ``.public-keys``, by fingerprint; those that the text names now, if None.
+
+        Returns:
+            the text, with what a signed file says about itself, and the content of the ``.sig``; None for none.
+
+        Raises:
+            TrustError: it must be signed, and this machine has no key for that.
+            ConfigurationError: it is signed now, and nothing says by whom.
+            GpgError: gpg could not sign.
+        """
+        if not self.is_wanted:
+            if recipients.read_file(self._store.root, path) is not None and _has_signature(self._store, path):
+                raise ConfigurationError(
+                    f"{os.path.join(self._store.root, path)} is signed, and a change would make its signature void",
+                    "set PASSWORD_STORE_SIGNING_KEY to the fingerprint of the key that signs it",
+                )
+            return text, None
+        named = recipients.header(text)
+        if digests is None:
+            digests = named.keys if named is not None else {}
+        serial = max(self.serial, named.serial if named is not None else 0)
+        text = recipients.with_header(text, Header(path.replace(os.sep, "/"), serial, self.identity, digests))
+        signature = sign(self._store, path, text)
+        if signature is None:
+            raise TrustError(
+                f"{path} has to be signed, and no key in PASSWORD_STORE_SIGNING_KEY has its secret part here",
+                "run it on a machine that has the key",
+            )
+        return text, signature
+
+
+def _has_signature(store: PassStore, path: str) -> bool:
+    return recipients.read_file(store.root, f"{path}.sig") is not None
+
+
+def new_identity() -> str:
+    """Make an identity for a store, which no other one has."""
+    return secrets.token_hex(16)
 
 
 def sign(store: PassStore, path: str, text: bytes) -> bytes | None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from passhelper.errors import TrustError
 from passhelper.protocol import printable
 from passhelper.store import recipients, trust
-from passhelper.team import acceptance, commits, incomingtree, recipientlists
+from passhelper.team import acceptance, commits, incomingtree, recipientlists, signed
 from passhelper.team.acceptance import ACCEPT
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def _check_signatures(store: PassStore, git: Git, theirs: str, head: str) -> Non
             continue
         if file.signature is None:
             raise TrustError(f"{printable(path)} has no signature in commit {theirs[:12]}", incomingtree.MEND)
-        if not acceptance.is_signed(store, file):
+        if not signed.is_signed(store, file):
             raise TrustError(
                 f"the signature of {printable(path)} in commit {theirs[:12]} is not by a key in "
                 "PASSWORD_STORE_SIGNING_KEY",

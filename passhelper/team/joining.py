@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from passhelper.errors import TrustError
-from passhelper.store import recipients
+from passhelper.errors import ConfigurationError, TrustError
+from passhelper.store import trust
 from passhelper.team import acceptance, commits, gpgid, incoming, leftover, merge, recipientlists, trees
 from passhelper.team.acceptance import Acceptance
 from passhelper.team.merge import MARK, Conflict, Merge, Merger
@@ -18,7 +18,6 @@ from passhelper.team.merge import MARK, Conflict, Merge, Merger
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from passhelper.store import trust
     from passhelper.store.store import PassStore
     from passhelper.team.gitrepo import Git
 
@@ -132,18 +131,19 @@ class Joiner:
             lines += [*map(describe, conflicts), ""]
         return "\n".join([*lines, MARK, ""])
 
-    def _sign(self, path: str, text: bytes, *, was_signed: bool) -> bytes | None:
-        """Sign a merged ``.gpg-id``, where signatures are wanted."""
-        if not was_signed and not recipients.signing_keys(self._store.environ):
-            return None
+    def _sign(self, path: str, text: bytes, *, was_signed: bool) -> tuple[bytes, bytes | None]:
+        """Sign a merged ``.gpg-id``, where signatures are wanted: as a list of this store, whatever it says now."""
+        signer = gpgid.Signer(self._store, trust.load_all(self._git.place.state))
+        if not was_signed and not signer.is_wanted:
+            return text, None
         inside = recipientlists.in_store(self._store, self._git, path)
-        signature = gpgid.sign(self._store, inside, text)
-        if signature is None:
+        try:
+            return signer.seal(inside, text)
+        except (ConfigurationError, TrustError) as error:
             raise TrustError(
                 f"both sides have changed {inside}, which is signed, and this machine cannot sign it",
                 "run: passhelper sync on a machine with a key in PASSWORD_STORE_SIGNING_KEY",
-            )
-        return signature
+            ) from error
 
 
 def describe(conflict: Conflict) -> str:

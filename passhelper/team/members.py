@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from passhelper.errors import ConfigurationError, GitError, RecipientsError
 from passhelper.protocol import printable
 from passhelper.store import foreign, keyinfo, layout, recipients, repository, trust
-from passhelper.team import idfile, publickeys, scope
+from passhelper.team import gpgid, idfile, publickeys, scope
 from passhelper.team.drift import Policy, directories
+from passhelper.team.gpgid import Signer
 from passhelper.team.keys import names
 from passhelper.team.rekey import Batch, Edit, Rekey, Result, usable
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from passhelper.store.store import PassStore
-    from passhelper.store.trust import Trust
     from passhelper.team.drift import Recipient
     from passhelper.team.keys import Key
 
@@ -39,6 +39,21 @@ class Report:
     files: tuple[str, ...]
     result: Result
     strays: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Signed:
+    """What was signed.
+
+    Attributes:
+        files: the ``.gpg-id`` files, by their path in the store.
+        identity: the store's.
+        serial: of all of them.
+    """
+
+    files: tuple[str, ...]
+    identity: str
+    serial: int
 
 
 class Members:
@@ -70,12 +85,12 @@ class Members:
         self._check_git()
         keys = {key.line("".join(one.split())): key for one in wanted for key in [self._ring.resolve(one)]}
         path = self._file(server)
-        known = self._rekey.accept([path])
+        signer = Signer(self._store, self._rekey.accept([path]))
         before = self._current(path)
         new = {line: key for line, key in keys.items() if not any(_means(each, line, key) for each in before)}
         edits = {}
         if new or not self._is_there(path):
-            edits[path] = self._edit(path, before, [], new, known)
+            edits[path] = self._edit(path, before, [], new, signer)
         where = f" of {server}" if server else ""
         told = [f"{line} {key.uid}".rstrip() for line, key in new.items()]
         subject = f"Add {_count(told)}{where}: {', '.join(told)}"
@@ -97,7 +112,7 @@ class Members:
         """
         self._check_git()
         paths = [self._file(server)] if server else self._files()
-        known = self._rekey.accept(paths)
+        signer = Signer(self._store, self._rekey.accept(paths))
         edits: dict[str, Edit] = {}
         found: dict[str, list[str]] = {one: [] for one in wanted}
         for path in paths:
@@ -108,7 +123,7 @@ class Members:
                 found[one] += [each.line for each in meant]
                 gone += meant
             if gone:
-                edits[path] = self._edit(path, before, gone, {}, known)
+                edits[path] = self._edit(path, before, gone, {}, signer)
         for one, lines in found.items():
             if not lines:
                 where = f" of {printable(server)}" if server else ""
@@ -118,6 +133,34 @@ class Members:
         where = f" of {server}" if server else ""
         batch = Batch(f"Remove {_count(keys)}{where}: {', '.join(keys)}", edits, (), _servers(server))
         return Report(tuple(keys), tuple(edits), self._rekey.apply(batch), self._strays(edits, server))
+
+    def sign(self, *, other_store: bool = False) -> Signed:
+        """Sign every list of recipients anew, as they are accepted on this machine: with what a signed list says now.
+
+        Args:
+            other_store: whether the store gets another identity, as a copy that goes its own way should.
+
+        Raises:
+            ConfigurationError: nothing says who signs.
+            TrustError: a list is not the accepted one, or this machine cannot sign.
+            PasshelperError: see :meth:`Rekey.apply`.
+        """
+        self._check_git()
+        paths = self._files()
+        signer = Signer(self._store, self._rekey.unchanged(paths), gpgid.new_identity() if other_store else "")
+        if not signer.is_wanted:
+            raise ConfigurationError(
+                "nothing says who signs the lists of recipients",
+                "set PASSWORD_STORE_SIGNING_KEY to the full fingerprint of the key that does",
+            )
+        signer.identity = signer.identity or gpgid.new_identity()
+        edits = {}
+        for path in paths:
+            text, signature = signer.seal(path, self._base(path))
+            lines = tuple(each.line for each in self._current(path))
+            edits[path] = Edit(text, signature, lines, recipients.read_file(self._store.root, path))
+        self._rekey.put(Batch("Sign the lists of recipients", edits))
+        return Signed(tuple(edits), signer.identity, signer.serial)
 
     def _told(self, line: str) -> str:
         keys = self._policy.recipient(line).keys
@@ -164,7 +207,7 @@ class Members:
         before: tuple[Recipient, ...],
         drop: Sequence[Recipient],
         add: Mapping[str, Key],
-        known: Trust | None,
+        signer: Signer,
     ) -> Edit:
         """Write the new file, and make sure that everything can be encrypted to what it names."""
         left = [each for each in before if each not in drop]
@@ -185,16 +228,22 @@ class Members:
                 f"{path} would name no key of this machine, which could then not read what it stores",
                 "let another member do this, or add a key of this machine first",
             )
-        text = recipients.read_file(self._store.root, path)
-        base = text
-        if base is None:  # it begins as the one above it, without what vouches for that one's place
-            base = recipients.read_file(self._store.root, self._policy.source(_directory(path))) or b""
-            base = base.partition(b"\n")[2] if recipients.header(base) is not None else base
         content = idfile.edited(
-            base, {each.line for each in drop}, named, [idfile.Line(line, key.uid) for line, key in add.items()]
+            self._base(path),
+            {each.line for each in drop},
+            named,
+            [idfile.Line(line, key.uid) for line, key in add.items()],
         )
-        content, signature = idfile.signed(self._store, path, content, known)
-        return Edit(content, signature, tuple(each.line for each in after), text)
+        content, signature = signer.seal(path, content)
+        before_text = recipients.read_file(self._store.root, path)
+        return Edit(content, signature, tuple(each.line for each in after), before_text)
+
+    def _base(self, path: str) -> bytes:
+        """Read a file; one that does not exist begins as the one above it, without what vouches for that."""
+        text = recipients.read_file(self._store.root, path)
+        if text is not None:
+            return text
+        return recipients.body(recipients.read_file(self._store.root, self._policy.source(_directory(path))) or b"")
 
     def _one(self, recipient: Recipient, path: str) -> Key:
         """Find the one key that an old line means, for its fingerprint to be written instead."""

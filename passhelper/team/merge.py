@@ -154,8 +154,9 @@ class Merger:
         """
         signed = False
         for path, (text, was_signed) in merged.unsigned.items():
-            signature = self.signer(path, text, was_signed=was_signed)
+            named, signature = self.signer(path, text, was_signed=was_signed)
             if signature is not None:
+                merged.changes[path] = ("100644", self.write(named))
                 merged.changes[path + _SIGNATURE] = ("100644", self.write(signature))
                 signed = True
         return signed

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from passhelper.errors import GitError, TrustError
-from passhelper.store import repository, trust
-from passhelper.team import acceptance, commits, gitrepo, incoming, recipientlists
+from passhelper.store import recipients, repository, trust
+from passhelper.team import acceptance, commits, gitrepo, gpgid, incoming, recipientlists
 
 if TYPE_CHECKING:
     from passhelper.store.repository import Repository
@@ -24,12 +24,14 @@ class Offer:
         before: the keys of every ``.gpg-id`` that would change, as they are accepted here.
         after: the same as they would be; none for a file that would go.
         notes: what else has to be accepted with it: a rewritten history, a date in the future.
+        store: the identity of the store that its lists name; empty if they name none.
     """
 
     commit: str
     before: Pins
     after: Pins
     notes: tuple[str, ...]
+    store: str = ""
 
 
 def find(store: PassStore, place: Repository, known: trust.Trust | None) -> Offer | None:
@@ -57,7 +59,8 @@ def find(store: PassStore, place: Repository, known: trust.Trust | None) -> Offe
         if commits.is_ancestor(git, commit, head):
             # Its files are here; what was refused is that the remote has no more than it.
             return Offer(commit, {}, {}, tuple(notes)) if notes else None
-        after = {path: file.keys for path, file in recipientlists.read(store, git, commit).items()}
+        lists = recipientlists.read(store, git, commit)
+        after = {path: file.keys for path, file in lists.items()}
         before = {path: file.keys for path, file in recipientlists.read(store, git, head).items()}
     if known is not None:
         before = {path: keys for path, keys in before.items() if not recipientlists.counts(path)} | known.pins
@@ -67,4 +70,5 @@ def find(store: PassStore, place: Repository, known: trust.Trust | None) -> Offe
         {path: before.get(path, []) for path in changed},
         {path: after.get(path, []) for path in changed},
         tuple(notes),
+        gpgid.identity(named for path in sorted(lists) if (named := recipients.header(lists[path].text)) is not None),
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from passhelper.errors import TrustError
 from passhelper.protocol import printable
 from passhelper.store import recipients
-from passhelper.team.gpgid import with_header
+from passhelper.store.recipients import Header
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class Signer(Protocol):
     """Makes the signature of a merged ``.gpg-id``."""
 
-    def __call__(self, path: str, text: bytes, *, was_signed: bool) -> bytes | None:
-        """Sign a text; None where no signature is wanted.
+    def __call__(self, path: str, text: bytes, *, was_signed: bool) -> tuple[bytes, bytes | None]:
+        """Sign a text; gives it as it was signed, and the signature: None where none is wanted.
 
         Args:
             path: the file, in the repository.
@@ -82,7 +82,14 @@ def join(path: str, bases: Sequence[bytes], winner: bytes | None, loser: bytes |
     text = "".join("".join(f"{part}\n" for part in (*line.comments, line.text)) for line in lines)
     merged = (text + "".join(f"{part}\n" for part in rest)).encode()
     named = [header for header in map(recipients.header, (winner, loser)) if header is not None]
-    return with_header(merged, named[0][0], 1 + max(serial for _, serial in named)) if named else merged
+    if not named:
+        return merged
+    # Of a file that both name, the newer list knows the digest.
+    digests = {key: found for header in sorted(named, key=lambda one: one.serial) for key, found in header.keys.items()}
+    store = next((header.store for header in named if header.store), "")
+    serial = 1 + max(header.serial for header in named)
+    digests = {key: found for key, found in digests.items() if key in kept}
+    return recipients.with_header(merged, Header(named[0].path, serial, store, digests))
 
 
 def _keys(text: bytes, path: str) -> set[str]:
@@ -92,8 +99,7 @@ def _keys(text: bytes, path: str) -> set[str]:
 def _parse(text: bytes, path: str) -> tuple[list[_Line], list[str]]:
     """Split a file into its keys, each with the comments above it, and the comments below the last one."""
     recipients.parse(text, path)  # says what is wrong with the file
-    if recipients.header(text) is not None:
-        text = text.partition(b"\n")[2]
+    text = recipients.body(text)
     found: list[_Line] = []
     comments: list[str] = []
     seen: set[str] = set()

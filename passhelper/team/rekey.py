@@ -214,6 +214,45 @@ class Rekey:
             result.records |= done.records
         return result
 
+    def put(self, batch: Batch) -> None:
+        """Change lists that name the same keys as before, so that no entry has to be encrypted anew.
+
+        Raises:
+            TrustError: a list is not the accepted one, or changes meanwhile.
+            GitError: something in the repository is not finished, such as a merge.
+        """
+        if self.place is not None:
+            unfinished.refuse(self.place)
+        with self.store.lock(self.place):
+            self._check_unchanged(batch)
+            self._trust = self.unchanged(batch.edits)
+            self._write(batch, [])
+
+    def unchanged(self, sources: Iterable[str]) -> trust.Trust | None:
+        """Make sure that some ``.gpg-id`` files name the accepted keys, whoever has signed them.
+
+        Returns:
+            what is accepted; None in a store without git.
+
+        Raises:
+            TrustError: one of them names others.
+        """
+        known = self._known()
+        for source in sources:
+            pins = known.pins if known is not None else trust.current(self.store.root)
+            changed = trust.differences(self.store.root, _directory(source), pins)
+            if changed:
+                raise TrustError(
+                    f"recipients changed: {trust.describe(changed, self.store.gpg)}",
+                    "run: passhelper recipients accept",
+                )
+        return known
+
+    def _known(self) -> trust.Trust | None:
+        if self.place is None:
+            return None
+        return trust.load_all(self.place.state) or trust.Trust(trust.current(self.store.root))
+
     def accept(self, sources: Iterable[str]) -> trust.Trust | None:
         """Make sure that this machine has accepted what some ``.gpg-id`` files say now.
 
@@ -223,12 +262,9 @@ class Rekey:
         Raises:
             TrustError: it has not, or a signature is missing or bad.
         """
-        known = trust.load_all(self.place.state) if self.place is not None else None
-        if self.place is not None and known is None:
-            known = trust.Trust(trust.current(self.store.root))
+        known = self._known()
         for source in dict.fromkeys(sources):
-            folder = os.path.dirname(source)
-            directory = os.path.basename(folder) if os.path.dirname(folder) else ""
+            directory = _directory(source)
             found = recipients.find(self.store.root, directory, {})
             recipients.verify_signature(self.store.root, found, self.store.gpg)
             if known is not None:
@@ -237,6 +273,7 @@ class Rekey:
                     pins = {**known.pins, **accepted.pins}
                     known.pins = {path: keys for path, keys in pins.items() if keys is not None}
                     known.serials.update(accepted.serials)
+                    known.store = known.store or accepted.store
         return known
 
     def _check_repository(self, record: Record) -> None:
@@ -381,11 +418,18 @@ def _is_among(recipient: Recipient, others: Sequence[Recipient]) -> bool:
     return any(recipient.line == other.line or recipient.key_ids & other.key_ids for other in others)
 
 
+def _directory(source: str) -> str:
+    """Give the server directory that a ``.gpg-id`` is for; empty for one above."""
+    folder = os.path.dirname(source)
+    return os.path.basename(folder) if os.path.dirname(folder) else ""
+
+
 def _pinned(known: trust.Trust, edits: Mapping[str, Edit]) -> trust.Trust:
     """Accept what was edited here: the user has just said so."""
     for path, edit in edits.items():
         known.pins[path] = trust.keys_of(edit.text, path)
         named = recipients.header(edit.text)
         if edit.signature is not None and named is not None:
-            known.serials[path] = named[1]
+            known.serials[path] = named.serial
+            known.store = named.store
     return known

@@ -26,6 +26,7 @@ from passhelper.team import (
     publickeys,
     recipientlists,
     repair,
+    signed,
 )
 from passhelper.team.acceptance import Acceptance
 from passhelper.team.joining import Joiner
@@ -250,6 +251,7 @@ class _Sync:
         """Import the keys that came in, repair drift, and note what this machine can read."""
         self.progress("looking for drift")
         self.report.imported = publickeys.refresh(self.store, self.git)
+        signed.learn(self.store, self.git)
         repaired = repair.repair(self.store, self.git)
         self.report.removed, self.report.added = repaired.removed, repaired.added
         self.report.drift = repaired.reported

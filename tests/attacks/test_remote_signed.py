@@ -2,19 +2,45 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+from typing import TYPE_CHECKING
+
 import pytest
-from attackers import ACCEPT, MALLORYS, MEND, PROD, Scene, assert_unharmed, place, snapshot
-from remotes import PLAIN
+from attackers import ACCEPT, LATER, MALLORYS, MEND, PROD, Scene, assert_unharmed, place, snapshot
+from remotes import PLAIN, Member
+from support import run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from support import Answer
+
+
+STORE, OTHER = (
+    "0123456789abcdef" * 2,
+    "fedcba9876543210" * 2,
+)  # identities: of this store, and of another
 
 
 @pytest.fixture
 def signing(scene: Scene) -> Scene:
     """Signed lists, which came in unasked."""
+    return _signing(scene, f" {STORE}")
+
+
+@pytest.fixture
+def old(scene: Scene) -> Scene:
+    """The same as it was signed before lists named their store."""
+    return _signing(scene, "")
+
+
+def _signing(scene: Scene, store: str) -> Scene:
     scene.alice.environ["PASSWORD_STORE_SIGNING_KEY"] = scene.keys["alice"]
     mallorys = place(MALLORYS, ".gpg-id")
     scene.remote.push({
-        **scene.signed("alice", path=".gpg-id", says=".gpg-id 3"),
-        **scene.signed("alice", "bob", path=mallorys, says=f"{mallorys} 5"),
+        **scene.signed("alice", path=".gpg-id", says=f".gpg-id 3{store}"),
+        **scene.signed("alice", "bob", path=mallorys, says=f"{mallorys} 5{store}"),
     })  # fmt: skip
     answer = scene.passhelper("sync")
     assert (answer.code, answer.err) == (0, b"")
@@ -32,7 +58,9 @@ def _swaps(scene: Scene) -> str:
 
 
 def _signs_himself(scene: Scene) -> str:
-    return _not_signed(scene.remote.push(scene.signed("alice", "bob", path=".gpg-id", says=".gpg-id 4", by="bob")))
+    return _not_signed(
+        scene.remote.push(scene.signed("alice", "bob", path=".gpg-id", says=f".gpg-id 4 {STORE}", by="bob"))
+    )
 
 
 def _removes_the_signature(scene: Scene) -> str:
@@ -47,7 +75,7 @@ def _adds_unsigned(scene: Scene) -> str:
 
 def _replays(scene: Scene) -> str:
     """Mallory was a reader of everything once, and has kept the pair that says so."""
-    commit = scene.remote.push(scene.signed("alice", "bob", path=".gpg-id", says=".gpg-id 2"))
+    commit = scene.remote.push(scene.signed("alice", "bob", path=".gpg-id", says=f".gpg-id 2 {STORE}"))
     return (
         f"recipients changed: {scene.name('+', 'bob')} (.gpg-id) in commit {commit[:12]}; its serial 2 is not "
         f"above the accepted 3\nhint: {ACCEPT}"
@@ -73,6 +101,24 @@ def _takes_a_signed_list_away(scene: Scene) -> str:
     return f"recipients changed: {words} ({path}) in commit {commit[:12]}\nhint: {ACCEPT}"
 
 
+def _brings_the_list_of_another_store(scene: Scene) -> str:
+    """Alice signs that one too, and there he is a reader of everything."""
+    commit = scene.remote.push(scene.signed("alice", "bob", path=".gpg-id", says=f".gpg-id 9 {OTHER}"))
+    return (
+        f"recipients changed: {scene.name('+', 'bob')} (.gpg-id) in commit {commit[:12]}; the signed text is that of "
+        f"another store\nhint: {ACCEPT}"
+    )
+
+
+def _brings_a_list_that_names_no_store(scene: Scene) -> str:
+    """As they were signed before they did: it could be any store's."""
+    commit = scene.remote.push(scene.signed("alice", "bob", path=".gpg-id", says=".gpg-id 9"))
+    return (
+        f"recipients changed: {scene.name('+', 'bob')} (.gpg-id) in commit {commit[:12]}; the signed text does not "
+        f"name its store\nhint: {ACCEPT}"
+    )
+
+
 SIGNED_ATTACKS = {
     "swaps a signature": _swaps,
     "signs with his own key": _signs_himself,
@@ -81,6 +127,8 @@ SIGNED_ATTACKS = {
     "replays an older signed pair": _replays,
     "copies a signed pair to another directory": _copies_the_pair,
     "takes a signed list away": _takes_a_signed_list_away,
+    "brings the list of another store": _brings_the_list_of_another_store,
+    "brings a list that names no store": _brings_a_list_that_names_no_store,
 }
 
 
@@ -92,3 +140,141 @@ def test_sync_where_lists_are_signed(signing: Scene, name: str) -> None:
     assert (answer.code, answer.err.decode()) == (4, f"error: {said}\n")
     assert (snapshot(signing), signing.alice.git("rev-parse", "HEAD")) == (around, head)
     assert_unharmed(signing)
+
+
+def _pinned(member: Member) -> str:
+    document = json.loads((member.path / ".git" / "passhelper" / "trust.json").read_text())
+    return str(document.get("store", ""))
+
+
+def _named(member: Member, path: str = ".gpg-id") -> list[str]:
+    """What stands in the first line of a list, behind its path."""
+    return (member.path / path).read_text().partition("\n")[0].split(" ")[3:]
+
+
+def _other_machine(scene: Scene, folder: Path, remote: Path | None = None) -> Member:
+    member = Member(folder / "store", {**scene.alice.environ, "PASSWORD_STORE_DIR": str(folder / "store")})
+    member.clone(remote or scene.remote.path)
+    return member
+
+
+def _run(scene: Scene, member: Member, *arguments: str) -> Answer:
+    return run([scene.installed.passhelper, *arguments], member.environ)
+
+
+def test_a_store_from_before_lists_named_it(old: Scene, tmp_path: Path) -> None:
+    """It works as it did, its lists count as they did, and one command brings it up, unasked on other machines."""
+    second = _other_machine(old, tmp_path / "second")
+    assert _run(old, second, "sync").code == 0
+    assert (_pinned(old.alice), _pinned(second)) == ("", "")
+    answer = old.passhelper("doctor")
+    finding = "signed lists that name no store: 2, such as .gpg-id"
+    assert finding in " ".join(answer.text.split())
+    answer = old.passhelper("recipients", "add", old.keys["stranger"])
+    assert answer.code == 0, answer.err
+    assert _named(old.alice) == ["6"]  # as before: the other list alone would be void
+    assert old.passhelper("sync").code == 0
+    assert _run(old, second, "sync").code == 0
+
+    answer = old.passhelper("recipients", "sign")
+    assert (answer.code, answer.err) == (0, b"")
+    serial, identity = _named(old.alice)
+    mallorys = place(MALLORYS, ".gpg-id")
+    assert answer.text == f"signed .gpg-id, {mallorys} as lists of store {identity}, serial 7\n"
+    assert (serial, _named(old.alice, mallorys), _pinned(old.alice)) == ("7", ["7", identity], identity)
+    assert old.passhelper("sync").code == 0
+    assert _run(old, second, "sync").code == 0
+    assert _pinned(second) == identity
+    assert "name no store" not in " ".join(old.passhelper("doctor").text.split())
+    # From now on what does not name it counts no more, here and there.
+    old.remote.push(old.signed("alice", "bob", path=".gpg-id", says=".gpg-id 9"))
+    for answer in (old.passhelper("sync"), _run(old, second, "sync")):
+        assert answer.code == 4
+        assert b"the signed text does not name its store" in answer.err
+    assert_unharmed(old)
+
+
+def test_the_first_list_that_names_a_store_brings_no_reader_unasked(old: Scene) -> None:
+    """It could be the list of any store that has an identity already."""
+    commit = old.remote.push(old.signed("alice", "bob", path=".gpg-id", says=f".gpg-id 9 {OTHER}"))
+    answer = old.passhelper("sync")
+    said = (
+        f"error: recipients changed: {old.name('+', 'bob')} (.gpg-id) in commit {commit[:12]}; it is the first list "
+        f"that names its store, so it may be another store's\nhint: {ACCEPT}\n"
+    )
+    assert (answer.code, answer.err.decode()) == (4, said)
+    assert _pinned(old.alice) == ""
+    assert_unharmed(old)
+
+
+def test_nor_where_the_file_is_changed_in_the_store_itself(old: Scene) -> None:
+    """As a restored backup or a merge by hand would."""
+    for path, (_, data) in old.signed("alice", "bob", path=".gpg-id", says=f".gpg-id 9 {OTHER}").items():
+        (old.alice.path / path).write_bytes(data)
+    answer = old.helper.store(LATER, "u", "secret")
+    assert answer.code == 1
+    assert answer.text.startswith(f"recipients changed: {old.name('+', 'bob')} (.gpg-id)")
+
+
+def test_the_list_of_another_store_put_into_the_store_itself(signing: Scene) -> None:
+    for says in (f".gpg-id 9 {OTHER}", ".gpg-id 9"):
+        for path, (_, data) in signing.signed("alice", "bob", path=".gpg-id", says=says).items():
+            (signing.alice.path / path).write_bytes(data)
+        answer = signing.helper.store(LATER, "u", "secret")
+        assert answer.code == 1
+        assert answer.text.startswith(f"recipients changed: {signing.name('+', 'bob')} (.gpg-id)")
+    assert signing.passhelper("recipients", "sign").code == 4  # signs nothing that was not accepted
+    assert signing.stolen() <= signing.his
+
+
+def test_another_store_under_the_same_readers_changes_no_pin(signing: Scene) -> None:
+    """Nobody is asked, for nobody gains; but what comes after it counts as little as before."""
+    signing.remote.push(signing.signed("alice", path=".gpg-id", says=f".gpg-id 9 {OTHER}"))
+    assert signing.passhelper("sync").code == 0
+    assert _pinned(signing.alice) == STORE
+    assert "is signed as a list of another store" in " ".join(signing.passhelper("doctor").text.split())
+    signing.remote.push(signing.signed("alice", "bob", path=".gpg-id", says=f".gpg-id 10 {OTHER}"))
+    assert signing.passhelper("sync").code == 4
+    # One command puts it right, with a serial above all that was there.
+    assert signing.passhelper("recipients", "sign").code == 0
+    assert _named(signing.alice) == ["10", STORE]
+
+
+def test_a_copy_that_goes_its_own_way(signing: Scene, tmp_path: Path) -> None:
+    """``--new-store`` makes two stores of one; whoever has a clone of the copy says so once."""
+    copy = tmp_path / "copy.git"
+    subprocess.run(["git", "clone", "-q", "--bare", str(signing.remote.path), str(copy)], check=True)
+    first, second = (_other_machine(signing, tmp_path / name, copy) for name in ("first", "second"))
+    for member in (first, second):
+        assert _run(signing, member, "sync").code == 0
+        assert _pinned(member) == STORE  # the clone of a second machine takes it from the signed lists
+    assert _run(signing, first, "recipients", "sign", "--new-store").code == 0
+    assert _pinned(first) != STORE
+    assert _run(signing, first, "recipients", "add", signing.keys["stranger"]).code == 0
+    assert _run(signing, first, "sync").code == 0
+    answer = _run(signing, second, "sync")
+    assert answer.code == 4
+    assert b"the signed text is that of another store" in answer.err
+    answer = _run(signing, second, "recipients", "accept", "--yes")
+    assert answer.code == 0
+    assert f"! the lists are those of store {_pinned(first)}, and the accepted one is {STORE}\n" in answer.text
+    assert _run(signing, second, "sync").code == 0
+    assert _pinned(second) == _pinned(first)
+    # And what the copy signs is nothing to the store that it was made of.
+    pair = {name: (PLAIN, (first.path / name).read_bytes()) for name in (".gpg-id", ".gpg-id.sig")}
+    signing.remote.push(pair)
+    answer = signing.passhelper("sync")
+    assert answer.code == 4
+    assert b"the signed text is that of another store" in answer.err
+
+
+def test_a_merge_never_signs_a_list_of_another_store(signing: Scene) -> None:
+    """Its readers may be allowed, and then both sides are joined: in the name of this store."""
+    environ = {"PASSHELPER_ACCEPT_RECIPIENTS": " ".join(signing.keys[name] for name in ("alice", "bob", "stranger"))}
+    assert signing.passhelper("recipients", "add", signing.keys["stranger"]).code == 0
+    signing.remote.push(signing.signed("alice", "bob", path=".gpg-id", says=f".gpg-id 9 {OTHER}"))
+    assert signing.passhelper("sync", **environ).code == 0
+    text = (signing.alice.path / ".gpg-id").read_text()
+    assert _named(signing.alice) == ["10", STORE]
+    assert all(signing.keys[name] in text for name in ("alice", "bob", "stranger"))
+    assert signing.passhelper("doctor").text.count("signed as a list of another store") == 0

@@ -122,7 +122,26 @@ def test_a_store_made_by_pass(
         assert readers(keys, folder(store, server) / "robot.gpg") == expected
         assert tool("pass", "show", entry(server, "robot")).text == "changed"
     assert tool("pass", "show", "personal/bank").text.rstrip() == "mine"
+
+    # Lists that name their store: pass reads them, and what it writes itself names none and brings no reader unasked.
+    answer = passhelper("recipients", "sign")
+    assert answer.code == 0, answer.err
+    team = folder(store, TEAM) / ".gpg-id"
+    assert all(file.read_text().startswith("# passhelper docker-") for file in (store / FOLDER / ".gpg-id", team))
+    for server, expected in ((SERVER, {"alice", "bob"}), (TEAM, {"alice", "stranger"})):
+        tool("pass", "insert", "-f", "-m", entry(server, "robot"), stdin=b"by pass")
+        assert readers(keys, folder(store, server) / "robot.gpg") == expected
+        assert helper.get(server).json["Secret"] == "by pass"
+        assert helper.store(server, "robot", "changed").code == 0
+    tool("pass", "init", "-p", str(Path(entry(TEAM, "x")).parent), keys["alice"], keys["bob"])
+    answer = helper.store(TEAM, "robot", "for bob too")
+    assert answer.code == 1
+    assert answer.text.startswith(f"recipients changed: +{keys['bob']} bob <bob@example.test>")
+    tool("pass", "init", "-p", str(Path(entry(TEAM, "x")).parent), keys["alice"], keys["stranger"])
+    assert helper.store(TEAM, "robot", "changed").code == 0
+
     (store / ".gpg-id").write_text(f"{keys['alice']}\n{keys['bob']}\n{keys['stranger']}\n")
+    (store / FOLDER / ".gpg-id").unlink()
     answer = helper.store(SERVER, "robot", "for strangers too")
     assert answer.code == 1
     assert b"is not by a key in PASSWORD_STORE_SIGNING_KEY" in answer.out

@@ -12,6 +12,7 @@ from vault import Vault
 from vault import script as program
 
 from passhelper.errors import GpgError, StoreError, StoreNotInitializedError, TrustError
+from passhelper.store import recipients
 from passhelper.store.gpg import Gpg
 from passhelper.store.packets import key_ids
 from passhelper.store.recipients import candidates, find, is_fingerprint, normalize, parse, verify_signature
@@ -324,3 +325,49 @@ def test_a_snap_has_a_home_of_its_own(tmp_path: Path) -> None:
         with pytest.raises(StoreNotInitializedError) as caught:
             find(store_path(other), FOLDER, other)
         assert caught.value.remedy == "run: passhelper setup"
+
+
+# What a signed list says about itself
+
+IDENTITY, DIGEST, KEY = "0123456789abcdef" * 2, "ab" * 32, "A1" * 20
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("# passhelper .gpg-id 7\n", (".gpg-id", 7, "", {})),
+        (f"# passhelper .gpg-id 7 {IDENTITY}", (".gpg-id", 7, IDENTITY, {})),
+        (f"# passhelper .gpg-id 7 {IDENTITY}\r\n", (".gpg-id", 7, IDENTITY, {})),
+        (
+            f"# passhelper a 7 {IDENTITY}\n# key {KEY} {DIGEST}\nx\n# key {KEY} {DIGEST}\n",
+            ("a", 7, IDENTITY, {KEY: DIGEST}),
+        ),
+        (f"# passhelper a 7 {IDENTITY}\n# key {KEY.lower()} {DIGEST}", ("a", 7, IDENTITY, {KEY: DIGEST})),
+        (f"# passhelper a 7 {IDENTITY}\n# key {KEY} {DIGEST[1:]}\n", ("a", 7, IDENTITY, {})),
+        (f"# passhelper a 7 {IDENTITY}\n# key {KEY} {DIGEST.upper()}\n", ("a", 7, IDENTITY, {})),
+        (f"# passhelper a 7 {IDENTITY}\n# key {KEY}\n", ("a", 7, IDENTITY, {})),
+        (f"# passhelper a 7 {IDENTITY} \n", None),
+        (f"# passhelper a 7 {IDENTITY[1:]}\n", None),
+        (f"# passhelper a 7 {IDENTITY.upper()}\n", None),
+        (f"# passhelper a 7 {IDENTITY[:-1]}\ufb00\n", None),
+        (f"# passhelper a 7 {IDENTITY} {IDENTITY}\n", None),
+        (f"# passhelper a \u0667 {IDENTITY}\n", None),
+        (f"\ufeff# passhelper a 7 {IDENTITY}\n", None),
+        (f"\n# passhelper a 7 {IDENTITY}\n", None),
+    ],
+)
+def test_what_a_list_says_about_itself(text: str, found: tuple[object, ...] | None) -> None:
+    named = recipients.header(text.encode())
+    assert (named and (named.path, named.serial, named.store, named.keys)) == found
+
+
+@pytest.mark.parametrize(
+    "before", ["", "# passhelper b 3\n", f"# passhelper b 3 {IDENTITY}\n# key {KEY} {'cd' * 32}\n"]
+)
+@pytest.mark.parametrize("rest", ["", "# alice\nA\n", f"# a note\n# key {KEY} {DIGEST}\nA"])
+def test_a_list_says_something_else_about_itself(before: str, rest: str) -> None:
+    new = recipients.Header("a", 8, IDENTITY, {KEY: DIGEST})
+    text = recipients.with_header((before + rest).encode(), new)
+    assert text.decode() == f"# passhelper a 8 {IDENTITY}\n# key {KEY} {DIGEST}\n{rest}"
+    assert recipients.body(text).decode() == rest
+    assert recipients.with_header(text, recipients.Header("a", 9)).decode() == f"# passhelper a 9\n{rest}"

@@ -184,6 +184,8 @@ def test_a_store_without_git_has_no_pins(vault: Vault, keys: KeyRing) -> None:
         ('{"version":1,"recipients":{},"serials":[]}', "unknown format"),
         ('{"version":1,"recipients":{},"serials":{".gpg-id":"3"}}', "unknown format"),
         ('{"version":1,"recipients":{},"serials":{".gpg-id":true}}', "unknown format"),
+        ('{"version":1,"recipients":{},"store":"0123"}', "unknown format"),
+        ('{"version":1,"recipients":{},"store":7}', "unknown format"),
     ],
 )
 def test_damaged_pins_accept_nothing(pinned: Vault, text: str, why: str) -> None:
@@ -228,10 +230,11 @@ def test_what_a_newer_passhelper_wrote_is_left_alone(pinned: Vault) -> None:
 
 def test_pins_are_saved_beside_the_rest(tmp_path: Path) -> None:
     state, files = str(tmp_path), Files({})
-    trust.save_all(state, trust.Trust({"a": ["A"]}, "ab" * 20, {"a": 3}, "cd" * 20), files)
+    trust.save_all(state, trust.Trust({"a": ["A"]}, "ab" * 20, {"a": 3}, "cd" * 20, "ef" * 16), files)
     trust.save(state, {"b": ["B"]}, files)
     known = trust.load_all(state)
     assert known is not None
+    assert known.store == "ef" * 16
     assert (known.pins, known.commit, known.serials, known.offer) == ({"b": ["B"]}, "ab" * 20, {"a": 3}, "cd" * 20)
 
 

@@ -10,7 +10,7 @@ from support import KeyRing, run
 from passhelper.errors import GpgError, LockedKeyError, TrustError
 from passhelper.machine import newstore
 from passhelper.store import trust
-from passhelper.store.recipients import header
+from passhelper.store.recipients import header, is_identity
 from passhelper.store.store import PassStore
 from passhelper.team import gpgid
 from passhelper.team.keys import Key
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PATH = "docker-credential-helpers/.gpg-id"
+STORE, OTHER = "0123456789abcdef" * 2, "fedcba9876543210" * 2  # identities
 
 
 def open_store(environ: dict[str, str]) -> PassStore:
@@ -38,46 +39,64 @@ def verifies(environ: dict[str, str], folder: Path, text: bytes, signature: byte
 
 def test_each_key_stands_below_its_owner(environ: dict[str, str], keys: KeyRing) -> None:
     found = find(environ, keys, "bob", "alice")
-    assert gpgid.render(found, PATH) == (
-        f"# bob <bob@example.test>\n{keys['bob']}\n# alice <alice@example.test>\n{keys['alice']}\n".encode()
-    )
-    signed = gpgid.render(found[:1], PATH, 7)
-    assert signed == f"# passhelper {PATH} 7\n# bob <bob@example.test>\n{keys['bob']}\n".encode()
-    assert header(signed) == (PATH, 7)
-    assert gpgid.with_header(signed, PATH, 8) == signed.replace(b" 7\n", b" 8\n")
-    assert header(gpgid.with_header(b"# a note\nA\n", PATH, 1)) == (PATH, 1)
+    text = f"# bob <bob@example.test>\n{keys['bob']}\n# alice <alice@example.test>\n{keys['alice']}\n".encode()
+    assert gpgid.render(found) == text
 
 
-def test_nothing_is_signed_unless_a_key_is_named(environ: dict[str, str], keys: KeyRing) -> None:
-    store = open_store(environ)
-    assert gpgid.next_serial(store, PATH, trust.Trust({}, serials={PATH: 4})) is None
-    assert gpgid.sign(store, PATH, b"text") is None
-    texts, serial = gpgid.compose(store, find(environ, keys, "alice"), PATH, None)
-    assert (list(texts), serial) == ([PATH], None)
+def test_nothing_is_signed_unless_a_key_is_named(environ: dict[str, str], store: Path) -> None:
+    opened = open_store(environ)
+    signer = gpgid.Signer(opened, None)
+    assert not signer.is_wanted
+    assert gpgid.sign(opened, PATH, b"text") is None
+    assert signer.seal(PATH, b"text") == (b"text", None)
 
 
-def test_a_serial_is_above_what_is_there_and_what_was_accepted(store: Path, environ: dict[str, str]) -> None:
+def test_a_serial_is_above_every_other_of_the_store(store: Path, environ: dict[str, str]) -> None:
+    """One number then says of all lists how new a runner wants them."""
     environ["PASSWORD_STORE_SIGNING_KEY"] = "A" * 40
     opened = open_store(environ)
-    assert gpgid.next_serial(opened, ".gpg-id", None) == 1
-    assert gpgid.next_serial(opened, ".gpg-id", trust.Trust({}, serials={".gpg-id": 4})) == 5
+    assert gpgid.Signer(opened, None).serial == 1
+    assert gpgid.Signer(opened, trust.Trust({}, serials={PATH: 4})).serial == 5
     (store / ".gpg-id").write_text("# passhelper .gpg-id 9\nA\n")
-    assert gpgid.next_serial(opened, ".gpg-id", trust.Trust({}, serials={".gpg-id": 4})) == 10
+    assert gpgid.Signer(opened, trust.Trust({}, serials={PATH: 4})).serial == 10
+    folder = store / "docker-credential-helpers" / "aHR0cHM6Ly9h"
+    folder.mkdir(parents=True)
+    (folder / ".gpg-id").write_text("# passhelper docker-credential-helpers/aHR0cHM6Ly9h/.gpg-id 11\nA\n")
+    assert gpgid.Signer(opened, None).serial == 12
 
 
-def test_a_signature_by_the_first_key_that_is_here(environ: dict[str, str], keys: KeyRing, tmp_path: Path) -> None:
+def test_what_the_lists_call_the_store(store: Path, environ: dict[str, str]) -> None:
+    environ["PASSWORD_STORE_SIGNING_KEY"] = "A" * 40
+    opened = open_store(environ)
+    made = {gpgid.Signer(opened, None).identity for _ in range(2)}
+    assert len(made) == 2
+    assert all(map(is_identity, made))
+    assert gpgid.Signer(opened, trust.Trust({}, store=STORE)).identity == STORE
+    (store / ".gpg-id").write_text(f"# passhelper .gpg-id 9 {STORE}\nA\n")
+    assert gpgid.Signer(opened, None).identity == STORE
+    assert gpgid.Signer(opened, trust.Trust({}, store=OTHER)).identity == OTHER
+    assert gpgid.Signer(opened, None, OTHER).identity == OTHER
+    (store / ".gpg-id").write_text("# passhelper .gpg-id 9\nA\n")
+    (store / ".gpg-id.sig").write_bytes(b"signature")
+    assert gpgid.Signer(opened, None).identity == ""  # signed before lists named their store: all of them, or none
+
+
+def test_a_signature_by_the_first_key_that_is_here(
+    environ: dict[str, str], store: Path, keys: KeyRing, tmp_path: Path
+) -> None:
     environ["PASSWORD_STORE_SIGNING_KEY"] = f"{keys['missing']} {keys['stranger']} {keys['signer']}"
-    texts, serial = gpgid.compose(open_store(environ), find(environ, keys, "alice"), PATH, None)
-    assert serial == 1
-    assert list(texts) == [PATH, f"{PATH}.sig"]
-    assert verifies(environ, tmp_path, texts[PATH], texts[f"{PATH}.sig"])
-    assert not verifies(environ, tmp_path, texts[PATH] + b"x", texts[f"{PATH}.sig"])
+    signer = gpgid.Signer(open_store(environ), trust.Trust({}, store=STORE))
+    text, signature = signer.seal(PATH, b"A\n")
+    assert text == f"# passhelper {PATH} 1 {STORE}\nA\n".encode()
+    assert signature is not None
+    assert verifies(environ, tmp_path, text, signature)
+    assert not verifies(environ, tmp_path, text + b"x", signature)
 
 
-def test_only_who_has_a_key_can_sign(environ: dict[str, str], keys: KeyRing) -> None:
+def test_only_who_has_a_key_can_sign(environ: dict[str, str], store: Path, keys: KeyRing) -> None:
     environ["PASSWORD_STORE_SIGNING_KEY"] = keys["stranger"]
     with pytest.raises(TrustError) as caught:
-        gpgid.compose(open_store(environ), find(environ, keys, "alice"), PATH, None)
+        gpgid.Signer(open_store(environ), None).seal(PATH, b"A\n")
     assert str(caught.value) == (
         f"{PATH} has to be signed, and no key in PASSWORD_STORE_SIGNING_KEY has its secret part here; "
         "run it on a machine that has the key"
@@ -106,7 +125,12 @@ def test_a_new_store_is_signed(environ: dict[str, str], keys: KeyRing, tmp_path:
     newstore.make_repository(opened)
     listed = run(["git", "-C", opened.root, "ls-files"], environ)
     assert listed.text.split() == [".gpg-id", ".gpg-id.sig"]
-    assert header((tmp_path / "store/.gpg-id").read_bytes()) == (".gpg-id", 1)
+    named = header((tmp_path / "store/.gpg-id").read_bytes())
+    assert named is not None
+    assert (named.path, named.serial, is_identity(named.store)) == (".gpg-id", 1, True)
     place = opened.repository("")
     assert place is not None
-    assert trust.load(place.state) == {".gpg-id": [keys["alice"]]}
+    known = trust.load_all(place.state)
+    assert known is not None
+    assert known.pins == {".gpg-id": [keys["alice"]]}
+    assert (known.serials, known.store) == ({".gpg-id": 1}, named.store)

@@ -43,9 +43,9 @@ class Lab:
                 files[path] = (PLAIN, self.remote._object("blob", data))
         return self.remote.commit(self.remote._tree(files), list(parents), when=when, subject=subject)
 
-    def sign(self, path: str, text: bytes, *, was_signed: bool) -> bytes | None:
+    def sign(self, path: str, text: bytes, *, was_signed: bool) -> tuple[bytes, bytes | None]:
         self.signed.append((path, text))
-        return b"signature of " + text if was_signed else None
+        return text, b"signature of " + text if was_signed else None
 
     def merge(self, ours: str, theirs: str) -> tuple[dict[str, bytes], list[Conflict]]:
         """Merge; gives what the merged tree holds."""

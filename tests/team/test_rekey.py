@@ -232,7 +232,7 @@ def test_signed(git_vault: Vault, keys: KeyRing) -> None:
     git_vault.store(secret="new")
     add(git_vault, keys["locked"], server=SERVER)
     own = git_vault.directory() / ".gpg-id"
-    assert own.read_text().startswith(f"# passhelper {FOLDER}/{git_vault.directory().name}/.gpg-id 1\n")
+    assert own.read_text().startswith(f"# passhelper {FOLDER}/{git_vault.directory().name}/.gpg-id 3\n")
     assert own.read_text().count("# passhelper") == 1
     git_vault.store(secret="newer")
 

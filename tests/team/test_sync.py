@@ -14,6 +14,7 @@ from vault import SERVER, descriptors, script
 
 from passhelper.errors import GitError, RemoteError, StoreError, TrustError
 from passhelper.store import commit, journal, trust
+from passhelper.store.recipients import Header, with_header
 from passhelper.team import gpgid, network, trees
 from passhelper.team import sync as sync_module
 from passhelper.team.merge import MARK, SAME
@@ -253,9 +254,13 @@ def accept(clone: Clone) -> None:
     trust.save(str(state), trust.current(str(clone.path)), clone.helper.pass_store.files())
 
 
+STORE = "0123456789abcdef" * 2  # its identity
+
+
 def signed(clone: Clone, keys: KeyRing, serial: int, *readers: str) -> None:
     """Commit a signed list of readers."""
-    text = gpgid.with_header("".join(f"{keys[name]}\n" for name in readers).encode(), ".gpg-id", serial)
+    header = Header(".gpg-id", serial, STORE)
+    text = with_header("".join(f"{keys[name]}\n" for name in readers).encode(), header)
     signature = gpgid.sign(clone.helper.pass_store, ".gpg-id", text)
     assert signature is not None
     (clone.path / ".gpg-id.sig").write_bytes(signature)
@@ -291,7 +296,7 @@ def test_a_signed_list_is_signed_anew_by_who_can(
     ann.sync()  # unasked: it is signed, is itself, and is newer
     converge(ann, bob)
     first, *named = (ann.path / ".gpg-id").read_text().splitlines()
-    assert first == "# passhelper .gpg-id 3"
+    assert first == f"# passhelper .gpg-id 3 {STORE}"
     assert set(named) == {keys["alice"], keys["bob"], keys["stranger"]}
     ann.store(OTHER)
 

@@ -11,12 +11,15 @@ from passhelper.machine.doctor import hygiene
 from passhelper.machine.doctor.model import Check, Finding, Severity
 from passhelper.machine.doctor.patient import Patient
 from passhelper.protocol import printable
-from passhelper.store import owners, recipients
+from passhelper.store import owners, recipients, trust
 from passhelper.store.gitwords import word
 from passhelper.team.scope import other_entries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+_SIGN = "on a machine with the signing key, run: passhelper recipients sign"
 
 
 def _path(patient: Patient) -> Iterator[Finding]:
@@ -38,7 +41,22 @@ def _recipients(patient: Patient) -> Iterator[Finding]:
 def _signature(patient: Patient) -> Iterator[Finding]:
     for source in patient.sources:
         recipients.verify_signature(patient.store.root, source, patient.gpg)
-    yield from ()
+    if not recipients.signing_keys(patient.store.environ):
+        return
+    place = patient.store.repository("")
+    known = trust.load_all(place.state) if place is not None else None
+    nameless = []
+    for source in patient.sources:
+        named = recipients.header(source.text)
+        if named is None or not named.store:
+            nameless.append(printable(source.label))
+        elif known is not None and known.store and named.store != known.store:
+            yield Finding(f"{printable(source.label)} is signed as a list of another store",
+                          f"{_SIGN}; if it is this store that is another one: passhelper recipients accept",
+                          Severity.UNACCEPTED)  # fmt: skip
+    if nameless:
+        yield Finding(f"signed lists that name no store: {len(nameless)}, such as {nameless[0]}; one of another store "
+                      "that the same key signs would count", _SIGN, Severity.WARNING)  # fmt: skip
 
 
 def _open_paths(patient: Patient) -> list[tuple[str, int]]:
