@@ -49,7 +49,8 @@ _OVERHEAD_64 = 1 + 10 + 8 + 22  # ... with a cipher of 64-bit blocks
 _CIPHERS_64 = ("1", "2", "3", "4")  # RFC 9580, section 9.3: IDEA, 3DES, CAST5, Blowfish
 _HIDDEN = "0" * 16  # packets.HIDDEN, which need not be loaded for it
 _BROKEN = ("BADMDC", "DECRYPTION_FAILED", "NODATA", "UNEXPECTED")
-_OTHERS = "check PASSWORD_STORE_GPG_OPTS and the gpg.conf of this machine (run: gpgconf --list-dirs sysconfdir)"
+OTHER_KEYS = "gpg encrypted it to other keys than it was told"
+OTHERS = "check PASSWORD_STORE_GPG_OPTS and the gpg.conf of this machine (run: gpgconf --list-dirs sysconfdir)"
 
 # libgpg-error: the codes (low 16 bits) with which gpg says that a key is locked.
 _NO_PINENTRY, _BAD_PASSPHRASE = 85, 11
@@ -275,7 +276,7 @@ class Gpg:
             if "DECRYPTION_OKAY" in said and len(names) == 1 and _is_whole(child, lines):
                 return Plaintext(bytes(child.stdout), names[0])
             if not names or ("DECRYPTION_OKAY" in said and len(names) == 1):
-                raise GpgError(f"gpg did not give the plaintext of {label} as it is", _OTHERS)
+                raise GpgError(f"gpg did not give the plaintext of {label} as it is", OTHERS)
         from passhelper.store import diagnose  # noqa: PLC0415 - only on failure
 
         raise diagnose.decryption_error(self, child, lines, label, source)
@@ -307,7 +308,7 @@ class Gpg:
         argv.append("--encrypt")
         child = start(argv, self.child_environ, stdin=data)
         child.least = len(data) + len(name)
-        from passhelper.store import packets  # noqa: F401, PLC0415 - while gpg is busy; ciphertext() looks with it
+        from passhelper.store import keynames, packets  # noqa: F401, PLC0415 - while gpg is busy; ciphertext() needs it
 
         return child
 
@@ -316,29 +317,35 @@ class Gpg:
 
         Args:
             child: from :meth:`start_encrypt`.
-            recipients: the same as there, for messages.
+            recipients: the same as there; what gpg says and has written is compared with them.
             where: the file that names them, for messages.
 
         Raises:
-            RecipientsError: at least one cannot be encrypted to; all such are named.
+            RecipientsError: at least one cannot be encrypted to; all such are named. Or the message is for others.
             GpgError: anything else.
         """
         lines = status_lines(child)
         done = any(line[0] == "END_ENCRYPTION" for line in lines)
         if child.returncode == 0 and done and child.stdout and not child.timed_out:
-            from passhelper.store import packets  # noqa: PLC0415 - only for those who write
+            from passhelper.store import keynames, packets  # noqa: PLC0415 - only for those who write
 
             message = bytes(child.stdout)
             try:
                 found, begin = packets.headers(message)
             except packets.PacketError as error:
-                raise GpgError(f"gpg wrote no message: {error}", _OTHERS) from None
-            hidden = packets.HIDDEN in found and not self.options()
-            if hidden or (len(found) > len(recipients) and not self._has_groups()):
-                raise RecipientsError("gpg encrypted it to other keys than it was told", _OTHERS)
+                raise GpgError(f"gpg wrote no message: {error}", OTHERS) from None
+            if packets.HIDDEN in found:
+                raise RecipientsError("gpg did not write down whom it encrypted it to", OTHERS)
+            if len(found) > len(recipients) and not self._has_groups():
+                raise RecipientsError(OTHER_KEYS, OTHERS)
+            taken = keynames.selected(lines)
+            if not keynames.is_plain(recipients, taken, found):
+                from passhelper.store import mistaken  # noqa: PLC0415 - only for subkeys, and on failure
+
+                mistaken.refuse(self, recipients, taken, found)
             is_old = any(line[0] == "BEGIN_ENCRYPTION" and line[2] in _CIPHERS_64 for line in lines)
             if len(message) - begin <= child.least + (_OVERHEAD_64 if is_old else _OVERHEAD):
-                raise GpgError(f"gpg did not encrypt all of it: {len(message)} bytes are too few", _OTHERS)
+                raise GpgError(f"gpg did not encrypt all of it: {len(message)} bytes are too few", OTHERS)
             return message
         from passhelper.store import diagnose  # noqa: PLC0415 - only on failure
 

@@ -9,7 +9,7 @@ from passhelper.errors import GpgError, RecipientsError
 from passhelper.store import gpghome, packets
 from passhelper.store.child import last_line
 from passhelper.store.gpg import Gpg, status_lines
-from passhelper.store.recipients import HEX, normalize
+from passhelper.store.keynames import digits, is_fingerprint, long_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ class Key:
     Attributes:
         fingerprint: of the primary key.
         uid: the first user id that is not revoked, if there is one.
+        uids: all user ids, each behind the letter that says how far gpg vouches for it.
         problem: why one cannot encrypt to it; empty if one can.
         remedy: what to do about the problem.
         encryption: long ids of the subkeys that one can encrypt to.
@@ -38,6 +39,7 @@ class Key:
     def __init__(self) -> None:
         self.fingerprint = ""
         self.uid = ""
+        self.uids: list[tuple[str, str]] = []
         self.uid_revoked = False
         self.validity = ""
         self.expires = ""
@@ -57,6 +59,13 @@ class Key:
             self.future_subkeys.append(int(made))
         elif validity not in ("r", "i", "d", "e"):
             self.encryption.append(id_)
+
+    def name(self, validity: str, uid: str) -> None:
+        """Take down a user id."""
+        self.uids.append((validity, uid))
+        is_revoked = validity == "r"  # of a revoked key, all are
+        if not self.uid or (self.uid_revoked and not is_revoked):
+            self.uid, self.uid_revoked = uid, is_revoked
 
     @property
     def problem(self) -> str:
@@ -107,11 +116,18 @@ def day(seconds: str) -> str:
 
 
 def find_keys(gpg: Gpg, name: str, *, secret: bool = False) -> "list[Key]":
-    """List the keys that gpg would take a name for.
+    """List the keys that a name means: the one that has a fingerprint for its own, or all that gpg would take.
 
     Raises:
         GpgError: gpg cannot say, which is not the same as that there is none.
     """
+    found = holders(gpg, name, secret=secret)
+    # Anybody can make that one a subkey of his own.
+    return [key for key in found if key.fingerprint == digits(name)] or found
+
+
+def holders(gpg: Gpg, name: str, *, secret: bool = False) -> "list[Key]":
+    """List the keys that gpg finds for a name: those that hold a fingerprint as a subkey's, too. May raise GpgError."""
     kind = "--list-secret-keys" if secret else "--list-keys"
     child = gpg.ask("--with-colons", "--fixed-list-mode", kind, "--", name.removesuffix("!"))
     is_answer = child.returncode == 0 or any(line[:2] in _NO_KEY for line in status_lines(child))
@@ -154,10 +170,8 @@ def parse_keys(listing: str) -> "list[Key]":
         if field[0] == "fpr":
             key.fingerprint = key.fingerprint or field[9]
             key.fingerprints.append(field[9])
-        elif field[0] == "uid" and (not key.uid or key.uid_revoked) and field[1] != "r":
-            key.uid, key.uid_revoked = _unescape(field[9]), False
-        elif field[0] == "uid" and not key.uid:  # of a revoked key, all are
-            key.uid, key.uid_revoked = _unescape(field[9]), True
+        elif field[0] == "uid":
+            key.name(field[1], _unescape(field[9]))
         elif field[0] in ("pub", "sec", "sub", "ssb") and "e" in field[11]:
             key.note(field[1], field[4], field[5], field[6])
     return keys
@@ -172,19 +186,13 @@ def _unescape(text: str) -> str:
 
 def is_pinned(line: str) -> bool:
     """Tell whether a recipient is exactly one subkey, by a ``!`` behind its id: two tokens may hold two of one key."""
-    bare = normalize(line).removesuffix("!")
-    return line.endswith("!") and bool(bare) and HEX.issuperset(bare)
+    return line.endswith("!") and bool(digits(line))
 
 
 def names(line: str, key_id: str) -> bool:
     """Tell whether a fingerprint or a key id, with or without ``!``, is that of a long key id."""
-    bare = normalize(line).removesuffix("!")
-    return long_id(bare) == key_id if len(bare) in (40, 64) else bool(bare) and key_id.endswith(bare)
-
-
-def long_id(fingerprint: str) -> str:
-    """Find the key id in a fingerprint: the end of a version 4 one, the beginning of a longer one."""
-    return fingerprint[:16] if len(fingerprint) == 64 else fingerprint[-16:]
+    bare = digits(line)
+    return long_id(bare) == key_id if is_fingerprint(bare) else bool(bare) and key_id.endswith(bare)
 
 
 def version(gpg: Gpg) -> str:
@@ -220,7 +228,7 @@ def newer_format(gpg: Gpg, data: bytes) -> str:
 def complaint(gpg: Gpg, name: str) -> str:
     """Say what is wrong with a recipient and what to do; empty if nothing is."""
     keys = find_keys(gpg, name)
-    if not keys and len(normalize(name).removesuffix("!")) == 64 and not knows_newer_keys(gpg):
+    if not keys and len(digits(name)) == 64 and not knows_newer_keys(gpg):
         return f"{name} is a key of a newer format than {version(gpg)} takes, {NEWER}"
     if not keys:
         return f"{name} is not in this keyring, run: gpg --import KEYFILE"

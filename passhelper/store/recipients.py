@@ -9,6 +9,9 @@ import os
 import stat
 
 from passhelper.errors import StoreError, StoreNotInitializedError, TrustError
+from passhelper.store.keynames import can_be_name
+from passhelper.store.keynames import is_fingerprint as is_fingerprint  # noqa: PLC0414 - exported
+from passhelper.store.keynames import normalize as normalize  # noqa: PLC0414 - exported
 from passhelper.store.layout import FOLDER
 
 TYPE_CHECKING = False
@@ -20,7 +23,6 @@ if TYPE_CHECKING:
 FILE = ".gpg-id"
 MAX_FILE = 1 << 20  # bytes; some 20,000 recipients
 MAX_SERIAL = 18  # digits; seconds since 1970 would need ten
-HEX = frozenset("0123456789ABCDEF")
 _DIGITS = frozenset("0123456789abcdef")
 
 
@@ -28,7 +30,7 @@ class Recipients:
     """The keys that one entry is encrypted to.
 
     Attributes:
-        keys: as written, without comments, duplicates removed, in the file's order.
+        keys: fingerprints and key ids in one spelling, the rest as written; each once, in the file's order.
         path: the file that names them, relative to the store; empty for ``PASSWORD_STORE_KEY``.
         text: the file's content, which a signature covers.
     """
@@ -51,24 +53,8 @@ class Recipients:
         return all(is_fingerprint(key) for key in self.keys)
 
 
-def is_fingerprint(key: str) -> bool:
-    """Tell a full version 4 or 6 fingerprint from a short id, an e-mail or a group."""
-    bare = normalize(key).removesuffix("!")
-    return len(bare) in (40, 64) and HEX.issuperset(bare)
-
-
-def normalize(key: str) -> str:
-    """Write a key id in one way, so that two spellings of a fingerprint compare equal.
-
-    A ``!`` stays: gpg then takes exactly that subkey, and not the newest one of the same key.
-    """
-    pin = "!" if key.endswith("!") else ""
-    bare = key.removesuffix("!").upper().removeprefix("0X")
-    return bare + pin if bare and key.isascii() and HEX.issuperset(bare) else key
-
-
 def parse(text: bytes, label: str) -> "list[str]":
-    """Read the lines of a ``.gpg-id``.
+    """Read the lines of a ``.gpg-id``; fingerprints and key ids in one spelling, as gpg is given them.
 
     Raises:
         StoreError: it is not UTF-8, or a line cannot be a key.
@@ -79,8 +65,8 @@ def parse(text: bytes, label: str) -> "list[str]":
         raise StoreError(f"{label} is not UTF-8", "write one key fingerprint per line") from None
     keys: dict[str, None] = {}  # in their order
     for line in lines:
-        key = line.partition("#")[0].strip()
-        if key.startswith("-") or not key.isprintable():
+        key = normalize(line.partition("#")[0].strip())
+        if key.startswith("-") or not key.isprintable() or (key and not can_be_name(key)):
             raise StoreError(f"{label} has a line that is no key: {key!r}", "write one key fingerprint per line")
         if key:
             keys[key] = None
@@ -123,7 +109,7 @@ def find(root: str, directory: str, environ: "Mapping[str, str]") -> Recipients:
         StoreNotInitializedError: there are none.
         StoreError: the file that counts cannot be used.
     """
-    override = environ.get("PASSWORD_STORE_KEY", "").split()
+    override = [normalize(key) for key in environ.get("PASSWORD_STORE_KEY", "").split()]
     if override and os.path.isdir(root):
         return Recipients(override, "", b"")
     for path in candidates(directory):

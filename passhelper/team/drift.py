@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from passhelper import oserrors
 from passhelper.errors import PasshelperError, StoreError
-from passhelper.store import keyinfo, layout, owners, packets, recipients
+from passhelper.store import keyinfo, keynames, layout, owners, packets, recipients
 from passhelper.store.store import Entry
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Recipient:
         if not self.keys:  # a key that can itself encrypt is named by its fingerprint
             if not recipients.is_fingerprint(self.line):
                 return frozenset()
-            return frozenset([keyinfo.long_id(self.line.removesuffix("!"))])
+            return frozenset([keynames.long_id(self.line.removesuffix("!"))])
         return frozenset(
             each for key in self.keys for each in key.key_ids if each not in key.revoked_ids and self._means(each)
         )

@@ -17,7 +17,7 @@ import gnupg
 from passhelper.errors import ConfigurationError, GpgError, PasshelperError
 from passhelper.oserrors import remedy
 from passhelper.protocol import printable
-from passhelper.store import diagnose, gpghome, keyinfo
+from passhelper.store import diagnose, gpghome, keyinfo, keynames
 from passhelper.store.recipients import is_fingerprint, normalize
 from passhelper.team.driver import Driver
 
@@ -100,7 +100,7 @@ class Key:
         """
         if not keyinfo.is_pinned(written):
             return self.fingerprint
-        exact = [each for each in self.subkeys if keyinfo.names(written, keyinfo.long_id(each))]
+        exact = [each for each in self.subkeys if keyinfo.names(written, keynames.long_id(each))]
         return f"{exact[0]}!" if len(exact) == 1 else normalize(written)
 
 

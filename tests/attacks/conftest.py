@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from attackers import MALLORYS, PASSWORD, PROD, Scene, place
 from remotes import Member, Remote
 from support import OWN_GIT, KeyRing, Program, require
+from vault import Vault
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
 
 @pytest.fixture(scope="session")
@@ -44,3 +47,22 @@ def scene(stage: Scene, environ: dict[str, str], tmp_path: Path) -> Scene:
     alice.git("remote", "set-url", "origin", str(tmp_path / "remote.git"))
     remote = Remote(tmp_path / "remote.git", environ, make=False)
     return Scene(remote, alice, stage.keys, stage.installed, tmp_path / "sign")
+
+
+@pytest.fixture
+def vault(store: Path, environ: dict[str, str]) -> Vault:
+    """The helper's verbs on a store without git."""
+    return Vault(environ)
+
+
+@pytest.fixture
+def ring(own_keys: KeyRing, short_tmp: Path, vault: Vault) -> Iterator[KeyRing]:
+    """The victim's keyring: alice is its own, all others come into it as a test wants."""
+    home = Path(tempfile.mkdtemp(prefix="n", dir=short_tmp))
+    found = KeyRing(home, dict(own_keys.fingerprints))
+    found.gpg("--import", stdin=own_keys.gpg("--export-secret-keys", own_keys["alice"]).stdout)
+    found.gpg("--import-ownertrust", stdin=f"{found['alice']}:6:\n".encode())  # ultimately, as one's own is
+    vault.environ["GNUPGHOME"] = str(home)
+    yield found
+    found.stop_agent()
+    shutil.rmtree(home, ignore_errors=True)

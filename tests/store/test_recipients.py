@@ -32,7 +32,8 @@ A, B, C = "A" * 40, "B" * 40, "C" * 40
         (f"{A}\n{A}\n", [A]),
         ("alice@example.test\n", ["alice@example.test"]),
         ("Alice Example <alice@example.test> # boss\n", ["Alice Example <alice@example.test>"]),
-        (f"0x{A}\n{B}!\n", [f"0x{A}", f"{B}!"]),
+        (f"0x{A.lower()}\n{A}\n{B}!\n", [A, f"{B}!"]),  # as gpg is given them
+        ("0xabcd1234\ndad\n0xdad\n", ["ABCD1234", "dad", "0xdad"]),  # the last two are texts to look for
         (f"# a comment\u2028{C}\n{A}\n", [A]),  # one line to pass, so one line here
         (f"# a comment\x0c{C}\n{A}\n", [A]),
         ("", []),

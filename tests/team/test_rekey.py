@@ -184,12 +184,11 @@ def test_hidden_readers_are_always_replaced(vault: Vault, keys: KeyRing, bob: Re
     assert bob.readable(files(vault.path)) == []
 
 
-def test_options_that_hide_readers_are_honoured(vault: Vault, keys: KeyRing, bob: Reader) -> None:
+def test_options_that_hide_readers_are_refused(vault: Vault, keys: KeyRing) -> None:
+    """Nobody could tell any more who they are."""
     vault.store()
     vault.environ["PASSWORD_STORE_GPG_OPTS"] = "--throw-keyids"
-    add(vault, keys["bob"])
-    assert readers(vault, keys) == [{"0" * 16}]
-    assert len(bob.readable(files(vault.path))) == 1
+    assert "gpg did not write down whom it encrypted it to" in refused(vault, StoreError, add, keys["bob"])
 
 
 # What the file says
