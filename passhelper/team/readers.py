@@ -1,4 +1,4 @@
-"""Two versions of a ``.gpg-id`` become one: its keys are merged as sets, and a removal is never undone."""
+"""Two versions of a ``.gpg-id`` become one: its keys are merged as sets, without those that one side has removed."""
 
 from __future__ import annotations
 
