@@ -18,7 +18,7 @@ from passhelper.machine import launcher
 from passhelper.machine.agent import passphrase_pipe
 from passhelper.protocol import printable
 from passhelper.store import recipients, trust
-from passhelper.store.child import finish
+from passhelper.store.child import finish, search_path
 from passhelper.store.gpg import Gpg
 from passhelper.store.helper import PROGRAM
 
@@ -99,6 +99,7 @@ def _prove_program(store: PassStore, program: str, found: Recipients, secret: by
             file.writelines(f"{key}\n" for key in found.keys)
         environ = {name: value for name, value in store.environ.items() if name not in _LEFT_OUT}
         environ["PASSWORD_STORE_DIR"] = folder
+        environ["PATH"] = search_path(store.environ)
         password = os.urandom(16).hex()
         request = json.dumps({"ServerURL": SERVER, "Username": _USER, "Secret": password})
         docker = _Docker(program, environ, secret)

@@ -31,20 +31,32 @@ _PRIVATE = ("PASSHELPER_PASSPHRASE", "PASSHELPER_PASSPHRASE_FILE", "PASSHELPER_P
             "PASSHELPER_GPG_KEY", "PASSHELPER_GPG_KEY_FILE", "PASSHELPER_STORE_URL")  # fmt: skip
 
 
+def search_path(environ: "Mapping[str, str]") -> str:
+    """Give the PATH of all that we start: its absolute directories that are there.
+
+    Relative entries, the empty one among them, would run what lies in the current directory: git works in the store,
+    and whoever can push decides what lies there.
+    """
+    # An empty PATH would mean the current directory, too.
+    return os.pathsep.join(filter(os.path.isdir, _absolute(environ))) or os.devnull
+
+
+def _absolute(environ: "Mapping[str, str]") -> "list[str]":
+    return [folder for folder in environ.get("PATH", os.defpath).split(os.pathsep) if os.path.isabs(folder)]
+
+
 def clean_environ(environ: "Mapping[str, str]") -> "dict[str, str]":
-    """Copy an environment for a child: without secrets, with messages in one language."""
+    """Copy an environment for a child: without secrets, with messages in one language, with a PATH that is safe."""
     cleaned = {name: value for name, value in environ.items() if name not in _PRIVATE}
+    cleaned["PATH"] = search_path(environ)
     cleaned["LC_ALL"] = "C"
     cleaned.pop("LANGUAGE", None)
     return cleaned
 
 
 def find_program(names: "Iterable[str]", environ: "Mapping[str, str]") -> "str | None":
-    """Find the first program of several in the absolute directories of PATH.
-
-    Relative entries, the empty one among them, would run what lies in the current directory.
-    """
-    folders = [folder for folder in environ.get("PATH", os.defpath).split(os.pathsep) if os.path.isabs(folder)]
+    """Find the first program of several in the directories of :func:`search_path`."""
+    folders = _absolute(environ)
     suffixes = (".exe", "") if sys.platform == "win32" else ("",)
     for name in names:
         for folder in folders:

@@ -29,6 +29,7 @@ _LASTING = (
 )
 _SHORT = 1.0  # seconds for which such a lock is waited for all the same
 _SIGNER = "gpg-without-prompt"
+_PATHS = "paths"  # in the state directory: some of the pending ones
 _IDENTITY = ("-c", "user.name=passhelper", "-c", "user.email=passhelper@localhost")
 _OWN_IDENTITY: "tuple[str, ...]" = ("-c", "user.useConfigOnly=true")
 
@@ -283,11 +284,11 @@ class Committer:
             begin += ["-c", "core.ignorecase=false"]
         if self._has_new:  # commit --only takes what git knows, changed or gone, without this
             self._add(begin, paths, end)
-        commit = ["commit", "--quiet", "--no-status", "--only", "--message", subject]
-        commit += ["--pathspec-from-file=-", "--pathspec-file-nul"]
+        # Every user of the machine can read arguments, and a message names servers: it goes through the pipe.
+        commit = ["commit", "--quiet", "--no-status", "--only", "--file=-", "--pathspec-file-nul"]
         begin += self._signing(settings, commit)
         identity = _OWN_IDENTITY if self._may_have_identity(settings) else _IDENTITY
-        self._commit_until_done(begin, identity, commit, paths, end)
+        self._commit_until_done((begin, identity, commit), subject, paths, end)
 
     def _commit_twins(self, begin: "list[str]", paths: "list[str]", subject: str, end: float) -> None:
         """Commit where the disk takes two of the paths for one."""
@@ -319,12 +320,15 @@ class Committer:
         self._run([*begin, *reset], git.lines(paths), end)
 
     def _commit_until_done(
-        self, begin: "list[str]", identity: "tuple[str, ...]", commit: "list[str]", paths: "list[str]", end: float
+        self, parts: "tuple[list[str], tuple[str, ...], list[str]]", subject: str, paths: "list[str]", end: float
     ) -> None:
         """Commit; where git has a reason not to that can be removed, remove it and try again."""
+        begin, identity, commit = parts
+        text = subject.encode(errors="surrogateescape")
         while True:
             try:
-                self._run([*begin, *identity, *commit], git.lines(paths), end)
+                listed = f"--pathspec-from-file={self._listed(paths)}"
+                self._run([*begin, *identity, *commit, listed], text, end)
                 return
             except _NoIdentityError:
                 if identity == _IDENTITY:
@@ -344,6 +348,14 @@ class Committer:
                 if len(changed) == len(paths):
                     raise
                 paths = changed
+
+    def _listed(self, paths: "list[str]") -> str:
+        """Give a file that lists paths: the pending ones are in one already."""
+        if paths == self._paths:
+            return self._repository.pending
+        path = os.path.join(self._repository.state, _PATHS)
+        self._files.replace(path, git.lines(paths), self._repository.state, durable=False)
+        return path
 
     def _has_case(self, paths: "list[str]") -> bool:
         """Tell whether two paths differ in case alone and only one is there: the setting came from another disk."""
@@ -368,9 +380,10 @@ class Committer:
 
     def _changed(self, begin: "list[str]", paths: "list[str]", end: float) -> "list[str]":
         """Ask git which of some paths differ from the last commit."""
-        status = ["status", "--porcelain", "-z", "--no-renames", "--untracked-files=no", "--", *paths]
+        status = ["status", "--porcelain", "-z", "--no-renames", "--untracked-files=no"]
         lines = self._run([*begin, *status], b"", end).decode(errors="surrogateescape").split("\0")
-        return [line[3:] for line in lines if line]
+        found = {line[3:].replace("/", os.sep) for line in lines}
+        return [path for path in paths if path in found]
 
     def _end(self) -> float:
         """Tell when a commit that begins now must have ended."""

@@ -17,7 +17,8 @@ MAX_KEY = 64 << 10  # bytes of one file in there
 MAX_OTHER = 4 << 20  # bytes of any other file, none of which is ours
 MAX_PATH = 1024  # bytes of a path; the shortest limit of a system in use, macOS's, which the store's own path shares
 
-_FILES = ("100644", "100755")
+PROGRAM = "100755"  # git's mode of a file that may be run; it is written without that right
+_FILES = ("100644", PROGRAM)
 _LINK = "120000"
 # Names that mean something to git, to pass or to us; another spelling means the same on some file systems.
 _NAMES = (".git", FILE, f"{FILE}.sig", KEYS, FOLDER)

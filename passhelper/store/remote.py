@@ -262,7 +262,7 @@ class _Remote:
                 raise _DoubtError("more than entries has changed")
             if status == "D":
                 gone.append(path)
-            elif foreign.complaint(mode, path):
+            elif foreign.complaint(mode, path) or mode == foreign.PROGRAM:
                 raise _DoubtError("a path is odd")
             else:
                 blobs[path] = blob

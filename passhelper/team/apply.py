@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from passhelper.errors import GitError, StoreError
 from passhelper.protocol import printable
-from passhelper.store import gitwords, journal, layout
+from passhelper.store import foreign, gitwords, journal, layout
 from passhelper.store.files import TEMPORARY
 from passhelper.team import blobs, trees
 from passhelper.team.merge import MARK
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 # Of the commit that keeps the change, should HEAD have moved on before a killed merge is finished: the next merge
 # then knows that nobody here has decided anything by it.
 _SUBJECT = f"Take over what others have changed\n\n{MARK}"
-_PLAIN, _EXECUTABLE = "100644", "100755"
 
 
 class Move:
@@ -37,6 +36,7 @@ class Move:
     """
 
     def __init__(self, git: Git, old: str, new: str, tree: str = "") -> None:
+        self._git = git
         self._place = git.place
         self._old = old
         self._new = new
@@ -69,13 +69,11 @@ class Move:
         ])  # fmt: skip
         plan.commit, plan.previous = self._new, self._old or "0" * len(self._new)
         plan.state = dict(state)
+        if any(after is not None and after[0] == foreign.PROGRAM for _, _, after in self._differing):
+            ignore_modes(self._git)
         journal.write(store, self._place, plan)
         journal.finish(store, self._place)
         refuse_unfinished(self._place)
-        umask = store.files().umask
-        for path, before, after in self._differing:
-            if after is not None and (before or (_PLAIN,))[0] != after[0]:
-                os.chmod(os.path.join(root, path), (0o777 if after[0] == _EXECUTABLE else 0o666) & ~umask)
 
     def _check_name(self, store: PassStore, path: str) -> None:
         """Refuse a new file whose name this disk cannot hold; begun, the change could never be finished."""
@@ -93,6 +91,12 @@ class Move:
                     f"this disk cannot hold the name of {printable(path)}: {error.strerror}",
                     "set PASSWORD_STORE_DIR to a clone on another disk",
                 ) from error
+
+
+def ignore_modes(git: Git) -> None:
+    """Let git not call it a change that a file which may be run there may not be run here."""
+    if git.ask("config", "--local", "--get", "core.fileMode").stdout.strip() != b"false":
+        git.run("config", "core.fileMode", "false")
 
 
 def refuse_unfinished(place: Repository) -> None:

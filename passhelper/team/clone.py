@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 
 from passhelper.errors import ConfigurationError, GitError, RemoteError, StoreError, TrustError
 from passhelper.protocol import printable
-from passhelper.store import gitwords, repository, trust
+from passhelper.store import foreign, gitwords, repository, trust
 from passhelper.store.child import Child, finish, start
 from passhelper.store.repository import Repository
-from passhelper.team import gitrepo, incomingtree, recipientlists, remoteurl
+from passhelper.team import apply, gitrepo, incomingtree, recipientlists, remoteurl
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -160,7 +160,7 @@ def clone(store: PassStore, source: Source, settings: Sequence[str] = ()) -> Rep
 
 
 def _fill(store: PassStore, place: Repository, source: Source, settings: Sequence[str]) -> None:
-    git = RemoteGit(place, store, source.remedy)
+    git, files = RemoteGit(place, store, source.remedy), store.files()
     # Checked out only when no attribute of the tree has a say over what git writes. Not a copy of
     # a local remote's files either: hard links would let an overwritten object reach it.
     options = ["--quiet", "--no-checkout", "--no-tags", "--template=", "--no-hardlinks"]
@@ -171,8 +171,8 @@ def _fill(store: PassStore, place: Repository, source: Source, settings: Sequenc
     with password_pipe(absolute(source.url)) as (clean, helper, pipe):
         shown = remoteurl.shown(clean)
         git.run([*helper, "clone", *options, "--", clean, "."], f"git cannot clone {shown}", remote=True, keep=pipe)
-    store.files().make_directory(place.state)
-    place.prepare(store.files(), repository.EVERYTHING)
+    files.make_directory(place.state)
+    place.prepare(files, repository.EVERYTHING)
     if not git.answer(["rev-parse", "--verify", "--quiet", "HEAD^{commit}"]):
         _choose_branch(git, shown)
     if source.commit and not _descends(git, source.commit):
@@ -186,9 +186,21 @@ def _fill(store: PassStore, place: Repository, source: Source, settings: Sequenc
         incomingtree.check(opened, head)
         recipientlists.read(store, opened, head)  # each can be read
     # Nothing is accepted yet: were this process to end here, no later one must take this for a store of its own.
-    trust.save_all(place.state, trust.Trust({}), store.files())
+    trust.save_all(place.state, trust.Trust({}), files)
+        programs = _programs(opened, head)
     git.run(["reset", "--hard", "--quiet"], "git cannot check out the store")
-    place.prepare(store.files())  # what is not ours is the user's to filter from now on
+    for path in programs:
+        os.chmod(os.path.join(store.root, path), 0o666 & ~files.umask)
+    place.prepare(files)  # what is not ours is the user's to filter from now on
+
+
+def _programs(git: gitrepo.Git, commit: str) -> list[str]:
+    """List the files of a commit that could be run; whoever can push decides what they are, so they lose that right."""
+    listing = git.run("ls-tree", "-r", "-z", "--full-tree", commit).split(b"\0")
+    found = [os.fsdecode(line.partition(b"\t")[2]) for line in listing if line.startswith(foreign.PROGRAM.encode())]
+    if found:
+        apply.ignore_modes(git)
+    return found
 
 
 def _choose_branch(git: RemoteGit, shown: str) -> None:

@@ -272,10 +272,14 @@ def test_children_get_no_secret_and_speak_one_language() -> None:
         "PASSHELPER_PASSPHRASE": "x", "PASSHELPER_PASSPHRASE_FILE": "x", "PASSHELPER_PASSPHRASE_FD": "9",
         "PASSHELPER_GPG_KEY": "x", "PASSHELPER_GPG_KEY_FILE": "x", "PASSHELPER_TIMEOUT": "3",
         "LANG": "de_DE.UTF-8", "LC_ALL": "fr_FR", "LANGUAGE": "de", "HOME": "/h",
+        "PATH": ":.:bin:/usr/bin:/nowhere:/etc/passwd::/bin",
     }  # fmt: skip
     before = dict(environ)
-    assert clean_environ(environ) == {"PASSHELPER_TIMEOUT": "3", "LANG": "de_DE.UTF-8", "LC_ALL": "C", "HOME": "/h"}
+    assert clean_environ(environ) == {
+        "PASSHELPER_TIMEOUT": "3", "LANG": "de_DE.UTF-8", "LC_ALL": "C", "HOME": "/h", "PATH": "/usr/bin:/bin",
+    }  # fmt: skip
     assert environ == before
+    assert clean_environ({"PATH": "."})["PATH"] == os.devnull  # an empty one would be the current directory
 
 
 @pytest.fixture

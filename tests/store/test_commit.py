@@ -415,3 +415,24 @@ def test_settings_are_read_as_git_reads_them(git_vault: Vault, keys: KeyRing) ->
         file.write("\n".join(lines) + "\n")
     git_vault.store()
     assert git_vault.git("log", "-1", "--format=%G? %s").strip() == f"G Store credential for {SERVER} (bob)"
+
+
+def test_no_name_is_in_the_arguments_of_git(hasty: None, git_vault: Vault, tmp_path: Path) -> None:
+    """Every user of the machine could read them there: a message goes through a pipe, and so do the paths."""
+    front = tmp_path / "front"
+    front.mkdir()
+    script(front / "git", f'echo "$@" >> {tmp_path}/said\nexec /usr/bin/git "$@"')
+    git_vault.environ["PATH"] = f"{front}:/usr/bin:/bin"
+    git_vault.store()
+    git_vault.store(username="zoe")
+    index_lock = git_vault.path / ".git" / "index.lock"
+    index_lock.touch()
+    git_vault.store("https://b.example", "zoe")
+    index_lock.unlink()
+    git_vault.store("https://d.example", "dora")
+    git_vault.erase()
+    assert git_vault.subjects[0] == f"Erase credential for {SERVER}"
+    said = (tmp_path / "said").read_text()
+    assert " commit " in said
+    names = ("a.example", "b.example", "d.example", "bob", "zoe", "dora", "aHR0cHM6Ly")
+    assert [name for name in names if name in said] == []
