@@ -39,6 +39,7 @@ def is_made(root: str) -> bool:
 def clone(store: PassStore, url: str, commit: str, depth: int = 0) -> Repository:
     """Clone the team's store; see :func:`passhelper.team.clone.clone`."""
     source = shared.Source(url, commit, depth, f"check {URL} and that this runner may read it")
+    shared.warn_of_the_way(store, url)
     place = shared.clone(store, source, ("passhelper.ci=true",))
     store.files().replace(os.path.join(place.state, _MADE_IN_GIT), b"", place.state)
     return place

@@ -59,6 +59,7 @@ class SharedStore:
         """
         store = self._store
         place = store.repository("")
+        clone.warn_of_the_way(store, self._source.url)
         wanted = _bare(self._source.url)
         shown = remoteurl.shown(wanted)
         if place is not None:

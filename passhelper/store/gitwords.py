@@ -80,6 +80,13 @@ def remedy(complaint: "bytes | bytearray | str", otherwise: str) -> str:
         return "compare the host's key with what its owner publishes, and put it into known_hosts; ssh HOST asks for it"
     if "Permission denied (" in text:
         return "let that host know this user's ssh key, or name another one: GIT_SSH_COMMAND='ssh -i FILE'"
+    if "transport '" in text and "' not allowed" in text:
+        return "give the store a URL of https, http, ssh, git or file, or a path: git remote set-url NAME URL"
+    if "The requested URL returned error: 30" in text:
+        return (
+            "the remote leads elsewhere, where no password is sent: look where, with curl -I URL/info/refs, and if "
+            "that is right give the store that URL: git remote set-url NAME URL"
+        )
     if "dubious ownership" in text:
         return "run, as the user who serves it: git config --global --add safe.directory PATH"
     return otherwise

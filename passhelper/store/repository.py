@@ -34,6 +34,10 @@ _SAFE = (
 # A push of ours is of one branch, whatever push.gpgSign, push.followTags and push.recurseSubmodules say.
 PUSH = ("push", "--no-signed", "--no-follow-tags", "--recurse-submodules=no")
 
+# How git may talk to a remote, whatever a URL or a setting says; any other name is that of a program to run. git asks
+# for each URL that it uses in the end, those of pushes and submodules and the rewritten ones among them.
+_TRANSPORTS = ("file", "git", "http", "https", "ssh")
+
 TRUE = ("true", "yes", "on", "1")
 
 # git rev-parse --local-env-vars, GIT_NAMESPACE, and GIT_QUARANTINE_PATH, which a server's hook has and which forbids
@@ -189,6 +193,10 @@ def environment(repository: Repository, environ: "Mapping[str, str]") -> "dict[s
     cleaned["GIT_CEILING_DIRECTORIES"] = os.path.dirname(repository.root)
     cleaned["GIT_TERMINAL_PROMPT"] = "0"
     cleaned["GIT_LITERAL_PATHSPECS"] = "1"
+    allowed = cleaned.get("GIT_ALLOW_PROTOCOL")
+    cleaned["GIT_ALLOW_PROTOCOL"] = ":".join(
+        name for name in _TRANSPORTS if allowed is None or name in allowed.split(":")
+    )
     cleaned["GIT_OPTIONAL_LOCKS"] = "0"
     return cleaned
 

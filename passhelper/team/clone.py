@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
 from passhelper.errors import ConfigurationError, GitError, RemoteError, StoreError, TrustError
 from passhelper.protocol import printable
@@ -29,7 +30,7 @@ COMMIT = "PASSHELPER_STORE_COMMIT"
 _BRANCH = "main"  # what a store that passhelper makes calls it
 _SECONDS = 600.0  # for what moves a whole store
 _QUICK = 30.0  # for any other git
-_SAFE = ("transfer.fsckObjects=true", "protocol.ext.allow=never")
+_SAFE = ("transfer.fsckObjects=true",)
 
 
 class RemoteGit:
@@ -185,9 +186,9 @@ def _fill(store: PassStore, place: Repository, source: Source, settings: Sequenc
         head = incomingtree.commit_id(opened, "HEAD")
         incomingtree.check(opened, head)
         recipientlists.read(store, opened, head)  # each can be read
+        programs = _programs(opened, head)
     # Nothing is accepted yet: were this process to end here, no later one must take this for a store of its own.
     trust.save_all(place.state, trust.Trust({}), files)
-        programs = _programs(opened, head)
     git.run(["reset", "--hard", "--quiet"], "git cannot check out the store")
     for path in programs:
         os.chmod(os.path.join(store.root, path), 0o666 & ~files.umask)
@@ -244,6 +245,15 @@ def _check(source: Source) -> None:
         )
 
 
+def warn_of_the_way(store: PassStore, url: str) -> None:
+    """Warn where anybody between here and a remote can read what goes there; git's settings may rewrite its URL."""
+    git = RemoteGit(Repository(os.sep, os.path.join(os.sep, ".git")), store, "")
+    child = git.ask(["ls-remote", "--get-url", "--", remoteurl.split(absolute(url)).clean])
+    told = remoteurl.unencrypted(child.stdout.decode(errors="replace").strip())
+    if told:
+        store.warn(f"{told}; use https or ssh")
+
+
 def absolute(url: str) -> str:
     """Give a path as an absolute one, for git works in another directory; a URL as it is."""
     return url if "://" in url or not os.path.exists(url) else os.path.abspath(url)
@@ -271,13 +281,21 @@ def password_pipe(url: str) -> Iterator[tuple[str, list[str], list[int]]]:
         yield parts.clean, [], []
         return
     user, password = parts.secret
+    place = urlsplit(parts.clean)
+    host = unquote(place.netloc.rpartition("@")[2])
     reader, writer = os.pipe()
     try:
         with open(writer, "wb") as file:
             file.write(f"username={user}\npassword={password}\n".encode())
         os.set_inheritable(reader, True)  # noqa: FBT003
+        # git asks for every host that wants a password, a proxy or where a server has sent it among them: compare.
         # By its path: dash, which is sh on Debian, knows no <& with a number of two digits.
-        script = f'!f() {{ test "$1" = get && cat /dev/fd/{reader}; }}; f'
+        script = (
+            '!f() { test "$1" = get || return 0; p= h=; while IFS= read -r l; do case $l in protocol=*) p=${l#*=};; '
+            "host=*) h=${l#*=};; esac; done; "
+            f'test "$p" = {gitwords.quoted(place.scheme)} && test "$h" = {gitwords.quoted(host)} && '
+            f"cat /dev/fd/{reader}; return 0; }}; f"
+        )
         # The empty one puts aside the helpers of the machine, which would keep the password.
         yield parts.clean, ["-c", "credential.helper=", "-c", f"credential.helper={script}"], [reader]
     finally:

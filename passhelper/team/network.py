@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from passhelper.team.gitrepo import Git
 
 SECONDS = 120.0  # for one fetch or push; a store of 10,000 entries takes a few
-_SETTINGS = ("transfer.fsckObjects=true", "protocol.ext.allow=never")
+_SETTINGS = ("transfer.fsckObjects=true",)
 # What a server says to the slower one of two that push at once; asking again helps.
 _RACES = ("fetch first", "non-fast-forward", "cannot lock ref", "failed to update ref", "incorrect old value",
           "stale info", "already exists", "failed to lock")  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -87,6 +88,32 @@ def is_token(user: str) -> bool:
     if user.startswith(_PREFIXES):
         return True
     return len(user) >= _SHORTEST and not {".", "@"} & set(user) and not _WORDS.fullmatch(user)
+
+
+def unencrypted(url: str) -> str:
+    """Say that anybody on the way to a remote can read what goes there; empty where nobody is, or it is encrypted."""
+    scheme, mark, rest = url.partition("://")
+    if not mark or scheme.lower() not in ("http", "git"):
+        return ""
+    host = re.split("[/?#]", rest, maxsplit=1)[0].rpartition("@")[2]
+    host = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+    return (
+        ""
+        if _is_this_machine(host)
+        else (
+            f"what goes to and from {shown(url)} is not encrypted ({scheme.lower()}): anybody on the way can read and "
+            "change it"
+        )
+    )
+
+
+def _is_this_machine(host: str) -> bool:
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def shown(url: str) -> str:

@@ -21,8 +21,8 @@ def test_healthy(doctor: Doctor) -> None:
     assert report.troubled() == set()
     assert report.code == 0
     assert {name for name, check in report.checks.items() if check["status"] == "not checked"} == {
-        "git.program", "git.identity", "git.lock", "git.unfinished", "git.pending", "git.changes", "git.remote",
-        "git.pins",
+        "git.program", "git.identity", "git.lock", "git.unfinished", "git.pending", "git.changes",
+        "git.transport", "git.remote", "git.pins",
     }  # fmt: skip
     assert report.checks["git.lock"]["reason"] == "the store is no git repository"
 

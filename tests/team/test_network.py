@@ -110,10 +110,11 @@ def test_an_object_that_is_missing(ann: Clone) -> None:
 
 
 def test_a_password_in_a_url_is_not_shown(ann: Clone, tmp_path: Path) -> None:
-    """git leaves it out itself; not every helper for a transport does."""
-    script(tmp_path / "git-remote-loud", 'echo "fatal: no answer from $2" >&2; exit 1')
-    ann.environ["PATH"] = f"{tmp_path}:{ann.environ['PATH']}"
-    for url in ("http://me:hunter2@127.0.0.1:9/store", "loud://me:p@hunter2@127.0.0.1/store"):
+    """git leaves it out itself; not every ssh does."""
+    ann.environ["GIT_SSH_COMMAND"] = script(
+        tmp_path / "ssh", 'echo "no answer from ssh://me:p@hunter2@127.0.0.1" >&2; exit 1'
+    )
+    for url in ("http://me:hunter2@127.0.0.1:9/store", "ssh://127.0.0.1/store"):
         ann.git("remote", "set-url", "origin", url)
         with pytest.raises(RemoteError, match=r"127\.0\.0\.1") as caught:
             ann.sync()

@@ -13,6 +13,7 @@ from passhelper.machine.doctor.model import Check, Finding, NotCheckedError, Sev
 from passhelper.machine.doctor.patient import LIMIT, Patient
 from passhelper.protocol import printable
 from passhelper.store import gitwords, layout, recipients, repository, trust, unfinished
+from passhelper.team import remoteurl
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -183,6 +184,21 @@ def _ssh(patient: Patient) -> dict[str, str]:
     return {"GIT_SSH_COMMAND": f"{told or 'ssh'} -oBatchMode=yes"}
 
 
+def _transport(patient: Patient) -> Iterator[Finding]:
+    remotes = _text(patient, "remote").split()
+    if not remotes:
+        raise NotCheckedError("the store has no remote")
+    for remote in remotes:
+        urls: dict[str, None] = {}
+        for direction in ((), ("--push",)):
+            urls.update(dict.fromkeys(_text(patient, "remote", "get-url", *direction, "--all", remote).splitlines()))
+        for url in urls:
+            told = remoteurl.unencrypted(url)
+            if told:
+                here, name = gitwords.word(patient.place.root), gitwords.word(remote)
+                yield Finding(told, f"run: git -C {here} remote set-url {name} URL, with one of https or ssh")
+
+
 def _remote(patient: Patient) -> Iterator[Finding]:
     branch = _text(patient, "symbolic-ref", "--short", "HEAD")
     remotes = _text(patient, "remote").split()
@@ -190,7 +206,7 @@ def _remote(patient: Patient) -> Iterator[Finding]:
         raise NotCheckedError("the store has no remote" if branch else "the store is on no branch")
     remote = _text(patient, "config", f"branch.{branch}.remote") or ("origin" if "origin" in remotes else remotes[0])
     ref = _text(patient, "config", f"branch.{branch}.merge") or f"refs/heads/{branch}"
-    child = patient.git("-c", "protocol.ext.allow=never", "ls-remote", "--", remote, ref, **_ssh(patient))
+    child = patient.git("ls-remote", "--", remote, ref, **_ssh(patient))
     if child.timed_out or child.returncode != 0:
         remedy = f"look: git -C {gitwords.word(patient.place.root)} fetch {gitwords.word(remote)}"
         if child.timed_out:
@@ -248,6 +264,8 @@ CHECKS = (
           _lock, ("git.program",)),
     Check("git.pending", "no change waits for its commit", Severity.WARNING, _pending, ("git.program",)),
     Check("git.changes", "credentials and recipients are as in the last commit", Severity.WARNING, _changes,
+          ("git.program",)),
+    Check("git.transport", "what goes to and from a remote is encrypted", Severity.WARNING, _transport,
           ("git.program",)),
     Check("git.remote", "the remote answers within 5 s and has not diverged", Severity.UNREACHABLE, _remote,
           ("git.program",)),
