@@ -24,6 +24,7 @@ from passhelper.client import ProgramHelper
 from passhelper.contract import laws, pass_layout, wire
 from passhelper.contract.place import LawBrokenError, Limits, NotApplicableError, Place
 from passhelper.errors import ConfigurationError, HelperTimeoutError, PasshelperError
+from passhelper.protocol import one_line
 from passhelper.registry import normalize
 
 if TYPE_CHECKING:
@@ -189,5 +190,5 @@ def junit(examination: Examination, name: str) -> str:
 
 
 def _xml(text: str) -> str:
-    """Replace what XML cannot say."""
-    return "".join(char if char.isprintable() else "?" for char in text)
+    """Replace what XML cannot say, and what runners would obey that print the report."""
+    return one_line(text)

@@ -34,6 +34,8 @@ MAX_REQUEST = 2 << 20  # bytes that a client may send; far above any token, belo
 _CHUNK = 1 << 16  # bytes per read, the size of a Linux pipe
 _BY_SIGNAL = 128  # and a signal's number: the exit status of what that signal has ended, as shells say it
 _INTERRUPTING = ("SIGINT", "SIGTERM", "SIGHUP")
+# What runners of CI systems obey at the begin of a line: GitHub's workflow commands, GitLab's and Travis' sections.
+_OBEYED = ("::", "section_start:", "section_end:", "travis_")
 _SILENCE = 1.0  # seconds without a byte after which nothing more comes with a verb that there is not
 
 _USAGE = "Usage: {program} <store|get|erase|list|version>"
@@ -207,14 +209,16 @@ def _get(helper: Helper, server: str) -> str:
     found = helper.get(server)
     from passhelper.jsontext import quote  # noqa: PLC0415 - a miss needs no JSON
 
-    return f'{{"ServerURL":{quote(found.server)},"Username":{quote(found.username)},"Secret":{quote(found.secret)}}}'
+    return inert(
+        f'{{"ServerURL":{quote(found.server)},"Username":{quote(found.username)},"Secret":{quote(found.secret)}}}'
+    )
 
 
 def _list(helper: Helper) -> str:
     from passhelper.jsontext import quote  # noqa: PLC0415 - a miss needs no JSON
 
     listed = helper.list()
-    return "{" + ",".join([f"{quote(server)}:{quote(listed[server])}" for server in sorted(listed)]) + "}"
+    return inert("{" + ",".join([f"{quote(server)}:{quote(listed[server])}" for server in sorted(listed)]) + "}")
 
 
 def read_request(program: str, wanted: str) -> bytes:
@@ -323,9 +327,34 @@ def _decode(request: bytes) -> str:
 
 
 def printable(text: str, limit: int = 200) -> str:
-    """Make foreign text safe to show: control characters and surrogates become ``?``, length is bounded."""
-    shown = "".join(char if char.isprintable() else "?" for char in text[:limit])
-    return shown + ("..." if len(text) > limit else "")
+    """Make foreign text safe to show inside a line; see :func:`one_line` for a whole one.
+
+    Controls, marks that change the direction of writing, other characters without a form of their own, separators of
+    lines and surrogates become ``?``; ``##``, with which commands for runners of CI systems begin anywhere in a line
+    (Azure Pipelines ``##vso[``, TeamCity ``##teamcity[``, GitHub's older ``##[``), is escaped; length is bounded.
+    """
+    shown = text[:limit]
+    if not shown.isprintable():
+        shown = "".join([char if char.isprintable() else "?" for char in shown])
+    return shown.replace("##", "\\x23\\x23") + ("..." if len(text) > limit else "")
+
+
+def one_line(text: str) -> str:
+    """Make a line safe to print: as :func:`printable`, and no runner of a CI system takes its begin for a command."""
+    return unobeyed(printable(text, len(text)))
+
+
+def unobeyed(text: str) -> str:
+    """Escape the begin of a line that is safe to show where a runner would take it for a command."""
+    begin = text.lstrip()  # GitHub's runner looks behind white space
+    if not begin.startswith(_OBEYED):
+        return text
+    return f"{text[: len(text) - len(begin)]}\\x{ord(begin[0]):02x}{begin[1:]}"
+
+
+def inert(document: str) -> str:
+    """Write ``##`` in a JSON document so that no runner takes it for a command, and every parser reads the same."""
+    return document.replace("##", "\\u0023\\u0023")  # it can only be in a string
 
 
 def _unexpected(error: BaseException) -> str:
@@ -334,7 +363,7 @@ def _unexpected(error: BaseException) -> str:
 
 
 def _fail(program: str, message: str, error: BaseException) -> int:
-    message = " ".join(message.split()) or type(error).__name__
+    message = one_line(" ".join(message.split())) or type(error).__name__
     tell(2, f"{program}: {message}\n", 1)
     tell(2, details(error), 1)
     return tell(1, f"{message}\n", 1)
@@ -352,7 +381,8 @@ def details(error: BaseException) -> str:
         return ""
     import traceback  # noqa: PLC0415 - only for debugging
 
-    return "".join(traceback.format_exception(error))
+    lines = "".join(traceback.format_exception(error)).splitlines()
+    return "".join([f"{one_line(line)}\n" for line in lines])
 
 
 def tell(descriptor: int, text: str, status: int) -> int:

@@ -24,4 +24,4 @@ def completion(ctx: click.Context, shell: str) -> None:
     kind = get_completion_class(shell)
     if kind is None:
         raise ConfigurationError(f"no completion for {shell}", "use bash, zsh or fish")
-    output.say(kind(ctx.find_root().command, {}, "passhelper", "_PASSHELPER_COMPLETE").source())
+    output.raw(kind(ctx.find_root().command, {}, "passhelper", "_PASSHELPER_COMPLETE").source())

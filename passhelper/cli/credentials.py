@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 
 import click
@@ -140,4 +139,4 @@ def get(*, server: str, password: bool) -> None:
         output.secret(found.secret)
     else:
         document = {"ServerURL": found.server, "Username": found.username, "Secret": found.secret}
-        output.say(json.dumps(document))
+        output.document(document)

@@ -45,7 +45,7 @@ def doctor(*, fix: bool, lead: int, as_json: bool, prometheus: bool) -> int:
     results = report.examine(patient)
     _write_rights(patient)
     if prometheus:
-        output.say(metrics.write(patient, results).rstrip("\n"))
+        output.raw(metrics.write(patient, results).rstrip("\n"))
         return 0
     if as_json:
         output.envelope("doctor", report.document(results, repaired))
@@ -68,4 +68,4 @@ def _line(status: str, name: str, text: str) -> None:
     word = f"{status:<12}"
     if not os.environ.get("NO_COLOR"):
         word = click.style(word, fg=_COLOURS.get(status, "yellow"))
-    output.say(f"{word}  {name:<16}  {printable(text, _LONGEST)}")
+    output.say(f"  {name:<16}  {printable(text, _LONGEST)}", word)

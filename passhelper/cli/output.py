@@ -3,6 +3,9 @@
 Results on stdout; ``error:``, ``hint:`` and ``warning:`` on stderr, lower case, without a full stop; colours only
 on a terminal and never with ``NO_COLOR``. ``--json`` prints one envelope, ``{"version":1,"command":...,"data":...}``,
 whose version changes when a field changes its meaning or goes.
+
+Every line goes through :func:`passhelper.protocol.one_line`, whatever it is made of: names come from elsewhere. Only
+what another program reads as it is (:func:`raw`, :func:`secret`) does not.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from passhelper.protocol import printable
+from passhelper.protocol import inert, one_line, printable, unobeyed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,8 +60,18 @@ def patient(stream: Any) -> Any:
     )
 
 
-def say(text: str) -> None:
-    """Print one line of a result."""
+def say(text: str, mark: str = "") -> None:
+    """Print one line of a result.
+
+    Args:
+        text: the line.
+        mark: what stands before it, with its colours.
+    """
+    click.echo(mark + one_line(text))
+
+
+def raw(text: str) -> None:
+    """Print lines for another program, which have been made for it."""
     click.echo(text)
 
 
@@ -68,8 +81,8 @@ def secret(text: str) -> None:
 
 
 def note(text: str) -> None:
-    """Print one line that is no result."""
-    click.echo(text, err=True)
+    """Print lines that are no result."""
+    click.echo("\n".join(map(one_line, text.split("\n"))), err=True)
 
 
 def warn(text: str) -> None:
@@ -86,7 +99,7 @@ def error(shown: PasshelperError) -> None:
 
 def _marked(mark: str, colour: str, text: str) -> None:
     styled = mark if os.environ.get("NO_COLOR") else click.style(mark, fg=colour)
-    click.echo(f"{styled}: {' '.join(text.split())}", err=True)
+    click.echo(f"{styled}: {one_line(' '.join(text.split()))}", err=True)
 
 
 def stamp(seconds: int) -> str:
@@ -96,7 +109,12 @@ def stamp(seconds: int) -> str:
 
 def envelope(command: str, data: Any) -> None:
     """Print a result for programs."""
-    click.echo(json.dumps({"version": ENVELOPE_VERSION, "command": command, "data": data}))
+    document({"version": ENVELOPE_VERSION, "command": command, "data": data})
+
+
+def document(data: Any) -> None:
+    """Print a JSON document."""
+    click.echo(inert(json.dumps(data)))
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -116,4 +134,4 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         grid.add_row(*(Text(printable(cell, _LONGEST)) for cell in row))
     with console.capture() as capture:
         console.print(grid)
-    click.echo("\n".join(line.rstrip() for line in capture.get().splitlines()))
+    click.echo("\n".join(unobeyed(line.rstrip()) for line in capture.get().splitlines()))

@@ -147,7 +147,7 @@ def _set_up_runner(ctx: click.Context, registries: tuple[str, ...], env_file: st
                 output.warn(f"{shadow}; {routes.UNSET}")
             for file in ciexport.append(environ, runner.settings, runner.home.bin, env_file):
                 output.note(f"settings: appended to {file}")
-            output.say("\n".join(ciexport.shell_lines(runner.settings)))
+            output.raw("\n".join(ciexport.shell_lines(runner.settings)))
     except BaseException:
         output.say("false")  # eval "" would succeed
         raise

@@ -12,6 +12,7 @@ import sys
 import warnings
 
 from passhelper.errors import ConfigurationError
+from passhelper.protocol import one_line
 from passhelper.store.terminal import can_prompt
 
 _INPUT, _OUTPUT = ("CONIN$", "CONOUT$") if sys.platform == "win32" else ("/dev/tty", "/dev/tty")
@@ -45,7 +46,7 @@ def ask_secret(question: str, *, instead: str) -> str:
         # getpass would warn and go on with echo.
         warnings.simplefilter("error", getpass.GetPassWarning)
         try:
-            answer = getpass.getpass(f"{question}: ")
+            answer = getpass.getpass(f"{one_line(question)}: ")
         except (EOFError, getpass.GetPassWarning) as error:
             raise ConfigurationError(f"the terminal cannot be asked for the {label}", instead) from error
     if not answer:
@@ -68,6 +69,6 @@ def ask_new_secret(question: str, *, instead: str) -> str:
 def confirm(question: str) -> bool:
     """Ask for a yes or no; nothing typed means no. The caller has checked :func:`is_present`."""
     with open(_OUTPUT, "w", encoding="utf-8", errors="replace") as terminal:
-        terminal.write(f"{question} [y/N] ")
+        terminal.write(f"{one_line(question)} [y/N] ")
     with open(_INPUT, encoding="utf-8", errors="replace") as terminal:
         return terminal.readline().strip().lower() in ("y", "yes")

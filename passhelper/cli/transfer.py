@@ -150,7 +150,7 @@ def export(*, form: str, servers: tuple[str, ...], path: str, force: bool) -> No
     if not path:
         if not force:
             exporting.check_stream(1)
-        _export(form, servers, lambda text, _: output.say(text.rstrip("\n")))
+        _export(form, servers, lambda text, _: output.raw(text.rstrip("\n")))
         return
     with PrivateFile(os.path.abspath(path)) as file:
         held = [] if force else exporting.check_file(file)

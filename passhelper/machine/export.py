@@ -13,7 +13,7 @@ from passhelper.credentials import validate_server
 from passhelper.errors import ConfigurationError, CredentialsNotFoundError, DockerError, PasshelperError
 from passhelper.machine.dockerconfig import DOCKER_HUB, HUB_TOKENS, server_name
 from passhelper.machine.plaintext import TOKEN_USER
-from passhelper.protocol import printable
+from passhelper.protocol import inert, printable
 from passhelper.registry import normalize
 from passhelper.store import owners
 from passhelper.store.gitwords import word
@@ -88,7 +88,7 @@ def render(credentials: Iterable[Credentials], form: str) -> str:
         origin[name] = one.server
         auths[name] = _entry(one, form)
     # In ASCII alone, which every encoding of stdout can write; a "?" in a password would go unseen.
-    return json.dumps({"auths": auths}, indent="\t") + "\n"
+    return inert(json.dumps({"auths": auths}, indent="\t")) + "\n"
 
 
 def unusable(credentials: Iterable[Credentials], form: str) -> list[str]:

@@ -5,7 +5,7 @@ import sys
 
 from passhelper.credentials import Credentials, Helper
 from passhelper.errors import CredentialsNotFoundError, EntryError, NoSecretKeyError, StoreError
-from passhelper.protocol import forbid_cores, run, tell
+from passhelper.protocol import forbid_cores, one_line, run, tell
 from passhelper.store import layout, settings
 from passhelper.store.store import PassStore
 
@@ -22,7 +22,7 @@ _LONG = 1024  # characters of a path in a message
 
 
 def _warn_on_stderr(message: str) -> None:
-    tell(2, f"{PROGRAM}: warning: {message}\n", 0)
+    tell(2, f"{PROGRAM}: warning: {one_line(message)}\n", 0)
 
 
 class PassHelper(Helper):

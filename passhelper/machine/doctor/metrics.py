@@ -10,6 +10,7 @@ from passhelper.errors import PasshelperError
 from passhelper.machine.doctor.entry_checks import drifted
 from passhelper.machine.doctor.key_checks import recipient_keys
 from passhelper.machine.doctor.model import NotCheckedError, Severity
+from passhelper.protocol import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,7 +58,7 @@ def _number(value: float) -> str:
 
 
 def _labels(fingerprint: str, uid: str) -> str:
-    escaped = uid.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
+    escaped = printable(uid).replace("\\", "\\\\").replace('"', '\\"')
     return f'fingerprint="{fingerprint}",uid="{escaped}",unit="days"'
 
 
