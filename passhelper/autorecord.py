@@ -11,7 +11,7 @@ from passhelper.errors import StoreError
 from passhelper.oserrors import remedy
 from passhelper.registry import normalize
 from passhelper.store import settings
-from passhelper.store.files import Files
+from passhelper.store.files import Files, make_private
 from passhelper.store.lock import StoreLock
 from passhelper.store.store import digest, home_directory
 
@@ -137,7 +137,7 @@ class Record:
             raise self._refused(error) from error
 
     def _lock(self) -> StoreLock:
-        os.makedirs(self._folder, mode=0o700, exist_ok=True)
+        make_private(self._folder)
         return StoreLock(self._folder, os.path.join(self._folder, "auto.lock"))
 
     def _refused(self, error: OSError) -> StoreError:

@@ -29,6 +29,7 @@ from passhelper.errors import (
 )
 from passhelper.registry import equivalents
 from passhelper.store import settings
+from passhelper.store.files import make_private
 from passhelper.store.gpg import Gpg
 from passhelper.store.lock import StoreLock
 from passhelper.store.store import home_directory
@@ -133,7 +134,7 @@ class KeyringHelper(Helper):
 
     def _lock(self) -> StoreLock:
         folder = os.path.join(home_directory(self._environ), ".cache", "passhelper", "keyring")
-        os.makedirs(folder, mode=0o700, exist_ok=True)
+        make_private(folder)
         return StoreLock(folder, os.path.join(folder, "lock"))
 
     def _run(self, work: Callable[[KeyringBackend], _T]) -> _T:

@@ -58,24 +58,6 @@ def resolve(path: str, remedy: str = _REMEDY) -> str:
     return done
 
 
-def make_folder(path: str) -> None:
-    """Make a directory and its missing parents, each for this user alone whatever the umask is.
-
-    Raises:
-        OSError: it cannot be made.
-    """
-    missing = []
-    while not os.path.isdir(path):
-        missing.append(path)
-        path = os.path.dirname(path)
-    for folder in reversed(missing):
-        try:
-            os.mkdir(folder, 0o700)
-        except FileExistsError:  # somebody else has made it since
-            if not os.path.isdir(folder):
-                raise
-
-
 def is_foreign(facts: os.stat_result) -> bool:
     """Tell whether something belongs to a user who is neither this one nor root."""
     return sys.platform != "win32" and facts.st_uid not in (0, os.geteuid())

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from passhelper.errors import ConfigurationError
 from passhelper.machine import paths
 from passhelper.oserrors import remedy
+from passhelper.store.files import make_private
 from passhelper.store.owners import name as name_of
 
 if TYPE_CHECKING:
@@ -74,10 +75,10 @@ class PrivateFile:
         while not os.path.lexists(there):
             there = os.path.dirname(there)
         if sys.platform == "win32":
-            paths.make_folder(folder)
+            make_private(folder)
             return folder
         paths.check_folder(there, os.lstat(there))
-        paths.make_folder(folder)
+        make_private(folder)
         self._directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         paths.check_folder(folder, os.fstat(self._directory))
         return folder

@@ -17,6 +17,7 @@ from contextlib import suppress
 from passhelper.errors import ConfigurationError
 from passhelper.machine import paths
 from passhelper.oserrors import remedy
+from passhelper.store.files import make_private
 
 
 def read(path: str) -> bytes | None:
@@ -49,7 +50,7 @@ def replace(path: str, data: bytes, mode: int) -> None:
     target = paths.resolve(os.path.abspath(path))
     folder = os.path.dirname(target)
     try:
-        paths.make_folder(folder)
+        make_private(folder)
         _replace(target, folder, data, mode)
     except OSError as error:
         # As a file that a container's engine has put over another one: nothing can take its place.

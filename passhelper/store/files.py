@@ -21,6 +21,43 @@ _MANY = 16  # files, from which on it is faster to force the whole file system t
 TEMPORARY = ".passhelper-"  # not ending in .gpg: other readers of the store skip such files
 
 
+def make_private(path: str) -> None:
+    """Make a directory and its missing parents, each for this user alone: ``os.makedirs`` leaves parents to the umask.
+
+    Raises:
+        ConfigurationError: it would be in a runner's directory that is gone.
+        OSError: it cannot be made.
+    """
+    missing = []
+    while not os.path.isdir(path):
+        missing.append(path)
+        path = os.path.dirname(path)
+    if missing:
+        refuse_gone(missing[0])
+    for folder in reversed(missing):
+        try:
+            os.mkdir(folder, 0o700)
+        except FileExistsError:  # somebody else has made it since
+            if not os.path.isdir(folder):
+                raise
+
+
+def refuse_gone(path: str) -> None:
+    """Refuse to make something in the directory of ``setup --ci`` once ``teardown`` has removed that.
+
+    Without the mark of `setup --ci` no teardown and no later set-up would remove it again.
+
+    Raises:
+        ConfigurationError: it would be there.
+    """
+    gone = os.environ.get("PASSHELPER_CI_DIR", "")
+    if gone and (path == gone or path.startswith(gone + os.sep)) and not os.path.isdir(gone):
+        raise ConfigurationError(
+            f"{gone} of setup --ci is gone, and nothing is made there without it",
+            "run: unset PASSHELPER_CI_DIR GNUPGHOME DOCKER_CONFIG REGISTRY_AUTH_FILE PASSWORD_STORE_DIR",
+        )
+
+
 class Files:
     """Writes with the store's modes.
 
@@ -47,6 +84,8 @@ class Files:
         while not os.path.isdir(path):
             missing.append(path)
             path = os.path.dirname(path)
+        if missing:
+            refuse_gone(missing[0])
         made: list[str] = []
         try:
             for folder in reversed(missing):

@@ -88,7 +88,9 @@ class StoreLock:
             self._descriptor = -1
 
     def _open_file(self, path: str) -> int:
-        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        from passhelper.store.files import make_private  # noqa: PLC0415 - only where a directory cannot be locked
+
+        make_private(os.path.dirname(path))
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:

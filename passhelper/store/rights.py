@@ -130,11 +130,13 @@ def _save(path: str, text: bytes) -> None:
     try:
         if sys.platform != "win32" and os.geteuid() == 0 and _owner(os.path.dirname(path)) != 0:
             return  # in a user's home, who could not replace it afterwards
-        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        from passhelper.store.files import make_private  # noqa: PLC0415 - only who writes the cache
+
+        make_private(os.path.dirname(path))
         with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(text)
         os.replace(temporary, path)
-    except OSError:
+    except (OSError, PasshelperError):
         _remove(temporary)
 
 

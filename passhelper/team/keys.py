@@ -18,6 +18,7 @@ from passhelper.errors import ConfigurationError, GpgError, PasshelperError
 from passhelper.oserrors import remedy
 from passhelper.protocol import printable
 from passhelper.store import diagnose, gpghome, keyinfo, keynames
+from passhelper.store.files import make_private
 from passhelper.store.recipients import is_fingerprint, normalize
 from passhelper.team.driver import Driver
 
@@ -297,7 +298,7 @@ class KeyRing:
         home = self._gpg.home
         if not os.path.isdir(home):
             try:
-                os.makedirs(home, mode=0o700)
+                make_private(home)
             except OSError as error:
                 raise GpgError(f"cannot make GNUPGHOME {home}: {error.strerror}", remedy(error)) from error
 

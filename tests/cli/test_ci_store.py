@@ -501,3 +501,26 @@ def test_teardown_that_was_interrupted_is_repeated(running: Job) -> None:
         file.unlink()
     assert running.tear_down().code == 0
     assert running.left == []
+
+
+def test_nothing_is_made_in_a_directory_that_teardown_has_removed(running: Job) -> None:
+    """The settings of a job stay in its shell: what lay there unmarked nobody would remove."""
+    gone = Path(running.environ["PASSHELPER_CI_DIR"])
+    assert running.tear_down().code == 0
+    request = '{"ServerURL":"a.example","Username":"u","Secret":"s"}'
+    for command in (
+        "passhelper doctor", "passhelper docker enable", "passhelper setup",
+        "passhelper setup --generate-key --no-passphrase",
+        "passhelper export --format auth.json --output $PASSHELPER_CI_DIR/pull.json", "passhelper list",
+        f"echo '{request}' | docker-credential-pass store", "echo a.example | docker-credential-pass get",
+    ):  # fmt: skip
+        answer = running.shell(command, options="-u")
+        assert not gone.exists(), (command, answer)
+    answer = running.shell("passhelper docker enable", options="-u")
+    unset = "unset PASSHELPER_CI_DIR GNUPGHOME DOCKER_CONFIG REGISTRY_AUTH_FILE PASSWORD_STORE_DIR"
+    assert answer.code == 1
+    assert answer.err.decode() == (
+        f"error: {gone} of setup --ci is gone, and nothing is made there without it\nhint: run: {unset}\n"
+    )
+    assert running.shell(f"{unset}; passhelper docker enable", options="-eu").code == 0
+    assert (running.home / ".docker" / "config.json").exists()
