@@ -1,6 +1,13 @@
-"""The ``passhelper`` program, also as ``python -m passhelper``."""
+"""The ``passhelper`` program, also as ``python -m passhelper``.
+
+The installed program starts Python isolated; see ``passhelper/launch/passhelper``. ``python -m`` is not: what
+PYTHONPATH names has run before our first line, and a directory ``passhelper`` in the working directory runs in our
+place. Whoever cannot trust them types ``python -I -m passhelper``.
+"""
 
 import _signal
+import os
+import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,5 +26,13 @@ def main() -> "NoReturn":
     cli.main()
 
 
+def _leave_working_directory() -> None:
+    """Let no module of the working directory, where ``python -m`` looks first, stand in for one that we import."""
+    ours = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    if not getattr(sys.flags, "safe_path", sys.flags.isolated) and sys.path[0] != ours:
+        del sys.path[0]
+
+
 if __name__ == "__main__":
+    _leave_working_directory()
     main()

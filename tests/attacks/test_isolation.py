@@ -19,7 +19,9 @@ FOUND = {"ServerURL": SERVER, "Username": "alice", "Secret": "s"}
 
 # Modules that Python or the helper looks for, at start or later.
 _NAMES = ("sitecustomize", "usercustomize", "json", "os", "sys", "site", "gc", "select", "errno", "binascii", "base64",
-          "re", "subprocess", "fcntl", "encodings/__init__", "passhelper/__init__", "passhelper/protocol",
+          "re", "subprocess",
+          "click", "git", "gnupg", "rich/__init__", "keyring", "typing", "contextlib", "fcntl", "encodings/__init__",
+          "passhelper/__init__", "passhelper/protocol",
           "passhelper/store/__init__", "passhelper/store/helper", "passhelper/store/_hidden")  # fmt: skip
 _PROGRAMS = ("readlink", "python", "python3", "sh", "env", "sed", "head", "dirname", "cat", "gpg", "git")
 
@@ -125,6 +127,7 @@ def test_directory_with_spaces(
     program = Program.install(wheel, tmp_path / "a venv; $(x) 'here'", libraries=Path(sysconfig.get_path("purelib")),
                               pip=OLD_PIP)  # fmt: skip
     check(program.helper, environ, hostile, hostile_settings(hostile)["all of them"])
+    check_command(program.passhelper, environ, hostile)
 
 
 @pytest.mark.parametrize("spaces", [False, True], ids=["", "spaces"])
@@ -143,6 +146,75 @@ def test_without_a_virtual_environment(
     assert done.code == 0, done
     program = next(prefix.rglob("bin/docker-credential-pass"))
     check(str(program), environ, hostile, hostile_settings(hostile)["all of them"])
+    packages = next(prefix.rglob("passhelper/__init__.py")).parent.parent
+    (packages / "libraries.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
+    check_command(str(program.with_name("passhelper")), environ, hostile)
+
+
+def check_command(program: str, environ: dict[str, str], hostile: Path) -> None:
+    """Run the command in the hostile directory: it works, and nothing there has run, or read the key of a runner."""
+    environ = {**environ, **hostile_settings(hostile)["all of them"], "PASSHELPER_GPG_KEY": "secret"}
+    for words in (["list", "--json"], ["recipients", "list"], ["--version"]):
+        answer = run([program, *words], environ, cwd=hostile)
+        assert (answer.code, answer.err) == (0, b"" if words[0] != "list" else answer.err), (words, answer)
+        assert signs(hostile) == []
+
+
+def test_the_command(any_installed: Program, environ: dict[str, str], store: Path, hostile: Path) -> None:
+    check_command(any_installed.passhelper, environ, hostile)
+
+
+def test_the_command_through_links(installed: Program, environ: dict[str, str], store: Path, hostile: Path) -> None:
+    """As the README and pipx link it."""
+    links = hostile.parent / "home" / "bin"
+    links.mkdir()
+    (links / "passhelper").symlink_to(installed.passhelper)
+    (hostile / "passhelper-link").symlink_to("../home/bin/passhelper")
+    environ["PATH"] = f".:{environ['PATH']}"
+    for program in (links / "passhelper", hostile / "passhelper-link"):
+        check_command(str(program), environ, hostile)
+    place = os.path.relpath(Path(installed.passhelper).parent, hostile)
+    environ["PATH"] = f"{place}:{environ['PATH']}"
+    check_command("passhelper", environ, hostile)
+
+
+def test_the_command_of_an_editable_install(
+    environ: dict[str, str], store: Path, hostile: Path, tmp_path: Path
+) -> None:
+    """Its package is where a .pth file says."""
+    folder = tmp_path / "venv"
+    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    site = next((folder / "lib").glob("python*/site-packages"))
+    repository = Path(__file__).parent.parent.parent
+    (site / "editable.pth").write_text(f"{repository}\n{repository}/backends\n{sysconfig.get_path('purelib')}\n")
+    program = folder / "bin" / "passhelper"
+    shutil.copy(repository / "passhelper" / "launch" / "passhelper", program)
+    check_command(str(program), environ, hostile)
+
+
+def test_python_m_does_not_look_into_the_working_directory(
+    installed: Program, environ: dict[str, str], store: Path, hostile: Path
+) -> None:
+    """But for our own name, which Python looks up before our first line."""
+    shutil.rmtree(hostile / "passhelper")
+    for name in ("encodings", "rich"):
+        shutil.rmtree(hostile / name)
+    kept = {"click.py", "git.py", "gnupg.py", "keyring.py"}
+    for path in hostile.iterdir():
+        if path.name not in kept:
+            path.unlink()
+    answer = run([installed.python, "-m", "passhelper", "list"], environ, cwd=hostile)
+    assert (answer.code, signs(hostile)) == (0, []), answer
+
+
+def test_both_scripts_find_their_interpreter_alike() -> None:
+    """They cannot share a file: each is one that an installer copies."""
+    folder = Path(__file__).parent.parent.parent / "passhelper" / "launch"
+    parts = []
+    for name in ("passhelper", "docker-credential-pass"):
+        text = (folder / name).read_text()
+        parts.append(text[text.index("self=$0\n") : text.index('if ! [ -x "$python" ]; then\n    echo')])
+    assert parts[0] == parts[1]
 
 
 def test_no_interpreter(installed: Program, environ: dict[str, str], tmp_path: Path) -> None:
@@ -152,3 +224,9 @@ def test_no_interpreter(installed: Program, environ: dict[str, str], tmp_path: P
     assert answer.code == 1
     assert answer.text == "no Python interpreter found; install passhelper again\n"
     assert answer.err.startswith(b"docker-credential-pass: no Python interpreter found beside ")
+    alone = Path(shutil.copy(installed.passhelper, tmp_path))
+    answer = run([str(alone), "list"], environ)
+    assert (answer.code, answer.out) == (1, b"")
+    assert answer.err.decode() == (
+        f"error: no Python interpreter found beside {tmp_path}/passhelper-plain\nhint: install passhelper again\n"
+    )

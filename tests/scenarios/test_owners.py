@@ -43,12 +43,12 @@ class User:
         folder = place / f"p{uid}"
         folder.mkdir()
         self.program = f"{for_user(installed, self.prefix, folder)}/passhelper"
-        text = Path(self.program).read_text()
-        for module in ("passhelper.cli ", "passhelper.__main__ "):  # what pip wrote, and what for_user writes
-            text = text.replace(f"from {module}", "from passhelper.store.helper ")
-        self.helper_program = str(folder / "docker-credential-pass")
-        Path(self.helper_program).write_text(text)
-        Path(self.helper_program).chmod(0o755)
+        program = Path(self.program).with_name("docker-credential-pass")
+        if not program.exists():  # for_user has made a bin directory with passhelper alone
+            text = Path(self.program).read_text()
+            program.write_text(text.replace("from passhelper.cli ", "from passhelper.store.helper "))
+            program.chmod(0o755)
+        self.helper_program = str(program)
         self.environ = {
             "HOME": str(self.home), "PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C.UTF-8",
             "GNUPGHOME": str(self.keys.home), "PASSWORD_STORE_DIR": str(store), "PASSHELPER_NONINTERACTIVE": "1",
