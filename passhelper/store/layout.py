@@ -95,6 +95,18 @@ def decode_server(name: str) -> "str | None":
     return server if name in spellings(server) else None
 
 
+def canonical(name: str) -> str:
+    """Name the directory of the server that a directory's name means: the one that a writer uses.
+
+    Its list of recipients counts for every spelling; otherwise a copy in another one would have other readers.
+
+    Returns:
+        the name itself where it means no server.
+    """
+    server = decode_server(name)
+    return name if server is None else encode_server(server)
+
+
 def may_contain(name: str, host: str) -> bool:
     """Tell, cheaply and never wrongly saying no, whether a directory's name could be for a host.
 

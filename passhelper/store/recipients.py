@@ -12,7 +12,7 @@ from passhelper.errors import StoreError, StoreNotInitializedError, TrustError
 from passhelper.store.keynames import can_be_name
 from passhelper.store.keynames import is_fingerprint as is_fingerprint  # noqa: PLC0414 - exported
 from passhelper.store.keynames import normalize as normalize  # noqa: PLC0414 - exported
-from passhelper.store.layout import FOLDER
+from passhelper.store.layout import FOLDER, canonical
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -95,11 +95,18 @@ def read_file(root: str, path: str) -> "bytes | None":
 def candidates(directory: str) -> "list[str]":
     """List the paths of the ``.gpg-id`` files that can count for a server directory, nearest first.
 
+    A server has one list, whatever the spelling of the directory: the one in its canonical directory.
+
     Args:
         directory: the directory's name below ``docker-credential-helpers/``; empty for that folder itself.
     """
-    nearest = [os.path.join(FOLDER, directory, FILE)] if directory else []
+    nearest = [own(canonical(directory))] if directory else []
     return [*nearest, os.path.join(FOLDER, FILE), FILE]
+
+
+def own(directory: str) -> str:
+    """Name the ``.gpg-id`` inside a server directory; it counts if the directory is the canonical one."""
+    return os.path.join(FOLDER, directory, FILE)
 
 
 def find(root: str, directory: str, environ: "Mapping[str, str]") -> Recipients:

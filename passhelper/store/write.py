@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from passhelper.store.child import Child
     from passhelper.store.commit import Committer
     from passhelper.store.files import Files
+    from passhelper.store.neighbours import Neighbours
     from passhelper.store.recipients import Recipients
     from passhelper.store.repository import Repository
-    from passhelper.store.trust import Accepted
+    from passhelper.store.trust import Accepted, Pins
 
 _NAME_REFUSED = (errno.ENOENT, errno.EINVAL, errno.EILSEQ)
 _TRIES = 3  # encryptions for a store whose recipients keep changing
@@ -66,6 +67,8 @@ class _Writer:
         self.repository = store.repository(self.directory)
         self.committer: Committer | None = None
         self.accepted: Accepted | None = None  # what to pin together with the write, if anything changed
+        self.pins: Pins = {}
+        self.neighbours: Neighbours | None = None
         self.children: list[Child] = []
 
     def write(self) -> None:
@@ -92,6 +95,8 @@ class _Writer:
                 self.committer.begin()
             with store.lock(self.repository):
                 if recipients.find(store.root, self.directory, store.environ).keys == found.keys:
+                    if self.neighbours is None or self.neighbours.have_changed():
+                        self._look_around(found)
                     self._replace(ciphertext)
                     return
         raise TrustError("the recipients keep changing while a credential is stored", "try again")
@@ -99,7 +104,7 @@ class _Writer:
     def _refuse_shadowed_recipients(self) -> None:
         """Refuse to widen the readers of a server whose own ``.gpg-id`` lies in a hand-made spelling."""
         for other in layout.spellings(self.target.server)[1:]:
-            path = os.path.join(layout.FOLDER, other, recipients.FILE)
+            path = recipients.own(other)
             if os.path.lexists(os.path.join(self.store.root, path)):
                 raise StoreError(
                     f"{path} limits who reads this server, but its directory is not spelled as it is written",
@@ -142,6 +147,7 @@ class _Writer:
             from passhelper.store import trust  # noqa: PLC0415 - only in a git store
 
             known = trust.load_all(self.repository.state)
+            self.pins = known.pins if known is not None else {}
             if known is None:
                 self.accepted = trust.first(store.root, found, store.gpg)
             else:
@@ -157,6 +163,7 @@ class _Writer:
         current = self._start_comparison() if self.repository is not None else None
         encrypting = gpg.start_encrypt(self.secret, keys, self.place, trusted=found.all_fingerprints)
         self.children.append(encrypting)
+        self._look_around(found)
         if current is None:
             self._load_the_rest()
         finish([encrypting], gpg.deadline.left())
@@ -174,6 +181,13 @@ class _Writer:
             if self._is_same(decrypting, existing, ciphertext):
                 return None
         return ciphertext
+
+    def _look_around(self, found: "Recipients") -> None:
+        """Refuse readers whom the list of another name of this registry keeps out; a listing, while gpg is busy."""
+        from passhelper.store.neighbours import Neighbours  # noqa: PLC0415 - reading needs none of it
+
+        self.neighbours = Neighbours(self.store, self.target.server, self.pins)
+        self.neighbours.refuse(found)
 
     def _load_the_rest(self) -> None:
         """Import what comes after the encryption, while gpg is busy where it is known to be needed."""

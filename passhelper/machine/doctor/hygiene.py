@@ -22,7 +22,7 @@ _SUBJECT = "Write full fingerprints into .gpg-id"
 
 def files(patient: Patient) -> list[str]:
     """List the ``.gpg-id`` files that count for credentials, relative to the store."""
-    paths = [*recipients.candidates(""), *(recipients.candidates(name)[0] for name in patient.directories)]
+    paths = [*recipients.candidates(""), *map(recipients.own, patient.directories)]
     return [path for path in paths if os.path.isfile(os.path.join(patient.store.root, path))]
 
 
