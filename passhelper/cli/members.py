@@ -13,6 +13,7 @@ from passhelper.errors import PasshelperError
 from passhelper.protocol import printable
 from passhelper.store.store import PassStore
 from passhelper.team.drift import Policy, survey
+from passhelper.team.failures import name
 from passhelper.team.keys import KeyRing
 from passhelper.team.members import Members
 from passhelper.team.rekey import Rekey
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from passhelper.team.drift import Record
     from passhelper.team.keys import Key
+    from passhelper.team.leaving import Left
     from passhelper.team.members import Report
 
 DRIFT = 3  # exit code: readers are not the recipients, or something has to be rotated
@@ -35,7 +37,7 @@ _json = click.option("--json", "as_json", is_flag=True, help="Report for program
 @click.argument("keys", nargs=-1, required=True, metavar="KEY...")
 @_path
 @_json
-def add(*, keys: tuple[str, ...], server: str, as_json: bool) -> None:
+def add(*, keys: tuple[str, ...], server: str, as_json: bool) -> int:
     """Let keys read the store, or one server's credential.
 
     KEY is a fingerprint, an e-mail address that only one key has, or a key file. Every entry is encrypted anew
@@ -50,18 +52,19 @@ def add(*, keys: tuple[str, ...], server: str, as_json: bool) -> None:
     with bar("encrypting") as progress:
         report = Members(Rekey(_store(), progress=progress)).add(keys, server)
     _tell("add", report, as_json=as_json)
+    return 0 if report.is_whole else DRIFT
 
 
 @click.command()
 @click.argument("keys", nargs=-1, required=True, metavar="KEY...")
 @_path
 @_json
-def remove(*, keys: tuple[str, ...], server: str, as_json: bool) -> None:
+def remove(*, keys: tuple[str, ...], server: str, as_json: bool) -> int:
     """Let keys read no longer: nothing in the store, or not one server's credential.
 
-    Every entry that they can read is encrypted anew for the others, all of them or none; then one commit is
-    made. What they have read they may keep, and the store's history still opens to them: rotate what is listed
-    at the end.
+    Every entry that they can read is encrypted anew for the others; then one commit is made. What cannot be
+    encrypted anew here, such as an entry that only they can read, stays as it is and is named (exit 3). What they
+    have read they may keep, and the store's history still opens to them: rotate what is listed at the end.
 
     \b
     Examples:
@@ -75,13 +78,14 @@ def remove(*, keys: tuple[str, ...], server: str, as_json: bool) -> None:
     rotate = [{"server": name, "username": user} for name, user in known or ()]
     _tell("remove", report, {"rotate": rotate if known is not None else None}, as_json=as_json)
     if as_json:
-        return
+        return 0 if report.is_whole else DRIFT
     if known:
         output.warn("who was removed knows these credentials; change each at its registry and store it again")
         for name, user in known:
             output.say(f"{printable(name)} ({printable(user)})")
     elif known is None:
         output.warn("who was removed still knows what is in the history; run: passhelper rotation list KEY")
+    return 0 if report.is_whole else DRIFT
 
 
 def _known(store: PassStore, report: Report, server: str) -> list[tuple[str, str]] | None:
@@ -107,6 +111,8 @@ def _tell(command: str, report: Report, more: Mapping[str, object] | None = None
             "keys": report.keys,
             "files": [printable(path) for path in report.files],
             "reencrypted": [{"server": record.entry.server, "username": record.entry.username} for record in changed],
+            "left": [_left_document(left) for left in report.left],
+            "lists": [{"file": printable(path), "reason": str(error)} for path, error in report.lists],
             **(more or {}),
         })  # fmt: skip
     elif not report.keys:
@@ -116,8 +122,29 @@ def _tell(command: str, report: Report, more: Mapping[str, object] | None = None
             output.say(f"{'added' if command == 'add' else 'removed'} {printable(key)}")
         files = ", ".join(map(printable, report.files))
         output.say(f"changed {files}, encrypted {entries(len(changed))} anew")
+    if not as_json:
+        _tell_left(report)
     if report.strays:
         output.warn(f"no credentials, so left as they are: {_few(report.strays)}")
+
+
+def _left_document(left: Left) -> dict[str, object]:
+    return {
+        "server": left.record.entry.server,
+        "username": left.record.entry.username,
+        "reason": str(left.error) if left.error is not None else "",
+        "readable": left.is_readable,
+    }
+
+
+def _tell_left(report: Report) -> None:
+    """Name what a change has left, and what of it who was removed can read."""
+    for path, error in report.lists:
+        output.warn(f"{printable(path)} still names who was removed: {error}")
+    for left in report.left:
+        readable = {True: "who was removed can still read it", None: "who was removed may still read it", False: ""}
+        why = f"it is left as it is: {left.error}" if left.error is not None else ""
+        output.warn(f"{name(left.record)}: {'; '.join(filter(None, (readable[left.is_readable], why)))}")
 
 
 @click.command()
@@ -172,7 +199,8 @@ def check(*, server: str, as_json: bool) -> int:
         if uncertain:
             output.note(f"of {entries(uncertain)} some readers could only be counted: hidden, or not in this keyring")
     if records and not store.environ.get("PASSWORD_STORE_KEY"):
-        Rekey(store).accept(dict.fromkeys(policy.source(record.directory) for record in records if record.wanted))
+        paths = (path for record in records if record.wanted for path in policy.sources(record.directory))
+        Rekey(store).accept(dict.fromkeys(paths))
     return DRIFT if drifted else 0
 
 
@@ -191,6 +219,7 @@ def _document(record: Record, known: Mapping[str, Key]) -> dict[str, object]:
         "unknown": drift.unknown,
         "hidden": drift.hidden,
         "surplus": drift.surplus,
+        "closed": str(record.closed.error) if record.closed is not None and record.is_short else "",
         "trouble": record.trouble,
     }
 
@@ -208,6 +237,8 @@ def _describe(record: Record, known: Mapping[str, Key]) -> str:
         parts.append(("+" if certain else f"{drift.surplus} too many among ") + ", ".join(unseen))
     if drift.missing:
         parts.append(f"-{some}" + ", -".join(map(str, drift.missing)))
+    if record.closed is not None and record.is_short:
+        parts.append(str(record.closed.error))
     return "; ".join(parts)
 
 

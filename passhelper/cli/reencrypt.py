@@ -13,8 +13,9 @@ from passhelper.cli.progress import bar
 from passhelper.errors import ConfigurationError
 from passhelper.protocol import printable
 from passhelper.store.store import PassStore
+from passhelper.team.failures import failure, name
 from passhelper.team.recipher import UnboundError
-from passhelper.team.rekey import Rekey, failure, name
+from passhelper.team.rekey import Rekey
 
 if TYPE_CHECKING:
     from passhelper.team.rekey import Result
@@ -47,16 +48,18 @@ def reencrypt(*, servers: tuple[str, ...], jobs: int | None, yes: bool, as_json:
     if unbound and servers and (yes or _agreed(result, unbound)):
         again = Rekey(store, jobs=jobs or 0).reencrypt(servers, unbound)
         result.changed += again.changed
-        result.failed = again.failed
+        result.failed, result.left = again.failed, again.left
         unbound = []
     _tell(result, as_json=as_json)
     if len(result.failed) > len(unbound):
-        raise failure(result)
+        raise failure(result.failed, result.records)
     for path in unbound:
         output.warn(f"{name(result.records[path])} is left as it is: {result.failed[path].cause}")
     if unbound:
         output.note("look at each, then run: passhelper reencrypt SERVER")
-    return DRIFT if unbound else 0
+    for path, error in result.left.items():
+        output.warn(f"{name(result.records[path])} has fewer readers than its list names: {error}")
+    return DRIFT if unbound or result.left else 0
 
 
 def _agreed(result: Result, unbound: list[str]) -> bool:
@@ -79,7 +82,7 @@ def _tell(result: Result, *, as_json: bool) -> None:
             ],
             "failed": [
                 {"server": result.records[path].entry.server, "username": result.records[path].entry.username,
-                 "reason": error.cause} for path, error in result.failed.items()
+                 "reason": error.cause} for path, error in {**result.left, **result.failed}.items()
             ],
         })  # fmt: skip
     elif result.changed or not result.failed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -65,14 +66,16 @@ def items(store: PassStore, readable_by: str = "") -> list[Item]:
     Args:
         store: which.
         readable_by: only those that this key can read: a fingerprint or an e-mail address. An entry that hides
-            its readers may be one of them.
+            its readers may be one of them. Here those count too that are not served, beside another one of their
+            server: they are read no less.
 
     Raises:
         ConfigurationError: ``readable_by`` means no key, or several.
     """
     from passhelper.team.history import last_changes  # noqa: PLC0415 - may need GitPython
 
-    entries = sorted(store.walk(), key=lambda entry: entry.server.encode())
+    listed = _every_entry(store) if readable_by else store.walk()
+    entries = sorted(listed, key=lambda entry: entry.server.encode())
     wanted: set[str] = set()
     keys: Sequence[Key] = ()
     try:
@@ -91,6 +94,17 @@ def items(store: PassStore, readable_by: str = "") -> list[Item]:
     found = [_item(store, entry, owners, changes) for entry in entries]
     if readable_by:
         found = [item for item in found if any(reader.key_id in wanted for reader in item.readers)]
+    return found
+
+
+def _every_entry(store: PassStore) -> list[Entry]:
+    """List what is served and what is not: second users, other spellings of a directory."""
+    from passhelper.team.drift import directories  # noqa: PLC0415 - only for one question
+
+    found: list[Entry] = []
+    for name, server in directories(store):
+        with suppress(OSError):  # nor does the list of what is served name what cannot be listed
+            found += store.entries(server, name)
     return found
 
 

@@ -10,18 +10,21 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from passhelper import oserrors
 from passhelper.errors import PasshelperError, StoreError
 from passhelper.store import keyinfo, keynames, layout, owners, packets, recipients
 from passhelper.store.store import Entry
+from passhelper.team.limits import Limits, is_odd
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from passhelper.store.store import PassStore
     from passhelper.team.keys import Key, KeyRing
+    from passhelper.team.limits import Closed
 
 
 @dataclass(frozen=True)
@@ -151,14 +154,20 @@ class Policy:
         store: which.
         ring: where the keys are looked up, each once.
         changed: what some of the files will say, as lines by path relative to the store; None for a file that goes.
+        accepted: the paths of the lists that this machine has accepted; see :meth:`sources`.
     """
 
     def __init__(
-        self, store: PassStore, ring: KeyRing, changed: Mapping[str, Sequence[str] | None] | None = None
+        self,
+        store: PassStore,
+        ring: KeyRing,
+        changed: Mapping[str, Sequence[str] | None] | None = None,
+        accepted: Collection[str] = (),
     ) -> None:
         self._store = store
         self._ring = ring
         self._changed = changed or {}
+        self._accepted = accepted
         self._sources: dict[str, tuple[Recipient, ...] | None] = {}
         self._lines: dict[str, Recipient] = {}
 
@@ -178,6 +187,46 @@ class Policy:
                 return path
         recipients.find(self._store.root, directory, {})  # says why not
         raise StoreError(f"no .gpg-id counts for {directory}")  # pragma: no cover - one has just been made
+
+    def sources(self, directory: str) -> list[str]:
+        """List every ``.gpg-id`` that has a say about a server directory; raises as :meth:`source` does.
+
+        After the one that counts come those of its registry's other names, the accepted ones without a file too.
+        """
+        server = layout.decode_server(directory)
+        found = self._limits.others(server) if server is not None else []
+        return [self.source(directory), *(path for _, path in found)]
+
+    def decides(self, paths: Collection[str], directory: str) -> bool:
+        """Tell whether one of some lists has a say about a server directory."""
+        return any(path in paths for path in self.sources(directory))
+
+    @cached_property
+    def _limits(self) -> Limits:
+        there = [recipients.own(name) for name, _ in directories(self._store)]
+        there = [path for path in there if os.path.lexists(os.path.join(self._store.root, path))]
+        return Limits([*there, *self._changed, *self._accepted], self._named)
+
+    def _named(self, path: str) -> set[str] | None:
+        try:
+            found = self._read(path)
+        except StoreError:
+            return set()  # a list that cannot be used lets nobody in
+        return None if found is None else {each.line for each in found}
+
+    def closed(self, server: str, directory: str, ids: Sequence[str]) -> Closed | None:
+        """Find the recipients who do not read an entry and are not to be added; see :mod:`passhelper.team.limits`.
+
+        Args:
+            server: the entry's.
+            directory: where it lies.
+            ids: the key ids that it is encrypted to.
+        """
+        if not is_odd(directory) and not self._limits.others(server):
+            return None
+        wanted = self.of(directory)
+        absent = [each.line for each in wanted if each.key_ids.isdisjoint(ids)]
+        return self._limits.closed(server, directory, [each.line for each in wanted], absent)
 
     def of(self, directory: str) -> tuple[Recipient, ...]:
         """Find the recipients for a server directory; raises as :meth:`source` does."""
@@ -216,6 +265,7 @@ class Record:
         ids: the key ids that it is encrypted to.
         wanted: who should read it.
         drift: how the two differ.
+        closed: those of ``wanted`` who do not read it and are not to be added; None for nobody.
         trouble: why that cannot be told, empty if it can.
         remedy: what helps against it.
     """
@@ -225,8 +275,16 @@ class Record:
     ids: tuple[str, ...] = ()
     wanted: tuple[Recipient, ...] = ()
     drift: Drift = Drift()
+    closed: Closed | None = None
     trouble: str = ""
     remedy: str = ""
+
+    @property
+    def is_short(self) -> bool:
+        """Whether a reader is missing, for certain or perhaps, who is not to be added."""
+        return self.closed is not None and bool(
+            self.drift.hidden or any(each.line in self.closed.lines for each in self.drift.missing)
+        )
 
     @property
     def is_directory(self) -> bool:
@@ -263,7 +321,7 @@ def survey(store: PassStore, policy: Policy, servers: Sequence[str] | None = Non
                 key = record.ids, id(wanted)  # nearly all have the same readers, and the policy keeps its answers
                 if key not in seen:
                     seen[key] = compare(record.ids, wanted, known)
-                record = replace(record, drift=seen[key])
+                record = replace(record, drift=seen[key], closed=policy.closed(server, directory, record.ids))
             if record is not None:
                 yield record
 

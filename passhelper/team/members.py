@@ -5,20 +5,25 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from dataclasses import dataclass
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from passhelper.errors import ConfigurationError, GitError, RecipientsError
 from passhelper.protocol import printable
 from passhelper.store import foreign, keyinfo, layout, recipients, repository, trust
-from passhelper.team import gpgid, idfile, publickeys, scope
+from passhelper.team import gpgid, idfile, leaving, publickeys, scope
+from passhelper.team.choose import usable
 from passhelper.team.drift import Policy, directories
 from passhelper.team.gpgid import Signer
 from passhelper.team.keys import names
-from passhelper.team.rekey import Batch, Edit, Rekey, Result, usable
+from passhelper.team.leaving import Left
+from passhelper.team.limits import is_odd
+from passhelper.team.rekey import Batch, Edit, Rekey, Result
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from passhelper.errors import PasshelperError
     from passhelper.store.store import PassStore
     from passhelper.team.drift import Recipient
     from passhelper.team.keys import Key
@@ -33,12 +38,21 @@ class Report:
         files: the ``.gpg-id`` files that changed, by their path in the store.
         result: the entries that were encrypted anew.
         strays: files among the credentials that are none and stayed as they were.
+        lists: the ``.gpg-id`` files that still name who was removed, and why.
+        left: the entries that are not encrypted to exactly their recipients now, and why.
     """
 
     keys: tuple[str, ...]
     files: tuple[str, ...]
     result: Result
     strays: tuple[str, ...] = ()
+    lists: tuple[tuple[str, PasshelperError], ...] = ()
+    left: tuple[Left, ...] = ()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing is left for anybody to do."""
+        return not self.lists and not self.left
 
 
 @dataclass(frozen=True)
@@ -94,13 +108,18 @@ class Members:
         where = f" of {server}" if server else ""
         told = [f"{line} {key.uid}".rstrip() for line, key in new.items()]
         subject = f"Add {_count(told)}{where}: {', '.join(told)}"
-        batch = Batch(subject, edits, self._public_keys(new.values(), edits), _servers(server))
+        batch = Batch(subject, edits, self._public_keys(new.values(), edits), self._servers(server))
         if not new:
             return Report((), (), Result())
-        return Report(tuple(told), tuple(edits), self._rekey.apply(batch), self._strays(edits, server))
+        result = self._rekey.apply(batch)
+        left = tuple(Left(result.records[path], error, is_readable=False) for path, error in result.left.items())
+        return Report(tuple(told), tuple(edits), result, self._strays(edits, server), left=left)
 
     def remove(self, wanted: Sequence[str], server: str = "") -> Report:
         """Let some keys read no longer: in every ``.gpg-id`` that names them, or for one server.
+
+        Whoever leaves has no veto: an entry that this machine cannot encrypt anew, and a server's own list that would
+        name nobody, stay as they are and are reported.
 
         Args:
             wanted: fingerprints, e-mail addresses, key files, or lines as they are written there.
@@ -114,25 +133,36 @@ class Members:
         paths = [self._file(server)] if server else self._files()
         signer = Signer(self._store, self._rekey.accept(paths))
         edits: dict[str, Edit] = {}
-        found: dict[str, list[str]] = {one: [] for one in wanted}
+        kept: dict[str, ConfigurationError] = {}
+        found: dict[str, list[Recipient]] = {one: [] for one in wanted}
         for path in paths:
             before = self._current(path)
             gone = []
             for one in wanted:
                 meant = self._match(one, before, path)
-                found[one] += [each.line for each in meant]
+                found[one] += meant
                 gone += meant
             if gone:
-                edits[path] = self._edit(path, before, gone, {}, signer)
-        for one, lines in found.items():
-            if not lines:
+                try:
+                    edits[path] = self._edit(path, before, gone, {}, signer)
+                except ConfigurationError as error:
+                    if path == paths[0]:
+                        raise
+                    kept[path] = error
+        for one, meant in found.items():
+            if not meant:
                 where = f" of {printable(server)}" if server else ""
                 raise ConfigurationError(f"{printable(one)} is no recipient{where}", "run: passhelper recipients list")
-        lines = list(dict.fromkeys(line for several in found.values() for line in several))
-        keys = [self._told(line) for line in lines]
+        if not edits:
+            raise next(iter(kept.values()))
+        dropped = list(dict.fromkeys(each for several in found.values() for each in several))
+        keys = [self._told(each.line) for each in dropped]
         where = f" of {server}" if server else ""
-        batch = Batch(f"Remove {_count(keys)}{where}: {', '.join(keys)}", edits, (), _servers(server))
-        return Report(tuple(keys), tuple(edits), self._rekey.apply(batch), self._strays(edits, server))
+        subject = f"Remove {_count(keys)}{where}: {', '.join(keys)}"
+        batch = Batch(subject, edits, (), self._servers(server), skip_failed=True, is_removal=True)
+        result = self._rekey.apply(batch)
+        left = tuple(leaving.left(self._store, self._ring, result, dropped, self._servers(server)))
+        return Report(tuple(keys), tuple(edits), result, self._strays(edits, server), tuple(kept.items()), left)
 
     def sign(self, *, other_store: bool = False) -> Signed:
         """Sign every list of recipients anew, as they are accepted on this machine: with what a signed list says now.
@@ -173,23 +203,34 @@ class Members:
         if not server:
             return scope.recipients_file(self._store)
         directory = layout.encode_server(server)
-        if any(self._store.entries(server, other) for other in layout.spellings(server)[1:]):
+        odd = next((path for path in map(recipients.own, layout.spellings(server)[1:]) if self._is_there(path)), "")
+        if odd:
             raise ConfigurationError(
-                f"the directory of {printable(server)} is not spelled as it is written",
-                "store its credential again first: passhelper login",
+                f"{odd} limits who reads {printable(server)}, but its directory is not spelled as it is written",
+                f"move it to {os.path.join(layout.FOLDER, directory)}",
             )
         similar = self._store.equivalents(server)
-        if not os.path.isdir(os.path.join(self._store.folder, directory)) and similar:
+        # Where another name has a list, this one may need its own, so that more cannot read what is stored for it.
+        has_list = any(self._is_there(recipients.own(layout.encode_server(other))) for other in similar)
+        if not os.path.isdir(os.path.join(self._store.folder, directory)) and similar and not has_list:
             raise ConfigurationError(
                 f"nothing is stored for {printable(server)}, but for {', '.join(map(printable, similar))}",
                 "name the server as it is stored",
             )
-        return os.path.join(layout.FOLDER, directory, recipients.FILE)
+        return recipients.own(directory)
+
+    def _servers(self, server: str) -> list[str] | None:
+        """List the servers that a change of one's list may be about: all names of its registry; None for all."""
+        return [server, *self._store.equivalents(server)] if server else None
 
     def _files(self) -> list[str]:
-        """List every ``.gpg-id`` that decides about credentials and is ours to change."""
+        """List every ``.gpg-id`` that decides about credentials and is ours to change, the whole store's first."""
         ours = scope.recipients_file(self._store)
-        nested = [path for path in trust.current(self._store.root) if path.startswith(layout.FOLDER + os.sep)]
+        nested = [
+            path
+            for path in trust.current(self._store.root)
+            if path.startswith(layout.FOLDER + os.sep) and not is_odd(_directory(path))
+        ]
         return list(dict.fromkeys([ours, *nested]))
 
     def _is_there(self, path: str) -> bool:
@@ -213,7 +254,8 @@ class Members:
         left = [each for each in before if each not in drop]
         if not left and not add:
             raise ConfigurationError(
-                f"{path} would name no key any more", "add another one first: passhelper recipients add KEY"
+                f"{path} would name no key any more",
+                f"add another one first: passhelper recipients add {_path_option(path)}KEY",
             )
         named = {
             each.line: idfile.Line(key.line(each.line), key.uid)
@@ -223,7 +265,9 @@ class Members:
         }
         renamed = [self._policy.recipient(named[each.line].written) if each.line in named else each for each in left]
         after = (*renamed, *map(self._policy.recipient, add))
-        if not any(each.is_own and each.is_usable for each in usable(self._store, after, path)):
+        # Somebody who does not read what a list decides about may take others out of it, and locks nobody out by that.
+        is_reader = bool(add) or any(each.is_own for each in before)
+        if not any(each.is_own and each.is_usable for each in usable(self._store, after, path)) and is_reader:
             raise ConfigurationError(
                 f"{path} would name no key of this machine, which could then not read what it stores",
                 "let another member do this, or add a key of this machine first",
@@ -321,8 +365,10 @@ def _directory(path: str) -> str:
     return os.path.basename(folder) if os.path.dirname(folder) else ""
 
 
-def _servers(server: str) -> list[str] | None:
-    return [server] if server else None
+def _path_option(path: str) -> str:
+    """Write the option that names the server whose list this is; empty for a list of more than one."""
+    server = layout.decode_server(_directory(path))
+    return f"--path {quote(printable(server))} " if server is not None else ""
 
 
 def _count(keys: Sequence[object]) -> str:

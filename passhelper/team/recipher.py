@@ -39,11 +39,13 @@ class Task:
         record: which, and who can read it now.
         readers: who is to read it.
         adds: whether that gives it to somebody for whom it was not meant when it was written.
+        kept: who is to read it instead if it then turns out not to be bound to its place; nobody for "it fails".
     """
 
     record: Record
     readers: tuple[Recipient, ...]
     adds: bool = False
+    kept: tuple[Recipient, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ class _Running:
     task: Task
     before: bytes
     child: Child
+    readers: tuple[Recipient, ...] = ()
     is_open: bool = False
 
 
@@ -156,9 +159,9 @@ class Recipher:
                 plaintext = self._gpg.finish_decrypt(each.child, each.before, self._label(task))
                 running.append(self._encrypt(task, each.before, plaintext))
                 return
-            lines = [recipient.line for recipient in task.readers]
+            lines = [recipient.line for recipient in each.readers]
             data = self._gpg.ciphertext(each.child, lines, self._label(task))
-            self._check(task, data)
+            self._check(each.readers, data)
         except (PasshelperError, OSError) as error:
             self._fail(task, error)
         else:
@@ -170,22 +173,28 @@ class Recipher:
         bound = plaintext.name.startswith(BINDING)
         if bound and plaintext.name != binding(entry.server, entry.username):
             raise EntryError("it was moved here from another server")
+        readers = task.readers
         if not bound and task.adds:
-            raise UnboundError("it is not bound to its server, so it may have been copied here to be read by others")
-        lines = [recipient.line for recipient in task.readers]
+            if not task.kept:
+                raise UnboundError(
+                    "it is not bound to its server, so it may have been copied here to be read by others"
+                )
+            readers = task.kept
+        lines = [recipient.line for recipient in readers]
         name = plaintext.name if bound else ""
         trusted = all(map(is_fingerprint, lines))
         child = self._gpg.start_encrypt(plaintext.data, lines, name, trusted=trusted, beside=True)
-        return _Running(task, before, child, is_open=True)
+        return _Running(task, before, child, readers, is_open=True)
 
-    def _check(self, task: Task, data: bytes) -> None:
+    def _check(self, readers: Sequence[Recipient], data: bytes) -> None:
         """Make sure that the new ciphertext is for exactly the readers."""
-        drift = compare(packets.key_ids(data), task.readers, self._known)
+        drift = compare(packets.key_ids(data), readers, self._known)
         if drift.is_there or drift.unknown:
             raise EntryError("gpg encrypted it to other keys than it was told")
 
     def _fail(self, task: Task, error: PasshelperError | OSError) -> None:
-        if isinstance(error, LockedKeyError):
+        # Somebody else may have encrypted an entry to a key that its list does not name and that nobody opens.
+        if isinstance(error, LockedKeyError) and not self._is_strange(task):
             raise error
         if isinstance(error, FileNotFoundError):  # erased meanwhile
             self._tick()
@@ -194,6 +203,11 @@ class Recipher:
             error = EntryError(f"it cannot be read: {error.strerror}")
         self._outcome.failed[task.record.entry.path] = error
         self._tick()
+
+    def _is_strange(self, task: Task) -> bool:
+        """Tell whether an entry opens to this machine by no key that is a recipient's."""
+        wanted = {key_id for recipient in task.record.wanted for key_id in recipient.key_ids}
+        return self._own.isdisjoint(wanted.intersection(task.record.ids))
 
     def _label(self, task: Task) -> str:
         return f"the entry of {printable(task.record.entry.server)}"

@@ -12,23 +12,31 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from passhelper.errors import ConfigurationError, NoSecretKeyError, RecipientsError, StoreError, TrustError
+from passhelper.errors import (
+    ConfigurationError,
+    NoSecretKeyError,
+    PasshelperError,
+    RecipientsError,
+    StoreError,
+    TrustError,
+)
 from passhelper.oserrors import remedy
-from passhelper.protocol import printable
-from passhelper.store import journal, keyinfo, recipients, settings, trust, unfinished
+from passhelper.store import journal, recipients, trust, unfinished
+from passhelper.store.child import finish
 from passhelper.store.journal import Change, Plan
 from passhelper.store.store import digest
-from passhelper.team.drift import Policy, compare, survey
+from passhelper.team.choose import Chooser
+from passhelper.team.drift import Policy, survey
+from passhelper.team.failures import failure
 from passhelper.team.keys import KeyRing
 from passhelper.team.merge import SAME
-from passhelper.team.recipher import Recipher, Renewed, Task, UnboundError
+from passhelper.team.recipher import Recipher, Renewed, Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-    from passhelper.errors import PasshelperError
     from passhelper.store.store import PassStore
-    from passhelper.team.drift import Drift, Recipient, Record
+    from passhelper.team.drift import Record
 
 _AT_ONCE = 500  # entries in one commit of a re-encryption
 _TRIES = 3  # encryptions of a store that keeps changing
@@ -64,6 +72,7 @@ class Batch:
         may_add: paths of entries that may get a reader although they are not bound to their place.
         choose: decides about one entry, below one ``.gpg-id``; as that says, if None.
         skip_failed: whether an entry that fails is left as it is; otherwise nothing changes.
+        is_removal: whether readers are taken away, so that an entry that may get none is encrypted anew for the rest.
     """
 
     subject: str
@@ -74,6 +83,7 @@ class Batch:
     may_add: Collection[str] = ()
     choose: Callable[[Record, str], Task | None] | None = None
     skip_failed: bool = False
+    is_removal: bool = False
 
 
 @dataclass
@@ -83,11 +93,13 @@ class Result:
     Attributes:
         changed: the entries that were encrypted anew.
         failed: those that were not, by path, and why.
+        left: those that have fewer readers than their list names, likewise.
         records: every entry that was looked at, as it was before.
     """
 
     changed: list[Record] = field(default_factory=list)
     failed: dict[str, PasshelperError] = field(default_factory=dict)
+    left: dict[str, PasshelperError] = field(default_factory=dict)
     records: dict[str, Record] = field(default_factory=dict)
 
 
@@ -137,6 +149,8 @@ class Rekey:
         for _ in range(_TRIES):
             todo = [task for task in self._tasks(batch, result) if not self._is_done(task, renewed)]
             self._renew(todo, batch, renewed, result)
+            if batch.is_removal and not renewed:
+                self._blame(result)
             with self.store.lock(self.place):
                 self._check_unchanged(batch)
                 tasks = [task for task in self._tasks(batch, Result()) if task.record.entry.path not in result.failed]
@@ -153,17 +167,20 @@ class Rekey:
 
     def _tasks(self, batch: Batch, result: Result) -> list[Task]:
         """List the entries whose readers are not those that the files will name."""
-        after = Policy(self.store, self.ring, {path: edit.lines for path, edit in batch.edits.items()})
-        choose = batch.choose or _Chooser(self.store, batch, Policy(self.store, self.ring)).choose
+        known = trust.load(self.place.state) if self.place is not None else None
+        after = Policy(self.store, self.ring, {path: edit.lines for path, edit in batch.edits.items()}, known or ())
+        choose = batch.choose or self._chooser(batch).choose
         tasks, sources = [], dict.fromkeys(batch.edits)
         for record in survey(self.store, after, batch.servers):
             path = record.entry.path
             if batch.paths is not None and path not in batch.paths:
                 continue
             # Which file counts for a directory that cannot be looked into, nobody can tell either.
-            if batch.edits and not record.is_directory and after.source(record.directory) not in batch.edits:
+            if batch.edits and not record.is_directory and not after.decides(batch.edits, record.directory):
                 continue
             result.records[path] = record
+            if record.closed is not None and record.is_short:
+                result.left[path] = record.closed.error
             try:
                 if record.trouble:
                     raise StoreError(record.trouble, record.remedy)
@@ -176,9 +193,18 @@ class Rekey:
             if task is not None:
                 self._check_repository(record)
                 tasks.append(task)
-                sources[after.source(record.directory)] = None
+                sources.update(dict.fromkeys(after.sources(record.directory)))
         self._trust = self.accept(sources)
         return tasks
+
+    def _chooser(self, batch: Batch) -> Chooser:
+        return Chooser(
+            self.store,
+            Policy(self.store, self.ring),
+            is_edit=bool(batch.edits),
+            is_removal=batch.is_removal,
+            may_add=batch.may_add,
+        )
 
     def reencrypt(self, servers: Sequence[str] | None = None, may_add: Collection[str] = ()) -> Result:
         """Bring entries in line with the files as they are: some hundred at a time, so that a kill loses little.
@@ -211,6 +237,7 @@ class Rekey:
             done = self.apply(batch)
             result.changed += done.changed
             result.failed |= done.failed
+            result.left |= done.left
             result.records |= done.records
         return result
 
@@ -306,7 +333,24 @@ class Rekey:
         renewed.update(outcome.renewed)
         result.failed.update(outcome.failed)
         if result.failed and not batch.skip_failed:
-            raise failure(result)
+            raise failure(result.failed, result.records)
+
+    def _blame(self, result: Result) -> None:
+        """Where nothing could be encrypted anew, find out whether this machine is to blame, and not the entries.
+
+        Raises:
+            StoreError, GpgError: gpg does not work here, so nothing is changed.
+        """
+        if all(isinstance(error, StoreError | NoSecretKeyError) for error in result.failed.values()):
+            return
+        own = [key.fingerprint for key in self.ring.own() if key.can_encrypt]
+        gpg = self.store.gpg
+        child = gpg.start_encrypt(b"", own[:1], "", trusted=True)
+        finish([child], gpg.timeout())
+        try:
+            gpg.decrypt(gpg.ciphertext(child, own[:1], "a test of gpg"), "a test of gpg")
+        except PasshelperError as error:
+            raise failure(result.failed, result.records) from error
 
     # Writing
 
@@ -342,80 +386,6 @@ class Rekey:
                 f"the change has begun and is not finished: {error.strerror}",
                 f"{remedy(error)}; the next command that changes the store finishes it",
             ) from error
-
-
-class _Chooser:
-    """Chooses what to do about each entry: as its file says, or says from now on."""
-
-    def __init__(self, store: PassStore, batch: Batch, before: Policy) -> None:
-        self._store = store
-        self._batch = batch
-        self._before = before
-        self._known = before.known
-        self._usable: dict[str, tuple[Recipient, ...]] = {}
-
-    def choose(self, record: Record, source: str) -> Task | None:
-        path, drift = record.entry.path, record.drift
-        if not drift.is_there and not (self._batch.edits and drift.hidden):
-            return None
-        if source not in self._usable:
-            self._usable[source] = usable(self._store, record.wanted, source)
-        readers = self._usable[source]
-        if not self._batch.edits and readers != record.wanted and not can_mend(drift):
-            return None
-        if self._batch.edits:
-            drift = compare(record.ids, self._before.of(record.directory), self._known)
-        adds = path not in self._batch.may_add and any(_is_among(each, readers) for each in drift.missing)
-        return Task(record, readers, adds)
-
-
-def usable(store: PassStore, wanted: tuple[Recipient, ...], source: str) -> tuple[Recipient, ...]:
-    """Make sure that one can encrypt to all recipients, or choose those for whom one can, where the user allows it.
-
-    Raises:
-        RecipientsError: at least one is unusable; all such are named.
-    """
-    if all(recipient.is_usable for recipient in wanted):
-        return wanted
-    if settings.is_on(store.environ, settings.SKIP_UNUSABLE):
-        left = keyinfo.usable_recipients(store.gpg, [each.line for each in wanted], source, store.warn)
-        return tuple(recipient for recipient in wanted if recipient.line in left)
-    complaints = [keyinfo.complaint(store.gpg, each.line) for each in wanted if not each.is_usable]
-    raise RecipientsError(
-        f"cannot encrypt for {len(complaints)} of {len(wanted)} recipients in {source}: " + "; ".join(complaints)
-    )
-
-
-def failure(result: Result) -> StoreError:
-    """Name every entry that could not be encrypted anew, by reason."""
-    reasons: dict[str, list[str]] = {}
-    for path, error in result.failed.items():
-        reasons.setdefault(error.cause, []).append(name(result.records[path]))
-    told = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in reasons.items())
-    kinds = {type(error) for error in result.failed.values()}
-    remedies = {error.remedy for error in result.failed.values()}
-    remedy = remedies.pop() if len(remedies) == 1 else "restore what is damaged or was moved, or store it again"
-    if NoSecretKeyError in kinds:
-        remedy = "ask a member who can read them to do this"
-    elif UnboundError in kinds:
-        remedy = "look at each, then run: passhelper reencrypt SERVER"
-    count = len(result.failed)
-    return StoreError(f"{count} {'entry' if count == 1 else 'entries'} cannot be encrypted anew: {told}", remedy)
-
-
-def name(record: Record) -> str:
-    """Name an entry for people."""
-    server = printable(record.entry.server)
-    return server if record.is_directory else f"{server} ({printable(record.entry.username)})"
-
-
-def can_mend(drift: Drift) -> bool:
-    """Tell whether encrypting anew to the usable recipients would change anything."""
-    return bool(drift.extra or drift.surplus or any(recipient.is_usable for recipient in drift.missing))
-
-
-def _is_among(recipient: Recipient, others: Sequence[Recipient]) -> bool:
-    return any(recipient.line == other.line or recipient.key_ids & other.key_ids for other in others)
 
 
 def _directory(source: str) -> str:

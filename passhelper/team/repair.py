@@ -19,16 +19,18 @@ from passhelper.protocol import printable
 from passhelper.store import gitwords
 from passhelper.store.recipients import is_fingerprint
 from passhelper.store.store import digest
+from passhelper.team.choose import can_mend, present
 from passhelper.team.drift import Policy, survey
+from passhelper.team.failures import name
 from passhelper.team.keys import KeyRing
 from passhelper.team.recipher import Task, UnboundError
-from passhelper.team.rekey import Batch, Rekey, can_mend, name
+from passhelper.team.rekey import Batch, Rekey
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from passhelper.store.store import PassStore
-    from passhelper.team.drift import Recipient, Record
+    from passhelper.team.drift import Record
     from passhelper.team.gitrepo import Git
 
     _Choose = Callable[[Record, str], "Task | None"]
@@ -86,6 +88,10 @@ class _Repair:
             why = _obstacle(record)
             if why:
                 self._report.reported.append(f"{name(record)}: {why}")
+            elif record.closed is not None and record.is_short:
+                self._report.reported.append(
+                    f"{name(record)}: {record.closed.error.cause}; {record.closed.error.remedy}"
+                )
         if drifted:
             rekey = Rekey(self._store)
             unbound = self._mend(rekey, drifted, self._choose)
@@ -115,7 +121,7 @@ class _Repair:
             return {}
         for record in result.changed:
             task = tasks[record.entry.path]
-            if len(task.readers) > len(_present(record)):
+            if len(task.readers) > len(present(record)):
                 self._report.added.append(record.entry.server)
             if record.drift.extra or record.drift.surplus:
                 self._report.removed.append(record.entry.server)
@@ -130,20 +136,17 @@ class _Repair:
         """Decide about one entry: who can read it and may, and whoever is missing and can be encrypted to."""
         if not record.drift.is_there or _obstacle(record):
             return None
-        add = tuple(recipient for recipient in record.drift.missing if recipient.is_usable)
+        closed = record.closed.lines if record.closed is not None else ()
+        add = tuple(each for each in record.drift.missing if each.is_usable and each.line not in closed)
         if not add:
             return _choose_removal(record, _source)
-        return Task(record, (*_present(record), *add), adds=not self._seen.was_right(record.entry.path))
+        return Task(record, (*present(record), *add), adds=not self._seen.was_right(record.entry.path))
 
 
 def _choose_removal(record: Record, _source: str) -> Task | None:
     """Decide about one entry: who can read it and may, if there is anybody else."""
-    present = _present(record)
-    return Task(record, present) if present and (record.drift.extra or record.drift.surplus) else None
-
-
-def _present(record: Record) -> tuple[Recipient, ...]:
-    return tuple(each for each in record.wanted if not each.key_ids.isdisjoint(record.ids))
+    readers = present(record)
+    return Task(record, readers) if readers and (record.drift.extra or record.drift.surplus) else None
 
 
 def _obstacle(record: Record) -> str:
@@ -159,7 +162,7 @@ def _obstacle(record: Record) -> str:
             return f"it cannot be encrypted anew for {each}"
     if drift.missing and drift.unknown:  # it may be his newer key
         return f"{drift.missing[0]} cannot read it, but a key that is not in this keyring can"
-    unusable = [each for each in _present(record) if not each.is_usable]
+    unusable = [each for each in present(record) if not each.is_usable]
     if unusable and is_due:
         return f"it cannot be encrypted anew for {unusable[0]}"
     return ""

@@ -13,6 +13,7 @@ from doctors import SERVER, Doctor, git
 from support import FOLDER, Helper, KeyRing, run, tree
 
 DIRECTORY = base64.urlsafe_b64encode(SERVER.encode()).decode()
+ODD = base64.urlsafe_b64encode(f"{SERVER}\n".encode()).decode()  # as echo would write it
 
 
 @pytest.fixture
@@ -73,6 +74,58 @@ def test_one_registry_under_several_names(doctor: Doctor, helper: Helper) -> Non
     assert run(["sh", "-c", erase], {**helper.environ, "PATH": path}).code == 0  # the remedy
     assert helper.list().json == {"registry.example/v2/": "bob"}
     assert "store.classes" not in doctor().troubled()
+
+
+@pytest.mark.parametrize("kind", ["store", "git_store"])
+def test_hand_made_spelling(
+    doctor: Doctor, helper: Helper, entry: Path, kind: str, request: pytest.FixtureRequest
+) -> None:
+    """A copy of the same bytes, and then the entry itself, go to where a writer would look for them."""
+    store: Path = request.getfixturevalue(kind)
+    odd = entry.parent.with_name(ODD)
+    odd.mkdir()
+    shutil.copy(entry, odd)
+    cause = f"{FOLDER}/{odd.name} is not how the directory of {SERVER} is written, so nobody is added to its readers"
+    assert doctor().finding("store.spelling") == ("warning", cause, "run: passhelper doctor --fix")
+    doctor("--fix")
+    assert (odd.exists(), entry.exists()) == (False, True)
+    before = entry.read_bytes()
+    entry.parent.rename(odd)
+    assert doctor().finding("store.spelling")[1] == cause
+    report = doctor("--fix")
+    assert "store.spelling" not in report.troubled()
+    assert (odd.exists(), entry.read_bytes()) == (False, before)
+    assert helper.get(SERVER).code == 0
+    if (store / ".git").exists():
+        assert git(store, "status", "--porcelain", "--", FOLDER) == ""
+
+
+def test_hand_made_spelling_of_a_second_credential(doctor: Doctor, entry: Path) -> None:
+    odd = entry.parent.with_name(ODD)
+    odd.mkdir()
+    (odd / "alice.gpg").write_bytes(entry.read_bytes() + b" ")
+    assert doctor().finding("store.spelling")[2] == "look into it, then remove it"
+    doctor("--fix")
+    assert (odd / "alice.gpg").exists()
+
+
+def test_hand_made_spelling_of_a_list(doctor: Doctor, helper: Helper, entry: Path, store: Path) -> None:
+    odd = entry.parent.with_name(ODD)
+    odd.mkdir()
+    shutil.copy(store / ".gpg-id", odd)
+    shutil.copy(entry, odd)
+    report = doctor("--fix")
+    severity, cause, remedy = report.finding("store.spelling")
+    assert (
+        cause == f"{FOLDER}/{odd.name}/.gpg-id counts for nothing, since {SERVER} has its list in {FOLDER}/{DIRECTORY}"
+    )
+    assert remedy == (
+        f"look into it; if it is right, move it to {FOLDER}/{DIRECTORY}, then run: passhelper recipients accept"
+    )
+    assert (severity, (odd / "alice.gpg").exists()) == ("warning", True)
+    (odd / ".gpg-id").rename(entry.with_name(".gpg-id"))  # the remedy; "accept" is for a git store
+    assert doctor("--fix").troubled() == set()
+    assert helper.store(SERVER, "alice", "s").code == 0
 
 
 def test_undecodable_directory(doctor: Doctor, store: Path) -> None:

@@ -25,6 +25,7 @@ from passhelper.errors import (
 )
 from passhelper.store.store import PassStore
 from passhelper.team import rekey as module
+from passhelper.team.failures import failure
 from passhelper.team.members import Members, Report
 from passhelper.team.recipher import Recipher
 from passhelper.team.rekey import Rekey, Result
@@ -442,9 +443,34 @@ def test_a_hand_made_spelling(vault: Vault, keys: KeyRing) -> None:
     bare = vault.directory("ab").with_name(vault.directory("ab").name.rstrip("="))
     bare.mkdir(parents=True)
     (bare / "u.gpg").write_bytes(keys.encrypt(b"s", "alice"))
-    assert "is not spelled as it is written" in refused(vault, ConfigurationError, add, keys["bob"], server="ab")
-    add(vault, keys["bob"])
-    assert ids(bare / "u.gpg", keys) == {"alice", "bob"}
+    report = add(vault, keys["bob"])
+    (left,) = report.left
+    assert str(left.error) == (
+        "its directory is not spelled as it is written, so nobody is added to its readers; "
+        "run: passhelper doctor --fix, then passhelper sync or passhelper reencrypt"
+    )
+    assert ids(bare / "u.gpg", keys) == {"alice"}
+    # Who goes is taken out there as well.
+    (bare / "u.gpg").write_bytes(keys.encrypt(b"s", "alice", "bob"))
+    remove(vault, keys["bob"], server="ab")
+    assert ids(bare / "u.gpg", keys) == {"alice"}
+    (bare / ".gpg-id").write_text(f"{keys['alice']}\n")
+    assert refused(vault, ConfigurationError, add, keys["bob"], server="ab") == (
+        f"{FOLDER}/YWI/.gpg-id limits who reads ab, but its directory is not spelled as it is written; "
+        f"move it to {FOLDER}/YWI="
+    )
+
+
+def test_hidden_readers_in_a_hand_made_spelling(vault: Vault, keys: KeyRing, bob: Reader) -> None:
+    """Nobody knows who they are, so it is left, and said: nobody is added, and nobody is shut out."""
+    (vault.path / ".gpg-id").write_text(f"{keys['alice']}\n{keys['bob']}\n")
+    bare = vault.directory("ab").with_name(vault.directory("ab").name.rstrip("="))
+    bare.mkdir(parents=True)
+    (bare / "u.gpg").write_bytes(keys.encrypt(b"s", "alice", "bob", options=("--throw-keyids",)))
+    before = (bare / "u.gpg").read_bytes()
+    report = remove(vault, keys["bob"])
+    assert [left.is_readable for left in report.left] == [None]
+    assert (bare / "u.gpg").read_bytes() == before
 
 
 # Other people's entries
@@ -571,7 +597,7 @@ def test_reencrypt_goes_on_where_one_fails(git_vault: Vault, keys: KeyRing, monk
     assert {result.records[path].entry.server for path in result.failed} == {"5.example", "6.example"}
     assert sum(subject.startswith("Re-encrypt ") for subject in git_vault.subjects) == 3
     assert seen[-1] == (6, 7)  # of the damaged one nothing had to be done
-    assert str(module.failure(result)).startswith("2 entries cannot be encrypted anew: ")
+    assert str(failure(result.failed, result.records)).startswith("2 entries cannot be encrypted anew: ")
 
 
 def test_reencrypt_names_unusable_recipients_of_some(vault: Vault, keys: KeyRing) -> None:

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from passhelper.errors import PasshelperError
+from passhelper.machine.doctor import spelling
 from passhelper.machine.doctor.model import Check, Finding, NotCheckedError, Severity
 from passhelper.machine.doctor.patient import Patient
 from passhelper.protocol import printable
@@ -178,6 +179,8 @@ def _inner_names(patient: Patient, entries: Sequence[Entry]) -> Iterator[tuple[E
 
 CHECKS = (
     Check("store.names", "every directory is the name of a server", Severity.WARNING, _names, ("store.path",)),
+    Check("store.spelling", "every server's directory is spelled as it is written", Severity.WARNING, spelling.check,
+          ("store.path",), spelling.fix),
     Check("store.entries", "no entry is empty, corrupt or not encrypted", Severity.FAILED, _headers,
           ("store.path",)),
     Check("store.users", "one user for each server", Severity.WARNING, _users, ("store.path",)),

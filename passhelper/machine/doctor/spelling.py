@@ -1,0 +1,91 @@
+"""Directories that mean a server and are not the one that a writer would use, and how their entries get there.
+
+Hand-made stores have such (the standard alphabet, lost padding, a line end), and whoever can push may put copies there.
+Their entries are read; nobody is added to their readers.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from passhelper.errors import GitError
+from passhelper.machine.doctor.model import Finding
+from passhelper.protocol import printable
+from passhelper.store import journal, layout, recipients, unfinished
+from passhelper.store.journal import Change, Plan
+from passhelper.team.limits import is_odd
+from passhelper.team.merge import SAME
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from passhelper.machine.doctor.patient import Patient
+
+
+def check(patient: Patient) -> Iterator[Finding]:
+    """Name every such directory that holds something of a server's."""
+    for name in filter(is_odd, patient.directories):
+        path, right = (os.path.join(layout.FOLDER, each) for each in (name, layout.canonical(name)))
+        server = printable(layout.decode_server(name) or name)
+        if os.path.lexists(os.path.join(patient.store.root, recipients.own(name))):
+            remedy = (
+                f"look into it; if it is right, move it to {printable(right)}, then run: passhelper recipients accept"
+            )
+            cause = f"{printable(recipients.own(name))} counts for nothing, since {server} has its list in {right}"
+            yield Finding(cause, remedy)
+        elif patient.entries.get(name):
+            cause = (
+                f"{printable(path)} is not how the directory of {server} is written, so nobody is added to its readers"
+            )
+            remedy = "run: passhelper doctor --fix" if _moves(patient, name) else "look into it, then remove it"
+            yield Finding(cause, remedy)
+
+
+def fix(patient: Patient) -> list[str]:
+    """Move entries to the directories of their servers, as one change; nothing is decrypted, and none is replaced."""
+    store = patient.store
+    moves = [move for name in filter(is_odd, patient.directories) for move in _moves(patient, name)]
+    if not moves:
+        return []
+    place = store.repository("")
+    if place is not None:
+        unfinished.refuse(place)
+    base = store.root if place is None else place.root
+    changes: list[Change] = []
+    with store.lock(place):
+        for old, new in moves:
+            data, there = journal.read(old), journal.read(new)
+            if data is None or there not in (None, data):
+                continue
+            if there is None:
+                changes.append(Change(os.path.relpath(new, base), data))
+            changes.append(Change(os.path.relpath(old, base), None))
+        if changes:
+            subject = f"Move credentials to the directories of their servers\n\n{SAME}"
+            journal.write(store, place, Plan(subject, changes))
+            journal.finish(store, place)
+    if patient.warnings:
+        raise GitError(patient.warnings.pop(), "run: passhelper doctor")
+    names = dict.fromkeys(os.path.relpath(old, store.folder).split(os.sep)[0] for old, _ in moves)
+    return [f"moved the credential of {printable(layout.decode_server(name) or name)}" for name in names]
+
+
+def _moves(patient: Patient, name: str) -> list[tuple[str, str]]:
+    """List the files to move, from where to where; none where something else is in the way.
+
+    A list of recipients is left to people, with all that lies beside it: it decided about this directory once.
+    """
+    store, right = patient.store, layout.canonical(name)
+    place, here = store.repository(""), store.repository(name)
+    if (place is None) != (here is None) or (place is not None and here is not None and place.root != here.root):
+        return []
+    if os.path.lexists(os.path.join(store.root, recipients.own(name))) or layout.twin(store.folder, right):
+        return []
+    old, new = os.path.join(store.folder, name), os.path.join(store.folder, right)
+    files = [os.path.relpath(entry.path, old) for entry in patient.entries.get(name, [])]
+    moves = [(os.path.join(old, file), os.path.join(new, file)) for file in files]
+    there = {entry.path for entry in patient.entries.get(right, [])}
+    # A second credential of the server is a matter for people; a copy of the same bytes is none.
+    is_same = all(journal.read(before) == journal.read(after) for before, after in moves)
+    return moves if not there or is_same else []

@@ -1,0 +1,105 @@
+"""What encrypting an entry anew is to come to: for whom, and whether it may get a reader."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from passhelper.errors import RecipientsError
+from passhelper.store import keyinfo, settings
+from passhelper.team.drift import compare
+from passhelper.team.recipher import Task
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from passhelper.store.store import PassStore
+    from passhelper.team.drift import Drift, Policy, Recipient, Record
+
+
+class Chooser:
+    """Chooses what to do about each entry: as its file says, or says from now on.
+
+    Args:
+        store: whose.
+        before: what its files say now.
+        is_edit: whether some of them will say something else.
+        is_removal: whether that takes readers away; nobody vetoes it with an entry that may get none.
+        may_add: paths of entries that may get a reader although they are not bound to their place.
+    """
+
+    def __init__(
+        self, store: PassStore, before: Policy, *, is_edit: bool, is_removal: bool, may_add: Collection[str]
+    ) -> None:
+        self._store = store
+        self._before = before
+        self._is_edit = is_edit
+        self._is_removal = is_removal
+        self._may_add = may_add
+        self._known = before.known
+        self._usable: dict[str, tuple[Recipient, ...]] = {}
+
+    def choose(self, record: Record, source: str) -> Task | None:
+        """Decide about one entry, below one ``.gpg-id``; None for nothing to do.
+
+        Raises:
+            RecipientsError: a recipient there is unusable.
+        """
+        path, drift = record.entry.path, record.drift
+        if not drift.is_there and not (self._is_edit and drift.hidden):
+            return None
+        if source not in self._usable:
+            self._usable[source] = usable(self._store, record.wanted, source)
+        readers = self._usable[source]
+        if not self._is_edit and readers != record.wanted and not can_mend(drift):
+            return None
+        if record.closed is not None:
+            return self._choose_closed(record, readers)
+        if self._is_edit:
+            drift = compare(record.ids, self._before.of(record.directory), self._known)
+        adds = path not in self._may_add and any(_is_among(each, readers) for each in drift.missing)
+        return Task(record, readers, adds, self._kept(record, readers))
+
+    def _choose_closed(self, record: Record, readers: tuple[Recipient, ...]) -> Task | None:
+        """Decide about an entry that some recipients are not added to; not where nobody knows who reads it."""
+        drift, lines = record.drift, record.closed.lines if record.closed is not None else frozenset()
+        readers = tuple(each for each in readers if each.line not in lines)
+        adds = [each for each in drift.missing if each in readers]
+        if drift.hidden or not readers or not (drift.extra or drift.surplus or adds):
+            return None
+        is_doubtful = bool(adds) and record.entry.path not in self._may_add
+        return Task(record, readers, is_doubtful, self._kept(record, readers))
+
+    def _kept(self, record: Record, readers: tuple[Recipient, ...]) -> tuple[Recipient, ...]:
+        """Say who reads an entry that is not bound, once somebody else is taken away."""
+        return tuple(each for each in readers if each in present(record)) if self._is_removal else ()
+
+
+def present(record: Record) -> tuple[Recipient, ...]:
+    """List the recipients who are certainly among the readers of an entry."""
+    return tuple(each for each in record.wanted if not each.key_ids.isdisjoint(record.ids))
+
+
+def usable(store: PassStore, wanted: tuple[Recipient, ...], source: str) -> tuple[Recipient, ...]:
+    """Make sure that one can encrypt to all recipients, or choose those for whom one can, where the user allows it.
+
+    Raises:
+        RecipientsError: at least one is unusable; all such are named.
+    """
+    if all(recipient.is_usable for recipient in wanted):
+        return wanted
+    if settings.is_on(store.environ, settings.SKIP_UNUSABLE):
+        left = keyinfo.usable_recipients(store.gpg, [each.line for each in wanted], source, store.warn)
+        return tuple(recipient for recipient in wanted if recipient.line in left)
+    complaints = [keyinfo.complaint(store.gpg, each.line) for each in wanted if not each.is_usable]
+    raise RecipientsError(
+        f"cannot encrypt for {len(complaints)} of {len(wanted)} recipients in {source}: " + "; ".join(complaints)
+    )
+
+
+def can_mend(drift: Drift) -> bool:
+    """Tell whether encrypting anew to the usable recipients would change anything."""
+    return bool(drift.extra or drift.surplus or any(recipient.is_usable for recipient in drift.missing))
+
+
+def _is_among(recipient: Recipient, others: Sequence[Recipient]) -> bool:
+    return any(recipient.line == other.line or recipient.key_ids & other.key_ids for other in others)
