@@ -167,6 +167,7 @@ def sign(*, new_store: bool, as_json: bool) -> None:
         output.envelope("recipients sign", {"files": files, "store": signed.identity, "serial": signed.serial})
         return
     output.say(f"signed {', '.join(files)} as lists of store {signed.identity}, serial {signed.serial}")
+    output.say(f"for runners: PASSHELPER_STORE_ID={signed.identity} PASSHELPER_STORE_SERIAL={signed.serial}")
 
 
 @click.command()

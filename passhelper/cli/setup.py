@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,7 +13,11 @@ from passhelper.machine import ci as ci_runner
 from passhelper.machine import ciexport, routes
 from passhelper.machine.setup import Step, Wishes, run
 from passhelper.store.store import PassStore
+from passhelper.team import freshness
 from passhelper.team.clone import COMMIT, Source
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 EXIT_OPEN = 3  # somebody else has to act
 _HERE = "\0here"  # --git without a value: the store itself becomes a repository
@@ -105,7 +110,7 @@ def setup(  # noqa: PLR0913 - one argument per option
     store = PassStore(dict(os.environ), output.warn)
     wishes = Wishes(
         keys=keys, generate=generate_key, name=name, email=email, expire=expire, protect=not no_passphrase,
-        git=git is not None, source=Source(url, store.environ.get(COMMIT, ""), depth or 0) if url else None,
+        git=git is not None, source=_source(store.environ, url, depth or 0) if url else None,
         whole_store=whole_store, bin_dir=bin_dir, docker=not no_docker, registries=registries, containers=containers,
     )  # fmt: skip
     steps: list[Step] = []
@@ -124,6 +129,10 @@ def setup(  # noqa: PLR0913 - one argument per option
         elif proved and not changed:
             output.say("nothing had to be changed")
     return 0 if proved else EXIT_OPEN
+
+
+def _source(environ: Mapping[str, str], url: str, depth: int) -> Source:
+    return Source(url, environ.get(COMMIT, ""), depth, demands=freshness.demands(environ))
 
 
 def _confirm(who: str) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from passhelper.errors import ConfigurationError, StoreError
 from passhelper.machine import newstore
 from passhelper.store import repository, trust
-from passhelper.team import acceptance, gitrepo, recipientlists, signed
+from passhelper.team import acceptance, freshness, gitrepo, recipientlists, signed
 from passhelper.team import clone as shared
 from passhelper.team.clone import COMMIT
 from passhelper.team.keys import KeyRing
@@ -38,7 +38,8 @@ def is_made(root: str) -> bool:
 
 def clone(store: PassStore, url: str, commit: str, depth: int = 0) -> Repository:
     """Clone the team's store; see :func:`passhelper.team.clone.clone`."""
-    source = shared.Source(url, commit, depth, f"check {URL} and that this runner may read it")
+    remedy = f"check {URL} and that this runner may read it"
+    source = shared.Source(url, commit, depth, remedy, freshness.demands(store.environ))
     shared.warn_of_the_way(store, url)
     place = shared.clone(store, source, ("passhelper.ci=true",))
     store.files().replace(os.path.join(place.state, _MADE_IN_GIT), b"", place.state)
@@ -90,9 +91,11 @@ def source(environ: Mapping[str, str]) -> tuple[str, str]:
     """Read from the environment what to clone, and the commit that it must contain.
 
     Raises:
-        ConfigurationError: a commit without a URL.
+        ConfigurationError: a demand without a URL, or one that makes no sense.
     """
     url, commit = environ.get(URL, ""), environ.get(COMMIT, "")
-    if commit and not url:
-        raise ConfigurationError(f"{COMMIT} is set and {URL} is not, so there is nothing to clone", f"set {URL}")
+    for name in (COMMIT, *freshness.VARIABLES):
+        if environ.get(name, "") and not url:
+            raise ConfigurationError(f"{name} is set and {URL} is not, so there is nothing to clone", f"set {URL}")
+    freshness.demands(environ)
     return url, commit

@@ -59,7 +59,10 @@ def write_recipients(store: PassStore, keys: Sequence[Key]) -> str:
         files.sweep(temporary)
         known = trust.load_all(place.state) if place is not None else None
         signer = gpgid.Signer(store, known)
-        text, signature = signer.seal(relative, gpgid.render(keys))
+        named = {}
+        if signer.is_wanted:
+            named = {key.fingerprint: publickeys.digest(publickeys.export(store, key)[1]) for key in keys}
+        text, signature = signer.seal(relative, gpgid.render(keys), named)
         if signature is not None:  # first: a list without one is refused
             files.put(f"{path}.sig", signature, temporary)
         files.put(path, text, temporary)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -19,7 +19,8 @@ from passhelper.protocol import printable
 from passhelper.store import foreign, gitwords, repository, trust
 from passhelper.store.child import Child, finish, start
 from passhelper.store.repository import Repository
-from passhelper.team import apply, gitrepo, incomingtree, recipientlists, remoteurl
+from passhelper.team import apply, freshness, gitrepo, incomingtree, recipientlists, remoteurl
+from passhelper.team.freshness import Demands
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -120,12 +121,14 @@ class Source:
         commit: an id that has to be part of the history, empty for any history.
         depth: how many commits of the history to take, 0 for all.
         remedy: what a person should look at when the remote does not answer.
+        demands: how new it has to be, and of which store.
     """
 
     url: str
     commit: str = ""
     depth: int = 0
     remedy: str = "check the URL, and that you may read it"
+    demands: Demands = field(default_factory=Demands)
 
 
 def clone(store: PassStore, source: Source, settings: Sequence[str] = ()) -> Repository:
@@ -139,7 +142,7 @@ def clone(store: PassStore, source: Source, settings: Sequence[str] = ()) -> Rep
     Raises:
         RemoteError: git cannot clone it.
         StoreError: the remote has no commit.
-        TrustError: the history lacks the commit, or the tree holds what no store may hold.
+        TrustError: the history lacks the commit, the tree holds what no store may hold, or it is not what is demanded.
         ConfigurationError: the directory is in use, or the commit is no full id.
     """
     _check(source)
@@ -186,9 +189,10 @@ def _fill(store: PassStore, place: Repository, source: Source, settings: Sequenc
         head = incomingtree.commit_id(opened, "HEAD")
         incomingtree.check(opened, head)
         recipientlists.read(store, opened, head)  # each can be read
+        freshness.check(store, opened, head, source.demands)
         programs = _programs(opened, head)
     # Nothing is accepted yet: were this process to end here, no later one must take this for a store of its own.
-    trust.save_all(place.state, trust.Trust({}), files)
+    trust.save_all(place.state, trust.Trust({}, store=source.demands.store), files)
     git.run(["reset", "--hard", "--quiet"], "git cannot check out the store")
     for path in programs:
         os.chmod(os.path.join(store.root, path), 0o666 & ~files.umask)

@@ -115,12 +115,13 @@ def check_history(git: Git, theirs: str, head: str, known: trust.Trust | None) -
         stamp, _, commit = line.partition(" ")
         if int(stamp) > latest:
             raise TrustError(
-                f"commit {commit[:12]} is dated {_date(int(stamp))}, more than an hour ahead of this clock",
+                f"commit {commit[:12]} is dated {date(int(stamp))}, more than an hour ahead of this clock",
                 f"check this clock; to accept it, {ACCEPT}",
             )
 
 
-def _date(stamp: int) -> str:
+def date(stamp: int) -> str:
+    """Write a moment for people, however far away."""
     try:
         return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(stamp))
     except (OverflowError, ValueError, OSError):

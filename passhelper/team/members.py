@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from shlex import quote
 from typing import TYPE_CHECKING
 
@@ -104,13 +104,13 @@ class Members:
         new = {line: key for line, key in keys.items() if not any(_means(each, line, key) for each in before)}
         edits = {}
         if new or not self._is_there(path):
-            edits[path] = self._edit(path, before, [], new, signer)
+            edits[path] = self._edit(path, before, [], new)
         where = f" of {server}" if server else ""
         told = [f"{line} {key.uid}".rstrip() for line, key in new.items()]
         subject = f"Add {_count(told)}{where}: {', '.join(told)}"
-        batch = Batch(subject, edits, self._public_keys(new.values(), edits), self._servers(server))
         if not new:
             return Report((), (), Result())
+        batch = Batch(subject, *self._seal(edits, signer, new.values()), self._servers(server))
         result = self._rekey.apply(batch)
         left = tuple(Left(result.records[path], error, is_readable=False) for path, error in result.left.items())
         return Report(tuple(told), tuple(edits), result, self._strays(edits, server), left=left)
@@ -144,7 +144,7 @@ class Members:
                 gone += meant
             if gone:
                 try:
-                    edits[path] = self._edit(path, before, gone, {}, signer)
+                    edits[path] = self._edit(path, before, gone, {})
                 except ConfigurationError as error:
                     if path == paths[0]:
                         raise
@@ -159,7 +159,8 @@ class Members:
         keys = [self._told(each.line) for each in dropped]
         where = f" of {server}" if server else ""
         subject = f"Remove {_count(keys)}{where}: {', '.join(keys)}"
-        batch = Batch(subject, edits, (), self._servers(server), skip_failed=True, is_removal=True)
+        sealed = self._seal(edits, signer)
+        batch = Batch(subject, *sealed, self._servers(server), skip_failed=True, is_removal=True)
         result = self._rekey.apply(batch)
         left = tuple(leaving.left(self._store, self._ring, result, dropped, self._servers(server)))
         return Report(tuple(keys), tuple(edits), result, self._strays(edits, server), tuple(kept.items()), left)
@@ -186,10 +187,9 @@ class Members:
         signer.identity = signer.identity or gpgid.new_identity()
         edits = {}
         for path in paths:
-            text, signature = signer.seal(path, self._base(path))
             lines = tuple(each.line for each in self._current(path))
-            edits[path] = Edit(text, signature, lines, recipients.read_file(self._store.root, path))
-        self._rekey.put(Batch("Sign the lists of recipients", edits))
+            edits[path] = Edit(self._base(path), None, lines, recipients.read_file(self._store.root, path))
+        self._rekey.put(Batch("Sign the lists of recipients", *self._seal(edits, signer)))
         return Signed(tuple(edits), signer.identity, signer.serial)
 
     def _told(self, line: str) -> str:
@@ -248,7 +248,6 @@ class Members:
         before: tuple[Recipient, ...],
         drop: Sequence[Recipient],
         add: Mapping[str, Key],
-        signer: Signer,
     ) -> Edit:
         """Write the new file, and make sure that everything can be encrypted to what it names."""
         left = [each for each in before if each not in drop]
@@ -278,9 +277,22 @@ class Members:
             named,
             [idfile.Line(line, key.uid) for line, key in add.items()],
         )
-        content, signature = signer.seal(path, content)
         before_text = recipients.read_file(self._store.root, path)
-        return Edit(content, signature, tuple(each.line for each in after), before_text)
+        return Edit(content, None, tuple(each.line for each in after), before_text)
+
+    def _seal(
+        self, edits: Mapping[str, Edit], signer: Signer, new: Iterable[Key] = ()
+    ) -> tuple[dict[str, Edit], list[tuple[str, bytes]]]:
+        """Sign the new files where that is demanded, and export the keys that go with them."""
+        exported = self._public_keys(new, edits, every=signer.is_wanted)
+        digests = {os.path.basename(path): publickeys.digest(data) for path, data in exported}
+        sealed = {}
+        for path, edit in edits.items():
+            named = {key.fingerprint for line in edit.lines for key in self._policy.recipient(line).keys}
+            own = {fingerprint: digests[fingerprint] for fingerprint in named if fingerprint in digests}
+            text, signature = signer.seal(path, edit.text, own)
+            sealed[path] = replace(edit, text=text, signature=signature)
+        return sealed, exported
 
     def _base(self, path: str) -> bytes:
         """Read a file; one that does not exist begins as the one above it, without what vouches for that."""
@@ -319,8 +331,14 @@ class Members:
 
     # What goes with them
 
-    def _public_keys(self, new: Iterable[Key], edits: dict[str, Edit]) -> list[tuple[str, bytes]]:
-        """Export the keys that others will need: the new ones, and those that are not in the store yet."""
+    def _public_keys(self, new: Iterable[Key], edits: Mapping[str, Edit], *, every: bool) -> list[tuple[str, bytes]]:
+        """Export the keys that others will need: the new ones, and those that are not in the store yet.
+
+        Args:
+            new: those who could not read before.
+            edits: the files that change.
+            every: whether to export all that these name, for what is signed must be known to be whole.
+        """
         if self._rekey.place is None:
             return []
         wanted = {key.fingerprint: key for key in new}
@@ -329,10 +347,10 @@ class Members:
                 wanted |= {
                     key.fingerprint: key
                     for key in self._policy.recipient(line).keys
-                    if not os.path.lexists(os.path.join(self._store.root, foreign.KEYS, key.fingerprint))
+                    if every or not os.path.lexists(os.path.join(self._store.root, foreign.KEYS, key.fingerprint))
                 }
-        exported = [publickeys.export(self._store, key) for key in wanted.values()]
-        return [(os.path.join(self._store.root, path), data) for path, data in exported]
+        folder = os.path.join(self._store.root, foreign.KEYS)
+        return [(os.path.join(folder, name), publickeys.united(self._store, key)) for name, key in wanted.items()]
 
     def _strays(self, edits: dict[str, Edit], server: str) -> tuple[str, ...]:
         """List what lies among the credentials and is none, so that nobody takes it for encrypted anew."""

@@ -2,12 +2,15 @@
 
 Whoever can push can put any key there, so a file is only an offer: it is imported after its fingerprint stands in
 an accepted ``.gpg-id``, if it holds exactly that key and nothing secret, and without other people's signatures. A
-removed file removes nothing.
+removed file removes nothing. Where lists are signed and name their store, they also name the files by their digests:
+an old file, put back, could hide that the key was revoked since.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
+import stat
 import tempfile
 from typing import TYPE_CHECKING
 
@@ -15,6 +18,7 @@ from passhelper.errors import GpgError
 from passhelper.protocol import printable
 from passhelper.store import diagnose, foreign, keyinfo, recipients, trust
 from passhelper.store.gpg import status_lines
+from passhelper.team import signed
 
 if TYPE_CHECKING:
     from passhelper.store.child import Child
@@ -45,6 +49,35 @@ def export(store: PassStore, key: Key) -> tuple[str, bytes]:
     return os.path.join(foreign.KEYS, key.fingerprint), bytes(child.stdout)
 
 
+def digest(data: bytes) -> str:
+    """Give what a signed list says about a key's file."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def united(store: PassStore, key: Key) -> bytes:
+    """Export a key with all that its file in the store knows besides, for a list to be signed together with it.
+
+    What somebody else has put there can only add to what this keyring knows: gpg never forgets a revocation.
+    """
+    path, data = export(store, key)
+    there = _read(os.path.join(store.root, path))
+    if there is None or there == data or _import(store, there, key.fingerprint):
+        return data
+    return export(store, key)[1]
+
+
+def _read(path: str) -> bytes | None:
+    """Read a file of the store that is none of ours to trust; None if it is no plain one, or too large."""
+    try:
+        if not stat.S_ISREG(os.lstat(path).st_mode):
+            return None
+        with open(path, "rb") as file:
+            data = file.read(foreign.MAX_KEY + 1)
+    except OSError:
+        return None
+    return data if len(data) <= foreign.MAX_KEY else None
+
+
 def refresh(store: PassStore, git: Git) -> list[str]:
     """Import the keys of accepted recipients from the last commit, as far as they are new.
 
@@ -55,18 +88,36 @@ def refresh(store: PassStore, git: Git) -> list[str]:
     there = _files(git)
     seen = _load(git)
     imported = []
+    void: dict[str, str] = {}
+    good: set[str] = set()
+    digests: dict[str, str] | None = None
+    is_signed = signed.is_bound(store, git)
     for path in sorted(there):
         fingerprint = _fingerprint(path, wanted)
         if not fingerprint:
             continue
         if seen.get(path) == there[path] and keyinfo.find_keys(store.gpg, fingerprint):
+            good.add(fingerprint)
             continue
-        why = _import(store, git, there[path], fingerprint)
+        data, why = _blob(git, there[path])
+        if not why and is_signed:
+            digests = signed.digests(store, git) if digests is None else digests
+            if digests.get(fingerprint) != digest(data):
+                void[fingerprint] = path
+                continue
+        why = why or _import(store, data, fingerprint)
         if why:
             store.warn(f"{printable(path)} was not imported: {why}")
             continue
+        good.add(fingerprint)
         seen[path] = there[path]
         imported.append(fingerprint)
+    for fingerprint, path in void.items():
+        if fingerprint not in good:
+            store.warn(
+                f"{printable(path)} was not imported: no signed list of recipients names it as it is; on a machine "
+                "with the signing key, run: passhelper recipients sign"
+            )
     if imported:
         _save(store, git, {path: blob for path, blob in seen.items() if there.get(path) == blob})
     return imported
@@ -98,14 +149,18 @@ def _fingerprint(path: str, wanted: set[str]) -> str:
     return found.pop() if len(found) == 1 else ""
 
 
-def _import(store: PassStore, git: Git, blob: str, fingerprint: str) -> str:
-    """Import one file; says why not, empty if it was."""
+def _blob(git: Git, blob: str) -> tuple[bytes, str]:
+    """Read a file of the last commit; gives its content, or why there is none."""
     found = git.objects.find(blob)
     if found is None:
-        return f"object {blob} is missing in {git.place.root}"
-    data = found.data
-    if data is None or len(data) > foreign.MAX_KEY:
-        return f"it is larger than {foreign.MAX_KEY} bytes"
+        return b"", f"object {blob} is missing in {git.place.root}"
+    if found.data is None or len(found.data) > foreign.MAX_KEY:
+        return b"", f"it is larger than {foreign.MAX_KEY} bytes"
+    return found.data, ""
+
+
+def _import(store: PassStore, data: bytes, fingerprint: str) -> str:
+    """Import the content of one file; says why not, empty if it was."""
     with tempfile.TemporaryDirectory(prefix="passhelper-") as home:
         why = _complaint(_ask(store, home, data, "show-only"), fingerprint)
         if why:

@@ -76,3 +76,20 @@ def learn(store: PassStore, git: Git) -> None:
         if known.store:
             known.serials |= {path: named.serial for path, named in found.items()}
             trust.save_all(git.place.state, known, store.files())
+
+
+def is_bound(store: PassStore, git: Git) -> bool:
+    """Tell whether this machine demands signed lists, and knows which store they have to name."""
+    known = trust.load_all(git.place.state)
+    return known is not None and bool(known.store) and bool(recipients.signing_keys(store.environ))
+
+
+def digests(store: PassStore, git: Git) -> dict[str, str]:
+    """Read the digests of the files in ``.public-keys`` from the lists of HEAD that count, by fingerprint."""
+    known = trust.load_all(git.place.state) or trust.Trust({})
+    lists = recipientlists.read(store, git, git.revision("HEAD^{commit}"))
+    accepted = {path: file for path, file in lists.items() if known.pins.get(path) == file.keys}
+    found: dict[str, str] = {}
+    for header in sorted(counting(store, accepted, known).values(), key=lambda header: header.serial):
+        found |= header.keys  # of two that name a file the newer list knows it
+    return found

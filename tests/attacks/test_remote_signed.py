@@ -180,7 +180,10 @@ def test_a_store_from_before_lists_named_it(old: Scene, tmp_path: Path) -> None:
     assert (answer.code, answer.err) == (0, b"")
     serial, identity = _named(old.alice)
     mallorys = place(MALLORYS, ".gpg-id")
-    assert answer.text == f"signed .gpg-id, {mallorys} as lists of store {identity}, serial 7\n"
+    assert answer.text == (
+        f"signed .gpg-id, {mallorys} as lists of store {identity}, serial 7\n"
+        f"for runners: PASSHELPER_STORE_ID={identity} PASSHELPER_STORE_SERIAL=7\n"
+    )
     assert (serial, _named(old.alice, mallorys), _pinned(old.alice)) == ("7", ["7", identity], identity)
     assert old.passhelper("sync").code == 0
     assert _run(old, second, "sync").code == 0

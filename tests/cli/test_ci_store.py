@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -166,6 +167,144 @@ def test_signed_recipients(job: Job, keys: KeyRing, team: Team, signer: str, say
     is_good = (signer, says) == ("alice", ".gpg-id 1")
     assert (b"warning" in answer.err) != is_good
     assert (store(job).code == 0) == is_good
+
+
+STORE, OTHER = "0123456789abcdef" * 2, "fedcba9876543210" * 2  # identities
+
+
+def put_signed(team: Team, says: str, *readers: str, path: str = ".gpg-id", by: str = "alice") -> None:
+    """What the team's admin signs, or somebody else."""
+    text = "".join([f"# passhelper {says}\n", *(f"{team.keys[name]}\n" for name in readers)]).encode()
+    signature = team.keys.gpg("--local-user", team.keys[by], "--detach-sign", stdin=text).stdout
+    team.put(f"{path}.sig", signature)
+    team.put(path, text)
+
+
+def test_a_fresh_runner_and_an_old_signed_list(job: Job, keys: KeyRing, team: Team) -> None:
+    """Bob was removed; whoever can push puts back the list that he is on, which alice has signed."""
+    job.environ["PASSWORD_STORE_SIGNING_KEY"] = keys["alice"]
+    put_signed(team, f".gpg-id 3 {STORE}", "alice", "bob")
+    put_signed(team, f".gpg-id 4 {STORE}", "alice")
+    job.environ.update(PASSHELPER_STORE_SERIAL="4", PASSHELPER_STORE_ID=STORE)
+    job.adopt(job.set_up().text)
+    assert store(job).code == 0
+    assert job.tear_down().code == 0
+    put_signed(team, f".gpg-id 3 {STORE}", "alice", "bob")
+    del job.environ["PASSHELPER_CI_DIR"]
+    again = {"PASSHELPER_STORE_URL": str(team.remote)}
+    for name in ("PASSWORD_STORE_DIR", "GNUPGHOME", "DOCKER_CONFIG"):
+        job.environ.pop(name, None)
+    answer = job.set_up(**again)
+    assert (answer.code, answer.out) == (4, b"false\n")
+    assert answer.err.decode().endswith(
+        "error: .gpg-id has serial 3, and PASSHELPER_STORE_SERIAL demands 4: an old list was put back\n"
+        "hint: find out who put it there; if it is right, a member runs: passhelper recipients sign && passhelper "
+        "sync\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("says", "by", "why"),
+    [
+        (f".gpg-id 9 {OTHER}", "alice", "the signed text is that of another store"),
+        (".gpg-id 9", "alice", "the signed text does not name its store"),
+        (
+            f".gpg-id 9 {STORE}",
+            "bob",
+            "its signature is not by a key in PASSWORD_STORE_SIGNING_KEY that this keyring holds",
+        ),
+        (
+            f"docker-credential-helpers/eA==/.gpg-id 9 {STORE}",
+            "alice",
+            "the signed text is that of docker-credential-helpers/eA==/.gpg-id",
+        ),
+        ("of the team", "alice", "the signed text does not say which file it is and how new"),
+    ],
+)
+def test_a_fresh_runner_and_the_list_of_another_store(
+    job: Job, keys: KeyRing, team: Team, says: str, by: str, why: str
+) -> None:
+    put_signed(team, says, "alice", "bob", by=by)
+    job.environ.update(PASSWORD_STORE_SIGNING_KEY=keys["alice"], PASSHELPER_STORE_ID=STORE)
+    refused(job, f"error: .gpg-id is not what PASSHELPER_STORE_ID demands: {why}\n", 4)
+
+
+def test_every_list_has_to_be_new_enough(job: Job, keys: KeyRing, team: Team) -> None:
+    """One that is left out would let the others in again, server by server; and one without a signature is none."""
+    job.environ.update(PASSWORD_STORE_SIGNING_KEY=keys["alice"], PASSHELPER_STORE_SERIAL="5")
+    put_signed(team, f".gpg-id 5 {STORE}", "alice")
+    path = f"{FOLDER}/{base64.urlsafe_b64encode(SERVER.encode()).decode()}/.gpg-id"
+    put_signed(team, f"{path} 4 {STORE}", "alice", "bob", path=path)
+    refused(job, f"error: {path} has serial 4, and PASSHELPER_STORE_SERIAL demands 5: an old list was put back\n", 4)
+    put_signed(team, f"{path} 5 {OTHER}", "alice", "bob", path=path)
+    refused(
+        job, f"error: {path} is not what PASSHELPER_STORE_SERIAL demands: the signed text is that of another store\n", 4
+    )
+    team.put(f"{path}.sig", b"")
+    refused(job, f"error: {path} is not what PASSHELPER_STORE_SERIAL demands: the signed text is that of another", 4)
+    put_signed(team, f"{path} 5 {STORE}", "alice", "bob", path=path)
+    job.adopt(job.set_up().text)
+    assert store(job).code == 0
+
+
+def test_the_newest_commit_of_an_old_copy(job: Job, team: Team) -> None:
+    """A server that goes on serving what it had; then a member says that nothing has changed since."""
+
+    def commit(seconds: float) -> str:
+        tree = git(team.work, "rev-parse", "HEAD^{tree}")
+        text = f"tree {tree}\nauthor a <a> 1 +0000\ncommitter a <a> {int(time.time() + seconds)} +0000\n\nStill so\n"
+        write = ["git", "-C", str(team.work), "hash-object", "-t", "commit", "-w", "--stdin"]
+        made = subprocess.run(write, input=text.encode(), check=True, capture_output=True).stdout.decode().strip()
+        git(team.work, "reset", "-q", "--hard", made)
+        git(team.work, "push", "-q", "--force", "origin", "HEAD:main")
+        return git(team.work, "rev-parse", "HEAD")
+
+    job.environ["PASSHELPER_STORE_MAX_AGE"] = "7"
+    old = commit(-8 * 86400)
+    refused(job, f"error: the newest commit of the store, {old[:12]}, is dated ", 4)
+    refused(
+        job,
+        ", more than 7 days ago (PASSHELPER_STORE_MAX_AGE)\nhint: find out whether the remote is an old copy; if ",
+        4,
+    )
+    future = commit(2 * 86400)
+    refused(job, f"error: commit {future[:12]} is dated ", 4)
+    refused(job, ", more than an hour ahead of this clock, so its age says nothing (PASSHELPER_STORE_MAX_AGE)\n", 4)
+    commit(-6 * 86400)
+    assert job.set_up("--depth", "1").code == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("SERIAL", "-1", "a whole number from 1 to 999999999999999999: '-1'"),
+        ("SERIAL", "0", "a whole number from 1 to 999999999999999999: '0'"),
+        ("SERIAL", "1.5", "a whole number from 1 to 999999999999999999: '1.5'"),
+        ("SERIAL", " 7", "a whole number from 1 to 999999999999999999: ' 7'"),
+        ("SERIAL", "\u0667", "a whole number from 1 to 999999999999999999: '\u0667'"),
+        ("SERIAL", "9" * 5000, "a whole number from 1 to 999999999999999999: '999"),
+        ("MAX_AGE", "a week", "a whole number from 1 to 36500: 'a week'"),
+        ("MAX_AGE", "0", "a whole number from 1 to 36500: '0'"),
+        ("MAX_AGE", "36501", "a whole number from 1 to 36500: '36501'"),
+        ("ID", STORE[1:], f"the identity of a store: '{STORE[1:]}'"),
+        ("ID", STORE.upper(), f"the identity of a store: '{STORE.upper()}'"),
+    ],
+)  # fmt: skip
+def test_demands_that_make_no_sense(job: Job, keys: KeyRing, name: str, value: str, said: str) -> None:
+    """They are refused, and not taken for none."""
+    job.environ.update({"PASSWORD_STORE_SIGNING_KEY": keys["alice"], f"PASSHELPER_STORE_{name}": value})
+    refused(job, f"error: PASSHELPER_STORE_{name} is not {said}")
+
+
+def test_demands_on_nothing(job: Job, keys: KeyRing) -> None:
+    for name, value in (("SERIAL", "7"), ("ID", STORE)):
+        job.environ[f"PASSHELPER_STORE_{name}"] = value
+        refused(job, f"error: PASSHELPER_STORE_{name} is set, and nothing says who signs the lists of recipients\n"
+                     "hint: set PASSWORD_STORE_SIGNING_KEY to the full fingerprint of the key that does\n")  # fmt: skip
+        del job.environ[f"PASSHELPER_STORE_{name}"]
+    del job.environ["PASSHELPER_STORE_URL"]
+    job.environ["PASSHELPER_STORE_MAX_AGE"] = "7"
+    refused(job, "error: PASSHELPER_STORE_MAX_AGE is set and PASSHELPER_STORE_URL is not, so there is nothing to clone")
 
 
 def test_nothing_reaches_the_team(job: Job, keys: KeyRing, team: Team, registry: str) -> None:

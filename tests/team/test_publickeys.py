@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,7 +22,6 @@ from passhelper.team.keys import KeyRing as Ring
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 class Team:
@@ -210,3 +211,125 @@ def test_export(environ: dict[str, str], keys: KeyRing) -> None:
     gone = Key(keys["missing"], "", (), 0, False, (), False, False, ())
     with pytest.raises(GpgError, match=f"^gpg could not export {keys['missing']}: "):
         publickeys.export(store, gone)
+
+
+# Files that the signed lists name
+
+STORE = "0123456789abcdef" * 2
+NOT_NAMED = (
+    "was not imported: no signed list of recipients names it as it is; on a machine with the signing key, run: "
+    "passhelper recipients sign"
+)
+
+
+@pytest.fixture
+def revoked(short_tmp: Path) -> Iterator[tuple[str, bytes, bytes]]:
+    """A key of a member: its fingerprint, and its file before and after it was revoked."""
+    home = Path(tempfile.mkdtemp(prefix="v", dir=short_tmp))
+    ring = KeyRing(home, {})
+    ring.gpg("--passphrase", "", "--quick-gen-key", "carol <carol@example.test>", "default", "default", "never")
+    listing = ring.gpg("--with-colons", "--list-keys").stdout.decode().splitlines()
+    fingerprint = next(line.split(":")[9] for line in listing if line.startswith("fpr:"))
+    before = ring.gpg("--armor", "--export", fingerprint).stdout
+    certificate = (home / "openpgp-revocs.d" / f"{fingerprint}.rev").read_text()
+    ring.gpg("--import", stdin=certificate.replace(":-----BEGIN", "-----BEGIN").encode())
+    yield fingerprint, before, ring.gpg("--armor", "--export", fingerprint).stdout
+    ring.stop_agent()
+
+
+def signed_list(
+    team: Team, serial: int, fingerprint: str, file: bytes | None, store: str = STORE
+) -> dict[str, File | None]:
+    """A list of alice and carol that names carol's file, signed by alice."""
+    digest = f"# key {fingerprint} {hashlib.sha256(file).hexdigest()}\n" if file is not None else ""
+    text = (
+        f"{f'# passhelper .gpg-id {serial} {store}'.rstrip()}\n{digest}{team.keys['alice']}\n{fingerprint}\n".encode()
+    )
+    signature = team.keys.gpg("--local-user", team.keys["alice"], "--detach-sign", stdin=text).stdout
+    return {".gpg-id": (PLAIN, text), ".gpg-id.sig": (PLAIN, signature)}
+
+
+@pytest.fixture
+def bound(team: Team, revoked: tuple[str, bytes, bytes]) -> Team:
+    """Lists are signed and name their store; serial 3 was accepted."""
+    team.member.environ["PASSWORD_STORE_SIGNING_KEY"] = team.keys["alice"]
+    state = str(team.member.path / ".git" / "passhelper")
+    pins = {".gpg-id": sorted([team.keys["alice"], revoked[0]])}
+    trust.save_all(
+        state, trust.Trust(pins, "", {".gpg-id": 3}, store=STORE), PassStore(team.member.environ, print).files()
+    )
+    return team
+
+
+def is_revoked(team: Team, fingerprint: str) -> bool:
+    listing = team.ring.gpg("--with-colons", "--list-keys", fingerprint).stdout.decode().splitlines()
+    return any(line.startswith("pub:r:") for line in listing)
+
+
+def test_an_old_file_cannot_hide_a_revocation(bound: Team, revoked: tuple[str, bytes, bytes]) -> None:
+    fingerprint, before, after = revoked
+    path = f".public-keys/{fingerprint}"
+    assert bound.refresh({**signed_list(bound, 3, fingerprint, after), path: (PLAIN, before)}) == []
+    assert bound.warnings == [f"{path} {NOT_NAMED}"]
+    assert fingerprint not in bound.known
+    assert bound.refresh({path: (PLAIN, after)}) == [fingerprint]
+    assert is_revoked(bound, fingerprint)
+    bound.warnings.clear()
+    assert bound.again() == []
+    assert bound.warnings == []
+
+
+@pytest.mark.parametrize("attack", ["an older list", "of another store", "without a name", "not signed", "names none"])
+def test_nor_with_a_list_that_does_not_count(bound: Team, revoked: tuple[str, bytes, bytes], attack: str) -> None:
+    """It names the old file, and the same keys, so that nobody is asked about it."""
+    fingerprint, before, after = revoked
+    pushed = {
+        "an older list": signed_list(bound, 2, fingerprint, before),
+        "of another store": signed_list(bound, 9, fingerprint, before, "fedcba9876543210" * 2),
+        "without a name": signed_list(bound, 9, fingerprint, before, ""),
+        "not signed": {
+            **signed_list(bound, 9, fingerprint, before),
+            ".gpg-id.sig": signed_list(bound, 9, fingerprint, after)[".gpg-id.sig"],
+        },
+        "names none": signed_list(bound, 9, fingerprint, None),
+    }[attack]
+    path = f".public-keys/{fingerprint}"
+    assert bound.refresh({**pushed, path: (PLAIN, before)}) == []
+    assert bound.warnings == [f"{path} {NOT_NAMED}"]
+    assert fingerprint not in bound.known
+
+
+def test_the_newest_of_several_lists_knows_the_file(bound: Team, revoked: tuple[str, bytes, bytes]) -> None:
+    fingerprint, before, after = revoked
+    other = signed_list(bound, 4, fingerprint, before)
+    place = "docker-credential-helpers/eA==/.gpg-id"
+    first = other[".gpg-id"]
+    assert first is not None
+    text = first[1].replace(b".gpg-id 4", f"{place} 4".encode())
+    signature = bound.keys.gpg("--local-user", bound.keys["alice"], "--detach-sign", stdin=text).stdout
+    state = str(bound.member.path / ".git" / "passhelper")
+    known = trust.load_all(state)
+    assert known is not None
+    known.pins[place] = known.pins[".gpg-id"]
+    trust.save_all(state, known, PassStore(bound.member.environ, print).files())
+    path = f".public-keys/{fingerprint}"
+    lists = {**signed_list(bound, 5, fingerprint, after), place: (PLAIN, text), f"{place}.sig": (PLAIN, signature)}
+    assert bound.refresh({**lists, path: (PLAIN, before)}) == []
+    assert bound.refresh({path: (PLAIN, after)}) == [fingerprint]
+
+
+def test_a_file_under_another_name_is_not_complained_of(bound: Team, revoked: tuple[str, bytes, bytes]) -> None:
+    """As gopass writes it, beside ours."""
+    fingerprint, before, after = revoked
+    files = {f".public-keys/0x{fingerprint[-16:]}": (PLAIN, before), f".public-keys/{fingerprint}": (PLAIN, after)}
+    assert bound.refresh({**signed_list(bound, 3, fingerprint, after), **files}) == [fingerprint]
+    assert bound.warnings == []
+
+
+def test_a_store_that_names_no_store_imports_as_it_did(bound: Team, revoked: tuple[str, bytes, bytes]) -> None:
+    fingerprint, before, _ = revoked
+    state = str(bound.member.path / ".git" / "passhelper")
+    pins = {".gpg-id": sorted([bound.keys["alice"], fingerprint])}
+    trust.save_all(state, trust.Trust(pins), PassStore(bound.member.environ, print).files())
+    old = signed_list(bound, 3, fingerprint, None, "")
+    assert bound.refresh({**old, f".public-keys/{fingerprint}": (PLAIN, before)}) == [fingerprint]

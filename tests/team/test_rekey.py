@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -23,6 +24,7 @@ from passhelper.errors import (
     StoreError,
     TrustError,
 )
+from passhelper.store import recipients
 from passhelper.store.store import PassStore
 from passhelper.team import rekey as module
 from passhelper.team.failures import failure
@@ -235,6 +237,33 @@ def test_signed(git_vault: Vault, keys: KeyRing) -> None:
     assert own.read_text().startswith(f"# passhelper {FOLDER}/{git_vault.directory().name}/.gpg-id 3\n")
     assert own.read_text().count("# passhelper") == 1
     git_vault.store(secret="newer")
+
+
+def test_signed_lists_name_the_files_of_the_keys(git_vault: Vault, keys: KeyRing) -> None:
+    """As they are when it is signed: with all that the signer knows of a key, whatever lay there before."""
+    git_vault.store()
+    git_vault.environ["PASSWORD_STORE_SIGNING_KEY"] = keys["alice"]
+    members(git_vault).sign()
+    add(git_vault, keys["bob"])
+    folder = git_vault.path / ".public-keys"
+    named = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in (keys["alice"], keys["bob"])}
+
+    def digests(path: Path) -> dict[str, str]:
+        header = recipients.header(path.read_bytes())
+        assert header is not None
+        return header.keys
+
+    assert digests(git_vault.path / ".gpg-id") == named
+    file = folder / keys["bob"]
+    good = file.read_bytes()
+    for bad in (keys.gpg("--armor", "--export", keys["stranger"]).stdout, b"x", b""):
+        file.write_bytes(bad)
+        members(git_vault).sign()
+        assert file.read_bytes() == good
+        assert digests(git_vault.path / ".gpg-id") == named
+    members(git_vault).remove([keys["bob"]])
+    assert digests(git_vault.path / ".gpg-id") == {keys["alice"]: named[keys["alice"]]}
+    assert (git_vault.path / ".gpg-id").read_text().splitlines()[2:] == [keys["alice"]]
 
 
 def test_signed_and_no_key_to_sign_with(git_vault: Vault, keys: KeyRing) -> None:
