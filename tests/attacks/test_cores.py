@@ -42,8 +42,15 @@ def started(command: list[str], environ: dict[str, str], folder: Path) -> Iterat
     """Run a program that may leave cores as large as it likes, in a directory for them."""
     folder.mkdir()
 
-    child = subprocess.Popen(["sh", "-c", 'ulimit -c unlimited; exec "$@"', "sh", *command], env=environ, cwd=folder,
-                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
+    # A shell ignores this signal for what it starts in the background, these tests perhaps.
+    before = signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+    try:
+        child = subprocess.Popen(
+            ["sh", "-c", 'ulimit -c unlimited; exec "$@"', "sh", *command],
+            env=environ, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+    finally:
+        signal.signal(signal.SIGQUIT, before)
     try:
         yield child
     finally:
