@@ -6,8 +6,10 @@ import base64
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import urllib.request
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,13 +48,17 @@ class Site:
         both = secret_key(keys, "locked") + keys.gpg("--armor", "--export", keys["bob"]).stdout
         self.key = base64.b64encode(both).decode()
         self.readers = " ".join(keys[name] for name in _READERS)
-        self._wheel = wheel
+        self._wheels = folder / "wheels"
         self._bin = folder / "bin"
         self._libraries = folder / "libraries"
         self._libraries.mkdir()
         for item in libraries.iterdir():
             if not item.name.startswith("passhelper"):
                 (self._libraries / item.name).symlink_to(item)
+        # Other projects' libraries, which pip cannot install without a network, come with a line in our own wheel.
+        self._wheels.mkdir()
+        with zipfile.ZipFile(shutil.copy(wheel, self._wheels), "a") as archive:
+            archive.writestr("libraries.pth", f"{self._libraries}\n")
         self._certificate = folder / "registry" / "cert.pem"
         _push_image(f"https://{registry}", "team/app", trusting(folder / "registry"))
         self.remote = folder / "remote.git"
@@ -81,10 +87,9 @@ class Site:
             "SSL_CERT_FILE": str(self._certificate),
             "DOCKER_HOST": "unix:///nonexistent/docker.sock",
             "PIP_NO_INDEX": "1",
-            "PIP_FIND_LINKS": str(self._wheel.parent),
+            "PIP_FIND_LINKS": str(self._wheels),
             "PIP_NO_DEPS": "1",
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-            "PYTHONPATH": str(self._libraries),
             "PASSHELPER_REQUIREMENT": "passhelper",
             **OWN_GIT,
         }

@@ -80,7 +80,7 @@ def mount(view: View, host: Host, text: str) -> None:
 class Container:
     """What the container's user runs: with the image's PATH and what ``containerEnv`` sets."""
 
-    def __init__(self, view: View, libraries: str) -> None:
+    def __init__(self, view: View) -> None:
         self._view = view
         path = next(rest for word, rest in instructions(FILE.parent / "Dockerfile") if word == "ENV")
         self.environ = {
@@ -88,7 +88,6 @@ class Container:
             "PATH": path.removeprefix("PATH="),
             **json.loads(FILE.read_text())["containerEnv"],
         }
-        self.environ["PYTHONPATH"] = libraries  # those of other projects, which pip cannot install without a network
 
     def __call__(self, *command: str, stdin: str = "") -> Answer:
         return self._view(list(command), self.environ, stdin.encode(), user="vscode")
@@ -111,7 +110,7 @@ def container(recipe: Callable[[str], Recipe], view: View, site: Site, host: Hos
     host.start(files.take(FILE.name, "initializeCommand"))
     for text in json.loads(FILE.read_text())["mounts"]:
         mount(view, host, text)
-    made = Container(view, given["PYTHONPATH"])
+    made = Container(view)
     started = made("sh", "-euc", files.take(FILE.name, "postCreateCommand"))
     assert started.code == 0, started
     return made
