@@ -31,7 +31,7 @@ def list_(*, check: bool, readable_by: str, as_json: bool) -> None:
       passhelper list --readable-by alice@example.org --json
     """  # noqa: D301 - click marks a verbatim paragraph so
     store = PassStore(dict(os.environ), output.warn)
-    found = inventory.items(store, readable_by)
+    found = inventory.items(store, _fingerprint(store, readable_by))
     results = [inventory.check(store, item.entry) if check else None for item in found]
     if as_json:
         output.envelope("list", [_document(item, result) for item, result in zip(found, results, strict=True)])
@@ -47,6 +47,15 @@ def list_(*, check: bool, readable_by: str, as_json: bool) -> None:
     if bad:
         refused = "store a refused one again: passhelper login SERVER -u USER --check" if "refused" in bad else ""
         raise DockerError(f"{len(bad)} of {len(found)} credentials did not pass", refused or "see why in its line")
+
+
+def _fingerprint(store: PassStore, name: str) -> str:
+    """Find out whose key is meant by an address; anything else stays as it is."""
+    if "@" not in name:
+        return name
+    from passhelper.cli import owners  # noqa: PLC0415 - takes a while, which other lists need not
+
+    return owners.fingerprint(store.gpg, name)
 
 
 def _document(item: inventory.Item, result: tuple[str, str] | None) -> dict[str, object]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from passhelper.cli import output
+from passhelper.cli import output, owners
 from passhelper.cli.progress import bar
 from passhelper.errors import PasshelperError
 from passhelper.protocol import printable
@@ -40,7 +40,8 @@ _json = click.option("--json", "as_json", is_flag=True, help="Report for program
 def add(*, keys: tuple[str, ...], server: str, as_json: bool) -> int:
     """Let keys read the store, or one server's credential.
 
-    KEY is a fingerprint, an e-mail address that only one key has, or a key file. Every entry is encrypted anew
+    KEY is a fingerprint, a key file, or an e-mail address for which gpg vouches; of another one you are asked whether
+    it is its owner's. Every entry is encrypted anew
     for all recipients, all of them or none; then one commit is made. Other entries of the store are
     left alone.
 
@@ -49,8 +50,13 @@ def add(*, keys: tuple[str, ...], server: str, as_json: bool) -> int:
       passhelper recipients add bob.asc
       passhelper recipients add --path registry.example bob@example.org
     """  # noqa: D301 - click marks a verbatim paragraph so
-    with bar("encrypting") as progress:
-        report = Members(Rekey(_store(), progress=progress)).add(keys, server)
+    store = _store()
+
+    def change(sure: frozenset[str]) -> Report:
+        with bar("encrypting") as progress:
+            return Members(Rekey(store, progress=progress, sure=sure)).add(keys, server)
+
+    report = owners.asking(change)
     _tell("add", report, as_json=as_json)
     return 0 if report.is_whole else DRIFT
 
@@ -72,8 +78,12 @@ def remove(*, keys: tuple[str, ...], server: str, as_json: bool) -> int:
       passhelper recipients remove --path registry.example 0123456789ABCDEF0123456789ABCDEF01234567
     """  # noqa: D301 - click marks a verbatim paragraph so
     store = _store()
-    with bar("encrypting") as progress:
-        report = Members(Rekey(store, progress=progress)).remove(keys, server)
+
+    def change(sure: frozenset[str]) -> Report:
+        with bar("encrypting") as progress:
+            return Members(Rekey(store, progress=progress, sure=sure)).remove(keys, server)
+
+    report = owners.asking(change)
     known = _known(store, report, server)
     rotate = [{"server": name, "username": user} for name, user in known or ()]
     _tell("remove", report, {"rotate": rotate if known is not None else None}, as_json=as_json)

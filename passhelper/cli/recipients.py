@@ -11,7 +11,7 @@ import click
 from passhelper.cli import members, output, terminal
 from passhelper.errors import StoreNotInitializedError, TrustError
 from passhelper.protocol import printable
-from passhelper.store import trust
+from passhelper.store import claims, trust
 from passhelper.store.recipients import find, normalize
 from passhelper.store.store import PassStore
 from passhelper.team import gpgid
@@ -19,7 +19,7 @@ from passhelper.team import offer as offers
 from passhelper.team.keys import KeyRing
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from passhelper.store.repository import Repository
     from passhelper.store.trust import Pins
@@ -165,10 +165,21 @@ def _known(place: Repository, *, quiet: bool = False) -> trust.Trust | None:
         return trust.Trust({})
 
 
-def _show(store: PassStore, there: Pins, pins: Pins) -> None:
+def _show(store: PassStore, there: Pins, pins: Pins, owners: Mapping[str, str] | None = None) -> None:
+    """Show what would be accepted.
+
+    Args:
+        store: the store.
+        there: the keys of every file.
+        pins: those that are accepted.
+        owners: whose the keys say that they are that are not in this keyring; None to look into the store.
+    """
+    offered = claims.on_disk(store.root)
     for row in _rows(store, there, pins):
-        mark = " " if row["accepted"] else "+"
-        output.say(f"{mark} {row['key']} {_owner(row)} ({row['file']})")
+        mark, line, owner = " " if row["accepted"] else "+", str(row["key"]), _owner(row)
+        if not row["fingerprint"]:
+            owner = claims.owner(store.gpg, line, offered) if owners is None else owners.get(line, owner)
+        output.say(f"{mark} {line} {owner} ({row['file']})")
     for path, keys in pins.items():
         for key in keys:
             if key not in there.get(path, []):
@@ -179,7 +190,7 @@ def _show_offer(store: PassStore, offer: Offer) -> None:
     output.say(f"in commit {offer.commit[:12]} of the remote, which sync refused:")
     for note in offer.notes:
         output.say(f"! {note}")
-    _show(store, offer.after, offer.before)
+    _show(store, offer.after, offer.before, offer.owners)
 
 
 def _rows(store: PassStore, there: Pins, pins: Pins | None) -> list[dict[str, object]]:
@@ -205,7 +216,7 @@ def _rows(store: PassStore, there: Pins, pins: Pins | None) -> list[dict[str, ob
 
 def _owner(row: dict[str, object]) -> str:
     if not row["fingerprint"]:
-        return "(not in this keyring)"
+        return claims.ABSENT
     return f"{row['uid']}{'' if row['usable'] else ' (unusable)'}"
 
 

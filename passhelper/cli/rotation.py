@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from passhelper.cli import output
+from passhelper.cli import output, owners
 from passhelper.store.store import PassStore
 from passhelper.team import rotation as search
 
@@ -47,7 +47,7 @@ def list_(*, key: str, show_all: bool, as_json: bool) -> int:
       passhelper rotation list 8A6F...C0DE --all --json
     """  # noqa: D301 - click marks a verbatim paragraph so
     store = PassStore(dict(os.environ), output.warn)
-    items = search.find(store, key)
+    items = search.find(store, owners.fingerprint(store.gpg, key))
     left = [item for item in items if item.is_open]
     if as_json:
         output.envelope("rotation list", [document(item) for item in items])

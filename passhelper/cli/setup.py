@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from passhelper.cli import output, terminal
+from passhelper.cli import output, owners, terminal
 from passhelper.errors import ConfigurationError
 from passhelper.machine import ci as ci_runner
 from passhelper.machine import ciexport, routes
@@ -108,6 +108,7 @@ def setup(  # noqa: PLR0913 - one argument per option
     if not url and (depth or whole_store):
         raise click.UsageError(f"{'--depth' if depth else '--whole-store'} needs --git URL")
     store = PassStore(dict(os.environ), output.warn)
+    keys = tuple(owners.fingerprint(store.gpg, key) for key in keys)
     wishes = Wishes(
         keys=keys, generate=generate_key, name=name, email=email, expire=expire, protect=not no_passphrase,
         git=git is not None, source=_source(store.environ, url, depth or 0) if url else None,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from passhelper.errors import ConfigurationError, StoreError
 from passhelper.machine import newstore
-from passhelper.store import repository, trust
+from passhelper.store import claims, repository, trust
 from passhelper.team import acceptance, freshness, gitrepo, recipientlists, signed
 from passhelper.team import clone as shared
 from passhelper.team.clone import COMMIT
@@ -84,7 +84,7 @@ def pin(store: PassStore, place: Repository) -> str:
         accepted = {path: keys for path, keys in pins.items() if allowed.issuperset(keys) or path in vouched}
         acceptance.pin(store, git, accepted)
     left = {path: (keys, list[str]()) for path, keys in pins.items() if path not in accepted}
-    return trust.describe(left, store.gpg) if left else ""
+    return trust.describe(left, store.gpg, claims.on_disk(store.root)) if left else ""
 
 
 def source(environ: Mapping[str, str]) -> tuple[str, str]:

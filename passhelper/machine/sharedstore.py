@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from passhelper.errors import ConfigurationError, StoreError, TrustError
 from passhelper.machine import userfile, wipe
-from passhelper.store import layout, trust
+from passhelper.store import claims, layout, trust
 from passhelper.store.repository import PUSH, Repository
 from passhelper.store.store import home_directory
 from passhelper.team import acceptance, clone, gitrepo, publickeys, recipientlists, remoteurl, signed, sync
@@ -118,7 +118,7 @@ class SharedStore:
             wipe.remove_tree(store.root)
             shown = remoteurl.shown(_bare(self._source.url))
             raise StoreError(f"{shown} names no recipients: it is no password store", "check the URL")
-        who = trust.describe({path: (keys, []) for path, keys in pins.items()}, store.gpg)
+        who = trust.describe({path: (keys, []) for path, keys in pins.items()}, store.gpg, claims.on_disk(store.root))
         allowed = trust.accepted_by_environment(store.environ.get("PASSHELPER_ACCEPT_RECIPIENTS", ""))
         with gitrepo.opened(place, store.environ) as git:
             lists = recipientlists.read(store, git, git.revision("HEAD"))

@@ -320,6 +320,6 @@ def _refused_by_trust(gpg: Gpg, name: str, where: str, recipients: "Sequence[str
     begin = f"{name} is not trusted by this keyring, replace the line"
     if name not in doubtful:  # it would be taken as it is, but for the others
         return f"{begin}{'s' * (len(doubtful) > 1)} {', '.join(map(repr, doubtful))} in {where} with full fingerprints"
-    keys = [key for key in find_keys(gpg, name) if not key.problem]
-    fingerprint = keys[0].fingerprint if keys else "its full fingerprint"
-    return f"{begin} {name!r} in {where} with {fingerprint}"
+    # Anybody can give a key of his own that name, and the owner's may have expired: none is the one to take.
+    keys = ", ".join(f"{key.fingerprint} {key.uid}".rstrip() for key in find_keys(gpg, name))
+    return f"{begin} {name!r} in {where} with its owner's full fingerprint, which may be {keys or 'in no keyring here'}"

@@ -26,6 +26,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from passhelper.store import claims
     from passhelper.store.gpg import Gpg
     from passhelper.store.recipients import Header, Recipients
 
@@ -309,7 +310,11 @@ def check(root: str, directory: str, found: "Recipients", trust: Trust, gpg: "Gp
             text = recipients_module.read_file(root, path)
             pins[path] = None if text is None else keys_of(text, path)
         return _accepted(pins, found, named)
-    raise TrustError(f"recipients changed: {describe(changed, gpg)}", "run: passhelper recipients accept")
+    from passhelper.store import claims  # noqa: PLC0415 - only for the message
+
+    raise TrustError(
+        f"recipients changed: {describe(changed, gpg, claims.on_disk(root))}", "run: passhelper recipients accept"
+    )
 
 
 def _accepted(
@@ -366,25 +371,34 @@ def accepted_by_environment(value: str) -> "set[str]":
     return {recipients_module.normalize(key) for key in value.replace(",", " ").split()}
 
 
-def describe(changed: "dict[str, tuple[list[str], list[str]]]", gpg: "Gpg") -> str:
-    """Write differences as ``+<key> <user id> -<key> <user id> (<file>)``."""
+def describe(
+    changed: "dict[str, tuple[list[str], list[str]]]", gpg: "Gpg", offered: "claims.Offered | None" = None
+) -> str:
+    """Write differences as ``+<key> <user id> -<key> <user id> (<file>)``.
+
+    Args:
+        changed: the keys that were added to each file, and removed from it.
+        gpg: for the names of keys.
+        offered: where the store's public keys are, which may name those that are not in the keyring.
+    """
     parts = []
     for path, (added, removed) in changed.items():
-        marks = [*_named("+", added, gpg), *_named("-", removed, gpg)]
+        marks = [*_named("+", added, gpg, offered), *_named("-", removed, gpg, offered)]
         parts.append(" ".join([*marks, f"({path})"]))
     return ", ".join(parts)
 
 
-def _named(mark: str, keys: "Iterable[str]", gpg: "Gpg") -> "list[str]":
+def _named(mark: str, keys: "Iterable[str]", gpg: "Gpg", offered: "claims.Offered | None") -> "list[str]":
     from passhelper.errors import GpgError  # noqa: PLC0415 - only for messages
+    from passhelper.store import claims  # noqa: PLC0415
     from passhelper.store.keyinfo import find_keys  # noqa: PLC0415
 
     named = []
     for key in keys:
         try:
             found = find_keys(gpg, key)
+            owner = found[0].uid if found else claims.owner(gpg, key, offered)
         except GpgError:  # what there is to say about the key matters more than whose it is
-            named.append(f"{mark}{key}")
-            continue
-        named.append(f"{mark}{key} {found[0].uid}".rstrip() if found else f"{mark}{key} (not in this keyring)")
+            owner = ""
+        named.append(f"{mark}{key} {owner}".rstrip())
     return named

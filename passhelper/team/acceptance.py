@@ -11,8 +11,8 @@ import os
 from typing import TYPE_CHECKING
 
 from passhelper.errors import TrustError
-from passhelper.store import recipients, trust
-from passhelper.team import gpgid, recipientlists, signed
+from passhelper.store import claims, recipients, trust
+from passhelper.team import gpgid, publickeys, recipientlists, signed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -94,7 +94,8 @@ class Acceptance:
                 self.checked[path] = keys
         if changed:
             where = f" in commit {theirs[:12]}" if theirs else ""
-            described = trust.describe(changed, self._store.gpg)
+            offered = publickeys.of_commit(self._git, theirs) if theirs else claims.on_disk(self._store.root)
+            described = trust.describe(changed, self._store.gpg, offered)
             raise TrustError("; ".join([f"recipients changed: {described}{where}", *dict.fromkeys(reasons)]), ACCEPT)
 
     def pinned(self, lists: Mapping[str, RecipientFile], commit: str) -> trust.Trust:

@@ -20,10 +20,11 @@ from passhelper.protocol import printable
 from passhelper.store import diagnose, gpghome, keyinfo, keynames
 from passhelper.store.files import make_private
 from passhelper.store.recipients import is_fingerprint, normalize
+from passhelper.team import owners, pretenders
 from passhelper.team.driver import Driver
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from passhelper.store.gpg import Gpg
 
@@ -130,10 +131,12 @@ class KeyRing:
 
     Args:
         gpg: which program and environment to use.
+        sure: fingerprints of keys of which a person says that they are their owner's.
     """
 
-    def __init__(self, gpg: Gpg) -> None:
+    def __init__(self, gpg: Gpg, sure: Iterable[str] = ()) -> None:
         self._gpg = gpg
+        self._sure = frozenset(sure)
         try:
             self._driver = Driver(
                 gpg.timeout(), self._lock_error, gpgbinary=gpg.program, env=gpg.child_environ, options=list(_QUIET)
@@ -185,7 +188,14 @@ class KeyRing:
         if found:
             return found
         listed = {key.fingerprint for key in keyinfo.find_keys(self._gpg, name)}
-        return [key for key in self.all() if key.fingerprint in listed]
+        several = [key for key in self.all() if key.fingerprint in listed]
+        if len(several) < 2 or is_fingerprint(name):
+            return several
+        return owners.among(self._gpg, name, several, self._sure) or several
+
+    def meant(self, name: str, found: Sequence[Key], where: str = "") -> Key:
+        """Choose the key that a name certainly means among those that it fits; see :func:`owners.choose`."""
+        return owners.choose(self._gpg, name, found, self._sure, where)
 
     def resolve(self, name: str) -> Key:
         """Find the one key that a person means.
@@ -194,6 +204,7 @@ class KeyRing:
             name: a fingerprint, an e-mail address, or the path of a key file, which is imported.
 
         Raises:
+            UnsureOwnerError: it is an address, and nobody vouches that the key which has it is its owner's.
             ConfigurationError: it means no key, several, or is no name of a key.
             GpgError: the file cannot be imported.
         """
@@ -207,10 +218,9 @@ class KeyRing:
         elif os.path.isfile(name):
             return self.import_file(name)
         elif "@" in name and os.sep not in name:
-            address = name.rpartition("<")[2].rstrip(">").strip().lower()
+            address = owners.address(name)
             found = [key for key in self.all() if address in key.emails]
-            # An expired key of the same owner is no reason to ask: nobody means that one.
-            found = [key for key in found if key.can_encrypt] or found
+            found = [self.meant(name, found)] if found else []
         else:
             is_file = os.sep in name or name.endswith((".asc", ".gpg", ".key", ".pub"))
             raise ConfigurationError(
@@ -231,6 +241,7 @@ class KeyRing:
         """Import the one key that a file holds.
 
         Raises:
+            UnsureOwnerError: the key pretends to be another one, and nobody vouches for it.
             ConfigurationError: the file cannot be read, or does not hold exactly one key.
             GpgError: gpg does not take it.
         """
@@ -252,6 +263,8 @@ class KeyRing:
                 f"{printable(path)} holds {len(inside) or 'no'} keys, not one",
                 "export one key: gpg --export --armor FINGERPRINT > FILE",
             )
+        if inside[0] not in self._sure:
+            pretenders.refuse(self._gpg, path, data)
         self._make_home()
         result = self._driver.import_keys(data)
         self._listed = None
@@ -336,7 +349,7 @@ def _key(found: dict[str, Any], *, secret: bool) -> Key:
     return Key(
         fingerprint=found["fingerprint"],
         uid=printable(found["uids"][0]) if found["uids"] else "",
-        emails=tuple(filter(None, map(_address, found["uids"]))),
+        emails=tuple(filter(None, map(owners.address, found["uids"]))),
         expires=int(found["expires"] or 0),
         can_encrypt="E" in found["cap"] and "D" not in found["cap"],  # capitals: the key as a whole, today
         key_ids=tuple(part["keyid"] for part in encrypting),
@@ -351,11 +364,6 @@ def _key(found: dict[str, Any], *, secret: bool) -> Key:
         own_ids=tuple(part["keyid"] for part in encrypting if secret and part["token"] not in ("", "#")),
         is_rsa=secret and any("+" in part["token"] and part["algo"] in _RSA for part in encrypting),
     )
-
-
-def _address(uid: str) -> str:
-    inside = uid.rpartition("<")[2].rstrip(">") if "<" in uid else uid
-    return inside.strip().lower() if "@" in inside else ""
 
 
 def _check_user(wanted: NewKey) -> None:

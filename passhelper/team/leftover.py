@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from passhelper.errors import GitError, TrustError
-from passhelper.store import layout, recipients, trust
+from passhelper.store import claims, layout, recipients, trust
 from passhelper.store.commit import Committer
 from passhelper.store.foreign import KEYS
 from passhelper.store.write import sweep
@@ -119,5 +119,6 @@ def compare(
             changed[path] = ([key for key in here if key not in pinned], [key for key in pinned if key not in here])
     if changed:
         raise TrustError(
-            f"recipients changed: {trust.describe(changed, store.gpg)}", "run: passhelper recipients accept"
+            f"recipients changed: {trust.describe(changed, store.gpg, claims.on_disk(store.root))}",
+            "run: passhelper recipients accept",
         )

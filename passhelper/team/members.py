@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 from passhelper.errors import ConfigurationError, GitError, RecipientsError
 from passhelper.protocol import printable
 from passhelper.store import foreign, keyinfo, layout, recipients, repository, trust
-from passhelper.team import gpgid, idfile, leaving, publickeys, scope
+from passhelper.team import gpgid, idfile, leaving, owners, publickeys, scope
 from passhelper.team.choose import usable
 from passhelper.team.drift import Policy, directories
 from passhelper.team.gpgid import Signer
-from passhelper.team.keys import names
 from passhelper.team.leaving import Left
 from passhelper.team.limits import is_odd
 from passhelper.team.rekey import Batch, Edit, Rekey, Result
@@ -92,6 +91,7 @@ class Members:
             server: one server's; the whole store's if empty.
 
         Raises:
+            UnsureOwnerError: nobody vouches that a key with that address is its owner's.
             ConfigurationError: one of them means no key, or several.
             RecipientsError: one cannot encrypt to one of them, or to one who is a recipient already.
             PasshelperError: see :meth:`Rekey.apply`.
@@ -126,6 +126,7 @@ class Members:
             server: one server's; if empty, everywhere.
 
         Raises:
+            UnsureOwnerError: nobody vouches that a recipient with that address is its owner.
             ConfigurationError: one of them is no recipient, or nobody, or nobody here, would be left.
             PasshelperError: see :meth:`Rekey.apply`.
         """
@@ -303,30 +304,32 @@ class Members:
 
     def _one(self, recipient: Recipient, path: str) -> Key:
         """Find the one key that an old line means, for its fingerprint to be written instead."""
-        usable_keys = [key for key in recipient.keys if key.can_encrypt] or list(recipient.keys)
-        if len(usable_keys) != 1:
-            meant = f"{len(usable_keys)} keys: {names(usable_keys)}" if usable_keys else "no key in this keyring"
-            raise RecipientsError(f"{recipient.line} in {path} means {meant}", "replace the line with a fingerprint")
-        return usable_keys[0]
+        if not recipient.keys:
+            raise RecipientsError(
+                f"{recipient.line} in {path} means no key in this keyring", "replace the line with a fingerprint"
+            )
+        return self._ring.meant(recipient.line, recipient.keys, path)
 
     def _match(self, one: str, before: Sequence[Recipient], path: str) -> list[Recipient]:
         """Find the recipients that a person means: by line, fingerprint or address; the key need not be here."""
         bare = recipients.normalize("".join(one.split()))
         if os.path.isfile(one) and not recipients.is_fingerprint(bare):
             bare = self._ring.resolve(one).fingerprint
-        address = one.rpartition("<")[2].rstrip(">").strip().lower()
+        address = owners.address(one)
         exact = [
             each
             for each in before
             if bare in (each.line, each.line.removesuffix("!"), *(key.fingerprint for key in each.keys))
             or one == each.line
         ]
-        found = exact or [each for each in before if any(address in key.emails for key in each.keys)]
+        found = exact or [each for each in before if address and any(address in key.emails for key in each.keys)]
         if len(found) > 1:
             raise ConfigurationError(
                 f"{len(found)} recipients in {path} are {printable(one)}: {', '.join(each.line for each in found)}",
                 "name one by its fingerprint",
             )
+        if found and not exact:  # anybody can have that address, and the one that is meant would stay
+            self._ring.meant(one, [key for key in found[0].keys if address in key.emails])
         return found
 
     # What goes with them

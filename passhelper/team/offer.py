@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from passhelper.errors import GitError, TrustError
-from passhelper.store import recipients, repository, trust
-from passhelper.team import acceptance, commits, gitrepo, gpgid, incoming, recipientlists
+from passhelper.store import claims, recipients, repository, trust
+from passhelper.team import acceptance, commits, gitrepo, gpgid, incoming, publickeys, recipientlists
+from passhelper.team.keys import KeyRing
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from passhelper.store.repository import Repository
     from passhelper.store.store import PassStore
     from passhelper.store.trust import Pins
@@ -25,6 +28,7 @@ class Offer:
         after: the same as they would be; none for a file that would go.
         notes: what else has to be accepted with it: a rewritten history, a date in the future.
         store: the identity of the store that its lists name; empty if they name none.
+        owners: what its public keys say about keys that are not in this keyring, by their line.
     """
 
     commit: str
@@ -32,6 +36,7 @@ class Offer:
     after: Pins
     notes: tuple[str, ...]
     store: str = ""
+    owners: Mapping[str, str] = field(default_factory=dict)
 
 
 def find(store: PassStore, place: Repository, known: trust.Trust | None) -> Offer | None:
@@ -62,6 +67,10 @@ def find(store: PassStore, place: Repository, known: trust.Trust | None) -> Offe
         lists = recipientlists.read(store, git, commit)
         after = {path: file.keys for path, file in lists.items()}
         before = {path: file.keys for path, file in recipientlists.read(store, git, head).items()}
+        offered = publickeys.of_commit(git, commit)
+        lines = {key for path, keys in after.items() for key in keys if key not in before.get(path, [])}
+        ring = KeyRing(store.gpg)
+        owners = {line: claims.owner(store.gpg, line, offered) for line in lines if not ring.find(line)}
     if known is not None:
         before = {path: keys for path, keys in before.items() if not recipientlists.counts(path)} | known.pins
     changed = [path for path in sorted({*before, *after}) if before.get(path) != after.get(path)]
@@ -71,4 +80,5 @@ def find(store: PassStore, place: Repository, known: trust.Trust | None) -> Offe
         {path: after.get(path, []) for path in changed},
         tuple(notes),
         gpgid.identity(named for path in sorted(lists) if (named := recipients.header(lists[path].text)) is not None),
+        owners,
     )

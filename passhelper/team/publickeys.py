@@ -1,9 +1,9 @@
 """``.public-keys/``: the team's public keys, which travel with the store.
 
 Whoever can push can put any key there, so a file is only an offer: it is imported after its fingerprint stands in
-an accepted ``.gpg-id``, if it holds exactly that key and nothing secret, and without other people's signatures. A
-removed file removes nothing. Where lists are signed and name their store, they also name the files by their digests:
-an old file, put back, could hide that the key was revoked since.
+an accepted ``.gpg-id``, if it holds exactly that key and nothing secret, does not pretend to be another recipient's,
+and without other people's signatures. A removed file removes nothing. Where lists are signed and name their store, they
+also name the files by their digests: an old file, put back, could hide that the key was revoked since.
 """
 
 from __future__ import annotations
@@ -16,11 +16,14 @@ from typing import TYPE_CHECKING
 
 from passhelper.errors import GpgError
 from passhelper.protocol import printable
-from passhelper.store import diagnose, foreign, keyinfo, recipients, trust
+from passhelper.store import diagnose, foreign, gitwords, keyinfo, recipients, trust
 from passhelper.store.gpg import status_lines
-from passhelper.team import signed
+from passhelper.team import pretenders, signed
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from passhelper.store import claims
     from passhelper.store.child import Child
     from passhelper.store.store import PassStore
     from passhelper.team.gitrepo import Git
@@ -60,8 +63,10 @@ def united(store: PassStore, key: Key) -> bytes:
     What somebody else has put there can only add to what this keyring knows: gpg never forgets a revocation.
     """
     path, data = export(store, key)
-    there = _read(os.path.join(store.root, path))
-    if there is None or there == data or _import(store, there, key.fingerprint):
+    full, place = os.path.join(store.root, path), store.repository("")
+    there = _read(full)
+    accepted = _accepted(place.state) if place is not None else set()
+    if there is None or there == data or _import(store, there, key.fingerprint, full, accepted):
         return data
     return export(store, key)[1]
 
@@ -84,7 +89,8 @@ def refresh(store: PassStore, git: Git) -> list[str]:
     Returns:
         the fingerprints that were imported.
     """
-    wanted = _accepted(git)
+    accepted = _accepted(git.place.state)
+    wanted = set(filter(recipients.is_fingerprint, accepted))
     there = _files(git)
     seen = _load(git)
     imported = []
@@ -105,7 +111,7 @@ def refresh(store: PassStore, git: Git) -> list[str]:
             if digests.get(fingerprint) != digest(data):
                 void[fingerprint] = path
                 continue
-        why = why or _import(store, data, fingerprint)
+        why = why or _import(store, data, fingerprint, os.path.join(git.place.root, path), accepted)
         if why:
             store.warn(f"{printable(path)} was not imported: {why}")
             continue
@@ -123,10 +129,19 @@ def refresh(store: PassStore, git: Git) -> list[str]:
     return imported
 
 
-def _accepted(git: Git) -> set[str]:
-    """List the full fingerprints that stand in an accepted ``.gpg-id``."""
-    pins = trust.load(git.place.state) or {}
-    return {key for keys in pins.values() for key in keys if recipients.is_fingerprint(key)}
+def _accepted(state: str) -> set[str]:
+    """List the lines of all lists that are accepted here."""
+    return {key for keys in (trust.load(state) or {}).values() for key in keys}
+
+
+def of_commit(git: Git, commit: str) -> claims.Offered:
+    """Read public keys from a commit, which need not be merged or trusted."""
+
+    def read(fingerprint: str) -> bytes | None:
+        found = git.objects.find(f"{commit}:{foreign.KEYS}/{fingerprint}")
+        return None if found is None else found.data
+
+    return read
 
 
 def _files(git: Git) -> dict[str, str]:
@@ -159,7 +174,7 @@ def _blob(git: Git, blob: str) -> tuple[bytes, str]:
     return found.data, ""
 
 
-def _import(store: PassStore, data: bytes, fingerprint: str) -> str:
+def _import(store: PassStore, data: bytes, fingerprint: str, file: str, accepted: Collection[str]) -> str:
     """Import the content of one file; says why not, empty if it was."""
     with tempfile.TemporaryDirectory(prefix="passhelper-") as home:
         why = _complaint(_ask(store, home, data, "show-only"), fingerprint)
@@ -171,9 +186,15 @@ def _import(store: PassStore, data: bytes, fingerprint: str) -> str:
         if not minimal.stdout and minimal.returncode != 0:
             return f"gpg cannot read it: {diagnose.last_line(minimal)}"
         # What is left is all that gpg could make sense of: look again.
-        why = _complaint(_ask(store, home, bytes(minimal.stdout), "show-only"), fingerprint)
+        left = _ask(store, home, bytes(minimal.stdout), "show-only")
+        why = _complaint(left, fingerprint)
         if why:
             return why
+    (key,) = keyinfo.parse_keys(left.stdout.decode(errors="replace"))
+    why = pretenders.pretence(store.gpg, key, accepted)
+    if why:
+        full = gitwords.word(file)
+        return f"{why}; if its owner says that it is right, run: gpg --import {full}"
     child = store.gpg.ask("--import", stdin=bytes(minimal.stdout))
     if any(line[0] == "IMPORT_OK" and line[2] == fingerprint for line in status_lines(child)):
         return ""

@@ -21,7 +21,7 @@ from passhelper.errors import (
     TrustError,
 )
 from passhelper.oserrors import remedy
-from passhelper.store import journal, recipients, trust, unfinished
+from passhelper.store import claims, journal, recipients, trust, unfinished
 from passhelper.store.child import finish
 from passhelper.store.journal import Change, Plan
 from passhelper.store.store import digest
@@ -110,17 +110,25 @@ class Rekey:
         store: which.
         jobs: how many gpg processes run side by side; one for each processor if 0.
         progress: called with the number of entries that are done and that there are.
+        sure: fingerprints of keys of which a person says that they are their owner's.
 
     Raises:
         ConfigurationError: ``PASSWORD_STORE_KEY`` overrides what the files say.
     """
 
-    def __init__(self, store: PassStore, *, jobs: int = 0, progress: Callable[[int, int], None] | None = None) -> None:
+    def __init__(
+        self,
+        store: PassStore,
+        *,
+        jobs: int = 0,
+        progress: Callable[[int, int], None] | None = None,
+        sure: Collection[str] = (),
+    ) -> None:
         if store.environ.get("PASSWORD_STORE_KEY", "").split():
             raise ConfigurationError("PASSWORD_STORE_KEY overrides every .gpg-id", "unset PASSWORD_STORE_KEY")
         store.check_folder()
         self.store = store
-        self.ring = KeyRing(store.gpg)
+        self.ring = KeyRing(store.gpg, sure)
         self.place = store.repository("")
         self._jobs = jobs or os.cpu_count() or 1
         self._progress = progress or (lambda _done, _all: None)
@@ -270,7 +278,7 @@ class Rekey:
             changed = trust.differences(self.store.root, _directory(source), pins)
             if changed:
                 raise TrustError(
-                    f"recipients changed: {trust.describe(changed, self.store.gpg)}",
+                    f"recipients changed: {trust.describe(changed, self.store.gpg, claims.on_disk(self.store.root))}",
                     "run: passhelper recipients accept",
                 )
         return known

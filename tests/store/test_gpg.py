@@ -532,7 +532,8 @@ def test_a_key_that_is_not_named_by_fingerprint_must_be_trusted(doubtful: Vault,
     before = doubtful.tree
     assert failure(RecipientsError, doubtful.store) == (
         f"cannot encrypt for 1 of 2 recipients in .gpg-id: {line} is not trusted by this keyring, "
-        f"replace the line {line!r} in .gpg-id with {bob}"
+        f"replace the line {line!r} in .gpg-id with its owner's full fingerprint, which may be {bob} bob "
+        "<bob@example.test>"
     )
     assert doubtful.tree == before
 

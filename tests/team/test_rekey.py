@@ -215,9 +215,13 @@ def test_comments_stay_and_short_names_become_fingerprints(vault: Vault, keys: K
 
 def test_ambiguous_and_unknown_lines_are_named(vault: Vault, keys: KeyRing) -> None:
     (vault.path / ".gpg-id").write_text(f"{keys['alice']}\nexample.test\n")
-    message = refused(vault, RecipientsError, add, keys["bob"])
-    assert "example.test in .gpg-id means " in message
+    message = refused(vault, ConfigurationError, add, keys["bob"])
+    assert " keys for example.test in .gpg-id: " in message
     assert message.endswith("; replace the line with a fingerprint")
+    (vault.path / ".gpg-id").write_text(f"{keys['alice']}\nnobody.test\n")
+    assert refused(vault, RecipientsError, add, keys["bob"]) == (
+        "nobody.test in .gpg-id means no key in this keyring; replace the line with a fingerprint"
+    )
 
 
 def test_signed(git_vault: Vault, keys: KeyRing) -> None:

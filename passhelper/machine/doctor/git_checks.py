@@ -12,7 +12,7 @@ from passhelper.errors import GitError, StoreError
 from passhelper.machine.doctor.model import Check, Finding, NotCheckedError, Severity
 from passhelper.machine.doctor.patient import LIMIT, Patient
 from passhelper.protocol import printable
-from passhelper.store import gitwords, layout, recipients, repository, trust, unfinished
+from passhelper.store import claims, gitwords, layout, recipients, repository, trust, unfinished
 from passhelper.team import remoteurl
 
 if TYPE_CHECKING:
@@ -249,7 +249,7 @@ def _pins(patient: Patient) -> Iterator[Finding]:
         if here != pinned:
             changed[path] = ([key for key in here if key not in pinned], [key for key in pinned if key not in here])
     if changed:
-        cause = f"recipients changed: {trust.describe(changed, patient.gpg)}"
+        cause = f"recipients changed: {trust.describe(changed, patient.gpg, claims.on_disk(patient.store.root))}"
         yield Finding(cause, "run: passhelper recipients accept")
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from passhelper.errors import GitError, PasshelperError
 from passhelper.protocol import printable
 from passhelper.store import recipients, trust, unfinished
-from passhelper.store.child import finish
 from passhelper.store.commit import Committer
 from passhelper.team.scope import other_entries
 
@@ -96,16 +95,12 @@ def _rewritten(patient: Patient, text: bytes) -> bytes:
 
 
 def _resolve(patient: Patient, name: str) -> Key | None:
-    """Find the one key that a name means, if gpg trusts that it does: a fingerprint is trusted unasked."""
+    """Find the one key that a name certainly means: it will be encrypted to unasked."""
     try:
-        found = [key for key in patient.ring.find(name) if key.can_encrypt]
+        found = patient.ring.find(name)
+        return patient.ring.meant(name, found) if found else None
     except PasshelperError:
-        return None  # no gpg, no agent: what is only bytes can still be put right
-    if len(found) != 1:
-        return None
-    child = patient.gpg.start_encrypt(b"", [name], "", trusted=False)
-    finish([child], patient.gpg.timeout())
-    return found[0] if child.returncode == 0 else None
+        return None  # no gpg, no agent, nobody who vouches: what is only bytes can still be put right
 
 
 def _write(patient: Patient, path: str, before: bytes, after: bytes) -> bool:
