@@ -234,6 +234,16 @@ def _(scene: Scene) -> str:
     )
 
 
+@attack("dates a commit beyond all calendars")
+def _(scene: Scene) -> str:
+    commit = scene.remote.push({place(EVIL, "x.gpg"): (PLAIN, b"x")}, when=1 << 62)
+    scene.remote.push({place(EVIL, "x.gpg"): None})  # today, and nothing of it is left
+    return (
+        f"commit {commit[:12]} is dated {1 << 62} seconds after 1970, more than an hour ahead of this clock\n"
+        f"hint: check this clock; to accept it, {ACCEPT}"
+    )
+
+
 @attack("rewrites history")
 def _(scene: Scene) -> str:
     before = scene.remote.head
@@ -299,6 +309,27 @@ def _(scene: Scene) -> str:
     path = place(PROD, ".gpg-id/x")
     commit = scene.remote.push({path: (PLAIN, b"x")})
     return f"commit {commit[:12]} brings a folder in the place of a list of keys: {path}\nhint: {MEND}"
+
+
+@attack("puts a file in the place of the folder")
+def _(scene: Scene) -> str:
+    """Taken over, it would leave a store that no command starts with."""
+    inside = [path for path in scene.remote.entries() if path.startswith(f"{FOLDER}/")]
+    commit = scene.remote.push({**dict.fromkeys(inside), FOLDER: (PLAIN, b"x")})
+    return f"commit {commit[:12]} brings a file in the place of a folder: {FOLDER}\nhint: {MEND}"
+
+
+@attack("puts a file in the place of a server's folder")
+def _(scene: Scene) -> str:
+    inside = [path for path in scene.remote.entries() if path.startswith(f"{place(PROD)}/")]
+    commit = scene.remote.push({**dict.fromkeys(inside), place(PROD): (PLAIN, b"x")})
+    return f"commit {commit[:12]} brings a file in the place of a folder: {place(PROD)}\nhint: {MEND}"
+
+
+@attack("puts a file in the place of the public keys")
+def _(scene: Scene) -> str:
+    commit = scene.remote.push({".public-keys": (PLAIN, b"x")})
+    return f"commit {commit[:12]} brings a file in the place of a folder: .public-keys\nhint: {MEND}"
 
 
 @attack("adds names that are no text")

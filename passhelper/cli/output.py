@@ -15,11 +15,11 @@ import json
 import os
 import select
 import sys
-import time
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from passhelper import moments
 from passhelper.protocol import inert, one_line, printable, unobeyed
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def _marked(mark: str, colour: str, text: str) -> None:
 
 def stamp(seconds: int) -> str:
     """Write a moment, in seconds since 1970, in UTC."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+    return moments.utc(seconds, "%Y-%m-%dT%H:%M:%SZ")
 
 
 def envelope(command: str, data: Any) -> None:

@@ -7,7 +7,7 @@ them, or made the objects here, is caught too.
 import os
 
 from passhelper.credentials import has_control
-from passhelper.store.layout import FOLDER, MAX_NAME, SUFFIX
+from passhelper.store.layout import FOLDER, MAX_NAME, SUFFIX, decode_server
 from passhelper.store.recipients import FILE
 from passhelper.store.recipients import MAX_FILE as MAX_RECIPIENTS
 from passhelper.store.store import MAX_ENTRY
@@ -44,8 +44,9 @@ def complaint(mode: str, path: str) -> str:
     names = path.split("/")
     if len(os.fsencode(path)) > MAX_PATH or any(len(os.fsencode(name)) > MAX_NAME for name in names):
         return "a path that is too long"  # begun to be written, it could never be finished
-    if not _LISTS.isdisjoint(names[:-1]):
-        return "a folder in the place of a list of keys"
+    why = _misplaced(path, names)
+    if why:
+        return why
     for name in names:
         if name in ("", ".", "..") or (os.name == "nt" and not {"\\", ":"}.isdisjoint(name)):
             return "a path that leaves the store"
@@ -56,6 +57,15 @@ def complaint(mode: str, path: str) -> str:
             return f"a name that some file systems take for {plain}"
         if plain == "git~1":
             return "a name that some file systems take for .git"
+    return ""
+
+
+def _misplaced(path: str, names: "list[str]") -> str:
+    """Say which file has a folder's place, or the other way round: nobody could write there, and no command start."""
+    if not _LISTS.isdisjoint(names[:-1]):
+        return "a folder in the place of a list of keys"
+    if path in (FOLDER, KEYS) or (names[:-1] == [FOLDER] and decode_server(names[-1]) is not None):
+        return "a file in the place of a folder"
     return ""
 
 

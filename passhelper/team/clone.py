@@ -19,7 +19,7 @@ from passhelper.protocol import printable
 from passhelper.store import foreign, gitwords, repository, trust
 from passhelper.store.child import Child, finish, start
 from passhelper.store.repository import Repository
-from passhelper.team import apply, freshness, gitrepo, incomingtree, recipientlists, remoteurl
+from passhelper.team import apply, freshness, gitrepo, incoming, incomingtree, recipientlists, remoteurl
 from passhelper.team.freshness import Demands
 
 if TYPE_CHECKING:
@@ -166,10 +166,10 @@ def clone(store: PassStore, source: Source, settings: Sequence[str] = ()) -> Rep
 def _fill(store: PassStore, place: Repository, source: Source, settings: Sequence[str]) -> None:
     git, files = RemoteGit(place, store, source.remedy), store.files()
     # Checked out only when no attribute of the tree has a say over what git writes. Not a copy of
-    # a local remote's files either: hard links would let an overwritten object reach it.
-    options = ["--quiet", "--no-checkout", "--no-tags", "--template=", "--no-hardlinks"]
+    # a local remote's files either: git would not look at its objects.
+    options = ["--quiet", "--no-checkout", "--no-tags", "--template=", "--no-local"]
     # All branches, since a remote's HEAD may name one that nobody has pushed.
-    options += ["--no-local", f"--depth={source.depth}", "--no-single-branch"] if source.depth else []
+    options += [f"--depth={source.depth}", "--no-single-branch"] if source.depth else []
     for setting in settings:
         options += ["--config", setting]
     with password_pipe(absolute(source.url)) as (clean, helper, pipe):
@@ -187,8 +187,7 @@ def _fill(store: PassStore, place: Repository, source: Source, settings: Sequenc
         )
     with gitrepo.opened(place, store.environ) as opened:
         head = incomingtree.commit_id(opened, "HEAD")
-        incomingtree.check(opened, head)
-        recipientlists.read(store, opened, head)  # each can be read
+        _check_history(store, opened, head, source.commit)
         freshness.check(store, opened, head, source.demands)
         programs = _programs(opened, head)
     # Nothing is accepted yet: were this process to end here, no later one must take this for a store of its own.
@@ -206,6 +205,23 @@ def _programs(git: gitrepo.Git, commit: str) -> list[str]:
     if found:
         apply.ignore_modes(git)
     return found
+
+
+def _check_history(store: PassStore, git: gitrepo.Git, head: str, vouched: str) -> None:
+    """Refuse what a sync would refuse in a commit that comes in, but for its readers, whom the caller asks about.
+
+    Args:
+        store: the store.
+        git: its repository, in which nothing is checked out yet.
+        head: its commit.
+        vouched: a commit that whoever set it up knows; what it comes from is accepted with it. Empty for none.
+    """
+    incomingtree.check(git, head)
+    recipientlists.read(store, git, head)  # each can be read
+    try:
+        incoming.check_history(git, head, "", trust.Trust({}, vouched.lower()) if vouched else None)
+    except TrustError as error:
+        raise TrustError(error.cause, f"check this clock; to accept it, set {COMMIT}={head}") from None
 
 
 def _choose_branch(git: RemoteGit, shown: str) -> None:

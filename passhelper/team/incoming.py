@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from passhelper import moments
 from passhelper.errors import TrustError
 from passhelper.protocol import printable
 from passhelper.store import recipients, trust
@@ -121,8 +122,5 @@ def check_history(git: Git, theirs: str, head: str, known: trust.Trust | None) -
 
 
 def date(stamp: int) -> str:
-    """Write a moment for people, however far away."""
-    try:
-        return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(stamp))
-    except (OverflowError, ValueError, OSError):
-        return f"{stamp} seconds after 1970"
+    """Write a moment of a commit for people."""
+    return moments.utc(stamp, "%Y-%m-%d %H:%M UTC")

@@ -120,7 +120,8 @@ def shared_repository(store: PassStore) -> Repository:
     Raises:
         StoreError: it has none.
     """
-    store.check_folder()
+    if not os.path.isfile(store.folder) or os.path.islink(store.folder):
+        store.check_folder()  # a file may have come from the remote, and go with what it has now
     place = store.repository("")
     if place is None:
         raise StoreError(f"{store.root} is no git repository", "run: passhelper setup --git URL")
@@ -150,6 +151,7 @@ class _Sync:
             return self.report
         self.report.committed = leftover.commit(self.store, self.git)
         self._exchange()
+        self.store.check_folder()
         head = self._head()
         self._mend()
         if self._head() != head:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import pytest
 from attackers import ACCEPT, ATTACKS, EVIL, LATER, MALLORYS, PROD, Scene, assert_unharmed, ids_of, place, snapshot
 from remotes import PLAIN, Member
-from support import NOT_FOUND, Helper, run, tree
+from support import FOLDER, NOT_FOUND, Helper, run, tree
 
 from passhelper.store.store import PassStore
 from passhelper.team import clone
@@ -151,7 +151,7 @@ def test_accepting_a_history(scene: Scene, name: str) -> None:
 
 @pytest.mark.parametrize("name", ATTACKS)
 def test_first_clone(scene: Scene, name: str) -> None:
-    """Files that a tree may not hold are refused; readers are shown, for there is nothing to compare them with."""
+    """What a sync refuses is refused; readers are shown, for there is nothing to compare them with."""
     said = ATTACKS[name](scene)
     home = scene.sign.parent / "new" / "home"
     home.mkdir(parents=True)
@@ -162,7 +162,8 @@ def test_first_clone(scene: Scene, name: str) -> None:
     new = {path for path in tree(scene.sign.parent) if path not in around}
     assert not scene.sign.exists()
     assert {path.split("/")[0] for path in new} <= {"new"}
-    if " brings " in said or " sends what git refuses: " in said or "no key:" in said:
+    refused = (" brings ", " sends what git refuses: ", "no key:", "ahead of this clock")
+    if any(words in said for words in refused):
         assert answer.code == 4, answer
         assert said.partition("\nhint: ")[0] in answer.err.decode()
         assert not any(path.startswith("new/store") and not path.startswith("new/store/.git") for path in new)
@@ -171,6 +172,41 @@ def test_first_clone(scene: Scene, name: str) -> None:
         assert answer.code in (0, 1), answer  # 1: this test's PATH has no launcher
         head = Member(store, scene.alice.environ).git("rev-parse", "HEAD")
         assert head == scene.remote.head
+
+
+def test_the_first_clone_of_a_history_from_the_future(scene: Scene) -> None:
+    """The remedy is one that works, and what was taken so can be looked at."""
+    said = ATTACKS["dates a commit beyond all calendars"](scene).partition("\n")[0]
+    environ = {"PASSWORD_STORE_DIR": str(scene.sign.parent / "new")}
+    arguments = ("setup", "--git", f"file://{scene.remote.path}", "--no-docker")
+    answer = scene.passhelper(*arguments, **environ)
+    head = scene.remote.head
+    assert (answer.code, answer.err.decode().splitlines()[-2:]) == (
+        4, [f"error: {said}", f"hint: check this clock; to accept it, set PASSHELPER_STORE_COMMIT={head}"]
+    )  # fmt: skip
+    older = scene.remote.history()[2]
+    assert scene.passhelper(*arguments, **environ, PASSHELPER_STORE_COMMIT=older).code == 4
+    answer = scene.passhelper(*arguments, **environ, PASSHELPER_STORE_COMMIT=head)
+    assert answer.code in (0, 1), answer  # 1: this test's PATH has no launcher
+    log = scene.passhelper("log", **environ)
+    assert (log.code, f"{1 << 62} seconds after 1970" in log.text) == (0, True)
+    for command in (["log", "--json"], ["list", "--json"], ["doctor"], ["sync"]):
+        answer = scene.passhelper(*command, **environ)
+        assert b"internal error" not in answer.err
+        assert answer.code in ((0, 1) if command == ["doctor"] else (0,)), answer  # 1: as above
+
+
+@pytest.mark.parametrize("url", ["{}", "file://{}"])
+def test_the_first_clone_looks_at_objects_as_git_does(scene: Scene, url: str) -> None:
+    """Of a plain path git would copy the files as they are."""
+    tree = scene.remote._git("rev-parse", "main^{tree}")
+    data = f"tree {tree}\nparent {scene.remote.head}\nauthor m <m> 1 +0000\ncommitter m <m 1 +0000\n\nx\n"
+    commit = scene.remote._object("commit", data.encode())
+    scene.remote.point(commit)
+    answer = scene.passhelper("setup", "--git", url.format(scene.remote.path), "--no-docker",
+                              PASSWORD_STORE_DIR=str(scene.sign.parent / "new"))  # fmt: skip
+    assert answer.code == 4, answer
+    assert f"the remote sends what git refuses: object {commit[:12]}: " in answer.err.decode()
 
 
 def test_a_clone_that_was_killed_before_anything_was_accepted(scene: Scene) -> None:
@@ -182,6 +218,22 @@ def test_a_clone_that_was_killed_before_anything_was_accepted(scene: Scene) -> N
     assert answer.code == 1
     words = " ".join(sorted([scene.name("+", "alice"), scene.name("+", "bob")]))
     assert answer.text == f"recipients changed: {words} (.gpg-id); {ACCEPT}\n"
+
+
+@pytest.mark.parametrize("removed", [False, True])
+def test_a_store_without_its_folder_is_mended(scene: Scene, *, removed: bool) -> None:
+    """Plain git has taken over a file in the place of the folder; the remote was mended since."""
+    good = scene.remote.entries()
+    ATTACKS["puts a file in the place of the folder"](scene)
+    scene.alice.git("pull", "-q", "--ff-only")
+    answer = scene.passhelper("sync")
+    folder = scene.alice.path / FOLDER
+    assert (answer.code, answer.err.decode()) == (1, f"error: {folder} is not a directory\nhint: remove it\n")
+    scene.remote.point(scene.remote.commit(scene.remote._tree(good), ["main"]))
+    if removed:  # as the hint says; or by itself
+        folder.unlink()
+    assert scene.passhelper("sync").code == 0
+    assert_unharmed(scene)
 
 
 def test_the_first_look(scene: Scene) -> None:

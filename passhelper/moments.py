@@ -1,0 +1,18 @@
+"""Moments as people read them. Those of commits and keys are what others say, and no calendar holds them all."""
+
+from __future__ import annotations
+
+import time
+
+
+def utc(seconds: int, form: str) -> str:
+    """Write a moment in UTC.
+
+    Args:
+        seconds: since 1970.
+        form: as for :func:`time.strftime`.
+    """
+    try:
+        return time.strftime(form, time.gmtime(seconds))
+    except (OverflowError, ValueError, OSError):
+        return f"{seconds} seconds after 1970"
