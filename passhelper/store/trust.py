@@ -255,13 +255,20 @@ def differences(root: str, directory: str, pins: Pins) -> "dict[str, tuple[list[
     changed: dict[str, tuple[list[str], list[str]]] = {}
     for path in recipients_module.candidates(directory):
         text = recipients_module.read_file(root, path)
-        here = keys_of(text, os.path.join(root, path)) if text is not None else []
-        pinned = pins.get(path, [])
+        # A list that names nobody is not the same as none: the one above counts where there is none.
+        here = keys_of(text, os.path.join(root, path)) if text is not None else None
+        pinned = pins.get(path)
         if here != pinned:
-            changed[path] = ([key for key in here if key not in pinned], [key for key in pinned if key not in here])
+            changed[path] = apart(pinned, here)
         if text is not None:
             break
     return changed
+
+
+def apart(before: "list[str] | None", after: "list[str] | None") -> "tuple[list[str], list[str]]":
+    """Give the keys that were added to a list, and those that were removed; None where there is no list."""
+    old, new = before or [], after or []
+    return [key for key in new if key not in old], [key for key in old if key not in new]
 
 
 def first(root: str, found: "Recipients", gpg: "Gpg") -> Accepted:
@@ -384,6 +391,7 @@ def describe(
     parts = []
     for path, (added, removed) in changed.items():
         marks = [*_named("+", added, gpg, offered), *_named("-", removed, gpg, offered)]
+        marks = marks or ["a list that names nobody"]
         parts.append(" ".join([*marks, f"({path})"]))
     return ", ".join(parts)
 

@@ -87,8 +87,7 @@ class Acceptance:
                 continue
             keys = None if wanted is None else wanted.keys
             if keys != before and not self._is_covered(path, wanted, before):
-                old, new = before or [], keys or []
-                changed[path] = [key for key in new if key not in old], [key for key in old if key not in new]
+                changed[path] = trust.apart(before, keys)
                 reasons += self._reason(path)
             elif keys is not None:
                 self.checked[path] = keys

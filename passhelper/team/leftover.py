@@ -10,15 +10,12 @@ from passhelper.store import claims, layout, recipients, trust
 from passhelper.store.commit import Committer
 from passhelper.store.foreign import KEYS
 from passhelper.store.write import sweep
-from passhelper.team import apply
+from passhelper.team import apply, recipientlists
 from passhelper.team.scope import other_entries
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from passhelper.store.repository import Repository
     from passhelper.store.store import PassStore
-    from passhelper.store.trust import Pins
     from passhelper.team.gitrepo import Git
 
 _SUBJECT = "Commit changes that were left without a commit"
@@ -88,37 +85,19 @@ def _check_recipients(store: PassStore, paths: list[str]) -> None:
     if pins is None or not changed:
         return
     there = trust.current(store.root)
-    kept = {path: keys for path, keys in pins.items() if path not in changed}
-    compare(store, {**kept, **{path: keys for path, keys in there.items() if path in changed}}, pins)
+    allowed = trust.accepted_by_environment(store.environ.get("PASSHELPER_ACCEPT_RECIPIENTS", ""))
+    refused = {}
+    for path in sorted(changed):
+        here = there.get(path)
+        readers = here if here is not None else recipientlists.readers_without(path, there)
+        if here != pins.get(path) and not (readers and allowed.issuperset(readers)):
+            refused[path] = trust.apart(pins.get(path), here)
+    if refused:
+        raise TrustError(
+            f"recipients changed: {trust.describe(refused, store.gpg, claims.on_disk(store.root))}",
+            "run: passhelper recipients accept",
+        )
 
 
 def _is_list(path: str) -> bool:
     return os.path.basename(path) in (recipients.FILE, f"{recipients.FILE}.sig")
-
-
-def compare(
-    store: PassStore, there: Mapping[str, list[str]], pins: Pins, accepted: frozenset[str] = frozenset()
-) -> None:
-    """Refuse lists of recipients that differ from the accepted ones.
-
-    Args:
-        store: for the names of keys in the message.
-        there: the keys of each list.
-        pins: what was accepted.
-        accepted: keys that may be in any list; the environment may name some too.
-
-    Raises:
-        TrustError: a list differs.
-    """
-    allowed = {*map(recipients.normalize, accepted)}
-    allowed |= trust.accepted_by_environment(store.environ.get("PASSHELPER_ACCEPT_RECIPIENTS", ""))
-    changed = {}
-    for path in sorted({*there, *pins}):
-        here, pinned = there.get(path, []), pins.get(path, [])
-        if here != pinned and not (allowed and allowed.issuperset(here)):
-            changed[path] = ([key for key in here if key not in pinned], [key for key in pinned if key not in here])
-    if changed:
-        raise TrustError(
-            f"recipients changed: {trust.describe(changed, store.gpg, claims.on_disk(store.root))}",
-            "run: passhelper recipients accept",
-        )

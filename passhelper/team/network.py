@@ -125,7 +125,8 @@ def fetch(git: Git, upstream: Upstream, *more: str) -> str:
         time.sleep(pause)
     git.forget()
     if child.returncode == 0:
-        theirs = git.revision(upstream.tracking)
+        # A server may give a tag a branch's name; what is looked at from here on is the commit.
+        theirs = git.revision(f"{upstream.tracking}^{{commit}}")
         if not theirs:
             raise GitError(f"git has fetched {upstream} and has no {upstream.tracking} in {git.place.root}")
         return theirs

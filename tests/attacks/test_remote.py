@@ -105,6 +105,19 @@ def test_a_list_that_others_removed_is_asked_about_though_it_changed_here(scene:
     assert_unharmed(scene)
 
 
+def test_a_branch_that_is_a_tag(scene: Scene) -> None:
+    """A server answers what it likes: what is merged is the commit that was looked at."""
+    commit = scene.remote.push({place(EVIL, "x.gpg"): (PLAIN, b"x")})
+    text = f"object {commit}\ntype commit\ntag main\ntagger m <m@example.test> 1 +0000\n\nx\n"
+    tag = scene.remote._object("tag", text.encode())
+    (scene.remote.path / "refs" / "heads" / "main").write_text(f"{tag}\n")
+    answer = scene.passhelper("sync")
+    assert (answer.code, answer.err) == (0, b"")
+    assert scene.alice.git("rev-parse", "HEAD") == commit
+    scene.remote.point(scene.remote.commit(scene.remote._git("rev-parse", f"{commit}^{{tree}}"), [commit]))
+    assert_unharmed(scene)
+
+
 # What the user accepts comes in, and only that
 
 

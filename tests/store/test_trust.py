@@ -107,6 +107,16 @@ def test_a_removed_nearer_file_is_a_change(git_vault: Vault, keys: KeyRing) -> N
     assert refusal(git_vault) == f"recipients changed: -{keys['bob']} bob <bob@example.test> ({path}); {ACCEPT}"
 
 
+def test_a_list_that_names_nobody_is_not_none(git_vault: Vault, keys: KeyRing) -> None:
+    """Accepted, it lets nobody read; without it the one above counts."""
+    path = f"{FOLDER}/aHR0cHM6Ly9hLmV4YW1wbGU=/.gpg-id"
+    recipients(git_vault, "# nobody", path=path)
+    git_vault.store("https://b.example")
+    assert pins(git_vault) == {".gpg-id": [keys["alice"]], path: []}
+    (git_vault.path / path).unlink()
+    assert refusal(git_vault) == f"recipients changed: a list that names nobody ({path}); {ACCEPT}"
+
+
 def test_a_file_that_became_a_link_is_refused(pinned: Vault, keys: KeyRing) -> None:
     (pinned.path / "other").write_text(keys["alice"])
     (pinned.path / ".gpg-id").unlink()

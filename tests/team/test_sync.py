@@ -722,6 +722,45 @@ def test_recipients_that_were_changed_here_and_not_accepted(ann: Clone, keys: Ke
     assert (report.pushed, report.added) == (2, [SERVER])  # the second one lets him read what is there
 
 
+def test_a_list_that_was_removed_here_and_not_accepted(ann: Clone, keys: KeyRing) -> None:
+    """The environment allows it only if it allows those who read by the list above."""
+    path = f"{FOLDER}/{ann.directory().name}/.gpg-id"
+    ann.write(path, f"{keys['alice']}\n".encode())
+    ann.write(".gpg-id", f"{keys['alice']}\n{keys['bob']}\n".encode())
+    accept(ann)
+    ann.sync()
+    (ann.path / path).unlink()
+    for allowed in ("", keys["alice"], keys["bob"]):
+        ann.environ["PASSHELPER_ACCEPT_RECIPIENTS"] = allowed
+        with pytest.raises(TrustError, match=rf"^recipients changed: -{keys['alice']} .* \({path}\); run: "):
+            ann.sync()
+    ann.git("commit", "-q", "-a", "-m", "by hand")
+    with pytest.raises(TrustError, match=rf"^recipients changed: -{keys['alice']} .* \({path}\); run: "):
+        ann.sync()
+    ann.git("reset", "-q", "--soft", "HEAD^")
+    ann.environ["PASSHELPER_ACCEPT_RECIPIENTS"] = f"{keys['alice']} {keys['bob']}"
+    assert ann.sync().pushed > 0
+    assert trust.load(str(ann.path / ".git" / "passhelper")) == {".gpg-id": sorted([keys["alice"], keys["bob"]])}
+
+
+def test_a_runner_follows_lists_that_it_has_not_accepted(team: Team, ann: Clone, keys: KeyRing) -> None:
+    """It takes over what others have and spreads nothing of its own."""
+    bob = team.clone("bob")
+    bob.git("config", "passhelper.ci", "true")
+    state = bob.path / ".git" / "passhelper"
+    state.mkdir()
+    (state / "trust.json").write_text('{"version":1,"recipients":{}}')
+    ann.write(".gpg-id", f"{keys['alice']}\n{keys['bob']}\n".encode())
+    accept(ann)
+    ann.sync()
+    assert bob.sync().fetched == 2
+    assert trust.load(str(state)) == {}
+    bob.write(".gpg-id", f"{keys['alice']}\n{keys['stranger']}\n".encode())
+    with pytest.raises(TrustError, match=r"^recipients changed: "):
+        bob.sync(push=True)
+    assert team.head == ann.head
+
+
 # Commits
 
 
