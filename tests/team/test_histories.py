@@ -32,6 +32,7 @@ def labs(environ: dict[str, str], tmp_path: Path) -> Iterator[Labs]:
     found.close()
 
 
+@pytest.mark.timeout(0 if COUNT else 300)
 def test_what_comes_in_unasked_was_accepted(
     labs: Labs, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
