@@ -46,7 +46,6 @@ class Acceptance:
         self._known = self.known or trust.Trust({})
         self._allowed = _allowed(store, accepted)
         self._is_wanted = bool(recipients.signing_keys(store.environ))  # a signature
-        self._is_runner = self.known is not None and git.is_on("passhelper.ci")
         offer = self._known.offer if git.has_commit(self._known.offer) else ""
         self._offer = recipientlists.read(store, git, offer) if offer else None
         self._ours: Mapping[str, RecipientFile] = {}
@@ -136,7 +135,9 @@ class Acceptance:
 
     def _may_stay_unknown(self, path: str, spread: Mapping[str, RecipientFile] | None) -> bool:
         """Tell whether a list is one that a runner need not accept, for it neither uses nor spreads it."""
-        if not self._is_runner or not recipientlists.counts(path) or path in self._known.pins:
+        if self.known is None or not recipientlists.counts(path) or path in self._known.pins:
+            return False
+        if not self._git.is_on("passhelper.ci"):
             return False
         return spread is None or keys_of(spread.get(path)) == keys_of(self._lists.get(path))
 
