@@ -105,3 +105,18 @@ def test_no_half_of_a_secret(pull_secret: Callable[..., Answer], words: list[str
     lines = answer.err.decode().splitlines(keepends=True)
     own = [line for line in lines if not line.startswith("warning: ")]  # export warns of the token too
     assert "".join(own).startswith(said)
+
+
+@pytest.mark.parametrize("name", ["1e3", "true", "a.b-c"])
+def test_names_stay_names(pull_secret: Callable[..., Answer], name: str) -> None:
+    """YAML would read a number or a word of its own in some of them."""
+    metadata = yaml.safe_load(pull_secret(name, name, HUB).out)["metadata"]
+    assert metadata == {"name": name, "namespace": name}
+
+
+@pytest.mark.parametrize("name", ["a\n  labels: {x: y}", "$(id)", 'a"', "A", "a b"])
+def test_what_is_no_name(pull_secret: Callable[..., Answer], name: str) -> None:
+    for words in ((name, "team-a"), ("pull", name)):
+        answer = pull_secret(*words, HUB)
+        assert (answer.code, answer.out) == (2, b"")
+        assert answer.err == b"pull-secret: names in Kubernetes have small letters, digits, - and . only\n"
