@@ -109,6 +109,30 @@ class Remote:
         self.point(commit)
         return commit
 
+    def flood(self, files: Sequence[tuple[str, bytes]], *, parent: str = "main", commits: int = 1) -> str:
+        """Commit more files than :meth:`push` could make in time.
+
+        Args:
+            files: what to put where.
+            parent: the commit to start from; empty for a history of its own.
+            commits: how many commits come of it; all but the first change nothing.
+        """
+        begin = f"from {self._git('rev-parse', parent)}\n" if parent else ""
+        marks = {data: number for number, data in enumerate({data for _, data in files}, 1)}
+        stream = bytearray()
+        for data, mark in marks.items():
+            stream += b"blob\nmark :%d\ndata %d\n%s\n" % (mark, len(data), data)
+        for number in range(commits):
+            who = f"committer m <m@example.test> {int(time.time())} +0000\ndata 0\n"
+            stream += f"commit refs/heads/flood\n{who}{'' if number else begin}".encode()
+            for path, data in () if number else files:
+                stream += b"M 100644 :%d %s\n" % (marks[data], os.fsencode(path))
+            stream += b"\n"
+        self._git("fast-import", "--quiet", "--force", stdin=bytes(stream))
+        commit = self._git("rev-parse", "flood")
+        self.point(commit)
+        return commit
+
     def commit(self, tree: str, parents: list[str], *, when: int | None = None, subject: str = "Change") -> str:
         who = f"m <m@example.test> {int(time.time()) if when is None else when} +0000"
         known = [f"parent {self._git('rev-parse', parent)}" for parent in parents]
@@ -135,9 +159,9 @@ class Remote:
         here.update({name: ("40000", self._tree(inner)) for name, inner in below.items() if name not in here})
         # git sorts a folder as if its name ended with a slash.
         order = sorted(here, key=lambda name: os.fsencode(name) + (b"/" if here[name][0] == "40000" else b""))
-        return self._write([(*here[name], name) for name in order])
+        return self.write_tree([(*here[name], name) for name in order])
 
-    def _write(self, lines: Sequence[tuple[str, str, str]]) -> str:
+    def write_tree(self, lines: Sequence[tuple[str, str, str]]) -> str:
         """Write one tree object: mode, id and name of each entry, as they are given."""
         parts = [
             b"%s %s\0%s" % (mode.encode(), os.fsencode(name), binascii.unhexlify(blob)) for mode, blob, name in lines
@@ -146,7 +170,7 @@ class Remote:
 
     def push_raw(self, lines: Sequence[tuple[str, str, str]]) -> str:
         """Commit a tree of one's own making."""
-        commit = self.commit(self._write(lines), ["main"])
+        commit = self.commit(self.write_tree(lines), ["main"])
         self.point(commit)
         return commit
 

@@ -124,6 +124,7 @@ def finish(store: "PassStore", repository: "Repository | None") -> None:
     written = os.stat(path).st_mtime
     sweep(store, repository)
     plan = _parse(path, text)
+    del text
     base = _base(store, repository)
     targets = [_target(base, change.path, path) for change in plan.changes]
     committer = committer_for(store, repository)
@@ -154,8 +155,8 @@ def finish(store: "PassStore", repository: "Repository | None") -> None:
 
 
 def _parse(path: str, text: bytes) -> Plan:
-    first, _, rest = text.partition(b"\n")
-    left = memoryview(rest)
+    end = text.find(b"\n") + 1
+    first, left = text[:end], memoryview(text)[end:]  # no copy: it may be large
 
     def take(size: int) -> bytes:
         nonlocal left

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from passhelper.errors import EntryError
 
 HIDDEN = "0" * 16  # the key id of a recipient that gpg's --throw-keyids left out
-MAX_HEADERS = 1 << 18  # bytes before the encrypted data; some 400 RSA-4096 recipients fit
+MAX_HEADERS = 1 << 19  # bytes before the encrypted data; MAX_KEYS recipients of RSA-8192 fit
+MAX_KEYS = 500  # recipient keys of one message, and of one list of keys
+# Recipients that are hidden, or named again: gpg tries every secret key for each, at some 3 ms a try.
+MAX_BLIND = 64
 
 SESSION_KEY = 1
 _MARKER, _PADDING = 10, 21
@@ -71,8 +74,8 @@ def key_ids(message: bytes) -> "list[str]":
         where the sender left the id out.
 
     Raises:
-        PacketError: the message is empty, truncated, no OpenPGP message, or not encrypted to keys
-            alone.
+        PacketError: the message is empty, truncated, no OpenPGP message, not encrypted to keys
+            alone, or to more of them than :data:`MAX_KEYS`.
     """
     return headers(message)[0]
 
@@ -87,6 +90,8 @@ def headers(message: bytes) -> "tuple[list[str], int]":
         if tag in ENCRYPTED:
             if not found:
                 raise PacketError("it is not encrypted to any key", is_message=True)
+            if len(found) - len(set(found)) >= MAX_BLIND:
+                raise PacketError(f"it hides or repeats {MAX_BLIND} or more of its recipients", is_message=True)
             return found, position
         if tag in _REFUSED:
             raise PacketError(_REFUSED[tag], is_message=True)
@@ -98,6 +103,8 @@ def headers(message: bytes) -> "tuple[list[str], int]":
         if len(message) < start + length:
             raise PacketError("it is truncated")
         if tag == SESSION_KEY:
+            if len(found) == MAX_KEYS:
+                raise PacketError(f"it is encrypted to more than {MAX_KEYS} keys", is_message=True)
             found.append(_recipient(message[start : start + length]))
         position = start + length
 

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from passhelper.store.gpg import Gpg
 
 FILE = ".gpg-id"
-MAX_FILE = 1 << 20  # bytes; some 20,000 recipients
+MAX_FILE = 1 << 20  # bytes; comments and all
+MAX_KEYS = 500  # of one list, as of one message: see packets.py, which not every reader of lists loads
 MAX_SERIAL = 18  # digits; seconds since 1970 would need ten
 _DIGITS = frozenset("0123456789abcdef")
 
@@ -57,7 +58,7 @@ def parse(text: bytes, label: str) -> "list[str]":
     """Read the lines of a ``.gpg-id``; fingerprints and key ids in one spelling, as gpg is given them.
 
     Raises:
-        StoreError: it is not UTF-8, or a line cannot be a key.
+        StoreError: it is not UTF-8, a line cannot be a key, or there are too many.
     """
     try:
         lines = text.decode("utf-8-sig").split("\n")
@@ -70,7 +71,14 @@ def parse(text: bytes, label: str) -> "list[str]":
             raise StoreError(f"{label} has a line that is no key: {key!r}", "write one key fingerprint per line")
         if key:
             keys[key] = None
+    if len(keys) > MAX_KEYS:
+        raise too_many(label)
     return list(keys)
+
+
+def too_many(label: str) -> StoreError:
+    """Say that a list names more keys than an entry may have, which nobody could read then."""
+    return StoreError(f"{label} names more than {MAX_KEYS} keys", "take out the keys of those who need not read it")
 
 
 def read_file(root: str, path: str) -> "bytes | None":
@@ -118,6 +126,8 @@ def find(root: str, directory: str, environ: "Mapping[str, str]") -> Recipients:
     """
     override = [normalize(key) for key in environ.get("PASSWORD_STORE_KEY", "").split()]
     if override and os.path.isdir(root):
+        if len(override) > MAX_KEYS:
+            raise too_many("PASSWORD_STORE_KEY")
         return Recipients(override, "", b"")
     for path in candidates(directory):
         text = read_file(root, path)

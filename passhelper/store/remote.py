@@ -248,6 +248,8 @@ class _Remote:
         from passhelper.store.journal import Change  # noqa: PLC0415
         from passhelper.store.layout import SUFFIX  # noqa: PLC0415
 
+        # It prints while it looks, so a tree that names one folder over and over is no burden to it.
+        self._answer("ls-tree", "-r", "-t", "-z", "--name-only", "--full-tree", theirs)
         fields = self._answer("diff-tree", "-r", "-z", "--raw", "--no-renames", head, theirs).split(b"\0")
         paths = [os.fsdecode(name) for name in fields[1::2]]
         if len(paths) > _MOST or len(set(paths)) < len(paths):
@@ -267,6 +269,9 @@ class _Remote:
             else:
                 blobs[path] = blob
         contents = self._contents(list(dict.fromkeys(blobs.values())))
+        # Of each file, though several may have one content: each is written to the disk.
+        if sum(len(contents[blob]) for blob in blobs.values()) > _LIMIT:
+            raise _DoubtError("too much at once")
         if any(len(contents[blob]) > foreign.limit(path) for path, blob in blobs.items()):
             raise _DoubtError("a file is too large")
         return [*(Change(path, contents[blob]) for path, blob in blobs.items()), *(Change(path, None) for path in gone)]

@@ -29,6 +29,9 @@ _SAFE = (
     "submodule.recurse=false",
     "gc.auto=0",
     "maintenance.auto=false",
+    "core.bigFileThreshold=8m",  # twice our largest file: what is larger passes through git without lying in memory
+    "http.lowSpeedLimit=100",  # bytes a second, below which git gives up
+    "http.lowSpeedTime=60",  # after so many seconds
 )
 
 # A push of ours is of one branch, whatever push.gpgSign, push.followTags and push.recurseSubmodules say.

@@ -24,7 +24,7 @@ from passhelper.store.layout import FOLDER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from passhelper.store import claims
     from passhelper.store.gpg import Gpg
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 FILE = "trust.json"
 VERSION = 1
+MAX_NAMED = 200  # keys that a message names; gpg is asked about each
 _HEX = frozenset("0123456789abcdef")
 
 Pins = dict[str, list[str]]
@@ -383,30 +384,51 @@ def describe(
 ) -> str:
     """Write differences as ``+<key> <user id> -<key> <user id> (<file>)``.
 
+    What is too much to read is only counted, and who would come is named before who would go.
+
     Args:
         changed: the keys that were added to each file, and removed from it.
         gpg: for the names of keys.
         offered: where the store's public keys are, which may name those that are not in the keyring.
     """
     parts = []
+    names: dict[str, str] = {}
+    room = {"+": MAX_NAMED, "-": max(0, MAX_NAMED - sum(len(added) for added, _ in changed.values()))}
+    lists = 0
     for path, (added, removed) in changed.items():
-        marks = [*_named("+", added, gpg, offered), *_named("-", removed, gpg, offered)]
-        marks = marks or ["a list that names nobody"]
-        parts.append(" ".join([*marks, f"({path})"]))
+        shown, left = [], 0
+        for mark, keys in (("+", added), ("-", removed)):
+            shown += [f"{mark}{_named(key, names, gpg, offered)}" for key in keys[: room[mark]]]
+            left += len(keys[room[mark] :])
+            room[mark] -= len(keys[: room[mark]])
+        if left and not shown:
+            lists += 1
+            continue
+        shown += [f"and {left} more keys"] if left else []
+        parts.append(" ".join([*(shown or ["a list that names nobody"]), f"({path})"]))
+    if lists:
+        parts.append(f"and {lists} more lists")
     return ", ".join(parts)
 
 
-def _named(mark: str, keys: "Iterable[str]", gpg: "Gpg", offered: "claims.Offered | None") -> "list[str]":
+def _named(key: str, names: "dict[str, str]", gpg: "Gpg", offered: "claims.Offered | None") -> str:
+    """Give a key with whose it is.
+
+    Args:
+        key: which.
+        names: what was found before, and is added to: gpg takes as long for each question.
+        gpg: knows the keys of this machine.
+        offered: where the store's public keys are.
+    """
     from passhelper.errors import GpgError  # noqa: PLC0415 - only for messages
     from passhelper.store import claims  # noqa: PLC0415
     from passhelper.store.keyinfo import find_keys  # noqa: PLC0415
 
-    named = []
-    for key in keys:
+    if key not in names:
         try:
             found = find_keys(gpg, key)
             owner = found[0].uid if found else claims.owner(gpg, key, offered)
         except GpgError:  # what there is to say about the key matters more than whose it is
             owner = ""
-        named.append(f"{mark}{key} {owner}".rstrip())
-    return named
+        names[key] = f"{key} {owner}".rstrip()
+    return names[key]

@@ -72,6 +72,7 @@ class Move:
         if any(after is not None and after[0] == foreign.PROGRAM for _, _, after in self._differing):
             ignore_modes(self._git)
         journal.write(store, self._place, plan)
+        plan.changes, self._contents = [], {}  # it is in the journal, and may be large
         journal.finish(store, self._place)
         refuse_unfinished(self._place)
 

@@ -41,6 +41,7 @@ class Git:
         environ: the cleaned environment of its children.
         objects: what the repository holds.
         joined: the merge bases of pairs of commits, as far as they were asked for.
+        talked: for how many seconds remotes were talked to.
     """
 
     def __init__(self, place: Repository, program: str, environ: Mapping[str, str], umask: int) -> None:
@@ -51,6 +52,7 @@ class Git:
         self._umask = umask
         self._answers: dict[tuple[str, ...], Child] = {}
         self.joined: dict[frozenset[str], list[str]] = {}
+        self.talked = 0.0
         self.objects = Objects(self._begin, environ, umask, seconds=SECONDS, limit=MAX_ANSWER)
 
     def ask(

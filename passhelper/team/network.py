@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from passhelper.team.gitrepo import Git
 
 SECONDS = 120.0  # for one fetch or push; a store of 10,000 entries takes a few
+ALL_SECONDS = 300.0  # for all of them in one command: one that is slow each time could keep it for as long as it likes
 _SETTINGS = ("transfer.fsckObjects=true",)
 # What a server says to the slower one of two that push at once; asking again helps.
 _RACES = ("fetch first", "non-fast-forward", "cannot lock ref", "failed to update ref", "incorrect old value",
@@ -199,7 +200,15 @@ def remember(git: Git, upstream: Upstream) -> Upstream:
 def _talk(git: Git, *arguments: str) -> Child:
     """Run a git that talks to the remote: no questions, a limit, and nothing left running after it."""
     environ = _ssh_without_questions(git)
-    return git.ask(*arguments, seconds=SECONDS, settings=_SETTINGS, environ=environ, group=True)
+    begin = time.monotonic()
+    try:
+        return git.ask(*arguments, seconds=_left(git), settings=_SETTINGS, environ=environ, group=True)
+    finally:
+        git.talked += time.monotonic() - begin
+
+
+def _left(git: Git) -> float:
+    return min(SECONDS, max(ALL_SECONDS - git.talked, 0.0))
 
 
 def _ssh_without_questions(git: Git) -> Mapping[str, str]:
@@ -214,6 +223,7 @@ def _unreachable(git: Git, upstream: Upstream, child: Child, what: str) -> Remot
     remote = printable(upstream.remote)
     look = f"look: git -C {gitwords.word(git.place.root)} fetch {gitwords.word(remote)}"
     if child.timed_out:
-        return RemoteError(f"the remote {remote} cannot be {what}: no answer within {SECONDS:g} s", look)
+        late = f"no answer within {SECONDS:g} s" if _left(git) else f"it has kept us for {ALL_SECONDS:g} s in all"
+        return RemoteError(f"the remote {remote} cannot be {what}: {late}", look)
     why = gitwords.reason(child.stderr, child.returncode)
     return RemoteError(f"the remote {remote} cannot be {what}: {why}", gitwords.remedy(child.stderr, look))

@@ -94,7 +94,7 @@ def test_one_commit_to_receive(ann: Clone, bob: Clone, counter: Counter) -> None
     bob.store(OTHER)
     bob.sync()
     assert ann.sync().fetched == 1
-    counter.check(14)
+    counter.check(15)
 
 
 def test_two_histories_without_a_conflict(ann: Clone, bob: Clone, counter: Counter) -> None:
@@ -104,7 +104,7 @@ def test_two_histories_without_a_conflict(ann: Clone, bob: Clone, counter: Count
     counter.commands()
     report = ann.sync()
     assert (report.fetched, report.pushed, report.conflicts) == (1, 2, [])
-    counter.check(24)
+    counter.check(25)
 
 
 def test_two_histories_with_a_conflict(ann: Clone, bob: Clone, counter: Counter) -> None:
@@ -114,7 +114,7 @@ def test_two_histories_with_a_conflict(ann: Clone, bob: Clone, counter: Counter)
     counter.commands()
     report = ann.sync()
     assert (report.fetched, report.pushed, len(report.conflicts)) == (1, 2, 1)
-    counter.check(28)
+    counter.check(29)
 
 
 def test_a_store_of_many_servers_takes_no_more(ann: Clone, bob: Clone, counter: Counter) -> None:
@@ -124,7 +124,7 @@ def test_a_store_of_many_servers_takes_no_more(ann: Clone, bob: Clone, counter: 
     ann.store("https://c.example")
     counter.commands()
     assert ann.sync().fetched == 1
-    counter.check(24)
+    counter.check(25)
 
 
 def test_new_recipients(ann: Clone, bob: Clone, counter: Counter, keys: KeyRing) -> None:
@@ -132,7 +132,7 @@ def test_new_recipients(ann: Clone, bob: Clone, counter: Counter, keys: KeyRing)
     bob.git("push", "-q")
     report = ann.sync(accepted=frozenset([keys["alice"], keys["bob"]]))
     assert (report.fetched, len(report.added)) == (1, 1)
-    counter.check(21)
+    counter.check(22)
 
 
 def test_automatic_sync_is_one_setting(ann: Clone, counter: Counter) -> None:
@@ -155,7 +155,7 @@ def test_joining_a_team(team: Team, ann: Clone, counter: Counter, keys: KeyRing)
     shared.accept(lambda _: True)
     shared.import_keys()
     assert (team.folder / "joined" / ".gpg-id").read_text() == f"{keys['alice']}\n"
-    counter.check(15)
+    counter.check(17)
 
 
 def test_filling_an_empty_remote(team: Team, ann: Clone, counter: Counter) -> None:
