@@ -155,7 +155,7 @@ def test_joining_a_team(team: Team, ann: Clone, counter: Counter, keys: KeyRing)
     shared.accept(lambda _: True)
     shared.import_keys()
     assert (team.folder / "joined" / ".gpg-id").read_text() == f"{keys['alice']}\n"
-    counter.check(17)
+    counter.check(21)
 
 
 def test_filling_an_empty_remote(team: Team, ann: Clone, counter: Counter) -> None:
@@ -165,4 +165,4 @@ def test_filling_an_empty_remote(team: Team, ann: Clone, counter: Counter) -> No
     shared.obtain()
     shared.publish()
     assert team.head == ann.head
-    counter.check(10)
+    counter.check(11)
