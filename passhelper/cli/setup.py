@@ -120,7 +120,8 @@ def setup(  # noqa: PLR0913 - one argument per option
         for step in run(store, wishes, _ask_passphrase, _confirm if terminal.is_present() else None):
             steps.append(step)
             if not as_json:
-                output.say(step.text)
+                for line in step.text.split("\n"):
+                    output.say(line)
         proved = steps[-1].name == "proof"
     finally:
         changed = any(step.changed for step in steps)

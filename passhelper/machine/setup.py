@@ -69,7 +69,7 @@ class Step:
     Attributes:
         name: a stable word for programs.
         changed: whether something was changed.
-        text: what a person reads.
+        text: what a person reads, a line or more.
     """
 
     name: str

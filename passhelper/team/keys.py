@@ -191,6 +191,8 @@ class KeyRing:
         several = [key for key in self.all() if key.fingerprint in listed]
         if len(several) < 2 or is_fingerprint(name):
             return several
+        if not owners.address(name) and all(name.lower() not in key.uid.lower() for key in several):
+            return several  # one of gpg's own groups, whose keys gpg 2.4 lists
         return owners.among(self._gpg, name, several, self._sure) or several
 
     def meant(self, name: str, found: Sequence[Key], where: str = "") -> Key:

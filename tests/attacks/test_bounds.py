@@ -200,6 +200,7 @@ def test_bytes_of_a_fast_forward(scene: Scene) -> None:
 
 def test_memory(scene: Scene) -> None:
     """What a merge brings lies in memory twice at most, beside what the program needs anyway."""
+    scene.remote._git("config", "core.bigFileThreshold", "1m")  # or git looks for what they have in common, for minutes
     scene.remote.flood([(place(EVIL, f"{number}.gpg"), os.urandom(4 << 20)) for number in range(24)])
     script = (
         "import os, resource\nfrom passhelper.store.store import PassStore\nfrom passhelper.team import sync\n"

@@ -25,7 +25,9 @@ class Desk:
         (Path(self.environ["PASSWORD_STORE_DIR"]) / ".gpg-id").write_text(lines)
 
     def __call__(self, command: str, *options: str, **environ: str) -> Answer:
-        return run([self.program, command, *options], {**self.environ, **environ})
+        # The program itself takes no module from PYTHONPATH, and some of these tests bring a keyring of their own.
+        program = [self.python, "-m", "passhelper"] if "PYTHONPATH" in environ else [self.program]
+        return run([*program, command, *options], {**self.environ, **environ})
 
     def opens(self, name: str) -> bool:
         message = self.keys.encrypt(b"x", name)

@@ -73,7 +73,7 @@ def test_tokens_of_dockers_own_login_stay_at_home(passhelper: Command, filled: P
 @pytest.mark.parametrize("encoding", ["iso-8859-1", "ascii"])
 @pytest.mark.parametrize("form", ["dockerconfigjson", "auth.json"])
 def test_exact_in_every_encoding(
-    passhelper: Command, store: Path, helper: Helper, form: str, encoding: str, tmp_path: Path
+    installed: Program, environ: dict[str, str], store: Path, helper: Helper, form: str, encoding: str, tmp_path: Path
 ) -> None:
     """The euro sign is in neither of them."""
     helper.store("bü€cher.example", "jürgen€", "pä€ß")
@@ -83,7 +83,9 @@ def test_exact_in_every_encoding(
         wanted = {"username": "jürgen€", "password": "pä€ß", **wanted}
     file = tmp_path / "out.json"
     for output in ((), ("--output", str(file))):
-        answer = passhelper("export", "--format", form, *output, PYTHONIOENCODING=encoding)
+        # The program itself does not look at Python's variables.
+        command = [installed.python, "-m", "passhelper", "export", "--format", form, *output]
+        answer = run(command, {**environ, "PYTHONIOENCODING": encoding})
         assert answer.code == 0
         assert json.loads((answer.out or file.read_bytes()).decode("ascii")) == {"auths": {name: wanted}}
 

@@ -145,9 +145,12 @@ def test_a_reader_that_goes_away(installed: Program, environ: dict[str, str], st
     assert (done.returncode, done.stderr) == (1, b"")
 
 
-def test_names_that_the_locale_cannot_show(passhelper: Command, store: Path) -> None:
+def test_names_that_the_locale_cannot_show(
+    passhelper: Command, installed: Program, environ: dict[str, str], store: Path
+) -> None:
     passhelper("login", "a.example", "-u", "ü☃", "--password-stdin", stdin="x")
-    answer = passhelper("list", PYTHONIOENCODING="latin-1")
+    # The program itself does not look at Python's variables.
+    answer = run([installed.python, "-m", "passhelper", "list"], {**environ, "PYTHONIOENCODING": "latin-1"})
     assert (answer.code, answer.err) == (0, b"")
     assert b" \xfc? " in answer.out
 
