@@ -85,7 +85,8 @@ def _moves(patient: Patient, name: str) -> list[tuple[str, str]]:
     old, new = os.path.join(store.folder, name), os.path.join(store.folder, right)
     files = [os.path.relpath(entry.path, old) for entry in patient.entries.get(name, [])]
     moves = [(os.path.join(old, file), os.path.join(new, file)) for file in files]
-    there = {entry.path for entry in patient.entries.get(right, [])}
+    others = [each for each in patient.directories if each != name and layout.canonical(each) == right]
+    there = any(patient.entries.get(each) for each in others)  # in a third spelling, too: both would go to one place
     # A second credential of the server is a matter for people; a copy of the same bytes is none.
     is_same = all(journal.read(before) == journal.read(after) for before, after in moves)
     return moves if not there or is_same else []
