@@ -197,7 +197,7 @@ def _refused_by_key(
 def _ours(gpg: Gpg, wanted: "list[str]") -> "list[str]":
     """List the keys among some that have a secret part here or on a card."""
     listing = gpg.ask("--with-colons", "--list-secret-keys").stdout.decode(errors="replace")
-    fields = [line.split(":") for line in listing.splitlines() if line.startswith(("sec:", "ssb:"))]
+    fields = [line.split(":") for line in listing.split("\n") if line.startswith(("sec:", "ssb:"))]
     # Field 15 is "#" for a stub without one.
     ours = {field[4] for field in fields if len(field) < 15 or field[14] != "#"}
     return [key for key in wanted if key in ours]

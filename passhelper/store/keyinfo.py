@@ -156,7 +156,7 @@ def unanswered(gpg: Gpg, child: "Child", what: str) -> GpgError:
 def parse_keys(listing: str) -> "list[Key]":
     """Parse a colon listing."""
     keys: list[Key] = []
-    for line in listing.splitlines():
+    for line in listing.split("\n"):  # splitlines() would end them at U+2028 too, which a user id may have
         field = line.split(":")
         if field[0] in ("pub", "sec"):
             keys.append(Key())

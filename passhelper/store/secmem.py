@@ -72,7 +72,7 @@ def _has_passphrase(gpg: Gpg, lines: "list[list[str]]") -> bool:
         return False
     listing = gpg.ask("--with-colons", "--with-keygrip", "--list-secret-keys").stdout.decode(errors="replace")
     key_id, questions = "", []
-    for field in (line.split(":") for line in listing.splitlines()):
+    for field in (line.split(":") for line in listing.split("\n")):
         if field[0] in ("sec", "ssb"):
             key_id = field[4]
         elif field[0] == "grp" and key_id in wanted:

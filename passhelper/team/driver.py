@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+# Where str.splitlines() ends a line besides; gpg writes the last three as they are in a user id.
+_ENDS = dict.fromkeys((0x0B, 0x0C, 0x1C, 0x1D, 0x1E, 0x85, 0x2028, 0x2029), "?")
+
+
 class Driver(gnupg.GPG):  # type: ignore[misc]  # it comes without types
     """The same, but each gpg that takes too long is ended.
 
@@ -27,10 +31,17 @@ class Driver(gnupg.GPG):  # type: ignore[misc]  # it comes without types
         GpgError: from any method: one took longer.
     """
 
+    decode_errors = "replace"  # not every user id is UTF-8
+
     def __init__(self, seconds: float, explain: Callable[[str], GpgError | None], **settings: Any) -> None:
         self._seconds = seconds
         self._explain = explain
         super().__init__(**settings)
+
+    def _decode_result(self, result: Any) -> Any:
+        """Read a listing whose lines end where gpg has ended them: no user id can look like the next line."""
+        result.data = result.data.decode(self.encoding, self.decode_errors).translate(_ENDS).encode(self.encoding)
+        return super()._decode_result(result)
 
     def _collect_output(self, process: subprocess.Popen[bytes], *arguments: Any, **more: Any) -> Any:
         is_late = threading.Event()

@@ -210,7 +210,7 @@ def _ask(store: PassStore, home: str, data: bytes, what: str) -> Child:
 def _complaint(listing: Child, fingerprint: str) -> str:
     """Say what is wrong with the keys of a listing; empty if it is that one public key."""
     text = listing.stdout.decode(errors="replace")
-    if any(line.startswith(("sec:", "ssb:")) for line in text.splitlines()):
+    if any(line.startswith(("sec:", "ssb:")) for line in text.split("\n")):
         return "it holds a secret key"
     found = [key.fingerprint for key in keyinfo.parse_keys(text)]
     if not found:

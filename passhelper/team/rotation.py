@@ -128,7 +128,7 @@ def _travelled(store: PassStore, git: Git, fingerprint: str) -> Iterator[str]:
                 child = store.gpg.ask("--with-colons", "--import-options", "show-only", "--import", stdin=data)
                 text = child.stdout.decode(errors="replace")
                 if [key.fingerprint for key in keyinfo.parse_keys(text)] == [fingerprint]:
-                    rows = [line.split(":") for line in text.splitlines()]
+                    rows = [line.split(":") for line in text.split("\n")]
                     yield from (row[4] for row in rows if row[0] in ("pub", "sub") and "e" in row[11])
 
 
