@@ -215,7 +215,7 @@ class Policy:
         return None if found is None else {each.line for each in found}
 
     def closed(self, server: str, directory: str, ids: Sequence[str]) -> Closed | None:
-        """Find the recipients who do not read an entry and are not to be added; see :mod:`passhelper.team.limits`.
+        """Find the recipients for whom an entry is not to be encrypted anew; see :mod:`passhelper.team.limits`.
 
         Args:
             server: the entry's.
@@ -225,7 +225,9 @@ class Policy:
         if not is_odd(directory) and not self._limits.others(server):
             return None
         wanted = self.of(directory)
-        absent = [each.line for each in wanted if each.key_ids.isdisjoint(ids)]
+        # No id in a message makes a reader: whoever can push writes what ids he likes before a ciphertext.
+        everybody = not is_odd(directory)
+        absent = [each.line for each in wanted if everybody or each.key_ids.isdisjoint(ids)]
         return self._limits.closed(server, directory, [each.line for each in wanted], absent)
 
     def of(self, directory: str) -> tuple[Recipient, ...]:
@@ -265,7 +267,7 @@ class Record:
         ids: the key ids that it is encrypted to.
         wanted: who should read it.
         drift: how the two differ.
-        closed: those of ``wanted`` who do not read it and are not to be added; None for nobody.
+        closed: those of ``wanted`` for whom it is not to be encrypted anew; None for nobody.
         trouble: why that cannot be told, empty if it can.
         remedy: what helps against it.
     """
@@ -281,9 +283,11 @@ class Record:
 
     @property
     def is_short(self) -> bool:
-        """Whether a reader is missing, for certain or perhaps, who is not to be added."""
+        """Whether a reader is missing, for certain or perhaps, who is not to be added, or nobody would be left."""
         return self.closed is not None and bool(
-            self.drift.hidden or any(each.line in self.closed.lines for each in self.drift.missing)
+            self.drift.hidden
+            or any(each.line in self.closed.lines for each in self.drift.missing)
+            or (self.drift.is_there and all(each.line in self.closed.lines for each in self.wanted))
         )
 
     @property

@@ -4,7 +4,8 @@
 * Nor is who is missing in the list of another name of the same registry: the strictest list of the class counts, as for
   ``store`` (:mod:`passhelper.store.neighbours`).
 
-Who reads such an entry already is nobody's drift.
+Who reads such an entry already is nobody's drift. But nothing in a message proves who can read it: it is encrypted anew
+only for those whom each of these lists names.
 """
 
 from __future__ import annotations
@@ -69,13 +70,13 @@ class Limits:
         return [one for one in self._classes.get(normalize(server), ()) if one[0] != server]
 
     def closed(self, server: str, directory: str, wanted: Sequence[str], absent: Sequence[str]) -> Closed | None:
-        """Find the recipients who are not to be added to an entry.
+        """Find the recipients for whom an entry is not to be encrypted anew.
 
         Args:
             server: the entry's.
             directory: where it lies.
             wanted: its recipients, as the list names them.
-            absent: those of them who do not read it.
+            absent: those of them who may be left out: all; in an odd directory, those who do not read it.
         """
         if not absent:
             return None

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from passhelper.store.store import PassStore
-    from passhelper.team.drift import Record
+    from passhelper.team.drift import Recipient, Record
     from passhelper.team.gitrepo import Git
 
     _Choose = Callable[[Record, str], "Task | None"]
@@ -121,7 +121,7 @@ class _Repair:
             return {}
         for record in result.changed:
             task = tasks[record.entry.path]
-            if len(task.readers) > len(present(record)):
+            if any(each not in present(record) for each in task.readers):
                 self._report.added.append(record.entry.server)
             if record.drift.extra or record.drift.surplus:
                 self._report.removed.append(record.entry.server)
@@ -140,12 +140,18 @@ class _Repair:
         add = tuple(each for each in record.drift.missing if each.is_usable and each.line not in closed)
         if not add:
             return _choose_removal(record, _source)
-        return Task(record, (*present(record), *add), adds=not self._seen.was_right(record.entry.path))
+        return Task(record, (*_staying(record), *add), adds=not self._seen.was_right(record.entry.path))
+
+
+def _staying(record: Record) -> tuple[Recipient, ...]:
+    """List who is among the readers, and not kept out by the list of another name of the registry."""
+    closed = record.closed.lines if record.closed is not None else ()
+    return tuple(each for each in present(record) if each.line not in closed)
 
 
 def _choose_removal(record: Record, _source: str) -> Task | None:
     """Decide about one entry: who can read it and may, if there is anybody else."""
-    readers = present(record)
+    readers = _staying(record)
     return Task(record, readers) if readers and (record.drift.extra or record.drift.surplus) else None
 
 
