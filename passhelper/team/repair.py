@@ -95,9 +95,10 @@ class _Repair:
         if drifted:
             rekey = Rekey(self._store)
             unbound = self._mend(rekey, drifted, self._choose)
-            self._mend(rekey, unbound, _choose_removal)  # who may not be added is one thing; who has to go, another
+            # Who may not be added is one thing; who has to go, another.
+            self._mend(rekey, unbound, self._choose_certain)
             head, records = self._look()
-        doubtful = [each for each in records if each.trouble or each.drift.missing or each.drift.is_uncertain]
+        doubtful = [each for each in records if each.trouble or each.drift.is_there or each.drift.is_uncertain]
         self._seen.save(head, [record.entry.path for record in doubtful])
         return self._report
 
@@ -139,20 +140,28 @@ class _Repair:
         closed = record.closed.lines if record.closed is not None else ()
         add = tuple(each for each in record.drift.missing if each.is_usable and each.line not in closed)
         if not add:
-            return _choose_removal(record, _source)
+            return self._choose_removal(record)
         return Task(record, (*_staying(record), *add), adds=not self._seen.was_right(record.entry.path))
+
+    def _choose_removal(self, record: Record) -> Task | None:
+        """Decide about one entry: who can read it and may, if there is anybody else."""
+        readers = _staying(record)
+        if not readers or not (record.drift.extra or record.drift.surplus):
+            return None
+        # Of others only the message itself says that they can read it, and whoever can push can write that.
+        is_claim = not all(each.is_own for each in readers) and not self._seen.was_right(record.entry.path)
+        return Task(record, readers, adds=is_claim)
+
+    def _choose_certain(self, record: Record, _source: str) -> Task | None:
+        """Decide about one entry that may get nobody, not even somebody of whom it says that he can read it."""
+        task = self._choose_removal(record)
+        return None if task is None or task.adds else task
 
 
 def _staying(record: Record) -> tuple[Recipient, ...]:
     """List who is among the readers, and not kept out by the list of another name of the registry."""
     closed = record.closed.lines if record.closed is not None else ()
     return tuple(each for each in present(record) if each.line not in closed)
-
-
-def _choose_removal(record: Record, _source: str) -> Task | None:
-    """Decide about one entry: who can read it and may, if there is anybody else."""
-    readers = _staying(record)
-    return Task(record, readers) if readers and (record.drift.extra or record.drift.surplus) else None
 
 
 def _obstacle(record: Record) -> str:
