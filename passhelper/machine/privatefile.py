@@ -71,12 +71,12 @@ class PrivateFile:
 
     def _find_folder(self) -> str:
         folder = paths.resolve(os.path.dirname(self.path), paths.ELSEWHERE)
-        there = folder
-        while not os.path.lexists(there):
-            there = os.path.dirname(there)
         if sys.platform == "win32":
             make_private(folder)
             return folder
+        there = folder
+        while not os.path.lexists(there):
+            there = os.path.dirname(there)
         paths.check_folder(there, os.lstat(there))
         make_private(folder)
         self._directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)

@@ -28,18 +28,30 @@ def make_private(path: str) -> None:
         ConfigurationError: it would be in a runner's directory that is gone.
         OSError: it cannot be made.
     """
-    missing = []
-    while not os.path.isdir(path):
-        missing.append(path)
-        path = os.path.dirname(path)
-    if missing:
-        refuse_gone(missing[0])
-    for folder in reversed(missing):
+    for folder in reversed(_missing(path)):
         try:
             os.mkdir(folder, 0o700)
         except FileExistsError:  # somebody else has made it since
             if not os.path.isdir(folder):
                 raise
+
+
+def _missing(path: str) -> "list[str]":
+    """Name a directory and its parents as far as they are not there, innermost first.
+
+    Raises:
+        ConfigurationError: it would be in a runner's directory that is gone.
+    """
+    missing = []
+    while path and not os.path.isdir(path):  # a relative one ends in nothing: the current directory
+        missing.append(path)
+        above = os.path.dirname(path)
+        if above == path:  # a drive that is not there
+            break
+        path = above
+    if missing:
+        refuse_gone(missing[0])
+    return missing
 
 
 def refuse_gone(path: str) -> None:
@@ -80,12 +92,7 @@ class Files:
         Returns:
             the directories that were made, outermost first, for undoing.
         """
-        missing = []
-        while not os.path.isdir(path):
-            missing.append(path)
-            path = os.path.dirname(path)
-        if missing:
-            refuse_gone(missing[0])
+        missing = _missing(path)
         made: list[str] = []
         try:
             for folder in reversed(missing):

@@ -43,3 +43,10 @@ def test_no_parent_is_left_to_the_umask(umask: None, tmp_path: Path, name: str) 
     for made in (folder, folder.parent):
         assert stat.S_IMODE(made.stat().st_mode) == 0o700
     WRITERS[name](folder)  # and once more, where it is there
+
+
+def test_a_relative_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As gpg takes ``GNUPGHOME=keys``: above it is the current directory, which nobody has to make."""
+    monkeypatch.chdir(tmp_path)
+    make_private(os.path.join("keys", "inner"))
+    assert [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("keys", "keys/inner")] == [0o700, 0o700]
