@@ -1,4 +1,4 @@
-"""What is installed with the program: nothing in which a fault is known."""
+"""What is installed with the program: nothing with the faults that are named here. Faults found later are not."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).parent.parent / "pyproject.toml"
-# The version that mended the last known fault of each, and the fault as advisory databases name it.
+# The version that mended the last fault of each that was known in September 2026, as advisory databases name it.
 MENDED = {
-    "GitPython": ("3.1.41", "CVE-2024-22190: a git of the repository's could be run on Windows"),
+    "GitPython": ("3.1.61", "PYSEC-2026-3982 and others: files of a work tree could stand for its .git directory"),
     "h11": ("0.16.0", "CVE-2025-43859: chunks that end wrongly were taken"),
     "httpx": ("0.23.0", "CVE-2021-41945: URLs were read wrongly"),
-    "idna": ("3.7", "CVE-2024-3651: quadratic time for a long name"),
+    "idna": ("3.15", "CVE-2026-45409: quadratic time for a long name, for CVE-2024-3651 was half mended"),
     "keyring": ("0.10", "CVE-2012-5578: files that others could read"),
-    "Pygments": ("2.15.1", "CVE-2022-40896: a regular expression that does not end"),
+    "Pygments": ("2.20.0", "CVE-2026-4539: a regular expression that takes without end"),
     "python-gnupg": ("0.4.4", "CVE-2019-6690: a passphrase with a line end could add data"),
 }
 
