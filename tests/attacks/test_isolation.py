@@ -151,6 +151,40 @@ def test_without_a_virtual_environment(
     check_command(str(program.with_name("passhelper")), environ, hostile)
 
 
+@pytest.mark.parametrize("line", ["#! {}", "#!{} -sP", "#! {} -s"])
+def test_a_first_line_as_distributions_write_it(
+    installed: Program, environ: dict[str, str], tmp_path: Path, line: str
+) -> None:
+    """Debian's dh_python3 puts a space before the interpreter, Fedora options behind it."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "passhelper-plain").write_text(f"{line.format(installed.python)}\n")
+    for name, words in (("passhelper", "--version"), ("docker-credential-pass", "version")):
+        program = shutil.copy(Path(installed.passhelper).with_name(name), folder)
+        answer = run([program, words], environ)
+        assert (answer.code, answer.err) == (0, b""), answer
+
+
+def test_its_own_libraries_come_before_those_of_the_system(
+    wheel: Path, environ: dict[str, str], tmp_path: Path
+) -> None:
+    """As Python has it for ``pip install --user``: a distribution may have an older passhelper, or older libraries."""
+    system, prefix = tmp_path / "system", tmp_path / "prefix"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(system)], check=True)
+    older = next((system / "lib").glob("python*/site-packages")) / "passhelper"
+    older.mkdir()
+    (older / "__init__.py").write_text("raise SystemExit('the older one')\n")
+    command = [sys.executable, "-m", "pip", "--python", str(system / "bin" / "python"), "install", "-q", "--no-deps",
+               "--no-index", "--prefix", str(prefix), "--ignore-installed", str(wheel)]  # fmt: skip
+    done = run(command, {**os.environ, "PIP_BREAK_SYSTEM_PACKAGES": "1"}, timeout=110)
+    assert done.code == 0, done
+    program = next(prefix.rglob("bin/passhelper"))
+    packages = next(prefix.rglob("passhelper/__init__.py")).parent.parent
+    (packages / "libraries.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
+    answer = run([str(program), "--version"], environ)
+    assert (answer.code, answer.err) == (0, b""), answer
+
+
 def check_command(program: str, environ: dict[str, str], hostile: Path) -> None:
     """Run the command in the hostile directory: it works, and nothing there has run, or read the key of a runner."""
     environ = {**environ, **hostile_settings(hostile)["all of them"], "PASSHELPER_GPG_KEY": "secret"}
