@@ -21,6 +21,7 @@ from passhelper.errors import (
     KeychainUnavailableError,
     LockedKeychainError,
 )
+from passhelper.protocol import one_line, tell
 from passhelper.store import settings
 from passhelper_backends.secretservice import _items as items
 from passhelper_backends.secretservice._bus import SECONDS, BusError, CallError, NoBusError, SilentError
@@ -43,7 +44,7 @@ _UNLOCK = "unlock it on the desktop"
 
 
 def _warn_on_stderr(message: str) -> None:
-    os.write(2, f"docker-credential-secretservice: warning: {message}\n".encode(errors="replace"))
+    tell(2, f"docker-credential-secretservice: warning: {one_line(message)}\n", 0)
 
 
 class SecretServiceHelper(Helper):
