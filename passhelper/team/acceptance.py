@@ -33,18 +33,26 @@ class Acceptance:
         store: the store.
         git: its repository.
         accepted: the complete set of keys that the user allows; empty to leave it to the environment.
+        own: keys of this machine that may become readers of any list, beside those who read it already.
 
     Attributes:
         known: what was accepted when this was made; None in a store that was never pinned.
         checked: the keys of the lists that were let through, by path.
     """
 
-    def __init__(self, store: PassStore, git: Git, accepted: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        store: PassStore,
+        git: Git,
+        accepted: frozenset[str] = frozenset(),
+        own: frozenset[str] = frozenset(),
+    ) -> None:
         self._store = store
         self._git = git
         self.known = trust.load_all(git.place.state)
         self._known = self.known or trust.Trust({})
         self._allowed = _allowed(store, accepted)
+        self._own = frozenset(map(recipients.normalize, own))
         self._is_wanted = bool(recipients.signing_keys(store.environ))  # a signature
         offer = self._known.offer if git.has_commit(self._known.offer) else ""
         self._offer = recipientlists.read(store, git, offer) if offer else None
@@ -81,7 +89,7 @@ class Acceptance:
             wanted, before = lists.get(path), self._accepted(path)
             if self._may_stay_unknown(path, spread):
                 # Never accepted, so nothing is encrypted to it, whatever it becomes.
-                if wanted is not None and self._is_within(wanted.keys):
+                if wanted is not None and self._is_within(path, wanted.keys):
                     self.checked[path] = wanted.keys
                 continue
             keys = None if wanted is None else wanted.keys
@@ -141,9 +149,16 @@ class Acceptance:
             return False
         return spread is None or keys_of(spread.get(path)) == keys_of(self._lists.get(path))
 
-    def _is_within(self, keys: list[str]) -> bool:
-        """Tell whether somebody is left, and nobody but whom the user or the environment allows."""
-        return bool(keys) and self._allowed.issuperset(keys)
+    def _is_within(self, path: str, keys: list[str]) -> bool:
+        """Tell whether somebody is left, and nobody but whom the user or the environment allows at this path."""
+        if not keys or self._allowed.issuperset(keys):
+            return bool(keys)
+        if not self._own:
+            return False
+        before = self._accepted(path)
+        if before is None:  # the list is new, so those read it already who read what lies beside it
+            before = recipientlists.readers_without(path, self._known.pins)
+        return self._own.union(before or []).issuperset(keys)
 
     def _is_covered(self, path: str, wanted: RecipientFile | None, before: list[str] | None) -> bool:
         """Tell whether the user, the environment or a signature accepts what a list becomes, or that it goes."""
@@ -151,8 +166,8 @@ class Acceptance:
             if self._offer is not None and path not in self._offer:
                 return True
             readers = recipientlists.readers_without(path, {name: file.keys for name, file in self._lists.items()})
-            return self._is_within(readers or [])
-        if self._is_within(wanted.keys):
+            return self._is_within(path, readers or [])
+        if self._is_within(path, wanted.keys):
             return True
         return any(_is_between(wanted.keys, before or [], keys) for keys in self._vouched(path, wanted))
 

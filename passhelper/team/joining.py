@@ -49,13 +49,22 @@ class Joiner:
         git: its repository.
         title: the first line of a merge's message.
         complete: fetches what a shallow clone lacks.
+        own: see :class:`passhelper.team.acceptance.Acceptance`.
     """
 
-    def __init__(self, store: PassStore, git: Git, title: str, complete: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        store: PassStore,
+        git: Git,
+        title: str,
+        complete: Callable[[], None] = lambda: None,
+        own: frozenset[str] = frozenset(),
+    ) -> None:
         self._store = store
         self._git = git
         self._title = title
         self._complete = complete
+        self._own = own
         self._merger = Merger(git, merge.folder_in(git, store.root), self._sign, complete)
 
     def join(self, head: str, theirs: str, accepted: frozenset[str] = frozenset(), *, dry_run: bool = False) -> Joined:
@@ -71,7 +80,7 @@ class Joiner:
             TrustError: something in it is refused, or has to be signed and cannot be here.
             GitError, StoreError: it cannot be made.
         """
-        asked = Acceptance(self._store, self._git, accepted)
+        asked = Acceptance(self._store, self._git, accepted, self._own)
         incoming.check(self._store, self._git, theirs, asked.known)
         ours = self._without_own_merges(head, theirs)
         merged = self._merge(ours, theirs)

@@ -55,12 +55,14 @@ class Options:
         push: whether a runner's clone pushes; any other does.
         dry_run: only say what would happen.
         accepted: the complete set of keys that may read the store; empty to compare with what was accepted before.
+        own: keys of this machine that may become readers of any list, beside those who read it already.
     """
 
     remote: str = ""
     push: bool = False
     dry_run: bool = False
     accepted: frozenset[str] = frozenset()
+    own: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -218,7 +220,7 @@ class _Sync:
 
     def _merge(self, theirs: str) -> None:
         """Make a commit that holds both sides the current one."""
-        joiner = Joiner(self.store, self.git, f"Merge {self.upstream}", self._complete)
+        joiner = Joiner(self.store, self.git, f"Merge {self.upstream}", self._complete, self.options.own)
         for _ in range(_MOVES):
             head = self._head()
             self.progress("merging")
@@ -261,7 +263,7 @@ class _Sync:
 
     def _refuse_unaccepted(self, head: str, theirs: str) -> Acceptance:
         """Refuse to spread, or to take for accepted, readers that were not, whoever wrote them into a ``.gpg-id``."""
-        asked = Acceptance(self.store, self.git, self.options.accepted)
+        asked = Acceptance(self.store, self.git, self.options.accepted, self.options.own)
         spread = recipientlists.read(self.store, self.git, theirs) if self.is_runner else None
         asked.check(recipientlists.read(self.store, self.git, head, theirs), head, spread=spread)
         return asked

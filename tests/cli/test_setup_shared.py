@@ -244,6 +244,29 @@ def test_more_readers_than_were_asked_for(first: Machine, other: Machine, keys: 
     assert other.helper("get", "a.example").json["Secret"] == "s"
 
 
+def test_who_reads_one_list_does_not_come_into_another(
+    first: Machine, other: Machine, keys: KeyRing, remote: Path
+) -> None:
+    """Whoever reads a single server and can push adds himself to all while somebody waits to be let in."""
+    first.adopt(keys, "bob", "stranger", secret=False)
+    (server,) = (first.store / FOLDER).iterdir()
+    (server / ".gpg-id").write_text(f"{keys['alice']}\n{keys['stranger']}\n")
+    (server / "u.gpg").write_bytes(keys.encrypt(b"s", "alice", "stranger"))
+    git(first.store, "add", "--all")
+    git(first.store, "commit", "-q", "-m", "Let the stranger read one server")
+    git(first.store, "push", "-q")
+    other.adopt(keys, "bob")
+    assert join(other, remote).code == 3
+    before = pins(other)
+    (first.store / ".gpg-id").write_text("".join(f"{keys[name]}\n" for name in ("alice", "bob", "stranger")))
+    git(first.store, "commit", "-q", "-a", "-m", "Let bob in")
+    git(first.store, "push", "-q")
+    answer = join(other, remote)
+    assert answer.code == 4
+    assert f"+{keys['stranger']}".encode() in answer.err
+    assert pins(other) == before
+
+
 def test_join_with_a_key_that_is_there(first: Machine, other: Machine, keys: KeyRing, remote: Path) -> None:
     other.adopt(keys, "bob")
     assert join(other, remote, "--key", "bob@example.test").code == 3
