@@ -195,7 +195,7 @@ class _Remote:
                            f"+{self._ref}:{self._tracking}")  # fmt: skip
         if child.returncode != 0:
             raise _DoubtError(self._why(child))
-        return self._revision(self._tracking)
+        return self._revision(f"{self._tracking}^{{commit}}")  # a server may give a tag a branch's name
 
     def forward(self, theirs: str) -> bool:
         """Take over what was fetched, if that is nothing but newer entries; True if the store has changed.

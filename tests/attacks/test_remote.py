@@ -118,6 +118,18 @@ def test_a_branch_that_is_a_tag(scene: Scene) -> None:
     assert_unharmed(scene)
 
 
+def test_an_automatic_pull_of_a_branch_that_is_a_tag(scene: Scene) -> None:
+    """No branch of ours can be a tag: a change that ended in one could never be finished."""
+    commit = scene.remote.push({f"{FOLDER}/Yi5leGFtcGxl/u.gpg": (PLAIN, scene.keys.encrypt(b"s", "alice"))})
+    text = f"object {commit}\ntype commit\ntag main\ntagger m <m@example.test> 1 +0000\n\nx\n"
+    tag = scene.remote._object("tag", text.encode())
+    (scene.remote.path / "refs" / "heads" / "main").write_text(f"{tag}\n")
+    assert scene.helper.get("b.example", PASSHELPER_SYNC="pull").json["Secret"] == "s"
+    assert scene.alice.git("rev-parse", "HEAD") == commit
+    assert scene.helper.store(LATER, "deploy", "new").code == 0
+    assert not (scene.alice.path / ".git" / "passhelper" / "journal").exists()
+
+
 # What the user accepts comes in, and only that
 
 
