@@ -71,9 +71,10 @@ def _misplaced(path: str, names: "list[str]") -> str:
 
 def _fold(name: str) -> str:
     """Write a name as the laxest file systems compare it: no case, no ignorable characters, no final dots or spaces."""
-    if name.isascii() and name.islower() and not name.endswith((".", " ")) and ":" not in name:
+    if name.isascii() and name.islower() and not name.endswith((".", " ")) and ":" not in name and "\\" not in name:
         return name
-    return name.translate(_IGNORED).casefold().partition(":")[0].rstrip(". ")
+    # git takes a backslash for the end of a name on every system: core.protectNTFS.
+    return name.translate(_IGNORED).casefold().replace("\\", ":").partition(":")[0].rstrip(". ")
 
 
 def limit(path: str) -> int:

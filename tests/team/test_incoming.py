@@ -165,6 +165,7 @@ def test_nothing_new(pinned: Team) -> None:
         (PLAIN, ".git /config", b"x", "a name that some file systems take for .git: .git /config"),
         (PLAIN, ".git::$INDEX_ALLOCATION/config", b"x",
          "a name that some file systems take for .git: .git::$INDEX_ALLOCATION/config"),
+        (PLAIN, ".git\\config", b"x", "a name that some file systems take for .git: .git\\config"),
         (PLAIN, "GIT~1/config", b"x", "a name that some file systems take for .git: GIT~1/config"),
         (PLAIN, ".g\N{ZERO WIDTH NON-JOINER}it/config", b"x",
          "a name that some file systems take for .git: .g?it/config"),
@@ -189,6 +190,7 @@ def test_nothing_new(pinned: Team) -> None:
         (PLAIN, ".gitattributes", b"* filter=evil\n", ""),
         (PLAIN, "a/git~1.gpg", b"x", ""),
         (PLAIN, "robot:x.gpg", b"x", ""),
+        (PLAIN, "DOMAIN\\x.gpg", b"x", ""),
         (PLAIN, ".gitlab-ci.yml", b"x", ""),
     ],
 )  # fmt: skip
