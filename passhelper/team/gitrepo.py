@@ -198,7 +198,12 @@ class _Reader:
         found = self._git.objects.find(ref.decode())
         if found is None or found.data is None:
             raise GitError(f"object {ref.decode()} is missing in {self._git.place.root}")
-        return found.id.encode(), found.kind.encode(), len(found.data), BytesIO(found.data)
+        data = found.data
+        if found.kind == "commit":  # which may claim an encoding that Python has not, or one that hides what it says
+            head, end, message = data.partition(b"\n\n")
+            lines = [line for line in head.split(b"\n") if not line.startswith(b"encoding ")]
+            data = b"\n".join(lines) + end + message
+        return found.id.encode(), found.kind.encode(), len(data), BytesIO(data)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from passhelper.store import child, trust
 from passhelper.store.store import PassStore
 from passhelper.team import acceptance, gitrepo
 from passhelper.team.joining import Joined, Joiner
+from passhelper.team.merge import MARK
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -211,6 +212,18 @@ def test_what_is_there_already_needs_no_second_look(pinned: Team) -> None:
     pinned.member.git("merge", "-q", "--ff-only", pinned.member.fetch())
     pinned.remote.push({"x.gpg": (PLAIN, b"x")})
     pinned.check()
+
+
+def test_a_commit_in_an_unknown_encoding(pinned: Team) -> None:
+    """Nothing of a commit says that its text can be read, not where it looks like a merge of our own either."""
+    parent = pinned.remote.push({"x.gpg": (PLAIN, b"x")})
+    tree = pinned.remote._git("rev-parse", f"{parent}^{{tree}}")
+    who = "m <m@example.test> 1 +0000"
+    text = f"tree {tree}\nparent {parent}\nauthor {who}\ncommitter {who}\nencoding none\n\nx\n\n{MARK}\n"
+    pinned.remote.point(pinned.remote._object("commit", text.encode()))
+    pinned.take()
+    commit = pinned.remote.push({"y.gpg": (PLAIN, b"y")})
+    assert pinned.check() == commit
 
 
 def test_two_entries_of_one_name(pinned: Team) -> None:
