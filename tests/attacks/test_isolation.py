@@ -160,7 +160,7 @@ def test_a_first_line_as_distributions_write_it(
     folder.mkdir()
     (folder / "passhelper-plain").write_text(f"{line.format(installed.python)}\n")
     for name, words in (("passhelper", "--version"), ("docker-credential-pass", "version")):
-        program = shutil.copy(Path(installed.passhelper).with_name(name), folder)
+        program = str(shutil.copy(Path(installed.passhelper).with_name(name), folder))
         answer = run([program, words], environ)
         assert (answer.code, answer.err) == (0, b""), answer
 
