@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-EXAMPLES = int(os.environ.get("PASSHELPER_TEST_FUZZ", "250"))  # for each parser
+EXAMPLES = int(os.environ.get("PASSHELPER_TEST_FUZZ", "150"))  # for each parser
 FUZZ = settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 _FACTOR = 8
 _BOUND = 28.0  # a linear parser takes 8 times as long, a quadratic one 64 times
