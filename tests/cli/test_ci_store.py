@@ -269,7 +269,7 @@ def test_the_newest_commit_of_an_old_copy(job: Job, team: Team) -> None:
     )
     future = commit(2 * 86400)
     refused(job, f"error: commit {future[:12]} is dated ", 4)
-    refused(job, ", more than an hour ahead of this clock, so its age says nothing (PASSHELPER_STORE_MAX_AGE)\n", 4)
+    refused(job, ", more than an hour ahead of this clock\n", 4)
     commit(-6 * 86400)
     assert job.set_up("--depth", "1").code == 0
 
