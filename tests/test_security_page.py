@@ -57,7 +57,8 @@ def rows(page: str) -> Iterator[list[str]]:
 def faults(page: str, known: set[str]) -> list[str]:
     """What is wrong with a page."""
     found = [f"no such test: {name}" for name in NAME.findall(page) if name not in known]
-    for cells in rows(page):
+    all_rows = list(rows(page))
+    for cells in all_rows:
         where = cells[0] or "a row"
         if len(cells) != len(COLUMNS) or not all(cells):
             found.append(f"{where}: a cell is missing")
@@ -65,7 +66,9 @@ def faults(page: str, known: set[str]) -> list[str]:
             found.append(f"{where}: no test shows it")
         elif NAME.sub("", cells[-1]).replace(",", "").strip():
             found.append(f"{where}: says something else than the names of tests")
-    return found
+    named = {name.partition("::")[0] for cells in all_rows for name in NAME.findall(cells[-1])}
+    attacks = {name.partition("::")[0] for name in known if name.startswith("attacks/")}
+    return found + [f"no row names a test of {path}" for path in sorted(attacks - named)]
 
 
 def test_every_row_has_tests_that_exist() -> None:
@@ -96,6 +99,7 @@ def test_a_good_page() -> None:
         (lambda row: row.replace("`,", "`, and by reading,"), "a store: says something else than the names of tests"),
         (lambda row: row.replace("not that", ""), "a store: a cell is missing"),
         (lambda row: row.replace("| a member", ""), "a store: a cell is missing"),
+        (lambda row: row.replace("attacks/test_a.py", "team/test_a.py"), "no row names a test of attacks/test_a.py"),
     ],
 )
 def test_a_fault_is_found(change: Callable[[str], str], fault: str) -> None:
