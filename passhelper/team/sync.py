@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from passhelper.errors import GitError, RemoteError, StoreError
+from passhelper.errors import GitError, RemoteError, StoreError, TrustError
 from passhelper.store import rights, trust, unfinished
 from passhelper.team import (
     acceptance,
@@ -168,7 +168,7 @@ class _Sync:
         while True:
             started = time.monotonic()
             try:
-                return self._exchange_once()
+                return self._exchange_unless_others_did()
             except RemoteError as error:
                 is_race = isinstance(error, network.RejectedError)
                 failures += not is_race
@@ -181,6 +181,17 @@ class _Sync:
             tries += 1
             self.progress("waiting for others who push")
             time.sleep(pause * random.uniform(0.3, 1.0))  # noqa: S311 - only so that not all come back at once
+
+    def _exchange_unless_others_did(self) -> None:
+        """Exchange once; what another sync in this clone accepts meanwhile makes what was fetched before look old."""
+        known = trust.load_all(self.git.place.state)
+        try:
+            self._exchange_once()
+        except TrustError:
+            now = trust.load_all(self.git.place.state)
+            if known is None or now is None or trust.text(now) == trust.text(known):
+                raise
+            raise network.RejectedError(f"others keep syncing {self.git.place.root}", "run: passhelper sync") from None
 
     def _exchange_once(self) -> None:
         self.progress(f"fetching {self.upstream}")
