@@ -10,7 +10,6 @@ authenticate, by ``Basic`` or by a token from a server of its own (``Bearer``). 
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import ssl
 import threading
@@ -25,6 +24,7 @@ from passhelper import __version__, jsontext
 from passhelper.errors import DockerError
 from passhelper.machine.dockerconfig import DOCKER_HUB, server_name
 from passhelper.protocol import printable
+from passhelper.team.remoteurl import is_this_machine
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -97,20 +97,11 @@ def _bases(server: str) -> list[str]:
     if name == DOCKER_HUB:
         return [f"https://{_HUB_REGISTRY}"]
     host = urlsplit(f"https://{name}").hostname or ""
-    if _is_loopback(host):
+    if is_this_machine(host):
         return [f"http://{name}"] if scheme == "http" else [f"https://{name}", f"http://{name}"]
     if scheme != "https":
         raise DockerError(f"{server} is reached without TLS, so its credential is not sent", "use the https registry")
     return [f"https://{name}"]
-
-
-def _is_loopback(host: str) -> bool:
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _client(base: str) -> httpx.Client:
@@ -121,7 +112,7 @@ def _client(base: str) -> httpx.Client:
         verify.load_default_certs()  # what the system trusts counts for Docker, so it counts here
         _load_docker_certificates(verify, parts.netloc)
     # A proxy must not see what is sent to this machine.
-    local = _is_loopback(parts.hostname or "")
+    local = is_this_machine(parts.hostname or "")
     headers = {"User-Agent": f"passhelper/{__version__}"}
     return httpx.Client(verify=verify, trust_env=not local, timeout=TIMEOUT, headers=headers, follow_redirects=False)
 
@@ -185,7 +176,7 @@ class _Check:
                 "ask the registry's administrator",
             ) from None
         secure = there.scheme == "https"
-        local = there.scheme == "http" and here.scheme == "http" and _is_loopback(there.hostname or "")
+        local = there.scheme == "http" and here.scheme == "http" and is_this_machine(there.hostname or "")
         if not there.hostname or not (secure or local):
             raise DockerError(
                 f"{self._base} sends logins to {printable(realm) or 'nowhere'} without TLS, so none was sent",

@@ -117,6 +117,12 @@ def own(directory: str) -> str:
     return os.path.join(FOLDER, directory, FILE)
 
 
+def directory_of(path: str) -> str:
+    """Give the server directory that a ``.gpg-id`` is in; empty for one above. The reverse of :func:`own`."""
+    folder = os.path.dirname(path)
+    return os.path.basename(folder) if os.path.dirname(folder) else ""
+
+
 def find(root: str, directory: str, environ: "Mapping[str, str]") -> Recipients:
     """Find the recipients for a server directory.
 

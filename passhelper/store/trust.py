@@ -226,7 +226,7 @@ def current(root: str) -> Pins:
             names = sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
     except FileNotFoundError:
         names = []
-    paths += [os.path.join(FOLDER, name, recipients_module.FILE) for name in names]
+    paths += map(recipients_module.own, names)
     pins: Pins = {}
     for path in paths:
         text = recipients_module.read_file(root, path)

@@ -89,7 +89,8 @@ def _keys(git: Git, change: Change) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Compare the keys of a list before and after."""
     contents = blobs.read(git, [blob for blob in (change.before, change.after) if blob])
     before, after = (_parse(contents.get(blob, b"")) for blob in (change.before, change.after))
-    return tuple(key for key in after if key not in before), tuple(key for key in before if key not in after)
+    added, removed = trust.apart(before, after)
+    return tuple(added), tuple(removed)
 
 
 def _parse(text: bytes) -> list[str]:

@@ -230,7 +230,7 @@ class Members:
         nested = [
             path
             for path in trust.current(self._store.root)
-            if path.startswith(layout.FOLDER + os.sep) and not is_odd(_directory(path))
+            if path.startswith(layout.FOLDER + os.sep) and not is_odd(recipients.directory_of(path))
         ]
         return list(dict.fromkeys([ours, *nested]))
 
@@ -239,7 +239,7 @@ class Members:
 
     def _current(self, path: str) -> tuple[Recipient, ...]:
         """Find whom a file names, or, where it does not exist, who reads what it would decide about."""
-        return self._policy.of(_directory(path))
+        return self._policy.of(recipients.directory_of(path))
 
     # What they will say
 
@@ -300,7 +300,8 @@ class Members:
         text = recipients.read_file(self._store.root, path)
         if text is not None:
             return text
-        return recipients.body(recipients.read_file(self._store.root, self._policy.source(_directory(path))) or b"")
+        above = self._policy.source(recipients.directory_of(path))
+        return recipients.body(recipients.read_file(self._store.root, above) or b"")
 
     def _one(self, recipient: Recipient, path: str) -> Key:
         """Find the one key that an old line means, for its fingerprint to be written instead."""
@@ -381,14 +382,9 @@ def _means(recipient: Recipient, line: str, key: Key) -> bool:
     return key in recipient.keys and all(other == key or not other.can_encrypt for other in recipient.keys)
 
 
-def _directory(path: str) -> str:
-    folder = os.path.dirname(path)
-    return os.path.basename(folder) if os.path.dirname(folder) else ""
-
-
 def _path_option(path: str) -> str:
     """Write the option that names the server whose list this is; empty for a list of more than one."""
-    server = layout.decode_server(_directory(path))
+    server = layout.decode_server(recipients.directory_of(path))
     return f"--path {quote(printable(server))} " if server is not None else ""
 
 

@@ -275,7 +275,7 @@ class Rekey:
         known = self._known()
         for source in sources:
             pins = known.pins if known is not None else trust.current(self.store.root)
-            changed = trust.differences(self.store.root, _directory(source), pins)
+            changed = trust.differences(self.store.root, recipients.directory_of(source), pins)
             if changed:
                 raise TrustError(
                     f"recipients changed: {trust.describe(changed, self.store.gpg, claims.on_disk(self.store.root))}",
@@ -299,7 +299,7 @@ class Rekey:
         """
         known = self._known()
         for source in dict.fromkeys(sources):
-            directory = _directory(source)
+            directory = recipients.directory_of(source)
             found = recipients.find(self.store.root, directory, {})
             recipients.verify_signature(self.store.root, found, self.store.gpg)
             if known is not None:
@@ -394,12 +394,6 @@ class Rekey:
                 f"the change has begun and is not finished: {error.strerror}",
                 f"{remedy(error)}; the next command that changes the store finishes it",
             ) from error
-
-
-def _directory(source: str) -> str:
-    """Give the server directory that a ``.gpg-id`` is for; empty for one above."""
-    folder = os.path.dirname(source)
-    return os.path.basename(folder) if os.path.dirname(folder) else ""
 
 
 def _pinned(known: trust.Trust, edits: Mapping[str, Edit]) -> trust.Trust:

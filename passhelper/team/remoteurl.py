@@ -99,7 +99,7 @@ def unencrypted(url: str) -> str:
     host = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
     return (
         ""
-        if _is_this_machine(host)
+        if is_this_machine(host)
         else (
             f"what goes to and from {shown(url)} is not encrypted ({scheme.lower()}): anybody on the way can read and "
             "change it"
@@ -107,7 +107,8 @@ def unencrypted(url: str) -> str:
     )
 
 
-def _is_this_machine(host: str) -> bool:
+def is_this_machine(host: str) -> bool:
+    """Tell whether the host of a URL is this machine itself: localhost, or a loopback address."""
     if host.lower() == "localhost":
         return True
     try:

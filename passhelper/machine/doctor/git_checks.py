@@ -247,7 +247,7 @@ def _pins(patient: Patient) -> Iterator[Finding]:
     for path in {**pins, **there}:
         here, pinned = there.get(path, []), pins.get(path, [])
         if here != pinned:
-            changed[path] = ([key for key in here if key not in pinned], [key for key in pinned if key not in here])
+            changed[path] = trust.apart(pinned, here)
     if changed:
         cause = f"recipients changed: {trust.describe(changed, patient.gpg, claims.on_disk(patient.store.root))}"
         yield Finding(cause, "run: passhelper recipients accept")
