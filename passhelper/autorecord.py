@@ -6,11 +6,10 @@ server's own, and one for all names that mean its registry, which counts for tho
 
 import os
 
-from passhelper import jsontext
+from passhelper import jsontext, settings
 from passhelper.errors import StoreError
 from passhelper.oserrors import remedy
 from passhelper.registry import normalize
-from passhelper.store import settings
 from passhelper.store.files import Files, make_private
 from passhelper.store.lock import StoreLock
 from passhelper.store.store import digest, home_directory

@@ -25,12 +25,12 @@ from keyring.backend import KeyringBackend
 from keyring.credentials import SimpleCredential
 from keyring.errors import KeyringError, KeyringLocked, PasswordDeleteError, PasswordSetError
 
+from passhelper import settings
 from passhelper.credentials import Credentials, validate_server, validate_username
 from passhelper.errors import InvalidRequestError, LockedKeyError, PasshelperError
 from passhelper.machine.dockerconfig import DOCKER_HUB, hostname
 from passhelper.machine.plaintext import TOKEN_USER
 from passhelper.registry import normalize
-from passhelper.store import settings
 from passhelper.store.helper import PassHelper
 
 if TYPE_CHECKING:

@@ -371,7 +371,7 @@ def _fail(program: str, message: str, error: BaseException) -> int:
 
 def details(error: BaseException) -> str:
     """Give the traceback of an error where ``PASSHELPER_DEBUG`` asks for it, else nothing."""
-    from passhelper.store import settings  # noqa: PLC0415 - after a failure only
+    from passhelper import settings  # noqa: PLC0415 - after a failure only
 
     try:
         wanted = settings.is_on(os.environ, settings.DEBUG)

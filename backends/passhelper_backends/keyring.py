@@ -18,7 +18,7 @@ import keyring.backends.null
 import keyring.core
 import keyring.errors
 
-from passhelper import jsontext
+from passhelper import jsontext, settings
 from passhelper.credentials import Credentials, Helper
 from passhelper.errors import (
     CredentialsNotFoundError,
@@ -28,7 +28,6 @@ from passhelper.errors import (
     PasshelperError,
 )
 from passhelper.registry import equivalents
-from passhelper.store import settings
 from passhelper.store.files import make_private
 from passhelper.store.gpg import Gpg
 from passhelper.store.lock import StoreLock

@@ -6,6 +6,7 @@ import os
 
 import click
 
+from passhelper import settings
 from passhelper.cli import output, terminal
 from passhelper.credentials import Credentials, encodable, validate_server, validate_username
 from passhelper.errors import CredentialsNotFoundError, DockerError, InvalidRequestError, StoreError
@@ -13,7 +14,6 @@ from passhelper.machine.dockerconfig import DOCKER_HUB, HUB_TOKENS, server_name
 from passhelper.machine.migrate import servers
 from passhelper.protocol import read_request
 from passhelper.registry import normalize
-from passhelper.store import settings
 from passhelper.store.gitwords import word
 from passhelper.store.helper import PassHelper
 

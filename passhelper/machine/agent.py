@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from passhelper.errors import GpgError, LockedKeyError
-from passhelper.store import diagnose, passphrase
+from passhelper.store import gpg_errors, passphrase
 from passhelper.store.child import find_program, finish, start
 from passhelper.store.gpg import Gpg
 
@@ -75,7 +75,7 @@ def is_protected(gpg: Gpg, key: Key) -> bool:
     # S KEYINFO <keygrip> <type> <serial number> <id> <cached> <protection>, which is P for a passphrase
     found = [line.split() for line in child.stdout.decode(errors="replace").splitlines() if "KEYINFO" in line]
     if child.returncode != 0 or not found:
-        raise GpgError(f"gpg-agent does not say how key {key} is protected: {diagnose.last_line(child)}")
+        raise GpgError(f"gpg-agent does not say how key {key} is protected: {gpg_errors.last_line(child)}")
     return any(words[7:8] == ["P"] for words in found)
 
 
@@ -123,7 +123,7 @@ def lock(gpg: Gpg, key: Key) -> None:
     if child.returncode != 0 or child.stdout.count(b"OK") < len(lines):
         answers = child.stdout.decode(errors="replace").split("\n")
         refused = [line for line in answers if line.startswith("ERR")]
-        raise GpgError(f"gpg-agent did not forget key {key}: {(refused or [diagnose.last_line(child)])[0]}")
+        raise GpgError(f"gpg-agent did not forget key {key}: {(refused or [gpg_errors.last_line(child)])[0]}")
 
 
 def cache_times(gpg: Gpg) -> dict[str, int]:

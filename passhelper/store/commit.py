@@ -10,11 +10,11 @@ import os
 import time
 
 from passhelper.errors import GitError, PasshelperError
+from passhelper.settings import Deadline
 from passhelper.store import layout, unfinished
 from passhelper.store import repository as git
 from passhelper.store.child import Child, finish, start
 from passhelper.store.files import Files
-from passhelper.store.settings import Deadline
 from passhelper.store.terminal import can_prompt, gpg_tty
 
 TYPE_CHECKING = False

@@ -12,6 +12,7 @@ matters is said again after everything else, and results are measured.
 
 import os
 
+from passhelper import settings
 from passhelper.errors import (
     ConfigurationError,
     EntryError,
@@ -20,7 +21,6 @@ from passhelper.errors import (
     LockedKeyError,
     RecipientsError,
 )
-from passhelper.store import settings
 from passhelper.store.child import PASSPHRASE, STATUS, Child, clean_environ, find_program, finish, start
 
 TYPE_CHECKING = False
@@ -258,9 +258,9 @@ class Gpg:
         except LockedKeyError:
             if not any(self.environ.get(name) for name in PASSPHRASE_VARIABLES):
                 raise
-        from passhelper.store import diagnose, passphrase  # noqa: PLC0415 - only when a key is locked
+        from passhelper.store import gpg_errors, passphrase  # noqa: PLC0415 - only when a key is locked
 
-        diagnose.refuse_card(self, status_lines(child))
+        gpg_errors.refuse_card(self, status_lines(child))
         mode = ("--pinentry-mode", "loopback", "--passphrase-fd", PASSPHRASE)
         secret = passphrase.read(self.environ, self.deadline.left())
         return self.plaintext(self._decrypt_again(source, mode, secret), label, source)
@@ -277,9 +277,9 @@ class Gpg:
                 return Plaintext(bytes(child.stdout), names[0])
             if not names or ("DECRYPTION_OKAY" in said and len(names) == 1):
                 raise GpgError(f"gpg did not give the plaintext of {label} as it is", OTHERS)
-        from passhelper.store import diagnose  # noqa: PLC0415 - only on failure
+        from passhelper.store import gpg_errors  # noqa: PLC0415 - only on failure
 
-        raise diagnose.decryption_error(self, child, lines, label, source)
+        raise gpg_errors.decryption_error(self, child, lines, label, source)
 
     # Encryption
 
@@ -347,9 +347,9 @@ class Gpg:
             if len(message) - begin <= child.least + (_OVERHEAD_64 if is_old else _OVERHEAD):
                 raise GpgError(f"gpg did not encrypt all of it: {len(message)} bytes are too few", OTHERS)
             return message
-        from passhelper.store import diagnose  # noqa: PLC0415 - only on failure
+        from passhelper.store import gpg_errors  # noqa: PLC0415 - only on failure
 
-        raise diagnose.encryption_error(self, child, recipients, where)
+        raise gpg_errors.encryption_error(self, child, recipients, where)
 
     def _has_groups(self) -> bool:
         return any(option.startswith("--group") for option in (*self.configured(), *self.options()))

@@ -3,10 +3,11 @@
 import os
 import sys
 
+from passhelper import settings
 from passhelper.credentials import Credentials, Helper
 from passhelper.errors import CredentialsNotFoundError, EntryError, NoSecretKeyError, StoreError
 from passhelper.protocol import forbid_cores, one_line, run, tell
-from passhelper.store import layout, settings
+from passhelper.store import layout
 from passhelper.store.store import PassStore
 
 TYPE_CHECKING = False

@@ -11,9 +11,9 @@ came in (recipients, keys, other files, odd names, two histories) is left to ``p
 import os
 import time
 
+from passhelper import settings
 from passhelper.errors import PasshelperError
 from passhelper.store import repository as git
-from passhelper.store import settings
 from passhelper.store.child import Child, finish, start
 from passhelper.store.lock import StoreLock
 

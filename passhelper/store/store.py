@@ -9,8 +9,9 @@ import stat
 import sys
 import time
 
+from passhelper import settings
 from passhelper.errors import ConfigurationError, EntryError, PasshelperError, StoreError
-from passhelper.store import layout, settings
+from passhelper.store import layout
 from passhelper.store.gpg import Gpg
 
 TYPE_CHECKING = False

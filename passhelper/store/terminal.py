@@ -9,7 +9,7 @@ import os
 import stat
 import sys
 
-from passhelper.store import settings
+from passhelper import settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -9,8 +9,9 @@ import errno
 import os
 import time
 
+from passhelper import settings
 from passhelper.errors import PasshelperError, StoreError, TrustError
-from passhelper.store import layout, recipients, settings
+from passhelper.store import layout, recipients
 from passhelper.store.child import finish
 from passhelper.store.gpg import QUICK
 from passhelper.store.store import Entry, PassStore, binding

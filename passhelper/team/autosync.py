@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from passhelper.store import settings
+from passhelper import settings
 from passhelper.team import gitrepo
 from passhelper.team.sync import shared_repository
 

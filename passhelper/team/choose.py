@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from passhelper import settings
 from passhelper.errors import RecipientsError
-from passhelper.store import keyinfo, settings
+from passhelper.store import keyinfo
 from passhelper.team.drift import compare
 from passhelper.team.recipher import Task
 

@@ -11,7 +11,7 @@ import secrets
 from typing import TYPE_CHECKING
 
 from passhelper.errors import ConfigurationError, GpgError, LockedKeyError, TrustError
-from passhelper.store import diagnose, keyinfo, recipients, trust
+from passhelper.store import gpg_errors, keyinfo, recipients, trust
 from passhelper.store.gpg import status_lines
 from passhelper.store.recipients import Header
 
@@ -140,7 +140,7 @@ def sign(store: PassStore, path: str, text: bytes) -> bytes | None:
             return bytes(child.stdout)
         if _is_locked(lines):
             raise LockedKeyError(f"GPG key {name}, which signs {path}, is locked", "run: passhelper unlock")
-        raise GpgError(f"gpg could not sign {path} with {name}: {diagnose.last_line(child)}")
+        raise GpgError(f"gpg could not sign {path} with {name}: {gpg_errors.last_line(child)}")
     return None
 
 

@@ -17,7 +17,7 @@ import gnupg
 from passhelper.errors import ConfigurationError, GpgError, PasshelperError
 from passhelper.oserrors import remedy
 from passhelper.protocol import printable
-from passhelper.store import diagnose, gpghome, keyinfo, keynames
+from passhelper.store import gpg_errors, gpghome, keyinfo, keynames
 from passhelper.store.files import make_private
 from passhelper.store.recipients import is_fingerprint, normalize
 from passhelper.team import owners, pretenders
@@ -158,7 +158,7 @@ class KeyRing:
         keys = self._list(secret=True)
         if not keys:
             child = self._gpg.ask("--list-secret-keys", "--with-colons")
-            trouble = diagnose.agent_error(self._gpg, child)
+            trouble = gpg_errors.agent_error(self._gpg, child)
             if trouble is not None:
                 raise trouble
         return keys
@@ -324,9 +324,9 @@ class KeyRing:
         text = str(getattr(result, "stderr", ""))
         lines = [line for line in text.splitlines() if line.startswith("gpg:")]
         home = self._gpg.environ.get("GNUPGHOME", "")
-        if len(os.fsencode(os.path.join(home, "S.gpg-agent"))) > diagnose.MAX_SOCKET_PATH:
+        if len(os.fsencode(os.path.join(home, "S.gpg-agent"))) > gpg_errors.MAX_SOCKET_PATH:
             return GpgError(
-                f"GNUPGHOME path too long for its agent's socket, at most {diagnose.MAX_SOCKET_PATH} bytes fit",
+                f"GNUPGHOME path too long for its agent's socket, at most {gpg_errors.MAX_SOCKET_PATH} bytes fit",
                 f"use a shorter GNUPGHOME than {home}",
             )
         trouble = self._lock_error(text)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from passhelper.errors import GpgError
 from passhelper.protocol import printable
-from passhelper.store import diagnose, foreign, gitwords, keyinfo, recipients, trust
+from passhelper.store import foreign, gitwords, gpg_errors, keyinfo, recipients, trust
 from passhelper.store.gpg import status_lines
 from passhelper.team import pretenders, signed
 
@@ -44,7 +44,7 @@ def export(store: PassStore, key: Key) -> tuple[str, bytes]:
     """
     child = store.gpg.ask("--armor", *_MINIMAL, "--export", key.fingerprint)
     if child.returncode != 0 or not child.stdout:
-        raise GpgError(f"gpg could not export {key}: {diagnose.last_line(child)}")
+        raise GpgError(f"gpg could not export {key}: {gpg_errors.last_line(child)}")
     if len(child.stdout) > foreign.MAX_KEY:
         raise GpgError(
             f"the public key {key} is larger than {foreign.MAX_KEY} bytes", "remove its photo or old user ids"
@@ -184,7 +184,7 @@ def _import(store: PassStore, data: bytes, fingerprint: str, file: str, accepted
         # Its output is what an import would have kept. No keyring is written: with keyboxd that would want a daemon.
         minimal = _ask(store, home, data, "import-minimal,import-export")
         if not minimal.stdout and minimal.returncode != 0:
-            return f"gpg cannot read it: {diagnose.last_line(minimal)}"
+            return f"gpg cannot read it: {gpg_errors.last_line(minimal)}"
         # What is left is all that gpg could make sense of: look again.
         left = _ask(store, home, bytes(minimal.stdout), "show-only")
         why = _complaint(left, fingerprint)
@@ -198,7 +198,7 @@ def _import(store: PassStore, data: bytes, fingerprint: str, file: str, accepted
     child = store.gpg.ask("--import", stdin=bytes(minimal.stdout))
     if any(line[0] == "IMPORT_OK" and line[2] == fingerprint for line in status_lines(child)):
         return ""
-    return f"gpg did not take it: {diagnose.last_line(child)}"
+    return f"gpg did not take it: {gpg_errors.last_line(child)}"
 
 
 def _ask(store: PassStore, home: str, data: bytes, what: str) -> Child:

@@ -8,8 +8,8 @@ import pytest
 from support import FOLDER, Helper, KeyRing, Program, run
 from vault import SERVER, Vault
 
+from passhelper import settings
 from passhelper.errors import ConfigurationError
-from passhelper.store import settings
 from passhelper.store.terminal import can_prompt
 
 ON = ("1", "true", "yes", "on", "TRUE", " Yes\n")

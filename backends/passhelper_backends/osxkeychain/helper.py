@@ -11,6 +11,7 @@ made, such as a password that was typed into Keychain Access (``PASSHELPER_STRIC
 import os
 import sys
 
+from passhelper import settings
 from passhelper.credentials import Credentials, Helper
 from passhelper.errors import (
     CredentialsNotFoundError,
@@ -20,7 +21,6 @@ from passhelper.errors import (
     KeychainUnavailableError,
     LockedKeychainError,
 )
-from passhelper.store import settings
 from passhelper.store.gpg import Gpg
 from passhelper.store.terminal import can_prompt
 from passhelper_backends._deadline import within

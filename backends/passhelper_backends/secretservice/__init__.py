@@ -13,6 +13,7 @@ either program finds what the other one has stored. Where the two differ on purp
 
 import os
 
+from passhelper import settings
 from passhelper.credentials import Credentials, Helper
 from passhelper.errors import (
     CredentialsNotFoundError,
@@ -22,7 +23,6 @@ from passhelper.errors import (
     LockedKeychainError,
 )
 from passhelper.protocol import one_line, tell
-from passhelper.store import settings
 from passhelper_backends.secretservice import _items as items
 from passhelper_backends.secretservice._bus import SECONDS, BusError, CallError, NoBusError, SilentError
 from passhelper_backends.secretservice._service import (

@@ -9,6 +9,7 @@ the host, and ``erase`` removes what ``get`` would find.
 import os
 import sys
 
+from passhelper import settings
 from passhelper.credentials import Credentials, Helper
 from passhelper.errors import (
     CredentialsNotFoundError,
@@ -18,7 +19,6 @@ from passhelper.errors import (
     KeychainUnavailableError,
 )
 from passhelper.registry import equivalents
-from passhelper.store import settings
 from passhelper_backends.wincred import _parts
 from passhelper_backends.wincred._native import (
     MAX_BLOB,

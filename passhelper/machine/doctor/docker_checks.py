@@ -12,7 +12,7 @@ from passhelper.machine import dockerconfig, launcher, plaintext, routes, userfi
 from passhelper.machine.doctor.model import Check, Finding, NotCheckedError, Severity
 from passhelper.machine.doctor.patient import LIMIT, Patient
 from passhelper.protocol import printable
-from passhelper.store import diagnose
+from passhelper.store import gpg_errors
 from passhelper.store.child import clean_environ, finish, start
 from passhelper.store.gitwords import word
 from passhelper.store.helper import PROGRAM
@@ -92,7 +92,7 @@ def _launcher(patient: Patient) -> Iterator[Finding]:
     if child.timed_out:
         yield Finding(f"{program} does not tell its version within {LIMIT:g} s", f"remove it, then {_SETUP}")
     elif child.returncode in _NOT_RUN:
-        yield Finding(f"{program} does not start: {diagnose.last_line(child)}", _SETUP)
+        yield Finding(f"{program} does not start: {gpg_errors.last_line(child)}", _SETUP)
     elif not child.stdout.startswith(_OURS):
         said = printable(child.stdout.decode(errors="replace").partition("\n")[0]) or f"exit status {child.returncode}"
         yield Finding(f"{program} comes first on PATH and is another program ({said})",
@@ -134,7 +134,7 @@ def _helpers(patient: Patient) -> Iterator[Finding]:
                           f"run it by hand to see why, or {_SETUP}")  # fmt: skip
         elif child.returncode != 0:
             # What it said on stdout may hold anything; its last line on stderr is for people.
-            why = diagnose.last_line(child)
+            why = gpg_errors.last_line(child)
             yield Finding(f"{program} list failed: {why}", _WSL if _is_wsl(name) else f"repair it, or {_SETUP}")
 
 

@@ -12,7 +12,7 @@ from passhelper.errors import GpgError
 from passhelper.machine.doctor.model import Check, Finding, NotCheckedError, Severity
 from passhelper.machine.doctor.patient import LIMIT, Patient
 from passhelper.protocol import printable
-from passhelper.store import diagnose, gpghome, passphrase
+from passhelper.store import gpg_errors, gpghome, passphrase
 from passhelper.store.child import find_program
 from passhelper.store.gitwords import word
 
@@ -73,9 +73,9 @@ def _socket(patient: Patient) -> Iterator[Finding]:
         told = os.fsdecode(bytes(child.stdout).rstrip(b"\n"))
         path = told.replace("%3a", ":").replace("%25", "%") if child.returncode == 0 and told else path
     size = len(os.fsencode(path))
-    if size > diagnose.MAX_SOCKET_PATH:
+    if size > gpg_errors.MAX_SOCKET_PATH:
         yield Finding(
-            f"GNUPGHOME path too long: its agent socket needs {size} bytes, at most {diagnose.MAX_SOCKET_PATH} fit",
+            f"GNUPGHOME path too long: its agent socket needs {size} bytes, at most {gpg_errors.MAX_SOCKET_PATH} fit",
             f"use a shorter GNUPGHOME than {patient.gpg_home}",
         )
 
@@ -88,7 +88,7 @@ def _agent(patient: Patient) -> Iterator[Finding]:
         yield Finding(f"gpg-agent for {patient.gpg_home} does not answer within {LIMIT:g} s",
                       "end the gpg-agent process; gpg starts a new one")  # fmt: skip
         return
-    trouble = trouble or diagnose.agent_error(patient.gpg, child)
+    trouble = trouble or gpg_errors.agent_error(patient.gpg, child)
     if trouble is not None:
         raise trouble
 

@@ -6,12 +6,12 @@ import os
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from passhelper import jsontext
+from passhelper import jsontext, settings
 from passhelper.errors import DockerError, EntryError, PasshelperError
 from passhelper.machine import dockerconfig, userfile
 from passhelper.machine.doctor.model import NotCheckedError
 from passhelper.oserrors import remedy
-from passhelper.store import gpghome, layout, packets, recipients, repository, settings
+from passhelper.store import gpghome, layout, packets, recipients, repository
 from passhelper.store.child import Child, clean_environ, find_program, finish, start
 from passhelper.store.gpg import Gpg
 from passhelper.store.store import PassStore
