@@ -4,8 +4,6 @@ The public names below are loaded when they are first used (PEP 562), so that im
 costs nothing: ``docker-credential-pass`` is started once for every registry that Docker touches.
 """
 
-__version__ = "0.1.0"
-
 _HOMES = {
     "Credentials": "credentials",
     "CredentialsNotFoundError": "errors",
@@ -36,12 +34,17 @@ if TYPE_CHECKING:
     from passhelper.errors import CredentialsNotFoundError, InvalidRequestError, PasshelperError
     from passhelper.protocol import serve
     from passhelper.store.helper import PassHelper
+    from passhelper.version import __version__
 
 
 def __getattr__(name: str) -> object:
+    if name == "__version__":  # which no other import needs to pay for
+        from passhelper.version import __version__
+
+        return __version__
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module  # noqa: PLC0415 - never on the verb path
+    from importlib import import_module  # never on the verb path
 
     value: object = getattr(import_module(f"passhelper.{_HOMES[name]}"), name)
     globals()[name] = value

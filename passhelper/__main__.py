@@ -19,7 +19,7 @@ def main() -> "NoReturn":
     # An interrupt while the libraries are imported is an end without a traceback; `cli.main` takes it from there.
     if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
         _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
-    from passhelper import cli, protocol  # noqa: PLC0415 - see above
+    from passhelper import cli, protocol  # see above
 
     protocol.empty_cores()
     protocol.forbid_cores()

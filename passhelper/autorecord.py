@@ -10,9 +10,10 @@ from passhelper import jsontext, settings
 from passhelper.errors import StoreError
 from passhelper.oserrors import remedy
 from passhelper.registry import normalize
+from passhelper.settings import home_directory
+from passhelper.store.binding import digest
 from passhelper.store.files import Files, make_private
 from passhelper.store.lock import StoreLock
-from passhelper.store.store import digest, home_directory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

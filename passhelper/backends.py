@@ -36,7 +36,7 @@ def get_helper(name: str) -> "Helper":
         UnknownBackendError: there is no such backend.
         ConfigurationError: it cannot be loaded.
     """
-    from passhelper.credentials import Helper  # noqa: PLC0415 - kept off the path of those who import the class
+    from passhelper.credentials import Helper  # kept off the path of those who import the class
 
     if name in SHIPPED:
         module, _, attribute = SHIPPED[name].partition(":")
@@ -64,7 +64,7 @@ def get_helper(name: str) -> "Helper":
 
 def late_helper(name: str) -> "Helper":
     """Make a helper that makes the backend of a name when it is first used: then its failure is an answer to Docker."""
-    from passhelper.credentials import Credentials, Helper  # noqa: PLC0415 - as above
+    from passhelper.credentials import Credentials, Helper  # as above
 
     class Late(Helper):
         def _store(self, credentials: Credentials) -> None:
@@ -86,7 +86,7 @@ def late_helper(name: str) -> "Helper":
 
 
 def _from_entry_points(name: str) -> object:
-    from importlib.metadata import entry_points  # noqa: PLC0415 - see the module's docstring
+    from importlib.metadata import entry_points  # see the module's docstring
 
     found = entry_points(group=GROUP, name=name)
     for entry_point in found:

@@ -27,9 +27,11 @@ from passhelper.errors import (
     DockerError,
     HelperTimeoutError,
     InvalidRequestError,
+    printable,
 )
-from passhelper.protocol import printable
-from passhelper.store.child import clean_environ, find_program, finish, start
+from passhelper.store.child import finish
+from passhelper.store.programs import clean_environ, find_program
+from passhelper.store.rootless import start
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -23,8 +23,7 @@ from xml.etree import ElementTree as ET
 from passhelper.client import ProgramHelper
 from passhelper.contract import laws, pass_layout, wire
 from passhelper.contract.place import LawBrokenError, Limits, NotApplicableError, Place
-from passhelper.errors import ConfigurationError, HelperTimeoutError, PasshelperError
-from passhelper.protocol import one_line
+from passhelper.errors import ConfigurationError, HelperTimeoutError, PasshelperError, one_line
 from passhelper.registry import normalize
 
 if TYPE_CHECKING:

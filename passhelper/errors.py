@@ -29,7 +29,8 @@
 
 Errors are printed in two places only: :mod:`passhelper.protocol` for the verbs and
 :mod:`passhelper.cli` for the commands. Grammar: lower case unless a name starts the sentence, no
-full stop, the remedy starts with an imperative (``run: ...``, ``set ...``, ``check ...``).
+full stop, the remedy starts with an imperative (``run: ...``, ``set ...``, ``check ...``). What others have
+written goes into a message only through :func:`printable`, and a whole line through :func:`one_line`.
 """
 
 # Docker's clients recognise these three by their exact text on stdout (docker-credential-helpers,
@@ -37,6 +38,9 @@ full stop, the remedy starts with an imperative (``run: ...``, ``set ...``, ``ch
 NOT_FOUND = "credentials not found in native keychain"
 NO_SERVER_URL = "no credentials server URL"
 NO_USERNAME = "no credentials username"
+
+# What runners of CI systems obey at the begin of a line: GitHub's workflow commands, GitLab's and Travis' sections.
+_OBEYED = ("::", "section_start:", "section_end:", "travis_")
 
 
 class PasshelperError(Exception):
@@ -166,3 +170,29 @@ class KeychainUnavailableError(KeychainError):
 
 class LockedKeychainError(KeychainError):
     """The keychain is locked, and nobody unlocked it."""
+
+
+def printable(text: str, limit: int = 200) -> str:
+    """Make foreign text safe to show inside a line; see :func:`one_line` for a whole one.
+
+    Controls, marks that change the direction of writing, other characters without a form of their own, separators of
+    lines and surrogates become ``?``; ``##``, with which commands for runners of CI systems begin anywhere in a line
+    (Azure Pipelines ``##vso[``, TeamCity ``##teamcity[``, GitHub's older ``##[``), is escaped; length is bounded.
+    """
+    shown = text[:limit]
+    if not shown.isprintable():
+        shown = "".join([char if char.isprintable() else "?" for char in shown])
+    return shown.replace("##", "\\x23\\x23") + ("..." if len(text) > limit else "")
+
+
+def one_line(text: str) -> str:
+    """Make a line safe to print: as :func:`printable`, and no runner of a CI system takes its begin for a command."""
+    return unobeyed(printable(text, len(text)))
+
+
+def unobeyed(text: str) -> str:
+    """Escape the begin of a line that is safe to show where a runner would take it for a command."""
+    begin = text.lstrip()  # GitHub's runner looks behind white space
+    if not begin.startswith(_OBEYED):
+        return text
+    return f"{text[: len(text) - len(begin)]}\\x{ord(begin[0]):02x}{begin[1:]}"

@@ -23,7 +23,7 @@ import os
 import sys
 
 from passhelper.credentials import Credentials, Helper
-from passhelper.errors import CredentialsNotFoundError, InvalidRequestError, PasshelperError
+from passhelper.errors import CredentialsNotFoundError, InvalidRequestError, PasshelperError, one_line, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,8 +34,6 @@ MAX_REQUEST = 2 << 20  # bytes that a client may send; far above any token, belo
 _CHUNK = 1 << 16  # bytes per read, the size of a Linux pipe
 _BY_SIGNAL = 128  # and a signal's number: the exit status of what that signal has ended, as shells say it
 _INTERRUPTING = ("SIGINT", "SIGTERM", "SIGHUP")
-# What runners of CI systems obey at the begin of a line: GitHub's workflow commands, GitLab's and Travis' sections.
-_OBEYED = ("::", "section_start:", "section_end:", "travis_")
 _SILENCE = 1.0  # seconds without a byte after which nothing more comes with a verb that there is not
 
 _USAGE = "Usage: {program} <store|get|erase|list|version>"
@@ -124,7 +122,7 @@ def forbid_cores() -> None:
     """
     if sys.platform == "win32":
         return
-    import resource  # noqa: PLC0415 - only a program that holds a secret
+    import resource  # only a program that holds a secret
 
     # Linux hands cores to a program (``|`` in core_pattern) whatever the limit is, but for the limit of one byte, which
     # is too little for a file as well (fs/coredump.c).
@@ -139,7 +137,7 @@ def catch_signals() -> None:
 
     What the caller has chosen to ignore stays ignored, but for SIGCHLD: how gpg has ended could not be told.
     """
-    import _signal  # noqa: PLC0415 - loaded at start-up; the signal module costs an enum
+    import _signal  # loaded at start-up; the signal module costs an enum
 
     for name in _INTERRUPTING:
         number = getattr(_signal, name, None)  # Windows has no HUP
@@ -150,7 +148,7 @@ def catch_signals() -> None:
 
 
 def _interrupt(number: int, frame: object) -> "NoReturn":
-    import _signal  # noqa: PLC0415 - as above
+    import _signal  # as above
 
     del frame
     for name in _INTERRUPTING:  # a second one must not interrupt the tidying up; children are not to inherit that
@@ -171,7 +169,7 @@ def interruption(error: BaseException) -> int:
 
 def end_by(number: int) -> "NoReturn":
     """End this process by a signal, as shells expect of a program that was told to end by one."""
-    import _signal  # noqa: PLC0415 - as above
+    import _signal  # as above
 
     if sys.platform != "win32":
         _signal.signal(number, _signal.SIG_DFL)
@@ -183,7 +181,7 @@ def _answer(helper: Helper, program: str, arguments: list[str]) -> tuple[str, in
     """Do what is asked; return what stdout gets and the exit status."""
     verb = arguments[0] if len(arguments) == 1 else ""
     if verb in ("version", "--version", "-v"):
-        from passhelper import __version__  # noqa: PLC0415 - only this verb needs it
+        from passhelper.version import __version__  # only this verb needs it
 
         return f"{program} (passhelper) {__version__}\n", 0
     if verb == "list":
@@ -207,7 +205,7 @@ def _answer(helper: Helper, program: str, arguments: list[str]) -> tuple[str, in
 
 def _get(helper: Helper, server: str) -> str:
     found = helper.get(server)
-    from passhelper.jsontext import quote  # noqa: PLC0415 - a miss needs no JSON
+    from passhelper.jsontext import inert, quote  # a miss needs no JSON
 
     return inert(
         f'{{"ServerURL":{quote(found.server)},"Username":{quote(found.username)},"Secret":{quote(found.secret)}}}'
@@ -215,7 +213,7 @@ def _get(helper: Helper, server: str) -> str:
 
 
 def _list(helper: Helper) -> str:
-    from passhelper.jsontext import quote  # noqa: PLC0415 - a miss needs no JSON
+    from passhelper.jsontext import inert, quote  # a miss needs no JSON
 
     listed = helper.list()
     return inert("{" + ",".join([f"{quote(server)}:{quote(listed[server])}" for server in sorted(listed)]) + "}")
@@ -265,7 +263,7 @@ def _wait(descriptor: int, *, writing: bool) -> None:
     """Wait until a descriptor can be read or written."""
     if sys.platform == "win32":
         return
-    import select  # noqa: PLC0415 - callers such as Node.js make a pipe non-blocking, most do not
+    import select  # callers such as Node.js make a pipe non-blocking, most do not
 
     poll = select.poll()
     poll.register(descriptor, select.POLLOUT if writing else select.POLLIN)
@@ -276,7 +274,7 @@ def _drop_request() -> None:
     """Read what a client sends with a verb that there is not; whether it ever closes stdin nobody knows."""
     if sys.platform == "win32" or os.isatty(0):  # select(2) takes only sockets there
         return
-    import select  # noqa: PLC0415 - no verb needs it
+    import select  # no verb needs it
 
     size = 0
     try:
@@ -298,7 +296,7 @@ def parse_credentials(request: bytes) -> Credentials:
     Raises:
         InvalidRequestError: with the reason; no message repeats what was sent.
     """
-    from passhelper.jsontext import parse  # noqa: PLC0415 - only `store` parses JSON
+    from passhelper.jsontext import parse  # only `store` parses JSON
 
     try:
         document = parse(_decode(request))
@@ -326,37 +324,6 @@ def _decode(request: bytes) -> str:
     return text.removeprefix("\ufeff")
 
 
-def printable(text: str, limit: int = 200) -> str:
-    """Make foreign text safe to show inside a line; see :func:`one_line` for a whole one.
-
-    Controls, marks that change the direction of writing, other characters without a form of their own, separators of
-    lines and surrogates become ``?``; ``##``, with which commands for runners of CI systems begin anywhere in a line
-    (Azure Pipelines ``##vso[``, TeamCity ``##teamcity[``, GitHub's older ``##[``), is escaped; length is bounded.
-    """
-    shown = text[:limit]
-    if not shown.isprintable():
-        shown = "".join([char if char.isprintable() else "?" for char in shown])
-    return shown.replace("##", "\\x23\\x23") + ("..." if len(text) > limit else "")
-
-
-def one_line(text: str) -> str:
-    """Make a line safe to print: as :func:`printable`, and no runner of a CI system takes its begin for a command."""
-    return unobeyed(printable(text, len(text)))
-
-
-def unobeyed(text: str) -> str:
-    """Escape the begin of a line that is safe to show where a runner would take it for a command."""
-    begin = text.lstrip()  # GitHub's runner looks behind white space
-    if not begin.startswith(_OBEYED):
-        return text
-    return f"{text[: len(text) - len(begin)]}\\x{ord(begin[0]):02x}{begin[1:]}"
-
-
-def inert(document: str) -> str:
-    """Write ``##`` in a JSON document so that no runner takes it for a command, and every parser reads the same."""
-    return document.replace("##", "\\u0023\\u0023")  # it can only be in a string
-
-
 def _unexpected(error: BaseException) -> str:
     """Name an exception that no backend should raise, without its text, which may hold a secret."""
     return f"internal error: {type(error).__name__}; set PASSHELPER_DEBUG=1 to see where"
@@ -371,7 +338,7 @@ def _fail(program: str, message: str, error: BaseException) -> int:
 
 def details(error: BaseException) -> str:
     """Give the traceback of an error where ``PASSHELPER_DEBUG`` asks for it, else nothing."""
-    from passhelper import settings  # noqa: PLC0415 - after a failure only
+    from passhelper import settings  # after a failure only
 
     try:
         wanted = settings.is_on(os.environ, settings.DEBUG)
@@ -379,7 +346,7 @@ def details(error: BaseException) -> str:
         return "" if str(error) == str(refused) else f"{refused}\n"
     if not wanted:
         return ""
-    import traceback  # noqa: PLC0415 - only for debugging
+    import traceback  # only for debugging
 
     lines = "".join(traceback.format_exception(error)).splitlines()
     return "".join([f"{one_line(line)}\n" for line in lines])

@@ -1,12 +1,14 @@
-"""Settings from the environment: the one reader of switches, of numbers of seconds and of what syncs by itself.
+"""Settings from the environment: the one reader of switches, seconds, what syncs by itself, home and store.
 
 A value that is none is refused, and by all that opens the store before anything is read: a switch that only
 seems to be on, such as ``PASSHELPER_REQUIRE_BOUND=ture``, would otherwise protect nobody.
 """
 
+import os
+import sys
 import time
 
-from passhelper.errors import ConfigurationError
+from passhelper.errors import ConfigurationError, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,6 +26,9 @@ IGNORE_WRITES = "PASSHELPER_IGNORE_WRITES"
 SKIP_UNUSABLE = "PASSHELPER_SKIP_UNUSABLE"
 DEBUG = "PASSHELPER_DEBUG"
 SWITCHES = (NONINTERACTIVE, STRICT, REQUIRE_BOUND, ALWAYS_WRITE, IGNORE_WRITES, SKIP_UNUSABLE, DEBUG)
+
+# Where a passphrase can come from, in the order in which they are looked at.
+PASSPHRASE_VARIABLES = ("PASSHELPER_PASSPHRASE_FILE", "PASSHELPER_PASSPHRASE_FD", "PASSHELPER_PASSPHRASE")
 
 TIMEOUT = "PASSHELPER_TIMEOUT"
 SYNC_TIMEOUT = "PASSHELPER_SYNC_TIMEOUT"
@@ -174,7 +179,39 @@ def sync_words(text: str, name: str) -> "list[str]":
     return [word for word in _SYNC_WORDS if word in words]
 
 
-def _shown(text: str) -> str:
-    from passhelper.protocol import printable  # noqa: PLC0415 - only for messages
+def store_path(environ: "Mapping[str, str]") -> str:
+    """Find the store: ``PASSWORD_STORE_DIR``, else ``~/.password-store``, always absolute.
 
+    Raises:
+        ConfigurationError: ``PASSWORD_STORE_DIR`` is relative.
+    """
+    path = environ.get("PASSWORD_STORE_DIR", "")
+    if not path:
+        return os.path.join(home_directory(environ), ".password-store")
+    if not os.path.isabs(path):
+        raise ConfigurationError(
+            f"PASSWORD_STORE_DIR is relative: {path}", f"set it to an absolute path such as {os.path.abspath(path)}"
+        )
+    return os.path.normpath(path)
+
+
+def home_directory(environ: "Mapping[str, str]") -> str:
+    """Find the home directory: ``HOME``, else what the password database says; never a relative path."""
+    home = environ.get("HOME", "")
+    if os.path.isabs(home):
+        return home
+    if sys.platform == "win32":
+        return os.path.expanduser("~")
+    import pwd  # only where HOME is unset
+
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_dir
+    except KeyError:
+        what = f"is no absolute path: {home!r}" if home else "is not set"
+        raise ConfigurationError(
+            f"HOME {what}, and uid {os.geteuid()} has no home", "set HOME to a directory that this user may write"
+        ) from None
+
+
+def _shown(text: str) -> str:
     return repr(printable(text))

@@ -28,10 +28,10 @@ from passhelper.errors import (
     PasshelperError,
 )
 from passhelper.registry import equivalents
+from passhelper.settings import home_directory
 from passhelper.store.files import make_private
 from passhelper.store.gpg import Gpg
 from passhelper.store.lock import StoreLock
-from passhelper.store.store import home_directory
 from passhelper_backends._deadline import within
 
 if TYPE_CHECKING:

@@ -13,12 +13,12 @@ from typing import NoReturn
 
 import click
 
-from passhelper import __version__
 from passhelper.cli import output
 from passhelper.cli.lazy import Lazy, LazyGroup
 from passhelper.errors import PasshelperError
 from passhelper.oserrors import remedy
 from passhelper.protocol import catch_signals, details, end_by, interruption
+from passhelper.version import __version__
 
 __all__ = ["main"]
 

@@ -11,7 +11,8 @@ from passhelper.errors import NoSecretKeyError
 from passhelper.machine import agent, ci, oskeyring
 from passhelper.store import recipients, rights, trust
 from passhelper.store.store import PassStore
-from passhelper.team.keys import Key, KeyRing
+from passhelper.team.key import Key
+from passhelper.team.keys import KeyRing
 
 
 def _own_keys(store: PassStore) -> list[Key]:

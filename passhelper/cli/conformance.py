@@ -11,9 +11,8 @@ from passhelper.backends import get_helper
 from passhelper.cli import output
 from passhelper.client import ProgramHelper
 from passhelper.conformance import DOMAIN, Examination, Outcome, Result
-from passhelper.errors import ConfigurationError, DockerError
+from passhelper.errors import ConfigurationError, DockerError, printable
 from passhelper.machine import userfile
-from passhelper.protocol import printable
 
 _WORDS = {Outcome.PASSED: "ok", Outcome.FAILED: "FAILED", Outcome.SKIPPED: "-"}
 

@@ -14,7 +14,7 @@ from passhelper.machine.dockerconfig import DOCKER_HUB, HUB_TOKENS, server_name
 from passhelper.machine.migrate import servers
 from passhelper.protocol import read_request
 from passhelper.registry import normalize
-from passhelper.store.gitwords import word
+from passhelper.shellwords import word
 from passhelper.store.helper import PassHelper
 
 

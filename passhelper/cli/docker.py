@@ -11,7 +11,7 @@ import click
 from passhelper.cli import output
 from passhelper.machine import containers, dockerconfig
 from passhelper.machine.routes import OTHERS, Route, routes
-from passhelper.store.child import find_program
+from passhelper.store.programs import find_program
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,11 +7,10 @@ import os
 import click
 
 from passhelper.cli import output
-from passhelper.errors import PasshelperError
+from passhelper.errors import PasshelperError, printable
 from passhelper.machine.doctor import metrics, report
 from passhelper.machine.doctor.model import Severity
 from passhelper.machine.doctor.patient import Patient
-from passhelper.protocol import printable
 from passhelper.store import rights
 
 _LONGEST = 4000  # characters of a line: a remedy that is cut cannot be typed, and what is foreign in it was cut before

@@ -9,8 +9,7 @@ import click
 
 from passhelper.cli import output, owners
 from passhelper.cli.progress import bar
-from passhelper.errors import PasshelperError
-from passhelper.protocol import printable
+from passhelper.errors import PasshelperError, printable
 from passhelper.store.store import PassStore
 from passhelper.team.drift import Policy, survey
 from passhelper.team.failures import name
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from passhelper.team.drift import Record
-    from passhelper.team.keys import Key
+    from passhelper.team.key import Key
     from passhelper.team.leaving import Left
     from passhelper.team.members import Report
 

@@ -4,7 +4,7 @@ Results on stdout; ``error:``, ``hint:`` and ``warning:`` on stderr, lower case,
 on a terminal and never with ``NO_COLOR``. ``--json`` prints one envelope, ``{"version":1,"command":...,"data":...}``,
 whose version changes when a field changes its meaning or goes.
 
-Every line goes through :func:`passhelper.protocol.one_line`, whatever it is made of: names come from elsewhere. Only
+Every line goes through :func:`passhelper.errors.one_line`, whatever it is made of: names come from elsewhere. Only
 what another program reads as it is (:func:`raw`, :func:`secret`) does not.
 """
 
@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from passhelper import moments
-from passhelper.protocol import inert, one_line, printable, unobeyed
+from passhelper.errors import one_line, printable, unobeyed
+from passhelper.jsontext import inert
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

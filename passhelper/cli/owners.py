@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from passhelper.cli import terminal
+from passhelper.team.key import mail_address
 from passhelper.team.keys import KeyRing
-from passhelper.team.owners import UnsureOwnerError, address
+from passhelper.team.owners import UnsureOwnerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +40,6 @@ def asking(action: Callable[[frozenset[str]], T]) -> T:
 
 def fingerprint(gpg: Gpg, name: str) -> str:
     """Give the fingerprint of the key that an address means; any other name as it is. Raises as :func:`asking`."""
-    if not address(name):
+    if not mail_address(name):
         return name
     return asking(lambda sure: KeyRing(gpg, sure).resolve(name).fingerprint)

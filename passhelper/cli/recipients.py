@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import click
 
 from passhelper.cli import members, output, terminal
-from passhelper.errors import StoreNotInitializedError, TrustError
-from passhelper.protocol import printable
+from passhelper.errors import StoreNotInitializedError, TrustError, printable
 from passhelper.store import claims, trust
+from passhelper.store.files import Files
 from passhelper.store.recipients import find, normalize
 from passhelper.store.store import PassStore
+from passhelper.store.transaction import Transaction
 from passhelper.team import gpgid
 from passhelper.team import offer as offers
 from passhelper.team.keys import KeyRing
@@ -108,14 +109,14 @@ def accept(*, fingerprints: tuple[str, ...], yes: bool) -> None:
         _show_offer(store, offer)
         wanted |= {key for keys in offer.after.values() for key in keys}
     _decide(wanted, fingerprints, yes=yes)
-    with store.lock(place):
+    with Transaction(store, place):
         if trust.current(store.root) != there:
             raise TrustError("the recipients changed while you were asked", "run: passhelper recipients accept")
         known = _known(place, quiet=True) or trust.Trust({})
         known.pins = there
         known.offer = offer.commit if offer is not None else known.offer
         known.store = other or known.store
-        trust.save_all(place.state, known, store.files())
+        trust.save_all(place.state, known, Files(store.environ))
     output.say("accepted" if offer is None else "accepted; run: passhelper sync")
 
 

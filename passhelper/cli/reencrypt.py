@@ -10,8 +10,7 @@ import click
 from passhelper.cli import output, terminal
 from passhelper.cli.members import DRIFT, entries
 from passhelper.cli.progress import bar
-from passhelper.errors import ConfigurationError
-from passhelper.protocol import printable
+from passhelper.errors import ConfigurationError, printable
 from passhelper.store.store import PassStore
 from passhelper.team.failures import failure, name
 from passhelper.team.recipher import UnboundError

@@ -11,8 +11,7 @@ import os
 import sys
 import warnings
 
-from passhelper.errors import ConfigurationError
-from passhelper.protocol import one_line
+from passhelper.errors import ConfigurationError, one_line
 from passhelper.store.terminal import can_prompt
 
 _INPUT, _OUTPUT = ("CONIN$", "CONOUT$") if sys.platform == "win32" else ("/dev/tty", "/dev/tty")

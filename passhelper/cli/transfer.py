@@ -10,12 +10,11 @@ import click
 
 from passhelper.cli import output, terminal
 from passhelper.client import SECONDS
-from passhelper.errors import ConfigurationError, DockerError
+from passhelper.errors import ConfigurationError, DockerError, printable
 from passhelper.machine import dockerconfig, migrate, plaintext, transfer
 from passhelper.machine import export as exporting
 from passhelper.machine.privatefile import PrivateFile
-from passhelper.protocol import printable
-from passhelper.store.gitwords import word
+from passhelper.shellwords import word
 from passhelper.store.helper import PassHelper
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from passhelper.contract import samples
 from passhelper.contract.place import LawBrokenError, NotApplicableError
-from passhelper.protocol import printable
+from passhelper.errors import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable

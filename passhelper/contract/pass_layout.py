@@ -15,8 +15,8 @@ from passhelper.client import ProgramHelper
 from passhelper.contract.laws import Law
 from passhelper.contract.place import LawBrokenError, NotApplicableError
 from passhelper.errors import ConfigurationError
+from passhelper.settings import store_path
 from passhelper.store.layout import FOLDER, SUFFIX, encode_server
-from passhelper.store.store import store_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,8 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from passhelper.credentials import Credentials
-from passhelper.errors import CredentialsNotFoundError, HelperTimeoutError, PasshelperError
-from passhelper.protocol import printable
+from passhelper.errors import CredentialsNotFoundError, HelperTimeoutError, PasshelperError, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 from passhelper.client import ProgramHelper
 from passhelper.contract.laws import Law
 from passhelper.contract.place import LawBrokenError, NotApplicableError
-from passhelper.errors import NO_SERVER_URL, NO_USERNAME, NOT_FOUND, PasshelperError
-from passhelper.protocol import printable
+from passhelper.errors import NO_SERVER_URL, NO_USERNAME, NOT_FOUND, PasshelperError, printable
 
 if TYPE_CHECKING:
     from passhelper.client import Answer

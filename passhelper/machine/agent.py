@@ -12,14 +12,15 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from passhelper.errors import GpgError, LockedKeyError
-from passhelper.store import gpg_errors, passphrase
-from passhelper.store.child import find_program, finish, start
+from passhelper.store import cipher, passphrase
+from passhelper.store.child import finish, last_line
 from passhelper.store.gpg import Gpg
+from passhelper.store.programs import find_program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from passhelper.team.keys import Key
+    from passhelper.team.key import Key
 
 _NAME = "passhelper-test"  # the file name inside a test message: no entry is bound to it
 _SIZE = 16  # bytes of a test message
@@ -57,7 +58,8 @@ def is_unlocked(gpg: Gpg, key: Key) -> bool:
     """Tell whether the agent decrypts with a key without asking anybody."""
     cleaned = {name: value for name, value in gpg.environ.items() if not name.startswith("PASSHELPER_PASSPHRASE")}
     try:
-        Gpg({**cleaned, "PASSHELPER_NONINTERACTIVE": "1"}).decrypt(_test_message(gpg, key), "the test message")
+        quiet = Gpg({**cleaned, "PASSHELPER_NONINTERACTIVE": "1"})
+        cipher.decrypt(quiet, _test_message(gpg, key), "the test message")
     except LockedKeyError:
         return False
     return True
@@ -70,12 +72,12 @@ def is_protected(gpg: Gpg, key: Key) -> bool:
         GpgError: the agent cannot be asked.
     """
     lines = [f"KEYINFO {grip}\n" for grip in key.keygrips]
-    child = start([_tool("gpg-connect-agent", gpg)], gpg.child_environ, stdin="".join(lines).encode())
+    child = gpg.start([_tool("gpg-connect-agent", gpg)], stdin="".join(lines).encode())
     finish([child], _SECONDS)
     # S KEYINFO <keygrip> <type> <serial number> <id> <cached> <protection>, which is P for a passphrase
     found = [line.split() for line in child.stdout.decode(errors="replace").splitlines() if "KEYINFO" in line]
     if child.returncode != 0 or not found:
-        raise GpgError(f"gpg-agent does not say how key {key} is protected: {gpg_errors.last_line(child)}")
+        raise GpgError(f"gpg-agent does not say how key {key} is protected: {last_line(child)}")
     return any(words[7:8] == ["P"] for words in found)
 
 
@@ -94,7 +96,7 @@ def unlock(gpg: Gpg, key: Key, secret: bytes | None) -> None:
     message = _test_message(gpg, key)
     with passphrase_pipe(gpg.environ, secret) as (environ, _):
         try:
-            Gpg(environ).decrypt(message, "the test message")
+            cipher.decrypt(Gpg(environ), message, "the test message")
         except LockedKeyError as error:
             if secret is None:
                 raise
@@ -108,7 +110,7 @@ def _test_message(gpg: Gpg, key: Key) -> bytes:
         name = f"0x{own[-1]}!"
     child = gpg.start_encrypt(os.urandom(_SIZE), [name], _NAME, trusted=True)
     finish([child], gpg.timeout())
-    return gpg.ciphertext(child, [name], "this keyring")
+    return cipher.ciphertext(gpg, child, [name], "this keyring")
 
 
 def lock(gpg: Gpg, key: Key) -> None:
@@ -118,12 +120,12 @@ def lock(gpg: Gpg, key: Key) -> None:
         GpgError: the agent cannot be asked.
     """
     lines = [f"CLEAR_PASSPHRASE --mode=normal {grip}\n" for grip in key.keygrips]
-    child = start([_tool("gpg-connect-agent", gpg)], gpg.child_environ, stdin="".join(lines).encode())
+    child = gpg.start([_tool("gpg-connect-agent", gpg)], stdin="".join(lines).encode())
     finish([child], _SECONDS)
     if child.returncode != 0 or child.stdout.count(b"OK") < len(lines):
         answers = child.stdout.decode(errors="replace").split("\n")
         refused = [line for line in answers if line.startswith("ERR")]
-        raise GpgError(f"gpg-agent did not forget key {key}: {(refused or [gpg_errors.last_line(child)])[0]}")
+        raise GpgError(f"gpg-agent did not forget key {key}: {(refused or [last_line(child)])[0]}")
 
 
 def cache_times(gpg: Gpg) -> dict[str, int]:
@@ -135,7 +137,7 @@ def cache_times(gpg: Gpg) -> dict[str, int]:
     program = find_program(("gpgconf",), gpg.environ)
     if program is None:
         return {}
-    child = start([program, "--list-options", "gpg-agent"], gpg.child_environ)
+    child = gpg.start([program, "--list-options", "gpg-agent"])
     finish([child], _SECONDS)
     found = {}
     for line in child.stdout.decode(errors="replace").splitlines():

@@ -14,14 +14,14 @@ from passhelper.errors import ConfigurationError, PasshelperError
 from passhelper.machine import agent, ciagent, ciclients, ciclone, cihome, cikey, launcher, proof, wipe
 from passhelper.machine.cihome import VARIABLE, Home
 from passhelper.store import passphrase, rights
-from passhelper.store.child import clean_environ
 from passhelper.store.gpg import Gpg
+from passhelper.store.programs import clean_environ
 from passhelper.store.store import PassStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from passhelper.team.keys import Key
+    from passhelper.team.key import Key
 
 
 class Runner:

@@ -8,7 +8,9 @@ import time
 from typing import TYPE_CHECKING
 
 from passhelper.errors import GpgError
-from passhelper.store.child import Child, clean_environ, find_program, finish, start
+from passhelper.store.child import Child, finish
+from passhelper.store.programs import clean_environ, find_program
+from passhelper.store.rootless import start
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

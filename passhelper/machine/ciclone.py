@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from passhelper.errors import ConfigurationError, StoreError
 from passhelper.machine import newstore
 from passhelper.store import claims, repository, trust
+from passhelper.store.files import Files
+from passhelper.store.transaction import Transaction
 from passhelper.team import acceptance, freshness, gitrepo, recipientlists, signed
 from passhelper.team import clone as shared
 from passhelper.team.clone import COMMIT
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
     from passhelper.store.repository import Repository
     from passhelper.store.store import PassStore
-    from passhelper.team.keys import Key
+    from passhelper.team.key import Key
 
 URL = "PASSHELPER_STORE_URL"
 MADE = ".passhelper-ci-store"  # in a store without git
@@ -42,7 +44,7 @@ def clone(store: PassStore, url: str, commit: str, depth: int = 0) -> Repository
     source = shared.Source(url, commit, depth, remedy, freshness.demands(store.environ))
     shared.warn_of_the_way(store, url)
     place = shared.clone(store, source, ("passhelper.ci=true",))
-    store.files().replace(os.path.join(place.state, _MADE_IN_GIT), b"", place.state)
+    Files(store.environ).replace(os.path.join(place.state, _MADE_IN_GIT), b"", place.state)
     return place
 
 
@@ -78,13 +80,13 @@ def pin(store: PassStore, place: Repository) -> str:
     """
     pins = trust.current(store.root)
     allowed = trust.accepted_by_environment(store.environ.get("PASSHELPER_ACCEPT_RECIPIENTS", ""))
-    with gitrepo.opened(place, store.environ) as git, store.lock(place):
+    with gitrepo.opened(place, store.environ) as git, Transaction(store, place):
         lists = recipientlists.read(store, git, git.revision("HEAD"))
         vouched = signed.counting(store, lists, trust.load_all(place.state))
         accepted = {path: keys for path, keys in pins.items() if allowed.issuperset(keys) or path in vouched}
         acceptance.pin(store, git, accepted)
     left = {path: (keys, list[str]()) for path, keys in pins.items() if path not in accepted}
-    return trust.describe(left, store.gpg, claims.on_disk(store.root)) if left else ""
+    return claims.describe(left, store.gpg, claims.on_disk(store.root)) if left else ""
 
 
 def source(environ: Mapping[str, str]) -> tuple[str, str]:

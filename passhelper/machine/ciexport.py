@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from passhelper.errors import ConfigurationError
 from passhelper.machine import paths
 from passhelper.oserrors import remedy
-from passhelper.store.gitwords import quoted
+from passhelper.shellwords import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

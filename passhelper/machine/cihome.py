@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from passhelper.errors import ConfigurationError
 from passhelper.machine import wipe
-from passhelper.store.gpg_errors import MAX_SOCKET_PATH
+from passhelper.store.gpghome import MAX_SOCKET_PATH
 from passhelper.store.helper import PROGRAM
 
 if sys.platform != "win32":

@@ -12,7 +12,8 @@ from passhelper.machine import agent
 from passhelper.oserrors import remedy
 from passhelper.store import inputs, passphrase
 from passhelper.store.gpg import status_lines
-from passhelper.team.keys import MAX_KEY_FILE, Key, KeyRing, names
+from passhelper.team.key import Key, names
+from passhelper.team.keys import MAX_KEY_FILE, KeyRing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

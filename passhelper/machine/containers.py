@@ -21,7 +21,7 @@ from passhelper.errors import ConfigurationError, PasshelperError
 from passhelper.machine import dockerconfig, userfile
 from passhelper.machine.plaintext import SECRETS, document_of
 from passhelper.machine.routes import OTHERS, Programs, Route, named_helpers
-from passhelper.store.store import home_directory
+from passhelper.settings import home_directory
 
 if sys.version_info >= (3, 11):
     import tomllib

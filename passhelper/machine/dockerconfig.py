@@ -12,11 +12,10 @@ import os
 from typing import TYPE_CHECKING
 
 from passhelper.credentials import validate_server
-from passhelper.errors import DockerError, InvalidRequestError, NoServerURLError
+from passhelper.errors import DockerError, InvalidRequestError, NoServerURLError, printable
 from passhelper.machine import jsonedit, userfile
-from passhelper.protocol import printable
 from passhelper.registry import normalize
-from passhelper.store.store import home_directory
+from passhelper.settings import home_directory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -10,13 +10,13 @@ import sys
 from typing import TYPE_CHECKING
 
 from passhelper.credentials import validate_server
-from passhelper.errors import ConfigurationError, CredentialsNotFoundError, DockerError, PasshelperError
+from passhelper.errors import ConfigurationError, CredentialsNotFoundError, DockerError, PasshelperError, printable
+from passhelper.jsontext import inert
 from passhelper.machine.dockerconfig import DOCKER_HUB, HUB_TOKENS, server_name
 from passhelper.machine.plaintext import TOKEN_USER
-from passhelper.protocol import inert, printable
 from passhelper.registry import normalize
+from passhelper.shellwords import word
 from passhelper.store import owners
-from passhelper.store.gitwords import word
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

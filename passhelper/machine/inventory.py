@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 from passhelper.credentials import Credentials
 from passhelper.errors import DockerError, GpgNotFoundError, PasshelperError
 from passhelper.machine.dockerconfig import HUB_TOKENS
-from passhelper.store import packets
-from passhelper.store.store import BINDING, Entry, PassStore, binding
+from passhelper.store import cipher, packets
+from passhelper.store.binding import BINDING, binding
+from passhelper.store.store import Entry, PassStore
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from passhelper.team.keys import Key
+    from passhelper.team.key import Key
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,7 @@ def check(store: PassStore, entry: Entry) -> tuple[str, str]:
 
     try:
         with open(store.open(entry), "rb") as file:
-            plaintext = store.gpg.decrypt(file.read(), os.path.relpath(entry.path, store.root))
+            plaintext = cipher.decrypt(store.gpg, file.read(), os.path.relpath(entry.path, store.root))
         if plaintext.name != binding(entry.server, entry.username):
             if plaintext.name.startswith(BINDING):
                 return "failed", "moved here from another server"

@@ -12,13 +12,15 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import passhelper
+from passhelper import errors
 from passhelper.errors import ConfigurationError, PasshelperError
 from passhelper.machine import userfile, windowslauncher
-from passhelper.store.child import clean_environ, find_program, finish, start
-from passhelper.store.gitwords import quoted
+from passhelper.settings import home_directory
+from passhelper.shellwords import quoted
+from passhelper.store.child import finish
 from passhelper.store.helper import PROGRAM
-from passhelper.store.store import home_directory
+from passhelper.store.programs import clean_environ, find_program
+from passhelper.store.rootless import start
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -153,7 +155,7 @@ def install(environ: Mapping[str, str], folder: str = "") -> Launcher:
 
 def packages() -> str:
     """Find the directory that holds this package."""
-    return os.path.dirname(os.path.dirname(os.path.abspath(passhelper.__file__)))
+    return os.path.dirname(os.path.dirname(os.path.abspath(errors.__file__)))
 
 
 def interpreter() -> str:

@@ -18,7 +18,7 @@ from passhelper.client import PREFIX, short_name
 from passhelper.errors import ConfigurationError
 from passhelper.machine import launcher, userfile
 from passhelper.oserrors import remedy
-from passhelper.store.child import find_program
+from passhelper.store.programs import find_program
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

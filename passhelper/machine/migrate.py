@@ -23,10 +23,10 @@ from passhelper.errors import (
     InvalidRequestError,
     PasshelperError,
     StoreError,
+    printable,
 )
 from passhelper.machine import dockerconfig, paths, plaintext, userfile
 from passhelper.oserrors import remedy
-from passhelper.protocol import printable
 from passhelper.store.helper import PassHelper
 
 if TYPE_CHECKING:

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 
 from passhelper.errors import GitError, StoreError
 from passhelper.store import foreign, gitwords, layout, recipients, repository, trust
-from passhelper.store.child import finish, start
+from passhelper.store.child import finish
 from passhelper.store.commit import Committer
+from passhelper.store.files import Files
 from passhelper.store.repository import Repository
+from passhelper.store.transaction import Transaction
 from passhelper.team import gpgid, publickeys
 from passhelper.team.scope import other_entries
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
     from passhelper.store.recipients import Recipients
     from passhelper.store.store import PassStore
-    from passhelper.team.keys import Key
+    from passhelper.team.key import Key
 
 _SECONDS = 30.0  # for one git
 
@@ -46,12 +48,12 @@ def write_recipients(store: PassStore, keys: Sequence[Key]) -> str:
         the file's path.
     """
     store.check_folder()
-    files = store.files()
+    files = Files(store.environ)
     files.make_directory(store.folder)
     path = os.path.join(store.folder if other_entries(store) else store.root, recipients.FILE)
     relative = os.path.relpath(path, store.root)
     place = store.repository("")
-    with store.lock(place):
+    with Transaction(store, place):
         if os.path.lexists(path):
             raise StoreError(f"{path} was written meanwhile", "run: passhelper setup")
         temporary = store.folder if place is None else place.state
@@ -76,9 +78,9 @@ def write_recipients(store: PassStore, keys: Sequence[Key]) -> str:
 def write_public_keys(store: PassStore, keys: Sequence[Key]) -> None:
     """Put public keys beside the entries, for those who join later and have to encrypt to them."""
     exported = [publickeys.export(store, key) for key in keys]
-    files = store.files()
+    files = Files(store.environ)
     place = store.repository("")
-    with store.lock(place):
+    with Transaction(store, place):
         temporary = store.folder if place is None else place.state
         files.make_directory(temporary)
         for name, data in exported:
@@ -107,8 +109,8 @@ def make_repository(store: PassStore, *, is_whole: bool = False) -> list[str]:
         place = _init(store, is_whole=is_whole)
         done.append(f"made {place.root} a git repository")
     git = repository.program(store.environ)
-    files = store.files()
-    with store.lock(place):
+    files = Files(store.environ)
+    with Transaction(store, place):
         files.make_directory(place.state)
         place.prepare(files)
         if trust.load(place.state) is None:
@@ -142,9 +144,9 @@ def _init(store: PassStore, *, is_whole: bool) -> Repository:
     # No template: the user's own could bring hooks along. Newer gits run reference-transaction already here.
     settings = ["-c", "init.defaultBranch=main", "-c", "core.hooksPath=/dev/null"]
     argv = [git, *settings, "init", "--quiet", "--template=", store.root]
-    umask = os.umask(store.files().umask)
+    umask = os.umask(Files(store.environ).umask)
     try:
-        child = start(argv, repository.environment(place, store.environ))
+        child = repository.start(argv, repository.environment(place, store.environ))
         finish([child], _SECONDS)
     finally:
         os.umask(umask)
@@ -166,7 +168,7 @@ def _uncommitted(store: PassStore, place: Repository, git: str, *, is_whole: boo
     if not pathspecs:
         return []
     argv = [*repository.command(place, git), "status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=all"]
-    child = start([*argv, "--", *pathspecs], repository.environment(place, store.environ))
+    child = repository.start([*argv, "--", *pathspecs], repository.environment(place, store.environ))
     finish([child], _SECONDS)
     if child.returncode != 0:
         raise gitwords.failure(place.root, "status", child, _SECONDS)

@@ -10,11 +10,10 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from passhelper.errors import ConfigurationError
-from passhelper.protocol import printable
+from passhelper.errors import ConfigurationError, printable
 
 if TYPE_CHECKING:
-    from passhelper.team.keys import Key
+    from passhelper.team.key import Key
 
 _SERVICE = "passhelper"
 _ATTENDED = 120.0  # seconds for a person to unlock a keyring that asks

@@ -12,10 +12,9 @@ import binascii
 from dataclasses import dataclass
 
 from passhelper.credentials import Credentials, encodable, validate_server, validate_username
-from passhelper.errors import DockerError, InvalidRequestError
+from passhelper.errors import DockerError, InvalidRequestError, printable
 from passhelper.machine import jsonedit
 from passhelper.machine.dockerconfig import is_asked_for
-from passhelper.protocol import printable
 
 VARIABLE = "DOCKER_AUTH_CONFIG"
 TOKEN_USER = "<token>"  # noqa: S105 - docker/cli, credentials.tokenUsername

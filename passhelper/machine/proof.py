@@ -13,14 +13,14 @@ import subprocess
 import tempfile
 from typing import TYPE_CHECKING
 
-from passhelper.errors import NOT_FOUND, ConfigurationError, GpgError, PasshelperError
+from passhelper.errors import NOT_FOUND, ConfigurationError, GpgError, PasshelperError, printable
 from passhelper.machine import launcher
 from passhelper.machine.agent import passphrase_pipe
-from passhelper.protocol import printable
-from passhelper.store import recipients, trust
-from passhelper.store.child import finish, search_path
+from passhelper.store import cipher, recipients, signature, trust
+from passhelper.store.child import finish
 from passhelper.store.gpg import Gpg
 from passhelper.store.helper import PROGRAM
+from passhelper.store.programs import search_path
 
 if TYPE_CHECKING:
     from passhelper.store.recipients import Recipients
@@ -48,7 +48,7 @@ def prove(store: PassStore, installed: str, secret: bytes | None) -> str:
         PasshelperError: what does not work, and how to repair it.
     """
     found = recipients.find(store.root, "", store.environ)
-    recipients.verify_signature(store.root, found, store.gpg)
+    signature.verify_signature(store.root, found, store.gpg)
     _prove_accepted(store, found)
     _prove_keys(store, found, secret)
     program = _find_program(store, installed)
@@ -70,9 +70,9 @@ def _prove_keys(store: PassStore, found: Recipients, secret: bytes | None) -> No
     data = os.urandom(16)
     child = gpg.start_encrypt(data, found.keys, _NAME, trusted=found.all_fingerprints)
     finish([child], gpg.timeout())
-    message = gpg.ciphertext(child, found.keys, found.label)
+    message = cipher.ciphertext(gpg, child, found.keys, found.label)
     with passphrase_pipe(store.environ, secret) as (environ, _):
-        plaintext = Gpg(environ).decrypt(message, "the test message")
+        plaintext = cipher.decrypt(Gpg(environ), message, "the test message")
     if plaintext.data != data:
         raise GpgError("gpg decrypted something else than it had encrypted", "run: gpg --version")
 

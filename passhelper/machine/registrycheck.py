@@ -20,11 +20,11 @@ from urllib.request import parse_http_list
 
 import httpx
 
-from passhelper import __version__, jsontext
-from passhelper.errors import DockerError
+from passhelper import jsontext
+from passhelper.errors import DockerError, printable
 from passhelper.machine.dockerconfig import DOCKER_HUB, server_name
-from passhelper.protocol import printable
 from passhelper.team.remoteurl import is_this_machine
+from passhelper.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from passhelper.client import PREFIX
-from passhelper.errors import DockerError
+from passhelper.errors import DockerError, printable
 from passhelper.machine import dockerconfig, jsonedit, launcher
 from passhelper.machine.plaintext import SECRETS, VARIABLE, document_of
-from passhelper.protocol import printable
-from passhelper.store.child import find_program
+from passhelper.store.programs import find_program
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

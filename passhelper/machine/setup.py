@@ -16,10 +16,13 @@ from passhelper.errors import ConfigurationError
 from passhelper.machine import agent, containers, dockerconfig, launcher, newstore, proof, sharedstore
 from passhelper.machine.sharedstore import SharedStore
 from passhelper.store import rights, trust
-from passhelper.store.child import clean_environ, find_program, finish, start
+from passhelper.store.child import finish
+from passhelper.store.programs import clean_environ, find_program
 from passhelper.store.recipients import is_fingerprint, normalize
+from passhelper.store.rootless import start
 from passhelper.store.store import PassStore
-from passhelper.team.keys import Key, KeyRing, NewKey, names
+from passhelper.team.key import Key, names
+from passhelper.team.keys import KeyRing, NewKey
 from passhelper.team.scope import other_entries
 
 if TYPE_CHECKING:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from passhelper.errors import ConfigurationError, StoreError, TrustError
 from passhelper.machine import userfile, wipe
+from passhelper.settings import home_directory
 from passhelper.store import claims, layout, trust
 from passhelper.store.repository import PUSH, Repository
-from passhelper.store.store import home_directory
+from passhelper.store.transaction import Transaction
 from passhelper.team import acceptance, clone, gitrepo, publickeys, recipientlists, remoteurl, signed, sync
 from passhelper.team.clone import RemoteGit
 from passhelper.team.scope import other_entries
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from passhelper.store.store import PassStore
-    from passhelper.team.keys import Key
+    from passhelper.team.key import Key
 
 _REMOTE = "origin"
 
@@ -118,7 +119,7 @@ class SharedStore:
             wipe.remove_tree(store.root)
             shown = remoteurl.shown(_bare(self._source.url))
             raise StoreError(f"{shown} names no recipients: it is no password store", "check the URL")
-        who = trust.describe({path: (keys, []) for path, keys in pins.items()}, store.gpg, claims.on_disk(store.root))
+        who = claims.describe({path: (keys, []) for path, keys in pins.items()}, store.gpg, claims.on_disk(store.root))
         allowed = trust.accepted_by_environment(store.environ.get("PASSHELPER_ACCEPT_RECIPIENTS", ""))
         with gitrepo.opened(place, store.environ) as git:
             lists = recipientlists.read(store, git, git.revision("HEAD"))
@@ -129,7 +130,7 @@ class SharedStore:
             raise TrustError(
                 f"recipients not accepted: {who}", "ask a member of the team which keys are right, then set up again"
             )
-        with gitrepo.opened(place, store.environ) as git, store.lock(place):
+        with gitrepo.opened(place, store.environ) as git, Transaction(store, place):
             acceptance.pin(store, git, pins)
         return who
 

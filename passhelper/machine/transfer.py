@@ -15,8 +15,8 @@ from passhelper.client import PREFIX, ProgramHelper, short_name
 from passhelper.errors import ConfigurationError, UnknownBackendError
 from passhelper.machine import launcher
 from passhelper.machine.dockerconfig import HELPER
-from passhelper.store.child import find_program
 from passhelper.store.helper import PROGRAM, PassHelper
+from passhelper.store.programs import find_program
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

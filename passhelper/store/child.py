@@ -9,63 +9,18 @@ import os
 import sys
 import time
 
-from passhelper.errors import PasshelperError
+from passhelper.errors import PasshelperError, printable
+from passhelper.store.programs import MAX_OUTPUT, PASSPHRASE, STATUS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from typing import Any
 
-STATUS = -1  # in argv: the number of the descriptor that gpg writes its status lines to
-PASSPHRASE = -2  # in argv: the number of the descriptor that gpg reads the passphrase from
-
-MAX_OUTPUT = 4 << 20  # bytes kept of a child's stdout unless the caller says otherwise
 MAX_NOTES = 1 << 18  # bytes kept of its status lines and of its stderr
 _CHUNK = 1 << 16  # bytes per read, the size of a Linux pipe
 _NOTE = 1 << 13  # bytes of notes at once, above which more come than can wait
 _TICK = 0.05  # seconds between looks at a child that says nothing
-
-# What children must never inherit: passphrases, secret keys and a URL that may hold a password; only passhelper
-# reads them.
-_PRIVATE = ("PASSHELPER_PASSPHRASE", "PASSHELPER_PASSPHRASE_FILE", "PASSHELPER_PASSPHRASE_FD",
-            "PASSHELPER_GPG_KEY", "PASSHELPER_GPG_KEY_FILE", "PASSHELPER_STORE_URL")  # fmt: skip
-
-
-def search_path(environ: "Mapping[str, str]") -> str:
-    """Give the PATH of all that we start: its absolute directories that are there.
-
-    Relative entries, the empty one among them, would run what lies in the current directory: git works in the store,
-    and whoever can push decides what lies there.
-    """
-    # An empty PATH would mean the current directory, too.
-    return os.pathsep.join(filter(os.path.isdir, _absolute(environ))) or os.devnull
-
-
-def _absolute(environ: "Mapping[str, str]") -> "list[str]":
-    return [folder for folder in environ.get("PATH", os.defpath).split(os.pathsep) if os.path.isabs(folder)]
-
-
-def clean_environ(environ: "Mapping[str, str]") -> "dict[str, str]":
-    """Copy an environment for a child: without secrets, with messages in one language, with a PATH that is safe."""
-    cleaned = {name: value for name, value in environ.items() if name not in _PRIVATE}
-    cleaned["PATH"] = search_path(environ)
-    cleaned["LC_ALL"] = "C"
-    cleaned.pop("LANGUAGE", None)
-    return cleaned
-
-
-def find_program(names: "Iterable[str]", environ: "Mapping[str, str]") -> "str | None":
-    """Find the first program of several in the directories of :func:`search_path`."""
-    folders = _absolute(environ)
-    suffixes = (".exe", "") if sys.platform == "win32" else ("",)
-    for name in names:
-        for folder in folders:
-            for suffix in suffixes:
-                path = os.path.join(folder, name + suffix)
-                if os.access(path, os.X_OK) and os.path.isfile(path):
-                    return path
-    return None
-
 
 if sys.platform == "win32":
     from passhelper.store.child_windows import Child as Child  # noqa: PLC0414 - exported
@@ -127,28 +82,18 @@ else:
             self.writers: dict[int, memoryview] = {}
             self._group = group
             self._is_loud = False
-            theirs: list[int] = []
-            pipes: dict[int, int] = {}
+            theirs: list[int] = []  # their ends of the pipes
             try:
-                out = self._reader(self.stdout, theirs)
-                err = self._reader(self.stderr, theirs)
-                if STATUS in argv:
-                    pipes[STATUS] = self._reader(self.status, theirs)
-                if passphrase is not None:
-                    pipes[PASSPHRASE] = self._writer(passphrase, theirs)
-                source = self._writer(stdin, theirs) if isinstance(stdin, bytes) else stdin
-                # Nothing is made inheritable here, or a child of another thread would get it too.
-                taken = (*theirs, source, *keep)
-                free = (number for number in range(3, 3 + len(taken) + len(pipes)) if number not in taken)
-                numbers = {item: next(free) for item in pipes}
-                redirect = {0: source, 1: out, 2: err, **{numbers[item]: pipes[item] for item in pipes}}
-                actions: list[tuple[int, ...]] = [(os.POSIX_SPAWN_DUP2, number, at) for at, number in redirect.items()]
-                others = (*redirect, *keep)
-                actions += [(os.POSIX_SPAWN_CLOSE, number) for number in _inheritable() if number not in others]
-                command = [str(numbers[item]) if isinstance(item, int) else item for item in argv]
+                streams, pipes = self._connect(argv, stdin, passphrase, theirs)
+                command, redirect = _numbered(argv, streams, pipes, (*theirs, *keep))
                 more: dict[str, Any] = {"setpgroup": 0} if group else {}
                 self.pid = os.posix_spawn(
-                    command[0], command, environ, file_actions=actions, setsigdef=_NOT_IGNORED, **more
+                    command[0],
+                    command,
+                    environ,
+                    file_actions=_actions(redirect, keep),
+                    setsigdef=_NOT_IGNORED,
+                    **more,
                 )
             except BaseException:
                 self.close()
@@ -156,6 +101,20 @@ else:
             finally:
                 for number in theirs:
                     os.close(number)
+
+        def _connect(
+            self, argv: "Sequence[str | int]", stdin: "bytes | int", passphrase: "bytes | None", theirs: "list[int]"
+        ) -> "tuple[dict[int, int], dict[int, int]]":
+            """Make the pipes; give their ends for its standard streams, and for what stands in argv."""
+            pipes: dict[int, int] = {}
+            out = self._reader(self.stdout, theirs)
+            err = self._reader(self.stderr, theirs)
+            if STATUS in argv:
+                pipes[STATUS] = self._reader(self.status, theirs)
+            if passphrase is not None:
+                pipes[PASSPHRASE] = self._writer(passphrase, theirs)
+            source = self._writer(stdin, theirs) if isinstance(stdin, bytes) else stdin
+            return {0: source, 1: out, 2: err}, pipes
 
         def _reader(self, into: bytearray, theirs: "list[int]") -> int:
             ours, his = _pipe()
@@ -207,10 +166,8 @@ else:
 
             gpg writes some twenty status lines; waking up for each would cost both sides a switch.
             """
-            if self._is_loud:
-                return list(self.readers)
-            speaking = [number for number, buffer in self.readers.items() if buffer is self.stdout]
-            return speaking or list(self.readers)
+            stdout = [number for number, buffer in self.readers.items() if buffer is self.stdout]
+            return list(self.readers) if self._is_loud or not stdout else stdout
 
         def close(self) -> None:
             """Close our ends of its pipes."""
@@ -243,7 +200,7 @@ else:
             """End it now, and what it has started. Harmless when it has ended."""
             try:
                 if not self.ended():
-                    from passhelper.store import ending  # noqa: PLC0415 - only what does not end by itself
+                    from passhelper.store import ending  # only what does not end by itself
 
                     ending.end(self.pid, self.ended, group=self._group)
                     if self.returncode is None:
@@ -314,6 +271,22 @@ else:
         child.kill()
         child.returncode = child.returncode or -SIGKILL
 
+    def _numbered(
+        argv: "Sequence[str | int]", streams: "dict[int, int]", pipes: "dict[int, int]", taken: "Sequence[int]"
+    ) -> "tuple[list[str], dict[int, int]]":
+        """Choose a child's numbers for pipes that are no standard streams; give its argv and all numbers with ours."""
+        used = (*taken, *streams.values())
+        free = (number for number in range(3, 3 + len(used) + len(pipes)) if number not in used)
+        numbers = {item: next(free) for item in pipes}
+        command = [str(numbers[item]) if isinstance(item, int) else item for item in argv]
+        return command, {**streams, **{numbers[item]: pipes[item] for item in pipes}}
+
+    def _actions(redirect: "dict[int, int]", keep: "Sequence[int]") -> "list[tuple[int, ...]]":
+        """List what posix_spawn does to descriptors. None is made inheritable here, or another child would get it."""
+        actions: list[tuple[int, ...]] = [(os.POSIX_SPAWN_DUP2, number, at) for at, number in redirect.items()]
+        others = (*redirect, *keep)
+        return actions + [(os.POSIX_SPAWN_CLOSE, number) for number in _inheritable() if number not in others]
+
     def _pipe() -> "tuple[int, int]":
         """Make a pipe. Where a standard stream is closed, its number is not for a pipe."""
         pair = os.pipe()
@@ -365,10 +338,6 @@ def start(  # noqa: PLR0913 - as Child
     Raises:
         PasshelperError: the system refused to start it.
     """
-    if "_CONTAINERS_ROOTLESS_UID" in environ:
-        from passhelper.store import rootless  # noqa: PLC0415 - only below rootless podman or buildah
-
-        argv = [*rootless.prefix(environ), *argv]
     try:
         return Child(argv, environ, stdin=stdin, passphrase=passphrase, limit=limit, keep=keep, group=group)
     except OSError as error:
@@ -377,7 +346,5 @@ def start(  # noqa: PLR0913 - as Child
 
 def last_line(child: Child) -> str:
     """Quote the last line that a program wrote to stderr."""
-    from passhelper.protocol import printable  # noqa: PLC0415 - only for messages
-
     lines = [line for line in child.stderr.decode(errors="replace").splitlines() if line.strip()]
     return printable(lines[-1].strip()) if lines else f"exit status {child.returncode}"

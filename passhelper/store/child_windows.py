@@ -9,7 +9,7 @@ import subprocess
 import time
 
 from passhelper.errors import ConfigurationError
-from passhelper.store.child import MAX_OUTPUT, STATUS
+from passhelper.store.programs import MAX_OUTPUT, STATUS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

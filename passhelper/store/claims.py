@@ -1,14 +1,15 @@
-"""Whose a key says that it is, before anybody has checked that: what the store's public keys offer.
+"""Who has come to a list of recipients and who has gone, in words, and whose a key says that it is.
 
-Whoever can push can put any key there, with any name. The name helps a person to know whom to ask, and no more.
+Of a key that is not in the keyring only the store's public keys tell, before anybody has checked that: whoever can push
+can put any key there, with any name. The name helps a person to know whom to ask, and no more.
 """
 
 import os
 import tempfile
 
-from passhelper.errors import StoreError
+from passhelper.errors import GpgError, StoreError
 from passhelper.store import foreign, recipients
-from passhelper.store.keyinfo import parse_keys
+from passhelper.store.keyinfo import find_keys, parse_keys
 from passhelper.store.keynames import digits, is_fingerprint
 
 TYPE_CHECKING = False
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     """Reads the file that a store's public keys have for a fingerprint; None if there is none."""
 
 ABSENT = "(not in this keyring)"
+MAX_NAMED = 200  # keys that a message names; gpg is asked about each
 _MAX_NAME = 80  # characters
 
 
@@ -59,3 +61,52 @@ def owner(gpg: "Gpg", key: str, offered: "Offered | None") -> str:
     # In quotes, so that no name can look like the end of it and what comes then.
     name = found[0].uid.replace('"', "'") if found else ""
     return f'"{name[:_MAX_NAME]}" (unverified, {ABSENT[1:]}' if name else ABSENT
+
+
+def describe(changed: "dict[str, tuple[list[str], list[str]]]", gpg: "Gpg", offered: "Offered | None" = None) -> str:
+    """Write differences as ``+<key> <user id> -<key> <user id> (<file>)``.
+
+    What is too much to read is only counted, and who would come is named before who would go.
+
+    Args:
+        changed: the keys that were added to each file, and removed from it.
+        gpg: for the names of keys.
+        offered: where the store's public keys are, which may name those that are not in the keyring.
+    """
+    parts = []
+    names: dict[str, str] = {}
+    room = {"+": MAX_NAMED, "-": max(0, MAX_NAMED - sum(len(added) for added, _ in changed.values()))}
+    lists = 0
+    for path, (added, removed) in changed.items():
+        shown, left = [], 0
+        for mark, keys in (("+", added), ("-", removed)):
+            shown += [f"{mark}{_named(key, names, gpg, offered)}" for key in keys[: room[mark]]]
+            left += len(keys[room[mark] :])
+            room[mark] -= len(keys[: room[mark]])
+        if left and not shown:
+            lists += 1
+            continue
+        shown += [f"and {left} more keys"] if left else []
+        parts.append(" ".join([*(shown or ["a list that names nobody"]), f"({path})"]))
+    if lists:
+        parts.append(f"and {lists} more lists")
+    return ", ".join(parts)
+
+
+def _named(key: str, names: "dict[str, str]", gpg: "Gpg", offered: "Offered | None") -> str:
+    """Give a key with whose it is.
+
+    Args:
+        key: which.
+        names: what was found before, and is added to: gpg takes as long for each question.
+        gpg: knows the keys of this machine.
+        offered: where the store's public keys are.
+    """
+    if key not in names:
+        try:
+            found = find_keys(gpg, key)
+            name = found[0].uid if found else owner(gpg, key, offered)
+        except GpgError:  # what there is to say about the key matters more than whose it is
+            name = ""
+        names[key] = f"{key} {name}".rstrip()
+    return names[key]

@@ -13,9 +13,9 @@ from passhelper.errors import GitError, PasshelperError
 from passhelper.settings import Deadline
 from passhelper.store import layout, unfinished
 from passhelper.store import repository as git
-from passhelper.store.child import Child, finish, start
+from passhelper.store.child import finish
+from passhelper.store.commitgit import SHORT, CommitGit, NoIdentityError, NothingToCommitError, is_on
 from passhelper.store.files import Files
-from passhelper.store.terminal import can_prompt, gpg_tty
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,12 +24,8 @@ if TYPE_CHECKING:
     from passhelper.store.repository import Repository
 
 TIMEOUT = 10.0  # seconds for one commit of a few files
-_LASTING = (
-    10.0  # seconds that a lock is old that will not go in the next few: a person's editor, or a kill, has left it
-)
-_SHORT = 1.0  # seconds for which such a lock is waited for all the same
-_SIGNER = "gpg-without-prompt"
 _PATHS = "paths"  # in the state directory: some of the pending ones
+
 _IDENTITY = ("-c", "user.name=passhelper", "-c", "user.email=passhelper@localhost")
 _OWN_IDENTITY: "tuple[str, ...]" = ("-c", "user.useConfigOnly=true")
 
@@ -46,7 +42,6 @@ class Committer:
 
     Attributes:
         has_committed: whether :meth:`commit` has made a commit.
-        seconds: how long one commit may take, waiting for somebody's ``index.lock`` included.
     """
 
     def __init__(
@@ -61,28 +56,21 @@ class Committer:
         self._environ = environ
         self._files = files
         self._warn = warn
-        self._deadline = deadline or Deadline(environ, shared=False)
-        self._child_environ = git.environment(repository, environ)
-        self._settings: Child | None = None
-        self._program = ""
+        deadline = deadline or Deadline(environ, shared=False)
+        self._git = CommitGit(repository, environ, files, deadline, TIMEOUT)
         self._before: list[str] = []
         self._paths: list[str] = []
         self._own: list[str] = []
         self._has_new = True
-        self._trouble: PasshelperError | None = None
         self.has_committed = False
-        self.seconds = TIMEOUT
 
     def begin(self) -> None:
         """Ask git for its settings, which it tells while files are written; :meth:`commit` does so at the latest."""
-        if self._settings is not None:
-            return
-        try:
-            self._program = git.program(self._environ)
-            self._settings = start([self._program, "-C", self._repository.root, "config", "--null", "--list"],
-                                   self._child_environ)  # fmt: skip
-        except PasshelperError as error:
-            self._trouble = error
+        self._git.begin()
+
+    def allow(self, seconds: float) -> None:
+        """Give the commit more time, for many files."""
+        self._git.seconds += seconds
 
     def plan(self, paths: "list[str]") -> None:
         """Write down what is about to change; the caller holds the store's lock.
@@ -141,7 +129,7 @@ class Committer:
 
     def _keep(self, subject: str) -> None:
         """Copy what waits for its commit to where git does not look."""
-        from passhelper.store import kept  # noqa: PLC0415 - only where git could not commit
+        from passhelper.store import kept  # only where git could not commit
 
         try:
             kept.add(self._repository, self._files, subject, self._own)
@@ -150,13 +138,13 @@ class Committer:
 
     def _unstage(self) -> None:
         """Take our files out of git's index: what is staged goes when git is told to abort or to reset something."""
-        if not self._has_new or self._trouble is not None:
+        if not self._has_new or self._git.trouble is not None:
             return
-        argv = [*git.command(self._repository, self._program), *git.without_filters(self.settings()), "reset"]
+        argv = [*git.command(self._repository, self._git.program), *git.without_filters(self.settings()), "reset"]
         try:
-            child = start([*argv, "--quiet", "--pathspec-from-file=-", "--pathspec-file-nul"], self._child_environ,
-                          stdin=git.lines(self._paths))  # fmt: skip
-            finish([child], _SHORT)
+            argv += ["--quiet", "--pathspec-from-file=-", "--pathspec-file-nul"]
+            child = git.start(argv, self._git.child_environ, stdin=git.lines(self._paths))
+            finish([child], SHORT)
         except PasshelperError:
             pass  # git is not there, so it has staged nothing
 
@@ -165,7 +153,7 @@ class Committer:
         if not os.path.exists(self._repository.kept):
             self._commit(self._paths, subject)
             return
-        from passhelper.store import kept  # noqa: PLC0415 - only after a commit that failed
+        from passhelper.store import kept  # only after a commit that failed
 
         copies = kept.load(self._repository)
         if not kept.is_there(self._repository, copies, self._own):  # who takes the lock next puts it back
@@ -201,20 +189,20 @@ class Committer:
             GitError: git cannot make or sign it.
         """
         self.begin()
-        if self._trouble is not None:
-            raise self._trouble
-        end = self._end()
-        settings = self._read_settings(end)
+        if self._git.trouble is not None:
+            raise self._git.trouble
+        end = self._git.end()
+        settings = self._git.read_settings(end)
         commit = ["commit-tree", *(word for parent in parents for word in ("-p", parent)), "-F", "-"]
-        begin = [*git.command(self._repository, self._program), *self._signing(settings, commit)]
-        if _is_on(settings, "commit.gpgsign") and "--gpg-sign" not in commit:
+        begin = [*git.command(self._repository, self._git.program), *self._git.signing(settings, commit)]
+        if is_on(settings, "commit.gpgsign") and "--gpg-sign" not in commit:
             commit.append("--gpg-sign")  # which this command does not look up
         text = message.encode(errors="surrogateescape")
         try:
-            identity = _OWN_IDENTITY if self._may_have_identity(settings) else _IDENTITY
-            made = self._run([*begin, *identity, *commit, tree], text, end)
-        except _NoIdentityError:
-            made = self._run([*begin, *_IDENTITY, *commit, tree], text, end)
+            identity = _OWN_IDENTITY if self._git.may_have_identity(settings) else _IDENTITY
+            made = self._git.run([*begin, *identity, *commit, tree], text, end)
+        except NoIdentityError:
+            made = self._git.run([*begin, *_IDENTITY, *commit, tree], text, end)
         return made.decode().strip()
 
     def adopt(self, commit: str, previous: str) -> bool:
@@ -230,17 +218,17 @@ class Committer:
         Raises:
             GitError: git cannot do it now.
         """
-        end = self._end()
+        end = self._git.end()
         umask = os.umask(self._files.umask)
         try:
             begin = [*git.command(self._repository, git.program(self._environ)), *git.without_filters(self.settings())]
             self._repository.prepare(self._files)
-            head = self._head(begin, end) or "0" * len(previous)
+            head = self._git.head(begin, end) or "0" * len(previous)
             if head not in (commit, previous):
                 return False
             if head != commit:
-                self._run([*begin, "update-ref", "HEAD", commit, previous], b"", end)
-            self._take_into_index(begin, self._paths, commit, end)
+                self._git.run([*begin, "update-ref", "HEAD", commit, previous], b"", end)
+            self._git.take_into_index(begin, self._paths, commit, end)
         finally:
             os.umask(umask)
         self.cancel()
@@ -248,14 +236,13 @@ class Committer:
 
     def close(self) -> None:
         """Collect the question to git, if nothing was committed."""
-        if self._settings is not None:
-            self._settings.kill()
+        self._git.close()
 
     def settings(self) -> "Mapping[str, str]":
         """Tell what git is configured to. Empty where git could not be asked."""
         self.begin()
         try:
-            return self._read_settings(self._end())
+            return self._git.read_settings(self._git.end())
         except PasshelperError:
             return {}
 
@@ -265,59 +252,47 @@ class Committer:
 
     def _commit(self, paths: "list[str]", subject: str, others: "Sequence[str]" = ()) -> None:
         self.begin()
-        if self._trouble is not None:
-            raise self._trouble
+        if self._git.trouble is not None:
+            raise self._git.trouble
         self._repository.prepare(self._files)
-        end = self._end()
-        settings = self._read_settings(end)
-        if _is_on(settings, "passhelper.neutralcommits"):
+        end = self._git.end()
+        settings = self._git.read_settings(end)
+        if is_on(settings, "passhelper.neutralcommits"):
             subject = "Update credential" + "".join(subject.partition("\n")[1:])
         elif others:
             listed = "".join(f"- {other.partition(chr(10))[0]}\n" for other in others)
             subject = f"{subject}\n\nWith what had waited for its commit:\n\n{listed}"
-        begin = git.command(self._repository, self._program, hooks=_is_on(settings, "passhelper.hooks"))
+        begin = git.command(self._repository, self._git.program, hooks=is_on(settings, "passhelper.hooks"))
         begin += git.without_filters(settings)
         if any(layout.twin(self._repository.root, path) for path in paths):
             self._commit_twins(begin, paths, subject, end)
             return
-        if _is_on(settings, "core.ignorecase") and self._has_case(paths):
+        if is_on(settings, "core.ignorecase") and self._has_case(paths):
             begin += ["-c", "core.ignorecase=false"]
         if self._has_new:  # commit --only takes what git knows, changed or gone, without this
-            self._add(begin, paths, end)
+            self._git.add(begin, paths, end)
         # Every user of the machine can read arguments, and a message names servers: it goes through the pipe.
         commit = ["commit", "--quiet", "--no-status", "--only", "--file=-", "--pathspec-file-nul"]
-        begin += self._signing(settings, commit)
-        identity = _OWN_IDENTITY if self._may_have_identity(settings) else _IDENTITY
+        begin += self._git.signing(settings, commit)
+        identity = _OWN_IDENTITY if self._git.may_have_identity(settings) else _IDENTITY
         self._commit_until_done((begin, identity, commit), subject, paths, end)
 
     def _commit_twins(self, begin: "list[str]", paths: "list[str]", subject: str, end: float) -> None:
         """Commit where the disk takes two of the paths for one."""
-        from passhelper.store import twins  # noqa: PLC0415 - only on such a disk
+        from passhelper.store import twins  # only on such a disk
 
         def run(arguments: "list[str]", stdin: bytes, more: "Mapping[str, str] | None" = None) -> bytes:
-            child = start([*begin, *arguments], {**self._child_environ, **(more or {})}, stdin=stdin)
+            child = git.start([*begin, *arguments], {**self._git.child_environ, **(more or {})}, stdin=stdin)
             finish([child], max(end - time.monotonic(), 0.001))
             if child.returncode != 0:
-                raise self._failure(child)
+                raise self._git.failure(child)
             return bytes(child.stdout)
 
-        previous = self._head(begin, end)
+        previous = self._git.head(begin, end)
         tree = twins.write_tree(self._repository, paths, previous, run)
         commit = self.join(tree, [previous] if previous else [], subject)
-        self._run([*begin, "update-ref", "HEAD", commit, previous or "0" * len(commit)], b"", end)
-        self._take_into_index(begin, paths, commit, end)
-
-    def _head(self, begin: "list[str]", end: float) -> str:
-        """Ask git for the current commit; empty before the first one."""
-        child = start([*begin, "rev-parse", "--verify", "--quiet", "HEAD"], self._child_environ)
-        finish([child], max(end - time.monotonic(), 0.001))
-        if child.timed_out or child.returncode not in (0, 1):  # 1: no commit yet
-            raise self._failure(child)
-        return child.stdout.decode().strip()
-
-    def _take_into_index(self, begin: "list[str]", paths: "list[str]", commit: str, end: float) -> None:
-        reset = ["reset", "--quiet", "--pathspec-from-file=-", "--pathspec-file-nul", commit]
-        self._run([*begin, *reset], git.lines(paths), end)
+        self._git.run([*begin, "update-ref", "HEAD", commit, previous or "0" * len(commit)], b"", end)
+        self._git.take_into_index(begin, paths, commit, end)
 
     def _commit_until_done(
         self, parts: "tuple[list[str], tuple[str, ...], list[str]]", subject: str, paths: "list[str]", end: float
@@ -328,21 +303,21 @@ class Committer:
         while True:
             try:
                 listed = f"--pathspec-from-file={self._listed(paths)}"
-                self._run([*begin, *identity, *commit, listed], text, end)
+                self._git.run([*begin, *identity, *commit, listed], text, end)
                 return
-            except _NoIdentityError:
+            except NoIdentityError:
                 if identity == _IDENTITY:
                     raise
                 identity = _IDENTITY
-            except _NothingToCommitError:
+            except NothingToCommitError:
                 if not self._has_new:  # what was there had never been added
                     self._has_new = True
-                    self._add(begin, paths, end)
+                    self._git.add(begin, paths, end)
                     continue
                 # A path that git never knew and that is gone again, or one that was committed meanwhile. Or somebody's
                 # rebase has begun since and has put the index back: what is not in it would pass for unchanged.
-                self._add(begin, paths, end)
-                changed = self._changed(begin, paths, end)
+                self._git.add(begin, paths, end)
+                changed = self._git.changed(begin, paths, end)
                 if not changed:
                     return
                 if len(changed) == len(paths):
@@ -366,130 +341,5 @@ class Committer:
                 return True
         return False
 
-    def _add(self, begin: "list[str]", paths: "list[str]", end: float) -> None:
-        """Tell git's index of new files, and of those that are gone, be it for a folder whose files are new."""
-        full = {path: os.path.join(self._repository.root, path) for path in paths}
-        paths = [path for path in paths if os.path.islink(full[path]) or not os.path.isdir(full[path])]
-        self._run([*begin, "update-index", "--add", "--remove", "--replace", "-z", "--stdin"], git.lines(paths), end)
-
-    def _may_have_identity(self, settings: "Mapping[str, str]") -> bool:
-        """Tell whether git could know a name to commit with; where nothing says so, asking it costs a process."""
-        return any(name.startswith(("user.", "author.", "committer.")) for name in settings) or any(
-            name.startswith(("GIT_AUTHOR_", "GIT_COMMITTER_")) or name == "EMAIL" for name in self._child_environ
-        )
-
-    def _changed(self, begin: "list[str]", paths: "list[str]", end: float) -> "list[str]":
-        """Ask git which of some paths differ from the last commit."""
-        status = ["status", "--porcelain", "-z", "--no-renames", "--untracked-files=no"]
-        lines = self._run([*begin, *status], b"", end).decode(errors="surrogateescape").split("\0")
-        found = {line[3:].replace("/", os.sep) for line in lines}
-        return [path for path in paths if path in found]
-
-    def _end(self) -> float:
-        """Tell when a commit that begins now must have ended."""
-        return time.monotonic() + self._deadline.left(self.seconds)
-
-    def _read_settings(self, end: float) -> "dict[str, str]":
-        """Collect the answer of ``git config --list``."""
-        child = self._settings
-        if child is None:
-            return {}
-        finish([child], end - time.monotonic())
-        if child.returncode != 0:
-            raise self._failure(child)
-        return git.parse_settings(child.stdout.decode(errors="replace"))
-
-    def _signing(self, settings: "dict[str, str]", commit: "list[str]") -> "list[str]":
-        """Sign where the user's settings say so, with a gpg that fails instead of asking nobody."""
-        if _is_on(settings, "pass.signcommits"):
-            commit.append("--gpg-sign")
-        elif not _is_on(settings, "commit.gpgsign"):
-            return []
-        terminal = gpg_tty(self._environ)
-        if terminal:
-            self._child_environ["GPG_TTY"] = terminal
-        if can_prompt(self._environ) or settings.get("gpg.format", "openpgp") != "openpgp":
-            return []
-        signer = settings.get("gpg.openpgp.program") or settings.get("gpg.program") or "gpg"
-        from passhelper.store.gitwords import quoted  # noqa: PLC0415 - only to sign
-
-        script = f'#!/bin/sh\nexec {quoted(signer)} --pinentry-mode error "$@"\n'
-        path = os.path.join(self._repository.state, _SIGNER)
-        if not _is_script(path, script):
-            self._files.make_directory(self._repository.state)
-            self._files.replace(path, script.encode(), self._repository.state)
-            os.chmod(path, 0o777 & ~self._files.umask)
-        return ["-c", f"gpg.program={path}", "-c", f"gpg.openpgp.program={path}"]
-
-    def _run(self, argv: "list[str]", stdin: bytes, end: float) -> bytes:
-        """Run git; again and again while somebody else holds the index or a ref. Gives what it printed."""
-        pause, locked = 0.02, None
-        while True:
-            child = start(argv, self._child_environ, stdin=stdin)
-            finish([child], max(end - time.monotonic(), 0.001))
-            if child.returncode == 0:
-                return bytes(child.stdout)
-            lock = "" if child.timed_out else self._lock_in_the_way(child)
-            if child.timed_out and locked is not None:  # too little time was left to try once more
-                child = locked
-            if not lock or time.monotonic() + pause >= end:
-                raise self._failure(child)
-            if locked is None and _is_lasting(lock):
-                end = min(end, time.monotonic() + _SHORT)
-            locked = child
-            time.sleep(pause)
-            pause = min(pause * 2, 0.5)
-
-    def _failure(self, child: Child) -> GitError:
-        text = child.stderr.decode(errors="replace")
-        root = self._repository.root
-        if "tell me who you are" in text or "auto-detection is disabled" in text or "empty ident" in text:
-            return _NoIdentityError("git knows no user.name and user.email")
-        if "did not match any file" in text or (child.returncode == 1 and not text.strip()):
-            return _NothingToCommitError(f"git found nothing to commit in {root}")
-        path = self._lock_in_the_way(child)
-        if path:
-            return GitError(f"another git is at work in {root}", f"run: passhelper doctor, should {path} stay")
-        if "failed to sign" in text or "gpg failed" in text:
-            return GitError(f"git could not sign the commit in {root}", "run: passhelper unlock")
-        from passhelper.store import gitwords  # noqa: PLC0415 - only for a failure
-
-        return gitwords.failure(root, "", child, self._deadline.most(self.seconds))
-
-    def _lock_in_the_way(self, child: Child) -> str:
-        """Read from git's complaint which lock file is held by another git; empty if it is about something else."""
-        from passhelper.store import gitwords  # noqa: PLC0415 - only for a failure
-
-        return gitwords.lock_in_the_way(self._repository, child.stderr)
-
     def _save_pending(self, paths: "list[str]") -> None:
         self._files.replace(self._repository.pending, git.lines(paths), self._repository.state, durable=False)
-
-
-class _NothingToCommitError(GitError):
-    """At least one path is not known to git, or nothing differs from the last commit."""
-
-
-class _NoIdentityError(GitError):
-    """git has no name to commit with; passhelper then commits under its own."""
-
-
-def _is_script(path: str, text: str) -> bool:
-    """Tell whether a file is this script already, so that another process that runs it is not disturbed."""
-    try:
-        with open(path, encoding="utf-8") as file:
-            return file.read() == text and os.access(path, os.X_OK)
-    except (OSError, ValueError):
-        return False
-
-
-def _is_lasting(path: str) -> bool:
-    """Tell whether a lock is older than a git takes that asks nobody. Whose it is, nobody can tell: it stays."""
-    try:
-        return time.time() - os.stat(path).st_mtime >= _LASTING
-    except OSError:
-        return False
-
-
-def _is_on(settings: "Mapping[str, str]", name: str) -> bool:
-    return settings.get(name, "").lower() in git.TRUE

@@ -11,6 +11,8 @@ import os
 import sys
 import time
 
+from passhelper.store.programs import clean_environ, find_program
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +32,7 @@ def end(process: int, has_ended: "Callable[[], bool]", *, group: bool = False) -
     """
     if sys.platform == "win32":
         return
-    import signal  # noqa: PLC0415 - something has gone wrong already
+    import signal  # something has gone wrong already
 
     leader = -process if group else process
     known: dict[int, str] = {}
@@ -117,19 +119,26 @@ def _ask_ps() -> "list[tuple[int, int, str]]":
     """Ask ps(1), on systems without /proc."""
     if sys.platform == "win32":
         return []
-    from passhelper.errors import PasshelperError  # noqa: PLC0415 - rare
-    from passhelper.store.child import clean_environ, find_program, finish, start  # noqa: PLC0415
+    import subprocess  # rare
 
     program = find_program(("ps",), os.environ)
     if program is None:
         return []
+    command = [program, "-A", "-o", "pid=,ppid=,stat=,lstart="]
     try:
-        child = start([program, "-A", "-o", "pid=,ppid=,stat=,lstart="], clean_environ(os.environ))
-        finish([child], GRACE)
-    except PasshelperError:
+        with subprocess.Popen(
+            command, env=clean_environ(os.environ), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        ) as child:  # fmt: skip
+            try:
+                listing, _ = child.communicate(timeout=GRACE)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                return []
+    except OSError:
         return []
     found = []
-    for line in child.stdout.decode(errors="replace").splitlines():
+    for line in listing.decode(errors="replace").splitlines():
         fields = line.split(None, 3)
         if len(fields) == 4 and not fields[2].startswith("Z") and int(fields[0]) != child.pid:
             found.append((int(fields[0]), int(fields[1]), fields[3]))

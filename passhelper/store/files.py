@@ -283,6 +283,23 @@ def _keep_group(temporary: str, path: str) -> None:
         os.chown(temporary, -1, folder.st_gid)
 
 
+def remove_empty(folder: str, top: str) -> str:
+    """Remove a directory that is empty, and those above it that become so, up to another one.
+
+    Returns:
+        the first directory that stays.
+    """
+    while folder.startswith(top + os.sep):
+        try:
+            os.rmdir(folder)
+        except FileNotFoundError:
+            pass  # it went with a folder inside it
+        except OSError:
+            break  # not empty: a .gpg-id, a file that is not ours
+        folder = os.path.dirname(folder)
+    return folder
+
+
 def sync_directory(path: str) -> None:
     """Force a directory's names to the disk, where the system can.
 
@@ -306,7 +323,7 @@ def sync_directory(path: str) -> None:
 def sync_file_system(folder: str) -> None:
     """Force all that was written to a directory's file system to the disk, where the system can."""
     try:
-        import ctypes  # noqa: PLC0415 - only for a change of many files
+        import ctypes  # only for a change of many files
 
         syncfs = ctypes.CDLL(None, use_errno=True).syncfs
     except (ImportError, AttributeError, OSError, TypeError):

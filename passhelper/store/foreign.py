@@ -7,10 +7,9 @@ them, or made the objects here, is caught too.
 import os
 
 from passhelper.credentials import has_control
-from passhelper.store.layout import FOLDER, MAX_NAME, SUFFIX, decode_server
+from passhelper.store.layout import FOLDER, MAX_ENTRY, MAX_NAME, SUFFIX, decode_server
 from passhelper.store.recipients import FILE
 from passhelper.store.recipients import MAX_FILE as MAX_RECIPIENTS
-from passhelper.store.store import MAX_ENTRY
 
 KEYS = ".public-keys"
 MAX_KEY = 64 << 10  # bytes of one file in there

@@ -9,7 +9,8 @@ All of it may come from a server: it is shown, never part of what we tell anybod
 
 import os
 
-from passhelper.errors import GitError
+from passhelper.errors import GitError, printable
+from passhelper.shellwords import word
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def remedy(complaint: "bytes | bytearray | str", otherwise: str) -> str:
 
 def lock_in_the_way(place: "Repository", complaint: "bytes | bytearray") -> str:
     """Read from git's complaint which lock of a repository another git holds; empty if it is about something else."""
-    from passhelper.store.repository import common_dir  # noqa: PLC0415 - only after a failure
+    from passhelper.store.repository import common_dir  # only after a failure
 
     text = complaint.decode(errors="surrogateescape")
     name, found, _ = text.partition("Unable to create '")[2].partition("': File exists")
@@ -177,18 +178,4 @@ def _name(command: str) -> str:
 
 
 def _shown(line: str) -> str:
-    from passhelper.protocol import printable  # noqa: PLC0415 - loaded already by the program
-
     return printable(" ".join(without_passwords(line).split()))
-
-
-def word(path: str) -> str:
-    """Quote a path for sh where that is needed: a command that we advise is to work as it stands."""
-    if path and all(char.isalnum() or char in "/._-+@:," for char in path):
-        return path
-    return quoted(path)
-
-
-def quoted(text: str) -> str:
-    """Quote a text for sh, whatever it is."""
-    return "'" + text.replace("'", "'\\''") + "'"

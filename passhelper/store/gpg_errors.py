@@ -16,22 +16,22 @@ from passhelper.errors import (
     NoSecretKeyError,
     PasshelperError,
     RecipientsError,
+    printable,
 )
 from passhelper.store import gpghome, packets, passphrase, rootless, secmem
 from passhelper.store.anatomy import Anatomy
-from passhelper.store.child import last_line as last_line  # noqa: PLC0414 - exported
-from passhelper.store.gpg import Gpg, is_bad_passphrase, locked_code, status_lines
+from passhelper.store.child import last_line
+from passhelper.store.gpg import Gpg, status_lines
+from passhelper.store.gpg_codes import CHECKSUM, CIPHER, NOT_FOR_THIS_KEY, error_codes, is_bad_passphrase, locked_code
 from passhelper.store.keyinfo import complaint, find_keys, version
+from passhelper.store.keynames import is_fingerprint
 from passhelper.store.packets import AGAIN, HIDDEN, PacketError
-from passhelper.store.recipients import is_fingerprint
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from passhelper.store.child import Child
-
-MAX_SOCKET_PATH = 107  # bytes: sun_path of unix(7) without its final NUL
 
 _AGENT_TROUBLE = (
     b"can't connect to the agent",
@@ -44,17 +44,6 @@ _AGENT_TROUBLE = (
     b"no keyboxd running",
     b"problem with the agent",
 )
-# libgpg-error: the codes with which gpg says that a session key was not made for a secret key, or is damaged.
-_CHECKSUM, _CIPHER, _NO_SECRET_KEY = 10, 12, 17
-_NOT_FOR_THIS_KEY = frozenset((
-    7,  # bad secret key
-    _CHECKSUM,
-    _NO_SECRET_KEY,
-    18,  # wrong secret key used
-    79,  # invalid data
-    89,  # bad data
-    152,  # decryption failed
-))  # fmt: skip
 
 
 # Decryption
@@ -78,14 +67,14 @@ def decryption_error(
             f"{label} asks for a password of its own",
             "type none; find out who wrote it, then store the credential again",
         )
-    trouble = gpghome.lock_error(gpg, child.stderr)
-    if trouble is None and child.timed_out:
-        trouble = GpgError(
-            f"gpg did not answer within {gpg.timeout():g} s for {label}",
-            "check the passphrase prompt, or set PASSHELPER_TIMEOUT",
-        )
-    trouble = trouble or gpghome.unreadable(gpg) or _no_keyring(gpg, child, lines) or agent_error(gpg, child)
-    trouble = trouble or _refused(lines, label)
+    trouble = (
+        gpghome.lock_error(gpg, child.stderr)
+        or _too_late(gpg, child, label)
+        or gpghome.unreadable(gpg)
+        or _no_keyring(gpg, child, lines)
+        or agent_error(gpg, child)
+        or _refused(lines, label)
+    )
     if trouble is not None:
         return trouble
     try:
@@ -93,6 +82,15 @@ def decryption_error(
     except PacketError as error:
         return packets.refusal(label, error)
     return _unreadable(gpg, anatomy, label) or _unopened(gpg, child, lines, label, anatomy)
+
+
+def _too_late(gpg: Gpg, child: "Child", label: str) -> "GpgError | None":
+    if not child.timed_out:
+        return None
+    return GpgError(
+        f"gpg did not answer within {gpg.timeout():g} s for {label}",
+        "check the passphrase prompt, or set PASSHELPER_TIMEOUT",
+    )
 
 
 def _unopened(
@@ -154,9 +152,9 @@ def _closed(
             "ask a team member to run: passhelper recipients add KEY",
         )
     code = locked_code(lines)
-    codes = secmem.error_codes(lines)
+    codes = error_codes(lines)
     if hidden:  # of the keys that gpg tried in silence, no code says which it is about
-        if code or codes <= _NOT_FOR_THIS_KEY:
+        if code or codes <= NOT_FOR_THIS_KEY:
             return LockedKeyError(
                 f"no unlocked GPG key opens {label}, whose recipients are hidden",
                 "run: passhelper unlock, or set PASSHELPER_PASSPHRASE_FILE",
@@ -172,7 +170,7 @@ def _refused_by_key(
     gpg: Gpg, lines: "list[list[str]]", label: str, anatomy: "Anatomy | None", ours: "list[str]"
 ) -> "PasshelperError | None":
     """Tell why a key that is here, and not locked, has not opened an entry."""
-    name, codes = " ".join(ours), secmem.error_codes(lines)
+    name, codes = " ".join(ours), error_codes(lines)
     algorithm = anatomy.strange_algorithm({*ours}) if anatomy is not None else ""
     if algorithm:
         return GpgError(
@@ -184,12 +182,12 @@ def _refused_by_key(
             f"gpg-agent is out of secure memory, so {label} was not decrypted",
             f"try again; to give it more, {secmem.more_memory(gpg)}",
         )
-    if _CIPHER in codes:
+    if CIPHER in codes:
         return GpgError(
             f"{version(gpg)} cannot read {label}: it is encrypted with a cipher that this gpg does not know or allow",
             "read it with the program that wrote it, and store the credential again",
         )
-    if codes and codes <= {_CHECKSUM}:
+    if codes and codes <= {CHECKSUM}:
         return EntryError(f"{label} is damaged: what it holds for GPG key {name} does not match its check sum", AGAIN)
     return None
 
@@ -236,8 +234,6 @@ def _locked_error(gpg: Gpg, name: str, code: int) -> LockedKeyError:
 
 def _words(child: "Child") -> str:
     """Quote what gpg said about the first thing that failed; later lines follow from it, and may say the opposite."""
-    from passhelper.protocol import printable  # noqa: PLC0415 - only for messages
-
     for line in child.stderr.decode(errors="replace").splitlines():
         if " failed: " in line or " with unknown version " in line or line.startswith("gpg: Fatal: "):
             return printable(line.strip())
@@ -250,9 +246,9 @@ def agent_error(gpg: Gpg, child: "Child") -> "GpgError | None":
         return None
     home = gpghome.path(gpg)
     size = len(os.fsencode(os.path.join(home, "S.gpg-agent")))
-    if size > MAX_SOCKET_PATH:
+    if size > gpghome.MAX_SOCKET_PATH:
         return GpgError(
-            f"GNUPGHOME path too long: its agent socket needs {size} bytes, at most {MAX_SOCKET_PATH} fit",
+            f"GNUPGHOME path too long: its agent socket needs {size} bytes, at most {gpghome.MAX_SOCKET_PATH} fit",
             f"use a shorter GNUPGHOME than {home}",
         )
     if os.path.isdir(home) and not os.access(home, os.W_OK | os.X_OK):

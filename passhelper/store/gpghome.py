@@ -9,12 +9,14 @@ waits, some commands for ten seconds and others for ever. Imported only after a 
 import os
 import socket
 
-from passhelper.errors import GpgError
+from passhelper.errors import GpgError, printable
+from passhelper.shellwords import word
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from passhelper.store.gpg import Gpg
 
+MAX_SOCKET_PATH = 107  # bytes: sun_path of unix(7) without its final NUL
 _WAITING = "waiting for lock"
 _FOLDERS = ("", "public-keys.d")
 _MAX_LOCK = 4096  # bytes; a process id and a host's name
@@ -48,9 +50,6 @@ def lock_error(gpg: "Gpg", stderr: "bytes | bytearray") -> "GpgError | None":
         gpg: whose home.
         stderr: what it has written.
     """
-    from passhelper.protocol import printable  # noqa: PLC0415 - only for messages
-    from passhelper.store.gitwords import word  # noqa: PLC0415
-
     if not is_waiting(stderr):
         return None
     words = stderr.decode(errors="replace").rpartition(f"{_WAITING} (held by ")[2].partition(")")[0]

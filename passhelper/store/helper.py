@@ -5,8 +5,8 @@ import sys
 
 from passhelper import settings
 from passhelper.credentials import Credentials, Helper
-from passhelper.errors import CredentialsNotFoundError, EntryError, NoSecretKeyError, StoreError
-from passhelper.protocol import forbid_cores, one_line, run, tell
+from passhelper.errors import CredentialsNotFoundError, EntryError, NoSecretKeyError, StoreError, one_line
+from passhelper.protocol import forbid_cores, run, tell
 from passhelper.store import layout
 from passhelper.store.store import PassStore
 
@@ -49,7 +49,7 @@ class PassHelper(Helper):
         """Encrypt a credential into the store and commit it; see :class:`~passhelper.Helper`."""
         if self._ignores_writes("stored"):
             return
-        from passhelper.store.write import write  # noqa: PLC0415 - reading needs none of it
+        from passhelper.store.write import write  # reading needs none of it
 
         store = self.pass_store
         try:
@@ -64,12 +64,14 @@ class PassHelper(Helper):
             try:
                 found = self._read(store, server)
             except CredentialsNotFoundError:
-                if not store.settle() and not self._pulled(store):
+                if not self._settled(store) and not self._pulled(store):
                     raise
                 found = self._read(store, server)
             if found is None:
                 # A writer replaced the file between our two looks: look once more between two writers.
-                with store.lock(store.repository(""), shared=True):
+                from passhelper.store.workspace import shared_lock  # rare
+
+                with shared_lock(store, store.repository("")):
                     found = self._read(store, server)
         except OSError as error:
             raise _converted(error, "read", store) from error
@@ -77,11 +79,19 @@ class PassHelper(Helper):
             raise CredentialsNotFoundError
         return found
 
+    def _settled(self, store: PassStore) -> bool:
+        """Put back what git has undone before it was committed; return whether the store may have changed."""
+        if not store.may_be_undone():
+            return False
+        from passhelper.store import transaction  # only where something waits
+
+        return transaction.settle(store)
+
     def _pulled(self, store: PassStore) -> bool:
         """Fetch what others have stored, in a clone that does so by itself; most do not, and load nothing for it."""
         if not self._may_pull(store):
             return False
-        from passhelper.store import remote  # noqa: PLC0415 - only with automatic sync
+        from passhelper.store import remote  # only with automatic sync
 
         return remote.pull(store)
 
@@ -119,7 +129,7 @@ class PassHelper(Helper):
         except FileNotFoundError:
             return None
         except NoSecretKeyError:
-            from passhelper.store import rights  # noqa: PLC0415 - only where this machine cannot read an entry
+            from passhelper.store import rights  # only where this machine cannot read an entry
 
             # A build that asks for every server drops all when one fails: the next `list` leaves this one out.
             if rights.load(self._environ) is None:
@@ -137,18 +147,26 @@ class PassHelper(Helper):
         """Remove a server and its equivalent names; see :class:`~passhelper.Helper`."""
         store = self.pass_store
         try:
-            store.settle()
-            undone = {entry.server for entry in store.undone()}
+            self._settled(store)
+            undone = self._undone(store)
             more = map(layout.encode_server, undone)
             servers = [server] if self._is_strict else [server, *store.equivalents(server, more)]
             present = [name for name in servers if name in undone or store.lookup(name) is not None]
             if not present or self._ignores_writes("erased"):
                 return
-            from passhelper.store.write import remove  # noqa: PLC0415 - reading needs none of it
+            from passhelper.store.erase import remove  # reading needs none of it
 
             remove(store, present)
         except OSError as error:
             raise _converted(error, "write", store) from error
+
+    def _undone(self, store: PassStore) -> "set[str]":
+        """List the servers of which git has undone an entry that waits for its commit."""
+        if not store.has_copies():
+            return set()
+        from passhelper.store import transaction  # only where something waits
+
+        return {entry.server for entry in transaction.undone_entries(store)}
 
     def _list(self) -> dict[str, str]:
         """Name all servers without decrypting any; see :class:`~passhelper.Helper`.
@@ -159,7 +177,7 @@ class PassHelper(Helper):
         try:
             entries = store.walk()
             if entries:
-                from passhelper.store import rights  # noqa: PLC0415 - the other verbs need it not
+                from passhelper.store import rights  # the other verbs need it not
 
                 known = rights.load(self._environ)
                 if known is not None:
@@ -170,8 +188,8 @@ class PassHelper(Helper):
 
     def unavailable(self) -> str:
         """Say why there is no store to use; see :class:`~passhelper.Helper`."""
-        from passhelper.store import recipients  # noqa: PLC0415 - only where there is a choice of backends
-        from passhelper.store.layout import FOLDER  # noqa: PLC0415
+        from passhelper.store import recipients  # only where there is a choice of backends
+        from passhelper.store.layout import FOLDER
 
         try:
             recipients.find(self.pass_store.root, FOLDER, self._environ)
@@ -194,11 +212,11 @@ def _converted(error: OSError, doing: str, store: PassStore) -> StoreError:
     """Say which path the system refused, and as whom."""
     # Of two, the second: what was to take its place was a temporary file.
     path = next((name for name in (error.filename2, error.filename) if isinstance(name, str)), store.root)
-    from passhelper import oserrors  # noqa: PLC0415 - after a failure only
+    from passhelper import oserrors  # after a failure only
 
     remedy = oserrors.remedy(error)
     if isinstance(error, PermissionError):
-        from passhelper.store import owners  # noqa: PLC0415 - only on failure
+        from passhelper.store import owners  # only on failure
 
         remedy = owners.remedy(path, store.root)
     if len(path) > _LONG:  # a directory too deep for the system would fill the screen
@@ -214,7 +232,7 @@ class _Program(PassHelper):
         store = super().pass_store
         store.meanwhile = forbid_cores
         if sys.platform != "win32":
-            import _signal  # noqa: PLC0415 - loaded at start-up; the signal module costs an enum
+            import _signal  # loaded at start-up; the signal module costs an enum
 
             # While the system waits for a file system that is away, be it gpg's, no line of ours runs, and nothing but
             # a signal ends that.
@@ -226,7 +244,7 @@ class _Program(PassHelper):
 
 
 def _end_children() -> None:
-    from passhelper.store import ending  # noqa: PLC0415 - only where a signal has interrupted
+    from passhelper.store import ending  # only where a signal has interrupted
 
     ending.end_all()
 

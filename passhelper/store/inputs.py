@@ -55,7 +55,7 @@ def read(descriptor: int, limit: int, seconds: float = MAX_WAIT) -> bytes:
 def _wait(descriptor: int, end: float, seconds: float) -> None:
     if sys.platform == "win32":
         return
-    import select  # noqa: PLC0415 - this system only
+    import select  # this system only
 
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)

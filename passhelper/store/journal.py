@@ -15,15 +15,17 @@ import os
 from passhelper.errors import GitError, PasshelperError, StoreError
 from passhelper.jsontext import parse, render
 from passhelper.store import unfinished
-from passhelper.store.files import sync_directory
-from passhelper.store.layout import holds, twin
-from passhelper.store.store import digest
-from passhelper.store.write import committer_for, sweep
+from passhelper.store.binding import digest
+from passhelper.store.content import held, read
+from passhelper.store.files import Files, remove_empty, sync_directory
+from passhelper.store.layout import twin
+from passhelper.store.workspace import committer_for, sweep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from passhelper.store.commit import Committer
     from passhelper.store.repository import Repository
     from passhelper.store.store import PassStore
 
@@ -104,7 +106,7 @@ def write(store: "PassStore", repository: "Repository | None", plan: Plan) -> No
         "state": [[name, len(data), _digest(os.path.join(folder, name))] for name, data in plan.state.items()],
         "files": files,
     }
-    store.files().put(path, b"".join([render(header).encode(), b"\n", *contents]), folder)
+    Files(store.environ).put(path, b"".join([render(header).encode(), b"\n", *contents]), folder)
 
 
 def finish(store: "PassStore", repository: "Repository | None") -> None:
@@ -130,28 +132,33 @@ def finish(store: "PassStore", repository: "Repository | None") -> None:
     committer = committer_for(store, repository)
     try:
         if committer is not None:
-            committer.seconds += len(targets) * _SECONDS
+            committer.allow(len(targets) * _SECONDS)
             committer.begin()
             committer.plan(targets)
         _replay_state(store, plan, os.path.dirname(path), written)
         replay(store, repository, plan.changes)
         if committer is not None:
-            try:
-                is_done = bool(plan.commit) and committer.adopt(plan.commit, plan.previous)
-            except PasshelperError as error:
-                # Whoever has the lock must not go on: what it would decide now, the journal would undo.
-                committer.cancel()
-                raise GitError(
-                    f"a merge in {base} has begun and cannot be finished now: {error}",
-                    "run: passhelper sync, once git can work there",
-                ) from error
-            if not is_done:
-                committer.commit(plan.subject)
+            _commit(committer, plan, base)
         os.unlink(path)
         sync_directory(os.path.dirname(path))
     finally:
         if committer is not None:
             committer.close()
+
+
+def _commit(committer: "Committer", plan: Plan, base: str) -> None:
+    """Take the commit that exists already, or make one."""
+    try:
+        is_done = bool(plan.commit) and committer.adopt(plan.commit, plan.previous)
+    except PasshelperError as error:
+        # Whoever has the lock must not go on: what it would decide now, the journal would undo.
+        committer.cancel()
+        raise GitError(
+            f"a merge in {base} has begun and cannot be finished now: {error}",
+            "run: passhelper sync, once git can work there",
+        ) from error
+    if not is_done:
+        committer.commit(plan.subject)
 
 
 def _parse(path: str, text: bytes) -> Plan:
@@ -208,7 +215,7 @@ def _target(base: str, name: str, journal: str) -> str:
 
 def _replay_state(store: "PassStore", plan: Plan, folder: str, written: float) -> None:
     """Put the files beside the repository in place, but for what was decided anew since the journal was written."""
-    files = store.files()
+    files = Files(store.environ)
     for name, data in plan.state.items():
         path = os.path.join(folder, os.path.basename(name))
         current = read(path)
@@ -236,7 +243,7 @@ def replay(store: "PassStore", repository: "Repository | None", changes: "Sequen
     for change in changes:
         _target(base, change.path, journal)
     folder = os.path.dirname(journal)
-    files = store.files()
+    files = Files(store.environ)
     waiting: list[tuple[str, bytes]] = []
     for change in changes:
         target = os.path.join(base, change.path)
@@ -254,17 +261,10 @@ def replay(store: "PassStore", repository: "Repository | None", changes: "Sequen
                 except FileNotFoundError:
                     pass  # somebody, git for one, was quicker
                 sync_directory(os.path.dirname(target))
-            _prune(base, os.path.dirname(target))
+            remove_empty(os.path.dirname(target), base)
         elif current != change.data:
             waiting.append((target, change.data))
     files.replace_many(waiting, folder)
-
-
-def held(base: str, path: str) -> "bytes | None":
-    """Read a file; None if there is none of exactly this path, be it that the disk takes another for it."""
-    target = os.path.join(base, path)
-    found = read(target)
-    return found if found is None or holds(base, path) else None
 
 
 def _has_room(base: str, target: str) -> bool:
@@ -284,32 +284,3 @@ def _has_room(base: str, target: str) -> bool:
     except OSError:
         return False
     return True
-
-
-def _prune(base: str, folder: str) -> None:
-    """Remove the directories that have become empty."""
-    while folder.startswith(base + os.sep):
-        try:
-            os.rmdir(folder)
-        except FileNotFoundError:
-            pass
-        except OSError:
-            return
-        folder = os.path.dirname(folder)
-
-
-def read(path: str) -> "bytes | None":
-    """Read a file, and no link; None if there is none, be it that a folder has its name."""
-    try:
-        with open(path, "rb", opener=_open) as file:
-            return file.read()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (IsADirectoryError, PermissionError):  # the latter where Windows opens no folder at all
-        if os.path.isdir(path):
-            return None
-        raise
-
-
-def _open(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0))

@@ -5,7 +5,7 @@ Imported only after a failure, and by the commands.
 
 import time
 
-from passhelper.errors import GpgError, RecipientsError
+from passhelper.errors import GpgError, RecipientsError, printable
 from passhelper.store import gpghome, packets
 from passhelper.store.child import last_line
 from passhelper.store.gpg import Gpg, status_lines
@@ -132,8 +132,6 @@ def holders(gpg: Gpg, name: str, *, secret: bool = False) -> "list[Key]":
     child = gpg.ask("--with-colons", "--fixed-list-mode", kind, "--", name.removesuffix("!"))
     is_answer = child.returncode == 0 or any(line[:2] in _NO_KEY for line in status_lines(child))
     if child.timed_out or not is_answer:
-        from passhelper.protocol import printable  # noqa: PLC0415 - only for messages
-
         raise unanswered(gpg, child, f"look for the key {printable(name)}")
     return parse_keys(child.stdout.decode(errors="replace"))
 
@@ -179,8 +177,6 @@ def parse_keys(listing: str) -> "list[Key]":
 
 def _unescape(text: str) -> str:
     """Undo gpg's C-style escapes and drop what a terminal must not see."""
-    from passhelper.protocol import printable  # noqa: PLC0415 - only for messages
-
     return printable(text.replace("\\x3a", ":").replace("\\x5c", "\\"))
 
 

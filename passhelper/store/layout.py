@@ -28,6 +28,7 @@ FOLDER = "docker-credential-helpers"  # docker-credential-helpers, pass/pass.go:
 SUFFIX = ".gpg"
 MAX_NAME = 255  # bytes in one file name: NAME_MAX of every file system in use
 MAX_SERVER = MAX_NAME // 4 * 3  # bytes of a URL whose base64 still fits a file name
+MAX_ENTRY = 4 << 20  # bytes of one .gpg file; a secret of 2 MiB and its recipients fit
 
 _WINDOWS = '<>:"|?*\\'
 _HEX = frozenset("0123456789abcdefABCDEF")
@@ -173,7 +174,7 @@ def folded(path: str) -> str:
     """Write a path so that two which some disk takes for one are the same."""
     if path.isascii():
         return path.lower()
-    import unicodedata  # noqa: PLC0415 - only for names that are not ASCII
+    import unicodedata  # only for names that are not ASCII
 
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
 

@@ -31,10 +31,9 @@ class StoreLock:
         shared: for a reader that met a vanished file and wants to look again between two writers.
         timeout: seconds to wait.
         umask: for the lock file, which the others of a group must be able to open.
-        settle: what whoever has taken the lock does first.
     """
 
-    def __init__(  # noqa: PLR0913 - what differs between a store, a remote, a reader and a writer
+    def __init__(
         self,
         root: str,
         fallback: "str | Callable[[], str]",
@@ -42,21 +41,17 @@ class StoreLock:
         shared: bool = False,
         timeout: float = TIMEOUT,
         umask: int = 0o077,
-        settle: "Callable[[], None] | None" = None,
     ) -> None:
         self._root = root
         self._fallback = fallback
         self._shared = shared
         self._timeout = timeout
         self._umask = umask
-        self._settle = settle
         self._descriptor = -1
 
     def __enter__(self) -> "StoreLock":
         try:
             self._take()
-            if self._settle is not None:
-                self._settle()
         except BaseException:
             self._release()
             raise
@@ -88,7 +83,7 @@ class StoreLock:
             self._descriptor = -1
 
     def _open_file(self, path: str) -> int:
-        from passhelper.store.files import make_private  # noqa: PLC0415 - only where a directory cannot be locked
+        from passhelper.store.files import make_private  # only where a directory cannot be locked
 
         make_private(os.path.dirname(path))
         try:
@@ -122,7 +117,7 @@ class StoreLock:
     if sys.platform == "win32":
 
         def _try(self) -> None:
-            import msvcrt  # noqa: PLC0415 - this system only
+            import msvcrt  # this system only
 
             try:
                 msvcrt.locking(self._descriptor, msvcrt.LK_NBLCK, 1)
@@ -135,7 +130,7 @@ class StoreLock:
     else:
 
         def _try(self) -> None:
-            import fcntl  # noqa: PLC0415 - this system only
+            import fcntl  # this system only
 
             fcntl.flock(self._descriptor, (fcntl.LOCK_SH if self._shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
 

@@ -7,8 +7,7 @@ does not name, in the same words: who is meant by an address, no look at a file 
 
 import os
 
-from passhelper.errors import StoreError
-from passhelper.protocol import printable
+from passhelper.errors import StoreError, printable
 from passhelper.store import layout, recipients
 
 TYPE_CHECKING = False
@@ -83,6 +82,6 @@ def remedy(server: str, strange: "list[str]", *, is_all: bool) -> str:
     """Say how a server's own list leaves out whom another name's list does not name."""
     if is_all:
         return "run: passhelper recipients list, and let both lists name the same keys"
-    from shlex import quote  # noqa: PLC0415 - only on failure
+    from shlex import quote  # only on failure
 
     return f"run: passhelper recipients remove --path {quote(printable(server))} {' '.join(map(quote, strange))}"

@@ -5,6 +5,7 @@ import stat
 import sys
 
 from passhelper.errors import StoreError
+from passhelper.shellwords import word
 
 
 def refusal(root: str, owner: int) -> StoreError:
@@ -24,7 +25,7 @@ def refusal(root: str, owner: int) -> StoreError:
 def name(uid: int) -> str:
     """Name a user as sudo and chown take him: by name, else ``#`` and his number."""
     if sys.platform != "win32":
-        import pwd  # noqa: PLC0415 - only for messages
+        import pwd  # only for messages
 
         try:
             return pwd.getpwuid(uid).pw_name
@@ -62,8 +63,6 @@ def group_command(root: str, gid: int, uid: "int | None" = None) -> str:
         gid: its group.
         uid: whose files alone, since a member can change no other's; without it, root's command for all.
     """
-    from passhelper.store.gitwords import word  # noqa: PLC0415 - only for messages
-
     whose = "" if uid is None else f" -uid {uid}"
     changes = f"-exec chgrp {gid} {{}} + -exec chmod g+rwX {{}} + -type d -exec chmod g+s {{}} +"
     return f"find {word(root)}{whose} {changes}"

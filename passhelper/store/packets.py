@@ -11,6 +11,8 @@ entry that came from elsewhere makes gpg ask for a password of its own.
 
 import binascii
 
+from passhelper.errors import EntryError
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from passhelper.errors import EntryError
@@ -56,8 +58,6 @@ def refusal(label: str, error: PacketError) -> "EntryError":
         label: the file's name for messages.
         error: what it is instead.
     """
-    from passhelper.errors import EntryError  # noqa: PLC0415 - only on failure
-
     remedy = AGAIN if error.is_message else "restore it from git, or erase it and store it again"
     return EntryError(f"{label} is no entry: {error}", remedy)
 

@@ -9,8 +9,9 @@ import stat
 import sys
 
 from passhelper.errors import ConfigurationError
+from passhelper.settings import PASSPHRASE_VARIABLES
+from passhelper.shellwords import word
 from passhelper.store import inputs
-from passhelper.store.gpg import PASSPHRASE_VARIABLES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def _read_file(name: str, path: str, seconds: float) -> bytes:
 
 
 def _unreadable(name: str, value: str, error: OSError) -> ConfigurationError:
-    from passhelper.oserrors import remedy  # noqa: PLC0415 - after a failure only
+    from passhelper.oserrors import remedy  # after a failure only
 
     return ConfigurationError(f"cannot read {name} ({value}): {error.strerror}", remedy(error))
 
@@ -89,6 +90,4 @@ def refuse_foreign_writers(name: str, path: str, facts: os.stat_result) -> None:
             "make a copy of your own, mode 0600",
         )
     if facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        from passhelper.store.gitwords import word  # noqa: PLC0415 - only for messages
-
         raise ConfigurationError(f"{name}: {path} can be written by other users", f"run: chmod 600 {word(path)}")

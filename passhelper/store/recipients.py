@@ -2,13 +2,14 @@
 
 Read as ``pass`` reads it (one key per line, ``#`` starts a comment), and where ``pass`` trips, as its
 users meant it: a last line without a line end counts, CRLF is no part of a key. ``PASSWORD_STORE_KEY``
-overrides the files; ``PASSWORD_STORE_SIGNING_KEY`` demands a good signature beside them.
+overrides the files; ``PASSWORD_STORE_SIGNING_KEY`` demands a good signature beside them
+(:mod:`passhelper.store.signature`).
 """
 
 import os
 import stat
 
-from passhelper.errors import StoreError, StoreNotInitializedError, TrustError
+from passhelper.errors import StoreError, StoreNotInitializedError
 from passhelper.store.keynames import can_be_name
 from passhelper.store.keynames import is_fingerprint as is_fingerprint  # noqa: PLC0414 - exported
 from passhelper.store.keynames import normalize as normalize  # noqa: PLC0414 - exported
@@ -17,8 +18,6 @@ from passhelper.store.layout import FOLDER, canonical
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from passhelper.store.gpg import Gpg
 
 FILE = ".gpg-id"
 MAX_FILE = 1 << 20  # bytes; comments and all
@@ -236,55 +235,3 @@ def is_identity(text: str) -> bool:
 def signing_keys(environ: "Mapping[str, str]") -> "set[str]":
     """Read ``PASSWORD_STORE_SIGNING_KEY``: the full fingerprints that may sign a ``.gpg-id``."""
     return {normalize(key).removesuffix("!") for key in environ.get("PASSWORD_STORE_SIGNING_KEY", "").split()}
-
-
-def is_signed(signature: str, text: bytes, gpg: "Gpg") -> bool:
-    """Tell whether a key in ``PASSWORD_STORE_SIGNING_KEY`` has signed a text.
-
-    As in pass(1), the signing key or its primary key must be one of the full fingerprints there.
-
-    Args:
-        signature: the file with the detached signature.
-        text: what it has to cover.
-        gpg: what checks it, and the environment that names the keys.
-
-    Raises:
-        GpgError: gpg has not answered; that says nothing about who has signed.
-    """
-    from passhelper.store.gpg import status_lines  # noqa: PLC0415 - loaded with the caller's gpg
-
-    child = gpg.ask("--verify", "--", signature, "-", stdin=text)
-    allowed = signing_keys(gpg.environ)
-    found = False
-    for line in status_lines(child):
-        if line[0] in ("REVKEYSIG", "EXPSIG"):  # gpg calls these valid, too
-            return False
-        found = found or (line[0] == "VALIDSIG" and not allowed.isdisjoint((line[1], line[-1])))
-    if child.timed_out or (not found and b"waiting for lock" in child.stderr):
-        from passhelper.store import keyinfo  # noqa: PLC0415 - only on failure
-
-        raise keyinfo.unanswered(gpg, child, "check a signature")
-    return found
-
-
-def verify_signature(root: str, recipients: Recipients, gpg: "Gpg") -> None:
-    """Demand a good signature of the file by a key in ``PASSWORD_STORE_SIGNING_KEY``, if that is set.
-
-    Raises:
-        TrustError: the signature is missing, bad, or by somebody else.
-    """
-    if not recipients.path or not signing_keys(gpg.environ):
-        return
-    path = os.path.join(root, recipients.path)
-    if read_file(root, recipients.path + ".sig") is None:
-        from passhelper.store.gitwords import word  # noqa: PLC0415 - only for messages
-
-        raise TrustError(
-            f"{path} has no signature", f"run: gpg --detach-sign {word(path)}, or unset PASSWORD_STORE_SIGNING_KEY"
-        )
-    if is_signed(path + ".sig", recipients.text, gpg):
-        return
-    raise TrustError(
-        f"the signature of {path} is not by a key in PASSWORD_STORE_SIGNING_KEY",
-        "find out who changed it, then sign it again",
-    )

@@ -14,8 +14,10 @@ import time
 from passhelper import settings
 from passhelper.errors import PasshelperError
 from passhelper.store import repository as git
-from passhelper.store.child import Child, finish, start
+from passhelper.store.child import Child, finish
+from passhelper.store.files import Files
 from passhelper.store.lock import StoreLock
+from passhelper.store.transaction import Transaction
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,7 +76,7 @@ def _pull(store: "PassStore", repository: "Repository") -> bool:
     asked = os.path.join(repository.state, _ASKED)
     if _is_recent(asked):
         return False
-    store.files().make_directory(repository.state)
+    Files(store.environ).make_directory(repository.state)
     # One process asks, and those that miss meanwhile wait for its answer.
     with StoreLock(repository.state, asked + ".lock", timeout=store.deadline.left(_seconds(store))):
         if _is_recent(asked):
@@ -85,7 +87,7 @@ def _pull(store: "PassStore", repository: "Repository") -> bool:
         try:
             theirs = remote.fetch()
         finally:
-            store.files().replace(asked, b"", repository.state, durable=False)
+            Files(store.environ).replace(asked, b"", repository.state, durable=False)
     changed = remote.forward(theirs)
     if os.path.exists(repository.unpushed):
         try:
@@ -173,7 +175,7 @@ class _Remote:
 
     def _note(self) -> None:
         # Not opened for writing: another member of a group may have made it.
-        files = self._store.files()
+        files = Files(self._store.environ)
         files.replace(self._repository.unpushed, b"", self._repository.state, durable=False)
 
     def _push(self) -> str:
@@ -206,12 +208,12 @@ class _Remote:
         head = self._revision("HEAD")
         if theirs in ("", head) or self._is_ancestor(theirs, head):
             return False
-        from passhelper.store import journal, trust, unfinished  # noqa: PLC0415 - after a fetch that brought something
+        from passhelper.store import journal, trust, unfinished  # after a fetch that brought something
 
         self._check_history(head, theirs)
         changes = self._changes(head, theirs)
         store, repository = self._store, self._repository
-        with store.lock(repository, timeout=_seconds(store)):
+        with Transaction(store, repository, _seconds(store)):
             known = trust.load_all(repository.state)
             if unfinished.find(repository):
                 raise _DoubtError("something is not finished here")
@@ -230,7 +232,7 @@ class _Remote:
 
     def _is_accepted(self) -> bool:
         """Tell whether every ``.gpg-id`` here is as it was accepted."""
-        from passhelper.store import trust  # noqa: PLC0415 - only with automatic sync
+        from passhelper.store import trust  # only with automatic sync
 
         known = trust.load_all(self._repository.state)
         return known is not None and trust.current(self._store.root) == known.pins
@@ -244,9 +246,9 @@ class _Remote:
 
     def _changes(self, head: str, theirs: str) -> "list[Change]":
         """List the entries that differ, new ones first; anything that is no entry raises."""
-        from passhelper.store import foreign  # noqa: PLC0415
-        from passhelper.store.journal import Change  # noqa: PLC0415
-        from passhelper.store.layout import SUFFIX  # noqa: PLC0415
+        from passhelper.store import foreign
+        from passhelper.store.journal import Change
+        from passhelper.store.layout import SUFFIX
 
         # It prints while it looks, so a tree that names one folder over and over is no burden to it.
         self._answer("ls-tree", "-r", "-t", "-z", "--name-only", "--full-tree", theirs)
@@ -315,7 +317,7 @@ class _Remote:
     # git
 
     def _ask(self, *arguments: str, stdin: bytes = b"") -> Child:
-        child = start([*self._command, *arguments], self._environ, stdin=stdin, limit=_LIMIT)
+        child = git.start([*self._command, *arguments], self._environ, stdin=stdin, limit=_LIMIT)
         finish([child], self._store.deadline.left(_QUICK))
         return child
 
@@ -341,9 +343,9 @@ class _Remote:
         if told or not environ.get("GIT_SSH"):
             environ["GIT_SSH_COMMAND"] = f"{told or 'ssh'} -oBatchMode=yes"
         seconds = self._store.deadline.left(_seconds(self._store))
-        umask = os.umask(self._store.files().umask)
+        umask = os.umask(Files(self._store.environ).umask)
         try:
-            child = start([*command, *arguments], environ, group=True)
+            child = git.start([*command, *arguments], environ, group=True)
             finish([child], seconds)
         finally:
             os.umask(umask)
@@ -356,6 +358,6 @@ class _Remote:
             return f"no answer from {self._name} within {seconds:g} s"
         if child.returncode == 0:
             return ""
-        from passhelper.store import gitwords  # noqa: PLC0415 - only for a failure
+        from passhelper.store import gitwords  # only for a failure
 
         return gitwords.reason(child.stderr, child.returncode)

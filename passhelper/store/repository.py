@@ -8,12 +8,15 @@ ciphertext, so every git child runs with them switched off.
 import os
 
 from passhelper.errors import GitError, StoreError
-from passhelper.store.child import clean_environ, find_program
 from passhelper.store.files import Files
+from passhelper.store.programs import ROOTLESS, clean_environ, find_program
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from passhelper.store.child import Child
 
 _UNTOUCHED = "-text -filter -ident -working-tree-encoding merge=binary"
 EVERYTHING = ("*",)
@@ -202,6 +205,17 @@ def environment(repository: Repository, environ: "Mapping[str, str]") -> "dict[s
     )
     cleaned["GIT_OPTIONAL_LOCKS"] = "0"
     return cleaned
+
+
+def start(argv: "Sequence[str]", environ: "Mapping[str, str]", **more: "Any") -> "Child":
+    """Start a git; the arguments are those of :func:`passhelper.store.child.start`."""
+    from passhelper.store import child  # not in a store without git
+
+    if ROOTLESS in environ:
+        from passhelper.store import rootless  # only below rootless podman or buildah
+
+        argv = [*rootless.prefix(environ), *argv]
+    return child.start(argv, environ, **more)
 
 
 def command(repository: Repository, git: str, *, hooks: bool = False) -> "list[str]":

@@ -19,8 +19,8 @@ import os
 import sys
 
 from passhelper.errors import PasshelperError
+from passhelper.settings import home_directory
 from passhelper.store import packets
-from passhelper.store.store import home_directory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def _save(path: str, text: bytes) -> None:
     try:
         if sys.platform != "win32" and os.geteuid() == 0 and _owner(os.path.dirname(path)) != 0:
             return  # in a user's home, who could not replace it afterwards
-        from passhelper.store.files import make_private  # noqa: PLC0415 - only who writes the cache
+        from passhelper.store.files import make_private  # only who writes the cache
 
         make_private(os.path.dirname(path))
         with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:

@@ -12,16 +12,23 @@ import os
 import sys
 
 from passhelper.errors import PasshelperError
-from passhelper.store.child import find_program, finish, start
+from passhelper.store import child
+from passhelper.store.programs import ROOTLESS, find_program
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+    from typing import Any
 
-UID, GID = "_CONTAINERS_ROOTLESS_UID", "_CONTAINERS_ROOTLESS_GID"
+GID = "_CONTAINERS_ROOTLESS_GID"
 _SECONDS = 5.0  # for the trial
 
 _found: "dict[tuple[str, str], list[str]]" = {}
+
+
+def start(argv: "Sequence[str]", environ: "Mapping[str, str]", **more: "Any") -> child.Child:
+    """Start a program with the user's own id; the arguments are those of :func:`passhelper.store.child.start`."""
+    return child.start([*prefix(environ), *argv], environ, **more)
 
 
 def prefix(environ: "Mapping[str, str]") -> "list[str]":
@@ -33,7 +40,7 @@ def prefix(environ: "Mapping[str, str]") -> "list[str]":
     """
     if not is_mapped(environ):
         return []
-    ids = (environ[UID], environ.get(GID, ""))
+    ids = (environ[ROOTLESS], environ.get(GID, ""))
     if ids not in _found:
         _found[ids] = _find(*ids, environ)
     return _found[ids]
@@ -43,7 +50,7 @@ def is_mapped(environ: "Mapping[str, str]") -> bool:
     """Tell whether we are root of a user namespace, and the user that the variable names outside of it."""
     if sys.platform == "win32":
         return False
-    user = environ.get(UID, "")
+    user = environ.get(ROOTLESS, "")
     if not user.isdecimal() or user == "0" or os.geteuid() != 0:
         return False
     try:
@@ -57,7 +64,8 @@ def remedy(environ: "Mapping[str, str]") -> str:
     """Say what to do where gpg has to run as root of the namespace; empty where it need not."""
     if not is_mapped(environ) or prefix(environ):
         return ""
-    return f"install unshare of util-linux 2.36 or newer: without it, the agent of user {environ[UID]} is out of reach"
+    user = environ[ROOTLESS]
+    return f"install unshare of util-linux 2.36 or newer: without it, the agent of user {user} is out of reach"
 
 
 def _find(user: str, group: str, environ: "Mapping[str, str]") -> "list[str]":
@@ -68,8 +76,8 @@ def _find(user: str, group: str, environ: "Mapping[str, str]") -> "list[str]":
     words += [f"--map-group={group}"] if group.isdecimal() else []
     words += ["--"]
     try:
-        trial = start([*words, true], {"LC_ALL": "C"})
-        finish([trial], _SECONDS)
+        trial = child.start([*words, true], {"LC_ALL": "C"})
+        child.finish([trial], _SECONDS)
     except PasshelperError:
         return []
     return words if trial.returncode == 0 else []

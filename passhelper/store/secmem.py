@@ -7,8 +7,10 @@ hold the cached passphrase there, that it has nobody to ask for one. Imported on
 import os
 import time
 
-from passhelper.store.child import find_program, finish, start
+from passhelper.store.child import finish
 from passhelper.store.gpg import Gpg, status_lines
+from passhelper.store.gpg_codes import CANNOT_ALLOCATE, NO_PINENTRY, error_codes
+from passhelper.store.programs import find_program
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,14 +19,13 @@ if TYPE_CHECKING:
     from passhelper.store.child import Child
 
 CONF, OPTION = "gpg-agent.conf", "auto-expand-secmem"  # no other spelling of it counts there; a number may follow
-_CANNOT_ALLOCATE, _NO_PINENTRY = 32854, 85  # libgpg-error's codes
 _PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6)  # seconds before another try; others take as long and half as long again
 _SECONDS = 5.0  # for one question to the agent
 
 
 def has_run_out(lines: "list[list[str]]") -> bool:
     """Tell whether a decryption failed because the agent had no memory for it."""
-    return _CANNOT_ALLOCATE in error_codes(lines)
+    return CANNOT_ALLOCATE in error_codes(lines)
 
 
 def more_memory(gpg: Gpg) -> str:
@@ -48,20 +49,11 @@ def retried(gpg: Gpg, child: "Child", again: "Callable[[], Child]") -> "Child":
         lines = status_lines(child)
         if child.returncode == 0 or child.timed_out or gpg.deadline.left() < 2 * pause:
             break
-        if not has_run_out(lines) and not (_NO_PINENTRY in error_codes(lines) and _has_passphrase(gpg, lines)):
+        if not has_run_out(lines) and not (NO_PINENTRY in error_codes(lines) and _has_passphrase(gpg, lines)):
             break
         time.sleep(pause * (1 + os.getpid() % 16 / 16))
         child = again()
     return child
-
-
-def error_codes(lines: "list[list[str]]") -> "set[int]":
-    """Read with which codes of libgpg-error the keys have failed to open a message."""
-    return {
-        int(line[2]) & 0xFFFF
-        for line in lines
-        if line[:2] == ["ERROR", "pkdecrypt_failed"] and len(line) > 2 and line[2].isdigit()
-    }
 
 
 def _has_passphrase(gpg: Gpg, lines: "list[list[str]]") -> bool:
@@ -79,7 +71,7 @@ def _has_passphrase(gpg: Gpg, lines: "list[list[str]]") -> bool:
             questions.append(f"KEYINFO {field[9]}\n")
     if not questions:
         return False
-    child = start([program, "--no-autostart"], gpg.child_environ, stdin="".join(questions).encode())
+    child = gpg.start([program, "--no-autostart"], stdin="".join(questions).encode())
     finish([child], _SECONDS)
     # S KEYINFO <keygrip> <type> <serial number> <id> <cached> <protection> ...
     words = [line.split() for line in child.stdout.decode(errors="replace").splitlines()]

@@ -1,7 +1,7 @@
-"""PassStore: read, write, remove and walk the credentials of a pass-layout store.
+"""PassStore: find, read and walk the credentials of a pass-layout store.
 
-Reading takes no lock and never waits for a writer: a file is always whole. Writing encrypts first, into
-memory, then locks, replaces and commits; a write that fails leaves the tree as it was.
+Reading takes no lock and never waits for a writer: a file is always whole. Who writes are :mod:`passhelper.store.write`
+and :mod:`passhelper.store.erase`, each under the lock of :mod:`passhelper.store.transaction`.
 """
 
 import os
@@ -10,23 +10,17 @@ import sys
 import time
 
 from passhelper import settings
-from passhelper.errors import ConfigurationError, EntryError, PasshelperError, StoreError
+from passhelper.errors import EntryError, StoreError, printable
 from passhelper.store import layout
-from passhelper.store.gpg import Gpg
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from typing import Any
 
-    from passhelper.store.files import Files
-    from passhelper.store.gpg import Plaintext
-    from passhelper.store.lock import StoreLock
+    from passhelper.store.gpg import Gpg
     from passhelper.store.repository import Repository
 
-MAX_ENTRY = 4 << 20  # bytes of one .gpg file; a secret of 2 MiB and its recipients fit
 MAX_NESTING = 32  # levels of folders that a username with slashes may have
-BINDING = "passhelper1:"
 _RECENT = 86400  # seconds; an older rebase is none that has dropped a change just now
 
 
@@ -71,13 +65,20 @@ class PassStore:
         settings.check(environ)
         self.environ = environ
         self.warn = warn
-        self.root = store_path(environ)
+        self.root = settings.store_path(environ)
         self.folder = os.path.join(self.root, layout.FOLDER)
         self.deadline = deadline or settings.Deadline(environ, shared=False)
-        self.gpg = Gpg(environ, self.deadline)
+        self._gpg: Gpg | None = None
         self.meanwhile: Callable[[], None] | None = None
 
-    # Reading
+    @property
+    def gpg(self) -> "Gpg":
+        """Gpg as this environment has it; loaded on first use, so that a miss needs none of it."""
+        if self._gpg is None:
+            from passhelper.store.gpg import Gpg  # list and a miss start none
+
+            self._gpg = Gpg(self.environ, self.deadline)
+        return self._gpg
 
     def lookup(self, server: str) -> "Entry | None":
         """Find the entry of a server by its exact name.
@@ -102,7 +103,7 @@ class PassStore:
             server: which.
             more: names of directories to look at beside those of the store.
         """
-        from passhelper.registry import normalize  # noqa: PLC0415 - a hit needs no equivalence
+        from passhelper.registry import normalize  # a hit needs no equivalence
 
         wanted = normalize(server)
         if wanted is None:
@@ -220,15 +221,18 @@ class PassStore:
         try:
             child = self.gpg.start_decrypt(descriptor)
             # Work that does not need the plaintext is done while gpg looks for it.
-            place = binding(entry.server, entry.username)
-            from passhelper import jsontext  # noqa: F401, PLC0415 - the answer will need it
+            from passhelper import jsontext  # noqa: F401 - the answer will need it
+            from passhelper.store import cipher
+            from passhelper.store.binding import BINDING, binding
 
+            place = binding(entry.server, entry.username)
             if self.meanwhile is not None:
                 self.meanwhile()
-            plaintext = self.gpg.finish_decrypt(child, descriptor, self._label(entry))
+            plaintext = cipher.finish_decrypt(self.gpg, child, descriptor, self._label(entry))
         finally:
             os.close(descriptor)
-        self._check_binding(entry, plaintext, place)
+        if plaintext.name != place:
+            self._refuse_binding(entry, is_bound=plaintext.name.startswith(BINDING))
         return plaintext.data
 
     def open(self, entry: Entry) -> int:
@@ -242,7 +246,7 @@ class PassStore:
         return found
 
     def _open(self, entry: Entry) -> "tuple[int, list[str]]":
-        from passhelper.store import packets  # noqa: PLC0415 - list and a miss open nothing
+        from passhelper.store import packets  # list and a miss open nothing
 
         flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
         descriptor = os.open(entry.path, flags)
@@ -250,8 +254,8 @@ class PassStore:
             facts = os.fstat(descriptor)
             if not stat.S_ISREG(facts.st_mode):
                 raise EntryError(f"{self._label(entry)} is not a regular file", "remove it")
-            if facts.st_size > MAX_ENTRY:
-                raise EntryError(f"{self._label(entry)} is larger than {MAX_ENTRY} bytes", "remove it")
+            if facts.st_size > layout.MAX_ENTRY:
+                raise EntryError(f"{self._label(entry)} is larger than {layout.MAX_ENTRY} bytes", "remove it")
             try:
                 found = packets.key_ids(os.read(descriptor, min(facts.st_size, packets.MAX_HEADERS)))
             except packets.PacketError as error:
@@ -263,14 +267,14 @@ class PassStore:
             raise
         return descriptor, found
 
-    def _check_binding(self, entry: Entry, plaintext: "Plaintext", place: str) -> None:
-        if plaintext.name.startswith(BINDING):
-            if plaintext.name != place:
-                raise EntryError(
-                    f"entry was moved here from another server: {self._label(entry)}",
-                    "do not use it; find out who moved it, then store the credential again",
-                )
-        elif settings.is_on(self.environ, settings.REQUIRE_BOUND):
+    def _refuse_binding(self, entry: Entry, *, is_bound: bool) -> None:
+        """Refuse an entry that is bound to another place; one that is bound to none only where the settings say so."""
+        if is_bound:
+            raise EntryError(
+                f"entry was moved here from another server: {self._label(entry)}",
+                "do not use it; find out who moved it, then store the credential again",
+            )
+        if settings.is_on(self.environ, settings.REQUIRE_BOUND):
             raise EntryError(
                 f"entry is not bound to its server, as PASSHELPER_REQUIRE_BOUND demands: {self._label(entry)}",
                 "check it, then store it again with passhelper",
@@ -278,32 +282,9 @@ class PassStore:
 
     def _label(self, entry: Entry) -> str:
         """Name an entry in messages: its path in the store."""
-        from passhelper.protocol import printable  # noqa: PLC0415 - only for messages
-
         return printable(os.path.relpath(entry.path, self.root))
 
-    # Writing: see write.py
-
-    def lock(
-        self, repository: "Repository | None", *, shared: bool = False, timeout: "float | None" = None
-    ) -> "StoreLock":
-        """Prepare the store's lock; who takes it to write first finishes what a killed writer has begun.
-
-        Raises:
-            StoreError: this is root, who must not write into a store of somebody else.
-        """
-        if not shared:
-            self.check_user()
-        from passhelper.store.lock import TIMEOUT, StoreLock  # noqa: PLC0415 - readers take none
-
-        return StoreLock(
-            self.root,
-            self._lock_file if repository is None else os.path.join(repository.state, "lock"),
-            shared=shared,
-            timeout=self.deadline.left(TIMEOUT if timeout is None else timeout),
-            umask=0o077 if repository is None else self.files().umask,
-            settle=None if shared else lambda: self._settle(repository),
-        )
+    # Questions of those who write
 
     def check_user(self) -> None:
         """Refuse to write as root into a store of somebody else; see :mod:`passhelper.store.owners`."""
@@ -314,40 +295,20 @@ class PassStore:
         except FileNotFoundError:
             return
         if owner != 0:
-            from passhelper.store import owners  # noqa: PLC0415 - only on failure
+            from passhelper.store import owners  # only on failure
 
             raise owners.refusal(self.root, owner)
-
-    def _lock_file(self) -> str:
-        """Name the lock of a store without git on a file system that locks no directories; nobody else needs a home."""
-        name = f"{digest(os.fsencode(self.root))[:32]}.lock"
-        return os.path.join(home_directory(self.environ), ".cache", "passhelper", name)
 
     def journal(self, repository: "Repository | None") -> str:
         """Give the place of the journal of a change of many files."""
         return os.path.join(self.folder, ".passhelper.journal") if repository is None else repository.journal
 
-    def settle(self) -> bool:
-        """Put back what git has undone before it was committed, if something waits; False if all is as it was."""
-        if not self._has_copies() and not self._has_aborted():
-            return False
-        try:
-            with self.lock(self.repository("")):
-                return True
-        except (PasshelperError, OSError):
-            return False  # a store that is only read from, or in use: who writes next does it
+    def may_be_undone(self) -> bool:
+        """Return whether git may have undone a change before it was committed, without loading what knows about git."""
+        return self.has_copies() or self._has_aborted()
 
-    def undone(self) -> "list[Entry]":
-        """List the entries that wait for their commit and are not on the disk, since git has undone them."""
-        repository = self.repository("") if self._has_copies() else None
-        if repository is None:
-            return []
-        from passhelper.store import kept  # noqa: PLC0415 - only after a commit that failed
-
-        return kept.undone(self, repository)
-
-    def _has_copies(self) -> bool:
-        """Tell whether something waits for its commit, without loading what knows about git."""
+    def has_copies(self) -> bool:
+        """Return whether something waits for its commit."""
         state = os.path.join(".git", "passhelper", "kept")
         return any(os.path.exists(os.path.join(folder, state)) for folder in (self.folder, self.root))
 
@@ -355,35 +316,14 @@ class PassStore:
         """Tell whether a rebase was aborted lately that nobody has looked at; each writes ORIG_HEAD when it begins."""
         if not any(_is_recent(os.path.join(folder, ".git", "ORIG_HEAD")) for folder in (self.folder, self.root)):
             return False
-        from passhelper.store import unfinished  # noqa: PLC0415 - only after a rebase, a merge or a reset
+        from passhelper.store import unfinished  # only after a rebase, a merge or a reset
 
         repository = self.repository("")
         return repository is not None and bool(unfinished.aborted(repository))
 
-    def _settle(self, repository: "Repository | None") -> None:
-        """Finish a change of many files whose writer was killed, and put back what git has undone; under the lock."""
-        if os.path.exists(self.journal(repository)):
-            from passhelper.store import journal  # noqa: PLC0415 - after a kill only
-
-            journal.finish(self, repository)
-        if repository is None:
-            return
-        from passhelper.store import unfinished  # noqa: PLC0415 - only in a git store
-
-        if os.path.exists(repository.kept) or unfinished.aborted(repository):
-            from passhelper.store import kept  # noqa: PLC0415 - only after a commit that failed, or an aborted rebase
-
-            kept.restore(self, repository)
-
-    def files(self) -> "Files":
-        """Prepare writes with the store's modes."""
-        from passhelper.store.files import Files  # noqa: PLC0415 - readers write none
-
-        return Files(self.environ)
-
     def repository(self, directory: str) -> "Repository | None":
         """Find the repository that a server directory (or the whole folder: "") belongs to."""
-        from passhelper.store import repository  # noqa: PLC0415 - readers need none
+        from passhelper.store import repository  # readers need none
 
         return repository.find(self.root, os.path.join(layout.FOLDER, directory) if directory else layout.FOLDER)
 
@@ -398,66 +338,3 @@ def _is_recent(path: str) -> bool:
 def _byte_order(file: "tuple[str, str]") -> bytes:
     """Sort as the Go helper's ReadDir does: the file's name with its suffix, as bytes."""
     return os.fsencode(file[0])
-
-
-def store_path(environ: "Mapping[str, str]") -> str:
-    """Find the store: ``PASSWORD_STORE_DIR``, else ``~/.password-store``, always absolute.
-
-    Raises:
-        ConfigurationError: ``PASSWORD_STORE_DIR`` is relative.
-    """
-    path = environ.get("PASSWORD_STORE_DIR", "")
-    if not path:
-        return os.path.join(home_directory(environ), ".password-store")
-    if not os.path.isabs(path):
-        raise ConfigurationError(
-            f"PASSWORD_STORE_DIR is relative: {path}", f"set it to an absolute path such as {os.path.abspath(path)}"
-        )
-    return os.path.normpath(path)
-
-
-def home_directory(environ: "Mapping[str, str]") -> str:
-    """Find the home directory: ``HOME``, else what the password database says; never a relative path."""
-    home = environ.get("HOME", "")
-    if os.path.isabs(home):
-        return home
-    if sys.platform == "win32":
-        return os.path.expanduser("~")
-    import pwd  # noqa: PLC0415 - only where HOME is unset
-
-    try:
-        return pwd.getpwuid(os.geteuid()).pw_dir
-    except KeyError:
-        what = f"is no absolute path: {home!r}" if home else "is not set"
-        raise ConfigurationError(
-            f"HOME {what}, and uid {os.geteuid()} has no home", "set HOME to a directory that this user may write"
-        ) from None
-
-
-def binding(server: str, username: str) -> str:
-    """Name the place that an entry belongs to, for gpg to keep inside the ciphertext.
-
-    Without it, whoever can push to the shared store copies one server's ciphertext under another and
-    the next ``docker pull`` hands the password to a host of his own.
-    """
-    return BINDING + digest(f"{server}\0{username}".encode())
-
-
-_sha256: "Callable[[bytes], Any] | None" = None
-
-
-def digest(data: bytes) -> str:
-    """Give the SHA-256 of some bytes in hex, without loading OpenSSL, which ``hashlib`` does."""
-    global _sha256  # noqa: PLW0603 - on some Pythons one of the imports fails, which takes as long as many digests
-    if _sha256 is None:
-        # CPython's own implementation: _sha2 since 3.12, _sha256 before; either costs 3 ms less than hashlib.
-        try:
-            from _sha2 import sha256  # noqa: PLC0415
-        except ImportError:
-            try:
-                from _sha256 import sha256  # noqa: PLC0415
-            except ImportError:  # pragma: no cover - a build without them
-                from hashlib import sha256  # noqa: PLC0415
-        _sha256 = sha256
-    value: str = _sha256(data).hexdigest()
-    return value

@@ -81,7 +81,8 @@ def _controlling_terminal() -> "str | None":
 
 def _ask_ps() -> "str | None":
     """Ask ps(1), on systems without /proc."""
-    from passhelper.store.child import clean_environ, find_program, finish, start  # noqa: PLC0415 - rare
+    from passhelper.store.child import finish, start  # rare
+    from passhelper.store.programs import clean_environ, find_program  # rare
 
     program = find_program(("ps",), os.environ)
     if program is None:

@@ -17,7 +17,6 @@ import os
 
 from passhelper.errors import StoreError, TrustError
 from passhelper.jsontext import parse, render
-from passhelper.protocol import printable
 from passhelper.store import recipients as recipients_module
 from passhelper.store.files import Files
 from passhelper.store.layout import FOLDER
@@ -26,13 +25,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from passhelper.store import claims
     from passhelper.store.gpg import Gpg
     from passhelper.store.recipients import Header, Recipients
 
 FILE = "trust.json"
 VERSION = 1
-MAX_NAMED = 200  # keys that a message names; gpg is asked about each
 _HEX = frozenset("0123456789abcdef")
 
 Pins = dict[str, list[str]]
@@ -318,10 +315,11 @@ def check(root: str, directory: str, found: "Recipients", trust: Trust, gpg: "Gp
             text = recipients_module.read_file(root, path)
             pins[path] = None if text is None else keys_of(text, path)
         return _accepted(pins, found, named)
-    from passhelper.store import claims  # noqa: PLC0415 - only for the message
+    from passhelper.store import claims  # only for the message
 
     raise TrustError(
-        f"recipients changed: {describe(changed, gpg, claims.on_disk(root))}", "run: passhelper recipients accept"
+        f"recipients changed: {claims.describe(changed, gpg, claims.on_disk(root))}",
+        "run: passhelper recipients accept",
     )
 
 
@@ -342,28 +340,10 @@ def newer(found: "Recipients", trust: Trust, environ: "Mapping[str, str]") -> "H
     """
     if not recipients_module.signing_keys(environ):
         return None
+    from passhelper.store import signature  # only where lists are signed
+
     named = recipients_module.header(found.text)
-    return None if complaint(named, found.path, trust.store, 1 + trust.serials.get(found.path, 0)) else named
-
-
-def complaint(named: "Header | None", path: str, store: str, least: int) -> str:
-    """Say why a good signature of a file does not count; empty if it does.
-
-    Args:
-        named: what the file says about itself.
-        path: the file's path in the store.
-        store: the identity of the store; empty if none is known.
-        least: the lowest serial that counts.
-    """
-    if named is None:
-        return "the signed text does not say which file it is and how new"
-    if named.path != path.replace(os.sep, "/"):
-        return f"the signed text is that of {printable(named.path)}"
-    if store and named.store != store:
-        return "the signed text is that of another store" if named.store else "the signed text does not name its store"
-    if named.serial < least:
-        return f"its serial {named.serial} is not above the accepted {least - 1}"
-    return ""
+    return None if signature.complaint(named, found.path, trust.store, 1 + trust.serials.get(found.path, 0)) else named
 
 
 def is_unknown(named: "Header", trust: Trust) -> bool:
@@ -377,58 +357,3 @@ def is_unknown(named: "Header", trust: Trust) -> bool:
 def accepted_by_environment(value: str) -> "set[str]":
     """Read ``PASSHELPER_ACCEPT_RECIPIENTS``: fingerprints separated by white space or commas."""
     return {recipients_module.normalize(key) for key in value.replace(",", " ").split()}
-
-
-def describe(
-    changed: "dict[str, tuple[list[str], list[str]]]", gpg: "Gpg", offered: "claims.Offered | None" = None
-) -> str:
-    """Write differences as ``+<key> <user id> -<key> <user id> (<file>)``.
-
-    What is too much to read is only counted, and who would come is named before who would go.
-
-    Args:
-        changed: the keys that were added to each file, and removed from it.
-        gpg: for the names of keys.
-        offered: where the store's public keys are, which may name those that are not in the keyring.
-    """
-    parts = []
-    names: dict[str, str] = {}
-    room = {"+": MAX_NAMED, "-": max(0, MAX_NAMED - sum(len(added) for added, _ in changed.values()))}
-    lists = 0
-    for path, (added, removed) in changed.items():
-        shown, left = [], 0
-        for mark, keys in (("+", added), ("-", removed)):
-            shown += [f"{mark}{_named(key, names, gpg, offered)}" for key in keys[: room[mark]]]
-            left += len(keys[room[mark] :])
-            room[mark] -= len(keys[: room[mark]])
-        if left and not shown:
-            lists += 1
-            continue
-        shown += [f"and {left} more keys"] if left else []
-        parts.append(" ".join([*(shown or ["a list that names nobody"]), f"({path})"]))
-    if lists:
-        parts.append(f"and {lists} more lists")
-    return ", ".join(parts)
-
-
-def _named(key: str, names: "dict[str, str]", gpg: "Gpg", offered: "claims.Offered | None") -> str:
-    """Give a key with whose it is.
-
-    Args:
-        key: which.
-        names: what was found before, and is added to: gpg takes as long for each question.
-        gpg: knows the keys of this machine.
-        offered: where the store's public keys are.
-    """
-    from passhelper.errors import GpgError  # noqa: PLC0415 - only for messages
-    from passhelper.store import claims  # noqa: PLC0415
-    from passhelper.store.keyinfo import find_keys  # noqa: PLC0415
-
-    if key not in names:
-        try:
-            found = find_keys(gpg, key)
-            owner = found[0].uid if found else claims.owner(gpg, key, offered)
-        except GpgError:  # what there is to say about the key matters more than whose it is
-            owner = ""
-        names[key] = f"{key} {owner}".rstrip()
-    return names[key]

@@ -60,7 +60,7 @@ def refuse(repository: "Repository") -> None:
 
 def remedy(repository: "Repository") -> str:
     """Say how to get out of it; nothing that was stored or committed is lost by that, whatever it is."""
-    from passhelper.store.gitwords import word  # noqa: PLC0415 - only for messages
+    from passhelper.shellwords import word  # only for messages
 
     root = word(repository.root)
     if "is on no branch" not in find(repository):

@@ -11,7 +11,8 @@ import os
 from typing import TYPE_CHECKING
 
 from passhelper.errors import TrustError
-from passhelper.store import claims, recipients, trust
+from passhelper.store import claims, recipients, signature, trust
+from passhelper.store.files import Files
 from passhelper.team import gpgid, publickeys, recipientlists, signed
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ class Acceptance:
         if changed:
             where = f" in commit {theirs[:12]}" if theirs else ""
             offered = publickeys.of_commit(self._git, theirs) if theirs else claims.on_disk(self._store.root)
-            described = trust.describe(changed, self._store.gpg, offered)
+            described = claims.describe(changed, self._store.gpg, offered)
             raise TrustError("; ".join([f"recipients changed: {described}{where}", *dict.fromkeys(reasons)]), ACCEPT)
 
     def pinned(self, lists: Mapping[str, RecipientFile], commit: str) -> trust.Trust:
@@ -189,7 +190,7 @@ class Acceptance:
     def _complaint(self, file: RecipientFile) -> str:
         """Say why a good signature of a list does not count; empty if it does."""
         named = recipients.header(file.text)
-        why = trust.complaint(named, file.path, self._known.store, 1 + self._serial(file.path))
+        why = signature.complaint(named, file.path, self._known.store, 1 + self._serial(file.path))
         if not why and named is not None and trust.is_unknown(named, self._known):
             return "it is the first list that names its store, so it may be another store's"
         return why
@@ -219,7 +220,7 @@ def pin(store: PassStore, git: Git, pins: trust.Pins) -> None:
 
 def save(store: PassStore, git: Git, known: trust.Trust) -> None:
     """Write down what was accepted, and forget what was refused; the caller holds the store's lock."""
-    trust.save_all(git.place.state, known, store.files())
+    trust.save_all(git.place.state, known, Files(store.environ))
     forget_refused(git)
 
 

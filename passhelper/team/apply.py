@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from passhelper.errors import GitError, StoreError
-from passhelper.protocol import printable
-from passhelper.store import foreign, gitwords, journal, layout
-from passhelper.store.files import TEMPORARY
+from passhelper import shellwords
+from passhelper.errors import GitError, StoreError, printable
+from passhelper.store import foreign, journal, layout
+from passhelper.store.files import TEMPORARY, Files
 from passhelper.team import blobs, trees
 from passhelper.team.merge import MARK
 
@@ -80,7 +80,7 @@ class Move:
         """Refuse a new file whose name this disk cannot hold; begun, the change could never be finished."""
         if os.name == "nt" or not layout.is_refused_by_some(path):
             return  # Windows knows what it refuses: see foreign.complaint
-        files = store.files()
+        files = Files(store.environ)
         files.make_directory(self._place.state)
         for name in path.split("/"):
             probe = os.path.join(self._place.state, f"{TEMPORARY}{name}"[:200])
@@ -163,7 +163,7 @@ def _files_at(root: str, path: str) -> list[str]:
 def _in_the_way(root: str, path: str) -> StoreError:
     return StoreError(
         f"{printable(path)} has changes here that are not committed, and others have changed it",
-        f"run: git -C {gitwords.word(root)} status, then commit or remove yours",
+        f"run: git -C {shellwords.word(root)} status, then commit or remove yours",
     )
 
 

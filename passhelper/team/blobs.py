@@ -7,8 +7,8 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
+from passhelper import shellwords
 from passhelper.errors import GitError
-from passhelper.store import gitwords
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -25,7 +25,7 @@ def each(git: Git, ids: Iterable[str]) -> Iterator[tuple[str, bytes]]:
     for identity, data in git.objects.read(sorted(set(ids))):
         if data is None:
             root = git.place.root
-            raise GitError(f"object {identity} is missing in {root}", f"run: git -C {gitwords.word(root)} fsck")
+            raise GitError(f"object {identity} is missing in {root}", f"run: git -C {shellwords.word(root)} fsck")
         yield identity, data
 
 

@@ -14,10 +14,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from passhelper.errors import ConfigurationError, GitError, RemoteError, StoreError, TrustError
-from passhelper.protocol import printable
+from passhelper import shellwords
+from passhelper.errors import ConfigurationError, GitError, RemoteError, StoreError, TrustError, printable
 from passhelper.store import foreign, gitwords, repository, trust
-from passhelper.store.child import Child, finish, start
+from passhelper.store.child import Child, finish
+from passhelper.store.files import Files
 from passhelper.store.repository import Repository
 from passhelper.team import apply, freshness, gitrepo, incoming, incomingtree, recipientlists, remoteurl
 from passhelper.team.freshness import Demands
@@ -47,7 +48,7 @@ class RemoteGit:
         self._place = place
         self._program = repository.program(store.environ)
         self._remedy = remedy
-        self._umask = store.files().umask
+        self._umask = Files(store.environ).umask
         self._command = repository.command(place, self._program)
         for setting in _SAFE:
             self._command += ["-c", setting]
@@ -105,7 +106,7 @@ class RemoteGit:
     ) -> Child:
         umask = os.umask(self._umask)
         try:
-            child = start([*self._command, *arguments], environ, keep=keep, group=True)
+            child = repository.start([*self._command, *arguments], environ, keep=keep, group=True)
             finish([child], seconds)
         finally:
             os.umask(umask)
@@ -150,7 +151,7 @@ def clone(store: PassStore, source: Source, settings: Sequence[str] = ()) -> Rep
         raise ConfigurationError(
             f"PASSWORD_STORE_DIR ({store.root}) is not empty, so nothing is cloned into it", "unset PASSWORD_STORE_DIR"
         )
-    files = store.files()
+    files = Files(store.environ)
     made = files.make_directory(store.root)
     place = Repository(store.root, os.path.join(store.root, ".git"))
     try:
@@ -164,7 +165,7 @@ def clone(store: PassStore, source: Source, settings: Sequence[str] = ()) -> Rep
 
 
 def _fill(store: PassStore, place: Repository, source: Source, settings: Sequence[str]) -> None:
-    git, files = RemoteGit(place, store, source.remedy), store.files()
+    git, files = RemoteGit(place, store, source.remedy), Files(store.environ)
     # Checked out only when no attribute of the tree has a say over what git writes. Not a copy of
     # a local remote's files either: git would not look at its objects.
     options = ["--quiet", "--no-checkout", "--no-tags", "--template=", "--no-local"]
@@ -283,7 +284,7 @@ def without_questions(environ: Mapping[str, str], git: str) -> dict[str, str]:
     """Keep ssh from asking on a terminal, with whatever command it is started."""
     command = environ.get("GIT_SSH_COMMAND", "")
     if not command and not environ.get("GIT_SSH"):
-        child = start([git, "config", "--global", "--get", "core.sshCommand"], environ)
+        child = repository.start([git, "config", "--global", "--get", "core.sshCommand"], environ)
         finish([child], _QUICK)
         command = child.stdout.decode(errors="surrogateescape").strip() or "ssh"
     return {**environ, "GIT_SSH_COMMAND": f"{command} -oBatchMode=yes"} if command else dict(environ)
@@ -313,7 +314,7 @@ def password_pipe(url: str) -> Iterator[tuple[str, list[str], list[int]]]:
         script = (
             '!f() { test "$1" = get || return 0; p= h=; while IFS= read -r l; do case $l in protocol=*) p=${l#*=};; '
             "host=*) h=${l#*=};; esac; done; "
-            f'test "$p" = {gitwords.quoted(place.scheme)} && test "$h" = {gitwords.quoted(host)} && '
+            f'test "$p" = {shellwords.quoted(place.scheme)} && test "$h" = {shellwords.quoted(host)} && '
             f"cat /dev/fd/{reader}; return 0; }}; f"
         )
         # The empty one puts aside the helpers of the machine, which would keep the password.

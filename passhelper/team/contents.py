@@ -10,7 +10,7 @@ import os
 from typing import TYPE_CHECKING
 
 from passhelper.errors import LockedKeyError, PasshelperError
-from passhelper.store import packets
+from passhelper.store import cipher, packets
 from passhelper.store.child import finish
 from passhelper.team import blobs
 from passhelper.team.keys import KeyRing
@@ -109,7 +109,7 @@ class Contents:
 
     def _take(self, blob: str, child: Child, message: bytes) -> None:
         try:
-            said = self._gpg.finish_decrypt(child, message, _LABEL).data
+            said = cipher.finish_decrypt(self._gpg, child, message, _LABEL).data
         except LockedKeyError as error:
             self.locked = error
             self._tried[frozenset(self._own & self._readers[blob])] = False

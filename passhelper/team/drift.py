@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from passhelper.store.store import PassStore
-    from passhelper.team.keys import Key, KeyRing
+    from passhelper.team.key import Key
+    from passhelper.team.keys import KeyRing
     from passhelper.team.limits import Closed
 
 

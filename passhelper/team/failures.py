@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from passhelper.errors import NoSecretKeyError, StoreError
-from passhelper.protocol import printable
+from passhelper.errors import NoSecretKeyError, StoreError, printable
 from passhelper.team.recipher import UnboundError
 
 if TYPE_CHECKING:

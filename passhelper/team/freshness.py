@@ -9,9 +9,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from passhelper.errors import ConfigurationError, TrustError
-from passhelper.protocol import printable
-from passhelper.store import recipients, trust
+from passhelper.errors import ConfigurationError, TrustError, printable
+from passhelper.store import recipients, signature, trust
 from passhelper.store.layout import FOLDER
 from passhelper.team import gpgid, incoming, recipientlists, signed
 
@@ -124,7 +123,7 @@ def _check_lists(store: PassStore, lists: Mapping[str, RecipientFile], wanted: D
         if path == recipients.FILE and f"{FOLDER}/{recipients.FILE}" in lists:
             continue  # decides about no credential
         if path not in named:
-            why = trust.complaint(recipients.header(lists[path].text), path, identity, 1)
+            why = signature.complaint(recipients.header(lists[path].text), path, identity, 1)
             why = why or "its signature is not by a key in PASSWORD_STORE_SIGNING_KEY that this keyring holds"
             raise TrustError(f"{printable(path)} is not what {ID if wanted.store else SERIAL} demands: {why}", _SIGN)
         if named[path].serial < wanted.serial:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 
 from passhelper.errors import GitError
 from passhelper.store import gitwords, repository
-from passhelper.store.child import finish, start
+from passhelper.store.child import finish
 from passhelper.store.files import Files
 from passhelper.team.objects import Objects, is_id
 
@@ -77,7 +77,9 @@ class Git:
         command = [*self._begin, *(word for setting in settings for word in ("-c", setting)), *arguments]
         umask = os.umask(self._umask)
         try:
-            child = start(command, {**self.environ, **(environ or {})}, stdin=stdin, limit=MAX_ANSWER, group=group)
+            child = repository.start(
+                command, {**self.environ, **(environ or {})}, stdin=stdin, limit=MAX_ANSWER, group=group
+            )
             finish([child], seconds)
         finally:
             os.umask(umask)

@@ -11,7 +11,8 @@ import secrets
 from typing import TYPE_CHECKING
 
 from passhelper.errors import ConfigurationError, GpgError, LockedKeyError, TrustError
-from passhelper.store import gpg_errors, keyinfo, recipients, trust
+from passhelper.store import keyinfo, recipients, trust
+from passhelper.store.child import last_line
 from passhelper.store.gpg import status_lines
 from passhelper.store.recipients import Header
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from passhelper.store.store import PassStore
     from passhelper.store.trust import Trust
-    from passhelper.team.keys import Key
+    from passhelper.team.key import Key
 
 _SECONDS = 30.0  # for one signature; a touch on a card included
 
@@ -140,7 +141,7 @@ def sign(store: PassStore, path: str, text: bytes) -> bytes | None:
             return bytes(child.stdout)
         if _is_locked(lines):
             raise LockedKeyError(f"GPG key {name}, which signs {path}, is locked", "run: passhelper unlock")
-        raise GpgError(f"gpg could not sign {path} with {name}: {gpg_errors.last_line(child)}")
+        raise GpgError(f"gpg could not sign {path} with {name}: {last_line(child)}")
     return None
 
 

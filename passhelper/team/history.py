@@ -10,8 +10,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from passhelper.errors import GitError
-from passhelper.protocol import printable
+from passhelper.errors import GitError, printable
 from passhelper.store import gitwords, layout, recipients, repository
 from passhelper.store.foreign import KEYS
 from passhelper.team import gitrepo

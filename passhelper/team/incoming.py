@@ -13,8 +13,7 @@ import time
 from typing import TYPE_CHECKING
 
 from passhelper import moments
-from passhelper.errors import TrustError
-from passhelper.protocol import printable
+from passhelper.errors import TrustError, printable
 from passhelper.store import recipients, trust
 from passhelper.team import acceptance, commits, incomingtree, recipientlists, signed
 from passhelper.team.acceptance import ACCEPT

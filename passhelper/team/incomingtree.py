@@ -10,8 +10,7 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from passhelper.errors import TrustError
-from passhelper.protocol import printable
+from passhelper.errors import TrustError, printable
 from passhelper.store import foreign, layout, recipients
 from passhelper.team import commits, trees
 

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 from passhelper.errors import GitError, TrustError
 from passhelper.store import claims, layout, recipients, trust
 from passhelper.store.commit import Committer
+from passhelper.store.files import Files
 from passhelper.store.foreign import KEYS
-from passhelper.store.write import sweep
+from passhelper.store.transaction import Transaction
+from passhelper.store.workspace import sweep
 from passhelper.team import apply, recipientlists
 from passhelper.team.scope import other_entries
 
@@ -23,7 +25,7 @@ _SUBJECT = "Commit changes that were left without a commit"
 
 def committer(store: PassStore, place: Repository) -> Committer:
     """Prepare commits whose failure is an error, and no warning as it is for the verbs."""
-    return Committer(place, store.environ, store.files(), _fail)
+    return Committer(place, store.environ, Files(store.environ), _fail)
 
 
 def _fail(why: str) -> None:
@@ -60,10 +62,10 @@ def commit(store: PassStore, git: Git) -> int:
         GitError: they cannot be committed.
         TrustError: a list of recipients among them was not accepted.
     """
-    with store.lock(git.place):
+    with Transaction(store, git.place):
         apply.refuse_unfinished(git.place)
         sweep(store, git.place)
-        git.place.prepare(store.files())
+        git.place.prepare(Files(store.environ))
         paths = find(store, git)
         work = committer(store, git.place)
         if not paths and not work.has_pending():
@@ -94,7 +96,7 @@ def _check_recipients(store: PassStore, paths: list[str]) -> None:
             refused[path] = trust.apart(pins.get(path), here)
     if refused:
         raise TrustError(
-            f"recipients changed: {trust.describe(refused, store.gpg, claims.on_disk(store.root))}",
+            f"recipients changed: {claims.describe(refused, store.gpg, claims.on_disk(store.root))}",
             "run: passhelper recipients accept",
         )
 

@@ -14,8 +14,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from passhelper.errors import EntryError
-from passhelper.protocol import printable
+from passhelper.errors import EntryError, printable
 from passhelper.registry import normalize
 from passhelper.store import layout, neighbours
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from passhelper.errors import ConfigurationError, GitError, RecipientsError
-from passhelper.protocol import printable
+from passhelper.errors import ConfigurationError, GitError, RecipientsError, printable
 from passhelper.store import foreign, keyinfo, layout, recipients, repository, trust
-from passhelper.team import gpgid, idfile, leaving, owners, publickeys, scope
+from passhelper.team import gpgid, idfile, leaving, publickeys, scope
 from passhelper.team.choose import usable
 from passhelper.team.drift import Policy, directories
 from passhelper.team.gpgid import Signer
+from passhelper.team.key import mail_address
 from passhelper.team.leaving import Left
 from passhelper.team.limits import is_odd
 from passhelper.team.rekey import Batch, Edit, Rekey, Result
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from passhelper.errors import PasshelperError
     from passhelper.store.store import PassStore
     from passhelper.team.drift import Recipient
-    from passhelper.team.keys import Key
+    from passhelper.team.key import Key
 
 
 @dataclass(frozen=True)
@@ -316,7 +316,7 @@ class Members:
         bare = recipients.normalize("".join(one.split()))
         if os.path.isfile(one) and not recipients.is_fingerprint(bare):
             bare = self._ring.resolve(one).fingerprint
-        address = owners.address(one)
+        address = mail_address(one)
         exact = [
             each
             for each in before

@@ -11,8 +11,8 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from passhelper.errors import ConfigurationError, GitError, RemoteError
-from passhelper.protocol import printable
+from passhelper import shellwords
+from passhelper.errors import ConfigurationError, GitError, RemoteError, printable
 from passhelper.store import gitwords
 from passhelper.store.repository import PUSH
 from passhelper.team import gitrepo, incomingtree
@@ -81,14 +81,16 @@ def find(git: Git, wanted: str = "") -> Upstream:
         raise gitwords.failure(root, "symbolic-ref", child, gitrepo.SECONDS)
     branch = child.stdout.decode(errors="surrogateescape").strip()
     if not branch:
-        switch = f"git -C {gitwords.word(root)} switch main"
+        switch = f"git -C {shellwords.word(root)} switch main"
         raise GitError(f"{root} is on no branch", f"run: {switch}, or whatever its branch is called")
     own = git.settings.get(f"branch.{branch}.remote", "")
     remotes = [wanted or own]
     if f"remote.{remotes[0]}.url" not in git.settings:
         remotes = git.run("remote").decode(errors="surrogateescape").split()
     if not remotes:
-        raise GitError(f"{root} has no remote to sync with", f"run: git -C {gitwords.word(root)} remote add origin URL")
+        raise GitError(
+            f"{root} has no remote to sync with", f"run: git -C {shellwords.word(root)} remote add origin URL"
+        )
     remote = wanted or own or (remotes[0] if len(remotes) == 1 else "")
     if remote not in remotes:
         listed = ", ".join(map(printable, remotes))
@@ -221,7 +223,7 @@ def _ssh_without_questions(git: Git) -> Mapping[str, str]:
 
 def _unreachable(git: Git, upstream: Upstream, child: Child, what: str) -> RemoteError:
     remote = printable(upstream.remote)
-    look = f"look: git -C {gitwords.word(git.place.root)} fetch {gitwords.word(remote)}"
+    look = f"look: git -C {shellwords.word(git.place.root)} fetch {shellwords.word(remote)}"
     if child.timed_out:
         late = f"no answer within {SECONDS:g} s" if _left(git) else f"it has kept us for {ALL_SECONDS:g} s in all"
         return RemoteError(f"the remote {remote} cannot be {what}: {late}", look)

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from passhelper.errors import ConfigurationError, TrustError
-from passhelper.protocol import printable
+from passhelper.errors import ConfigurationError, TrustError, printable
 from passhelper.store import keyinfo
 from passhelper.store.keynames import digits, long_id
+from passhelper.team.key import mail_address
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
     from passhelper.store.gpg import Gpg
-    from passhelper.team.keys import Key
+    from passhelper.team.key import Key
 
 _VALID = ("u", "f")  # ultimately and fully: doc/DETAILS, "Field 2 - Validity"
 
@@ -33,12 +33,6 @@ class UnsureOwnerError(TrustError):
     def __init__(self, cause: str, remedy: str, fingerprint: str) -> None:
         super().__init__(cause, remedy)
         self.fingerprint = fingerprint
-
-
-def address(name: str) -> str:
-    """Read the e-mail address of a user id, in lower case; empty if it has none."""
-    inside = name.rpartition("<")[2].rstrip(">") if "<" in name else name
-    return inside.strip().lower() if "@" in inside else ""
 
 
 def choose(gpg: Gpg, name: str, found: Sequence[Key], sure: Collection[str], where: str = "") -> Key:
@@ -96,8 +90,8 @@ def _vouched(gpg: Gpg, name: str) -> set[str]:
 def _is_vouched(key: keyinfo.Key, name: str) -> bool:
     if digits(name):
         return key.validity in _VALID and any(keyinfo.names(name, long_id(each)) for each in key.fingerprints)
-    wanted = address(name)
+    wanted = mail_address(name)
     return any(
-        validity in _VALID and (address(uid) == wanted if wanted else name.lower() in uid.lower())
+        validity in _VALID and (mail_address(uid) == wanted if wanted else name.lower() in uid.lower())
         for validity, uid in key.uids
     )

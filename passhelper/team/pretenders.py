@@ -6,10 +6,12 @@ import re
 import unicodedata
 from typing import TYPE_CHECKING
 
-from passhelper.protocol import printable
-from passhelper.store import gitwords, keyinfo
+from passhelper import shellwords
+from passhelper.errors import printable
+from passhelper.store import keyinfo
 from passhelper.store.keynames import FINGERPRINTS, digits, long_id
 from passhelper.team import owners
+from passhelper.team.key import mail_address
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -78,7 +80,7 @@ def refuse(gpg: Gpg, path: str, data: bytes) -> None:
     for key in keyinfo.parse_keys(listing.stdout.decode(errors="replace")):
         why = pretence(gpg, key)
         if why:
-            command = f"gpg --import {gitwords.word(path)}"
+            command = f"gpg --import {shellwords.word(path)}"
             raise owners.UnsureOwnerError(
                 f"the key {key.fingerprint} in {printable(path)} may pretend to be another one: {why}",
                 f"compare the fingerprint with its owner, then run: {command}, and give {key.fingerprint}",
@@ -96,9 +98,9 @@ def _pretends(
         return "looks like the fingerprint of another key"
     if any(long_id(each) in letters for each in fingerprints):
         return "has the key id of another recipient"
-    address = owners.address(plain)
+    address = mail_address(plain)
     for other in others:
-        if address and any(address == owners.address(text) for _, text in other.uids):
+        if address and any(address == mail_address(text) for _, text in other.uids):
             return f"has the address of the key {other.fingerprint} {other.uid}"
     for text in texts:
         if text.lower() in plain.lower():

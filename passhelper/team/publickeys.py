@@ -14,10 +14,13 @@ import stat
 import tempfile
 from typing import TYPE_CHECKING
 
-from passhelper.errors import GpgError
-from passhelper.protocol import printable
-from passhelper.store import foreign, gitwords, gpg_errors, keyinfo, recipients, trust
+from passhelper import shellwords
+from passhelper.errors import GpgError, printable
+from passhelper.store import foreign, keyinfo, recipients, trust
+from passhelper.store.child import last_line
+from passhelper.store.files import Files
 from passhelper.store.gpg import status_lines
+from passhelper.store.transaction import Transaction
 from passhelper.team import pretenders, signed
 
 if TYPE_CHECKING:
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
     from passhelper.store.child import Child
     from passhelper.store.store import PassStore
     from passhelper.team.gitrepo import Git
-    from passhelper.team.keys import Key
+    from passhelper.team.key import Key
 
 _SEEN = "publickeys"  # in <git dir>/passhelper: which files were looked at, by the id of their content
 _MINIMAL = ("--export-options", "export-minimal")
@@ -44,7 +47,7 @@ def export(store: PassStore, key: Key) -> tuple[str, bytes]:
     """
     child = store.gpg.ask("--armor", *_MINIMAL, "--export", key.fingerprint)
     if child.returncode != 0 or not child.stdout:
-        raise GpgError(f"gpg could not export {key}: {gpg_errors.last_line(child)}")
+        raise GpgError(f"gpg could not export {key}: {last_line(child)}")
     if len(child.stdout) > foreign.MAX_KEY:
         raise GpgError(
             f"the public key {key} is larger than {foreign.MAX_KEY} bytes", "remove its photo or old user ids"
@@ -184,7 +187,7 @@ def _import(store: PassStore, data: bytes, fingerprint: str, file: str, accepted
         # Its output is what an import would have kept. No keyring is written: with keyboxd that would want a daemon.
         minimal = _ask(store, home, data, "import-minimal,import-export")
         if not minimal.stdout and minimal.returncode != 0:
-            return f"gpg cannot read it: {gpg_errors.last_line(minimal)}"
+            return f"gpg cannot read it: {last_line(minimal)}"
         # What is left is all that gpg could make sense of: look again.
         left = _ask(store, home, bytes(minimal.stdout), "show-only")
         why = _complaint(left, fingerprint)
@@ -193,12 +196,12 @@ def _import(store: PassStore, data: bytes, fingerprint: str, file: str, accepted
     (key,) = keyinfo.parse_keys(left.stdout.decode(errors="replace"))
     why = pretenders.pretence(store.gpg, key, accepted)
     if why:
-        full = gitwords.word(file)
+        full = shellwords.word(file)
         return f"{why}; if its owner says that it is right, run: gpg --import {full}"
     child = store.gpg.ask("--import", stdin=bytes(minimal.stdout))
     if any(line[0] == "IMPORT_OK" and line[2] == fingerprint for line in status_lines(child)):
         return ""
-    return f"gpg did not take it: {gpg_errors.last_line(child)}"
+    return f"gpg did not take it: {last_line(child)}"
 
 
 def _ask(store: PassStore, home: str, data: bytes, what: str) -> Child:
@@ -231,8 +234,8 @@ def _load(git: Git) -> dict[str, str]:
 
 def _save(store: PassStore, git: Git, seen: dict[str, str]) -> None:
     text = "".join(f"{path}\0{blob}\0" for path, blob in seen.items())
-    files = store.files()
-    with store.lock(git.place):
+    files = Files(store.environ)
+    with Transaction(store, git.place):
         files.make_directory(git.place.state)
         path = os.path.join(git.place.state, _SEEN)
         files.replace(path, text.encode(errors="surrogateescape"), git.place.state, durable=False)

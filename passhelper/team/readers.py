@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from passhelper.errors import TrustError
-from passhelper.protocol import printable
+from passhelper.errors import TrustError, printable
 from passhelper.store import recipients
 from passhelper.store.recipients import Header
 

@@ -9,22 +9,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from passhelper.errors import EntryError, LockedKeyError, NoSecretKeyError, PasshelperError
-from passhelper.protocol import printable
-from passhelper.store import packets
+from passhelper.errors import EntryError, LockedKeyError, NoSecretKeyError, PasshelperError, printable
+from passhelper.store import cipher, packets
+from passhelper.store.binding import BINDING, binding, digest
 from passhelper.store.child import finish
 from passhelper.store.recipients import is_fingerprint
-from passhelper.store.store import BINDING, binding, digest
 from passhelper.team.drift import compare
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from passhelper.store.child import Child
-    from passhelper.store.gpg import Plaintext
+    from passhelper.store.cipher import Plaintext
     from passhelper.store.store import PassStore
     from passhelper.team.drift import Recipient, Record
-    from passhelper.team.keys import Key
+    from passhelper.team.key import Key
 
 
 class UnboundError(EntryError):
@@ -145,7 +144,7 @@ class Recipher:
             if frozenset(own) in self._unlocked:
                 running.append(_Running(task, before, self._gpg.start_decrypt(before)))
                 return
-            plaintext = self._gpg.decrypt(before, self._label(task))
+            plaintext = cipher.decrypt(self._gpg, before, self._label(task))
             self._unlocked.add(frozenset(own))
             running.append(self._encrypt(task, before, plaintext))
         except (PasshelperError, OSError) as error:
@@ -156,11 +155,11 @@ class Recipher:
         task = each.task
         try:
             if not each.is_open:
-                plaintext = self._gpg.finish_decrypt(each.child, each.before, self._label(task))
+                plaintext = cipher.finish_decrypt(self._gpg, each.child, each.before, self._label(task))
                 running.append(self._encrypt(task, each.before, plaintext))
                 return
             lines = [recipient.line for recipient in each.readers]
-            data = self._gpg.ciphertext(each.child, lines, self._label(task))
+            data = cipher.ciphertext(self._gpg, each.child, lines, self._label(task))
             self._check(each.readers, data)
         except (PasshelperError, OSError) as error:
             self._fail(task, error)

@@ -21,10 +21,11 @@ from passhelper.errors import (
     TrustError,
 )
 from passhelper.oserrors import remedy
-from passhelper.store import claims, journal, recipients, trust, unfinished
+from passhelper.store import cipher, claims, journal, recipients, signature, trust, unfinished
+from passhelper.store.binding import digest
 from passhelper.store.child import finish
 from passhelper.store.journal import Change, Plan
-from passhelper.store.store import digest
+from passhelper.store.transaction import Transaction
 from passhelper.team.choose import Chooser
 from passhelper.team.drift import Policy, survey
 from passhelper.team.failures import failure
@@ -138,7 +139,7 @@ class Rekey:
     def settle(self) -> None:
         """Finish what a killed command has begun, before anything is looked at."""
         if os.path.exists(self.store.journal(self.place)):
-            with self.store.lock(self.place):
+            with Transaction(self.store, self.place):
                 pass
 
     def apply(self, batch: Batch) -> Result:
@@ -159,7 +160,7 @@ class Rekey:
             self._renew(todo, batch, renewed, result)
             if batch.is_removal and not renewed:
                 self._blame(result)
-            with self.store.lock(self.place):
+            with Transaction(self.store, self.place):
                 self._check_unchanged(batch)
                 tasks = [task for task in self._tasks(batch, Result()) if task.record.entry.path not in result.failed]
                 if all(self._is_done(task, renewed) for task in tasks):
@@ -258,7 +259,7 @@ class Rekey:
         """
         if self.place is not None:
             unfinished.refuse(self.place)
-        with self.store.lock(self.place):
+        with Transaction(self.store, self.place):
             self._check_unchanged(batch)
             self._trust = self.unchanged(batch.edits)
             self._write(batch, [])
@@ -278,7 +279,7 @@ class Rekey:
             changed = trust.differences(self.store.root, recipients.directory_of(source), pins)
             if changed:
                 raise TrustError(
-                    f"recipients changed: {trust.describe(changed, self.store.gpg, claims.on_disk(self.store.root))}",
+                    f"recipients changed: {claims.describe(changed, self.store.gpg, claims.on_disk(self.store.root))}",
                     "run: passhelper recipients accept",
                 )
         return known
@@ -301,7 +302,7 @@ class Rekey:
         for source in dict.fromkeys(sources):
             directory = recipients.directory_of(source)
             found = recipients.find(self.store.root, directory, {})
-            recipients.verify_signature(self.store.root, found, self.store.gpg)
+            signature.verify_signature(self.store.root, found, self.store.gpg)
             if known is not None:
                 accepted = trust.check(self.store.root, directory, found, known, self.store.gpg)
                 if accepted is not None:
@@ -356,7 +357,7 @@ class Rekey:
         child = gpg.start_encrypt(b"", own[:1], "", trusted=True)
         finish([child], gpg.timeout())
         try:
-            gpg.decrypt(gpg.ciphertext(child, own[:1], "a test of gpg"), "a test of gpg")
+            cipher.decrypt(gpg, cipher.ciphertext(gpg, child, own[:1], "a test of gpg"), "a test of gpg")
         except PasshelperError as error:
             raise failure(result.failed, result.records) from error
 

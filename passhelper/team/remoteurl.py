@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from passhelper.errors import ConfigurationError
-from passhelper.protocol import printable
+from passhelper.errors import ConfigurationError, printable
 
 if TYPE_CHECKING:
     from urllib.parse import SplitResult

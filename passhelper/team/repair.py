@@ -13,12 +13,13 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from passhelper.errors import LockedKeyError
+from passhelper import shellwords
+from passhelper.errors import LockedKeyError, printable
 from passhelper.jsontext import parse, render
-from passhelper.protocol import printable
-from passhelper.store import gitwords
+from passhelper.store.binding import digest
+from passhelper.store.files import Files
 from passhelper.store.recipients import is_fingerprint
-from passhelper.store.store import digest
+from passhelper.store.transaction import Transaction
 from passhelper.team.choose import can_mend, present
 from passhelper.team.drift import Policy, survey
 from passhelper.team.failures import name
@@ -129,7 +130,7 @@ class _Repair:
         unbound = {path: records[path] for path, why in result.failed.items() if isinstance(why, UnboundError)}
         for path, why in result.failed.items():
             server = printable(tasks[path].record.entry.server)
-            remedy = f"; run: passhelper reencrypt {gitwords.word(server)}" if path in unbound else ""
+            remedy = f"; run: passhelper reencrypt {shellwords.word(server)}" if path in unbound else ""
             self._report.reported.append(f"{name(tasks[path].record)}: {why.cause}{remedy}")
         return unbound
 
@@ -226,8 +227,8 @@ class _Seen:
             return
         document = {"version": _VERSION, "commit": commit, "doubtful": marked}
         if (commit, marked) != (self._commit, self._doubtful):
-            with self._store.lock(self._git.place):
-                files, state = self._store.files(), self._git.place.state
+            with Transaction(self._store, self._git.place):
+                files, state = Files(self._store.environ), self._git.place.state
                 files.make_directory(state)
                 files.replace(self._path, render(document).encode() + b"\n", state)
 

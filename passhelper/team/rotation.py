@@ -15,9 +15,10 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from passhelper import shellwords
 from passhelper.errors import ConfigurationError, GitError, StoreError
 from passhelper.registry import normalize
-from passhelper.store import foreign, gitwords, keyinfo, packets, recipients
+from passhelper.store import foreign, keyinfo, packets, recipients
 from passhelper.team import blobs, gitrepo, history
 from passhelper.team.contents import Contents
 from passhelper.team.keys import KeyRing
@@ -93,7 +94,7 @@ def find(store: PassStore, name: str) -> list[RotationItem]:
         if history.is_shallow(git):
             raise GitError(
                 f"{place.root} is a shallow clone, which does not know what a key could read before",
-                f"run: git -C {gitwords.word(place.root)} fetch --unshallow",
+                f"run: git -C {shellwords.word(place.root)} fetch --unshallow",
             )
         return _Search(store, git, _key_ids(store, git, name)).run()
 

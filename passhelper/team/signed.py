@@ -6,7 +6,9 @@ import os
 import tempfile
 from typing import TYPE_CHECKING
 
-from passhelper.store import recipients, trust
+from passhelper.store import recipients, signature, trust
+from passhelper.store.files import Files
+from passhelper.store.transaction import Transaction
 from passhelper.team import gpgid, recipientlists
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ def is_signed(store: PassStore, file: RecipientFile) -> bool:
         path = os.path.join(folder, "signature")
         with open(path, "xb") as handle:
             handle.write(file.signature)
-        return recipients.is_signed(path, file.text, store.gpg)
+        return signature.is_signed(path, file.text, store.gpg)
 
 
 def counting(store: PassStore, lists: Mapping[str, RecipientFile], known: Trust | None) -> dict[str, Header]:
@@ -51,7 +53,7 @@ def counting(store: PassStore, lists: Mapping[str, RecipientFile], known: Trust 
     for path in sorted(filter(recipientlists.counts, lists)):
         named = recipients.header(lists[path].text)
         least = max(1, known.serials.get(path, 0))
-        if named and not trust.complaint(named, path, known.store, least) and is_signed(store, lists[path]):
+        if named and not signature.complaint(named, path, known.store, least) and is_signed(store, lists[path]):
             found[path] = named
     identity = known.store or gpgid.identity(found.values())
     return {path: named for path, named in found.items() if named.store == identity}
@@ -67,7 +69,7 @@ def learn(store: PassStore, git: Git) -> None:
     lists = {path: file for path, file in lists.items() if (header := named[path]) is not None and header.store}
     if not lists:
         return
-    with store.lock(git.place):
+    with Transaction(store, git.place):
         known = trust.load_all(git.place.state) or known
         found = counting(
             store, {path: file for path, file in lists.items() if known.pins.get(path) == file.keys}, known
@@ -75,7 +77,7 @@ def learn(store: PassStore, git: Git) -> None:
         known.store = known.store or gpgid.identity(found.values())
         if known.store:
             known.serials |= {path: named.serial for path, named in found.items()}
-            trust.save_all(git.place.state, known, store.files())
+            trust.save_all(git.place.state, known, Files(store.environ))
 
 
 def is_bound(store: PassStore, git: Git) -> bool:

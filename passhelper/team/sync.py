@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 from passhelper.errors import GitError, RemoteError, StoreError, TrustError
 from passhelper.store import rights, trust, unfinished
+from passhelper.store.files import Files
+from passhelper.store.transaction import Transaction
 from passhelper.team import (
     acceptance,
     apply,
@@ -241,7 +243,7 @@ class _Sync:
                 return
             move = apply.Move(self.git, head, joined.commit, joined.tree)
             count = commits.count(self.git, theirs, head)
-            with self.store.lock(self.git.place):
+            with Transaction(self.store, self.git.place):
                 if self._head() != head or not joined.acceptance.is_current():
                     continue
                 move.make(self.store, {trust.FILE: trust.text(joined.trust)})
@@ -282,8 +284,8 @@ class _Sync:
     def _finish(self) -> None:
         """Remember what both sides have now."""
         self.upstream = network.remember(self.git, self.upstream)
-        with self.store.lock(self.git.place):
-            files = self.store.files()
+        with Transaction(self.store, self.git.place):
+            files = Files(self.store.environ)
             state = self.git.place.state
             head = self._head()
             if (

@@ -6,8 +6,7 @@ import hashlib
 import os
 from typing import TYPE_CHECKING
 
-from passhelper.errors import StoreError
-from passhelper.protocol import printable
+from passhelper.errors import StoreError, printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -15,7 +15,7 @@ from remotes import PLAIN
 from support import run
 
 from passhelper.errors import RemoteError, TrustError
-from passhelper.store import packets, recipients, remote, trust
+from passhelper.store import claims, packets, recipients, remote
 from passhelper.store.store import PassStore
 from passhelper.team import gitrepo, incomingtree, network
 from passhelper.team import sync as sync_module
@@ -99,8 +99,8 @@ def test_what_a_message_names(scene: Scene, tmp_path: Path) -> None:
     before = scene.remote.head
     scene.remote.flood(lists(scene, incomingtree.MAX_LISTS))
     answer = scene.passhelper("sync", **environ)
-    assert (answer.code, answer.err.decode().count(scene.name("+", "alice"))) == (4, trust.MAX_NAMED)
-    more = incomingtree.MAX_LISTS - trust.MAX_NAMED
+    assert (answer.code, answer.err.decode().count(scene.name("+", "alice"))) == (4, claims.MAX_NAMED)
+    more = incomingtree.MAX_LISTS - claims.MAX_NAMED
     assert f"), and {more} more lists in commit" in answer.err.decode()
     assert note.read_text().count("\n") < 10
     keys = "".join(f"{number:040X}\n" for number in range(recipients.MAX_KEYS))
@@ -108,7 +108,7 @@ def test_what_a_message_names(scene: Scene, tmp_path: Path) -> None:
     scene.remote.push({".gpg-id": (PLAIN, (f"{scene.keys['alice']}\n{keys}")[: 41 * 500].encode())})
     answer = scene.passhelper("sync")
     assert answer.code == 4
-    assert f" and {recipients.MAX_KEYS - 1 - trust.MAX_NAMED} more keys (.gpg-id)" in answer.err.decode()
+    assert f" and {recipients.MAX_KEYS - 1 - claims.MAX_NAMED} more keys (.gpg-id)" in answer.err.decode()
 
 
 def lists(scene: Scene, count: int) -> list[tuple[str, bytes]]:

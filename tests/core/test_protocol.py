@@ -15,8 +15,8 @@ import pytest
 from support import NOT_FOUND, Answer, run
 
 from passhelper import __version__
-from passhelper.errors import InvalidRequestError, NoServerURLError, NoUsernameError
-from passhelper.protocol import MAX_REQUEST, parse_credentials, printable
+from passhelper.errors import InvalidRequestError, NoServerURLError, NoUsernameError, printable
+from passhelper.protocol import MAX_REQUEST, parse_credentials
 
 REPOSITORY = Path(__file__).parents[2]
 USAGE = b"Usage: docker-credential-box <store|get|erase|list|version>\n"

@@ -23,6 +23,7 @@ from passhelper.errors import PasshelperError
 from passhelper.machine import migrate, plaintext
 from passhelper.store import journal
 from passhelper.store.store import PassStore
+from passhelper.store.transaction import Transaction
 
 CALLS = ("open", "replace", "unlink", "rmdir", "mkdir", "fsync", "fchmod", "chmod", "scandir", "listdir", "lstat")
 ERRORS = ("interrupt", "interrupt after", errno.EMFILE, errno.EIO, errno.ENOSPC)
@@ -179,14 +180,14 @@ def test_what_finishes_a_journal(vault: Vault, monkeypatch: pytest.MonkeyPatch) 
         plan = journal.Plan("Change", [journal.Change(os.path.join(*name.split("/")), new[name]) for name in new])
         if place is not None:
             plan.state["probe"] = data
-        with store.lock(place):
+        with Transaction(store, place):
             journal.write(store, place, plan)
             error = injector.run(lambda: journal.finish(store, place))
         why = (injector.at, injector.name, injector.error, error)
         assert error is not None or not os.path.exists(store.journal(place)), why
         for name, old in files.items():
             assert contents(vault.path / name) in (old, new[name]), (name, why)
-        with store.lock(place):
+        with Transaction(store, place):
             pass
         files = new
         assert {name: contents(vault.path / name) for name in files} == files, why

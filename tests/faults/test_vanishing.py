@@ -16,6 +16,7 @@ from passhelper.errors import StoreError
 from passhelper.store import journal
 from passhelper.store.files import Files
 from passhelper.store.store import PassStore
+from passhelper.store.transaction import Transaction
 
 OTHER = "https://other.example"
 
@@ -106,7 +107,7 @@ def test_a_change_of_many_files(vault: Vault, keys: KeyRing, monkeypatch: pytest
     base = store.repository("")
     moving = Somebody(monkeypatch, "replace", remove_folder, vault.directory(OTHER).parent)
     going = Somebody(monkeypatch, "unlink", os.remove, vault.directory())
-    with store.lock(base):
+    with Transaction(store, base):
         journal.write(store, base, journal.Plan("Move it", changes))
         journal.finish(store, base)
     assert (moving.left, going.left, vault.warnings) == (0, 0, [])

@@ -15,7 +15,8 @@ from vault import children, descriptors, is_alive, script
 
 from passhelper.errors import PasshelperError
 from passhelper.store import ending
-from passhelper.store.child import MAX_NOTES, PASSPHRASE, STATUS, Child, clean_environ, find_program, finish, start
+from passhelper.store.child import MAX_NOTES, Child, finish, start
+from passhelper.store.programs import PASSPHRASE, STATUS, clean_environ, find_program
 
 ENVIRON = {"PATH": "/usr/bin:/bin"}
 

@@ -10,7 +10,8 @@ import pytest
 from vault import script
 
 from passhelper.client import ProgramHelper
-from passhelper.store.child import PASSPHRASE, STATUS, Child, finish, start
+from passhelper.store.child import Child, finish, start
+from passhelper.store.programs import PASSPHRASE, STATUS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

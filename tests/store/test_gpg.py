@@ -27,7 +27,8 @@ from passhelper.errors import (
 )
 from passhelper.store import keyinfo
 from passhelper.store.child import Child, finish
-from passhelper.store.gpg import Gpg, has_ended_well
+from passhelper.store.cipher import has_ended_well
+from passhelper.store.gpg import Gpg
 from passhelper.store.packets import key_ids
 
 REPOSITORY = Path(__file__).parents[2]

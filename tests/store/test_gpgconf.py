@@ -21,8 +21,10 @@ from vault import SERVER, Vault, script
 from passhelper import Credentials, PassHelper
 from passhelper.errors import GpgError, PasshelperError, RecipientsError
 from passhelper.store import gpgconf
+from passhelper.store.binding import binding
+from passhelper.store.cipher import decrypt
 from passhelper.store.packets import key_ids
-from passhelper.store.store import PassStore, binding
+from passhelper.store.store import PassStore
 from passhelper.team.members import Members
 from passhelper.team.rekey import Rekey
 
@@ -114,7 +116,7 @@ def test_no_option_changes_a_byte(vault: Vault, own_keys: KeyRing, home: Path, b
                 if path.exists():
                     # What was encrypted anew is still bound to its place, and for the right keys alone.
                     assert ids(path, own_keys) in ({"alice"}, {"alice", "bob"}), line
-                    plaintext = PassStore(vault.environ, print).gpg.decrypt(path.read_bytes(), line)
+                    plaintext = decrypt(PassStore(vault.environ, print).gpg, path.read_bytes(), line)
                     server = SERVER if path == entry else "https://new.example"
                     assert (plaintext.data, plaintext.name) == (secret.encode(), binding(server, "bob")), line
                     assert bob.reads(path) in (None, secret.encode()), line

@@ -16,8 +16,8 @@ from vault import SERVER, Vault
 
 from passhelper import Credentials, CredentialsNotFoundError, PassHelper
 from passhelper.errors import EntryError, NoServerURLError, StoreError
+from passhelper.store.erase import remove
 from passhelper.store.store import PassStore
-from passhelper.store.write import remove
 
 REPOSITORY = Path(__file__).parents[2]
 PROGRAM = [

@@ -14,6 +14,8 @@ from passhelper.errors import GitError, StoreError
 from passhelper.store import journal
 from passhelper.store.journal import Change, Plan
 from passhelper.store.store import PassStore
+from passhelper.store.transaction import Transaction
+from passhelper.store.workspace import shared_lock
 
 OTHER = "https://other.example"
 EMPTY = f"{FOLDER}/new/.gpg-id"
@@ -36,7 +38,7 @@ def prepared(vault: Vault, keys: KeyRing) -> tuple[PassStore, dict[str, bytes]]:
     plan = Plan("Change it all", [
         Change(".gpg-id", f"{keys['alice']}\n{keys['bob']}\n".encode()), Change(str(new), data), Change(str(old), None),
     ])  # fmt: skip
-    with store.lock(store.repository("")):
+    with Transaction(store, store.repository("")):
         journal.write(store, store.repository(""), plan)
     expected = {name: content for name, content in vault.tree.items() if not name.startswith(f"{FOLDER}/")}
     expected |= {".gpg-id": plan.changes[0].data or b"", str(new.parent): b"", str(new): data}
@@ -44,7 +46,7 @@ def prepared(vault: Vault, keys: KeyRing) -> tuple[PassStore, dict[str, bytes]]:
 
 
 def finish(store: PassStore) -> None:
-    with store.lock(store.repository("")):  # that is all
+    with Transaction(store, store.repository("")):  # that is all
         pass
 
 
@@ -95,7 +97,7 @@ def test_readers_do_not_finish(some: Vault, keys: KeyRing) -> None:
     prepared(some, keys)
     assert some.get() == ("bob", "s3cret")
     assert list(some.list()) == [SERVER]
-    with PassStore(some.environ, some.warnings.append).lock(None, shared=True):
+    with shared_lock(PassStore(some.environ, some.warnings.append), None):
         pass
     assert some.entry().exists()
 
@@ -120,7 +122,7 @@ def test_store_finishes_before_it_looks_who_may_read(some: Vault, keys: KeyRing)
 def test_store_of_what_is_there_finishes(git_vault: Vault, keys: KeyRing) -> None:
     git_vault.store()
     store = PassStore(git_vault.environ, git_vault.warnings.append)
-    with store.lock(store.repository("")):
+    with Transaction(store, store.repository("")):
         journal.write(store, store.repository(""), Plan("Note", [Change(EMPTY, b"x\n")]))
     git_vault.store()
     assert git_vault.subjects[0] == "Note"
@@ -144,7 +146,7 @@ def test_state_changes_too_and_is_not_committed(git_vault: Vault) -> None:
     store = PassStore(git_vault.environ, git_vault.warnings.append)
     plan = Plan("Note", [Change(EMPTY, b"x\n")])
     plan.state = {"note": b"first", "other": b""}
-    with store.lock(store.repository("")):
+    with Transaction(store, store.repository("")):
         journal.write(store, store.repository(""), plan)
         journal.finish(store, store.repository(""))
     state = git_vault.path / ".git" / "passhelper"
@@ -172,7 +174,7 @@ def with_commit(vault: Vault) -> tuple[PassStore, Plan]:
     plan = Plan("Merge it", [Change(EMPTY, b"x\n")])
     plan.commit, plan.previous = a_commit(vault, EMPTY, b"x\n"), vault.git("rev-parse", "HEAD").strip()
     store = PassStore(vault.environ, vault.warnings.append)
-    with store.lock(store.repository("")):
+    with Transaction(store, store.repository("")):
         journal.write(store, store.repository(""), plan)
     return store, plan
 
@@ -215,7 +217,7 @@ def test_what_was_decided_since_is_not_undone(git_vault: Vault, old: bool) -> No
     (state / "same").write_bytes(b"before")
     plan = Plan("Note", [Change(EMPTY, b"x\n")])
     plan.state = {"note": b"planned", "same": b"planned"}
-    with store.lock(place):
+    with Transaction(store, place):
         journal.write(store, place, plan)
     path = Path(store.journal(place))
     if old:
@@ -264,7 +266,7 @@ def test_a_journal_is_never_overwritten(some: Vault, keys: KeyRing) -> None:
 def test_a_path_that_leads_elsewhere_is_refused(some: Vault, name: str) -> None:
     store = PassStore(some.environ, some.warnings.append)
     before = some.tree
-    with store.lock(store.repository("")):
+    with Transaction(store, store.repository("")):
         journal.write(store, store.repository(""), Plan("x", [Change(EMPTY, b"x"), Change("a", b"x")]))
     path = Path(store.journal(store.repository("")))
     path.write_bytes(path.read_bytes().replace(b'"a"', f'"{name}"'.encode()))
@@ -277,7 +279,7 @@ def test_a_path_that_leads_elsewhere_is_refused(some: Vault, name: str) -> None:
 
 def test_a_link_on_the_way_is_refused(some: Vault, tmp_path: Path) -> None:
     store = PassStore(some.environ, some.warnings.append)
-    with store.lock(store.repository("")):
+    with Transaction(store, store.repository("")):
         journal.write(store, store.repository(""), Plan("x", [Change(EMPTY, b"x")]))
     some.path.joinpath(FOLDER, "new").symlink_to(tmp_path)
     with pytest.raises(StoreError, match="is not a path in the store"):
@@ -297,7 +299,7 @@ def test_a_link_on_the_way_is_refused(some: Vault, tmp_path: Path) -> None:
 )
 def test_a_damaged_journal_says_so(some: Vault, before: bytes, after: bytes, why: str) -> None:
     store = PassStore(some.environ, some.warnings.append)
-    with store.lock(store.repository("")):
+    with Transaction(store, store.repository("")):
         journal.write(store, store.repository(""), Plan("x", [Change(EMPTY, b"xyz")]))
     path = Path(store.journal(store.repository("")))
     assert before in path.read_bytes()

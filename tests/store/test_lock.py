@@ -19,7 +19,7 @@ from vault import Vault, descriptors
 from passhelper.errors import StoreBusyError, StoreError
 from passhelper.store import lock as module
 from passhelper.store.lock import StoreLock
-from passhelper.store.store import PassStore
+from passhelper.store.transaction import Transaction
 
 HOLD = """
 import fcntl, os, sys
@@ -215,7 +215,7 @@ def test_a_writer_that_cannot_get_the_lock_changes_nothing(
 ) -> None:
     vault: Vault = request.getfixturevalue("vault" if kind == "plain" else "git_vault")
     vault.store()
-    monkeypatch.setattr(PassStore.lock, "__kwdefaults__", {**(PassStore.lock.__kwdefaults__ or {}), "timeout": 0.1})
+    monkeypatch.setattr(Transaction.__init__, "__defaults__", (0.1,))
     before = vault.tree
     holder = Holder(vault.path)
     try:

@@ -12,11 +12,12 @@ from vault import Vault
 from vault import script as program
 
 from passhelper.errors import GpgError, StoreError, StoreNotInitializedError, TrustError
+from passhelper.settings import store_path
 from passhelper.store import recipients
 from passhelper.store.gpg import Gpg
 from passhelper.store.packets import key_ids
-from passhelper.store.recipients import candidates, find, is_fingerprint, normalize, parse, verify_signature
-from passhelper.store.store import store_path
+from passhelper.store.recipients import candidates, find, is_fingerprint, normalize, parse
+from passhelper.store.signature import verify_signature
 
 A, B, C = "A" * 40, "B" * 40, "C" * 40
 

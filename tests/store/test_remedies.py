@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from support import KeyRing, Program, run
 
+from passhelper import shellwords
 from passhelper.errors import PasshelperError
 from passhelper.machine import export
 from passhelper.machine.privatefile import PrivateFile
-from passhelper.store import gitwords, gpghome, owners, passphrase, unfinished
+from passhelper.store import gpghome, owners, passphrase, unfinished
 from passhelper.store.gpg import Gpg
 from passhelper.store.repository import Repository
 
@@ -82,7 +83,7 @@ def test_the_commands_for_files_that_others_can_reach(odd: Path) -> None:
 @pytest.mark.parametrize("quote", ["'", '"', "$(false)`;&", "[a]*?~"])
 def test_every_word_reaches_a_program_as_it_is(quote: str) -> None:
     for text in (quote, f"a {quote} b", f"{quote}\n"):
-        for quoted in (gitwords.word(text), gitwords.quoted(text)):
+        for quoted in (shellwords.word(text), shellwords.quoted(text)):
             assert subprocess.check_output(["sh", "-c", f"printf %s {quoted}"], text=True) == text
 
 

@@ -19,8 +19,9 @@ from vault import SERVER, Vault, script
 
 from passhelper import CredentialsNotFoundError
 from passhelper.errors import ConfigurationError, EntryError, StoreError
+from passhelper.settings import home_directory, store_path
 from passhelper.store import store as module
-from passhelper.store.store import binding, digest, home_directory, store_path
+from passhelper.store.binding import binding, digest
 
 LABEL = f"{FOLDER}/aHR0cHM6Ly9hLmV4YW1wbGU=/bob.gpg"
 LINKS = "links inside a store are not followed; remove it"

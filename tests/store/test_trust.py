@@ -332,13 +332,15 @@ def test_writers_at_the_same_time_lose_no_pin(git_store: Path, installed: Progra
     code = (
         "import os, sys\n"
         "from passhelper.store import trust\n"
+        "from passhelper.store.files import Files\n"
         "from passhelper.store.store import PassStore\n"
+        "from passhelper.store.transaction import Transaction\n"
         "store = PassStore(os.environ, print)\n"
         "place = store.repository('')\n"
         "for number in range(20):\n"
-        "    with store.lock(place):\n"
+        "    with Transaction(store, place):\n"
         "        accepted = trust.Accepted({f'{sys.argv[1]}/{number}': ['A']}, {sys.argv[1]: number})\n"
-        "        trust.write_down(place.state, accepted, store.files())\n"
+        "        trust.write_down(place.state, accepted, Files(store.environ))\n"
     )
     writers = [subprocess.Popen([installed.python, "-I", "-c", code, name], env=environ) for name in "abcd"]
     assert [writer.wait(60) for writer in writers] == [0] * 4

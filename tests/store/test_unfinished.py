@@ -14,6 +14,7 @@ from passhelper.errors import CredentialsNotFoundError, GitError, StoreError
 from passhelper.store import journal, unfinished
 from passhelper.store.journal import Change, Plan
 from passhelper.store.store import PassStore
+from passhelper.store.transaction import Transaction
 
 NEW, GONE, NEXT = "https://new.example", "https://gone.example", "https://next.example"
 UNCOMMITTED = "changed but not committed, the next change after that or passhelper sync will: "
@@ -234,7 +235,7 @@ def test_a_change_of_many_files_waits_for_nobody(forked: Vault) -> None:
     place = store.repository("")
     git(forked, "rebase", "other")
     before = forked.tree
-    with store.lock(place), pytest.raises(GitError, match=r"rebase in .* is not finished"):
+    with Transaction(store, place), pytest.raises(GitError, match=r"rebase in .* is not finished"):
         journal.write(store, place, Plan("x", [Change(f"{FOLDER}/x", b"x")]))
     assert forked.tree == before
 

@@ -14,7 +14,7 @@ from vault import Vault
 from passhelper.store.packets import HIDDEN
 from passhelper.store.store import PassStore
 from passhelper.team.drift import Drift, Policy, Recipient, Record, compare, survey
-from passhelper.team.keys import Key
+from passhelper.team.key import Key
 from passhelper.team.keys import KeyRing as Ring
 
 A, B, C = (letter * 16 for letter in "ABC")

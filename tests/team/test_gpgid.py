@@ -13,7 +13,7 @@ from passhelper.store import trust
 from passhelper.store.recipients import header, is_identity
 from passhelper.store.store import PassStore
 from passhelper.team import gpgid
-from passhelper.team.keys import Key
+from passhelper.team.key import Key
 from passhelper.team.keys import KeyRing as Ring
 
 if TYPE_CHECKING:

@@ -15,7 +15,9 @@ from vault import script
 
 from passhelper.errors import GitError, TrustError
 from passhelper.store import child, trust
+from passhelper.store.files import Files
 from passhelper.store.store import PassStore
+from passhelper.store.transaction import Transaction
 from passhelper.team import acceptance, gitrepo
 from passhelper.team.joining import Joined, Joiner
 from passhelper.team.merge import MARK
@@ -66,7 +68,7 @@ class Team:
         store = self.store()
         place = store.repository("")
         assert place is not None
-        with gitrepo.opened(place, store.environ) as git, store.lock(place):
+        with gitrepo.opened(place, store.environ) as git, Transaction(store, place):
             assert joined.acceptance.is_current()
             acceptance.save(store, git, joined.trust)
 
@@ -75,8 +77,8 @@ class Team:
         store = self.store()
         place = store.repository("")
         assert place is not None
-        with store.lock(place):
-            trust.save(place.state, trust.current(store.root), store.files())
+        with Transaction(store, place):
+            trust.save(place.state, trust.current(store.root), Files(store.environ))
 
     @property
     def trust(self) -> dict[str, object]:

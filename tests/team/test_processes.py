@@ -11,7 +11,7 @@ from support import KeyRing
 from vault import script
 
 from passhelper.machine.sharedstore import SharedStore
-from passhelper.store.child import find_program
+from passhelper.store.programs import find_program
 from passhelper.store.store import PassStore
 from passhelper.team import autosync
 from passhelper.team.clone import Source

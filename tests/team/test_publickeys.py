@@ -15,9 +15,10 @@ from vault import script
 
 from passhelper.errors import GpgError
 from passhelper.store import foreign, trust
+from passhelper.store.files import Files
 from passhelper.store.store import PassStore
 from passhelper.team import gitrepo, publickeys
-from passhelper.team.keys import Key
+from passhelper.team.key import Key
 from passhelper.team.keys import KeyRing as Ring
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class Team:
         store = PassStore(self.member.environ, self.warnings.append)
         place = store.repository("")
         assert place is not None
-        trust.save(place.state, {".gpg-id": [self.keys[name] for name in names]}, store.files())
+        trust.save(place.state, {".gpg-id": [self.keys[name] for name in names]}, Files(store.environ))
 
     @property
     def known(self) -> set[str]:
@@ -255,9 +256,7 @@ def bound(team: Team, revoked: tuple[str, bytes, bytes]) -> Team:
     team.member.environ["PASSWORD_STORE_SIGNING_KEY"] = team.keys["alice"]
     state = str(team.member.path / ".git" / "passhelper")
     pins = {".gpg-id": sorted([team.keys["alice"], revoked[0]])}
-    trust.save_all(
-        state, trust.Trust(pins, "", {".gpg-id": 3}, store=STORE), PassStore(team.member.environ, print).files()
-    )
+    trust.save_all(state, trust.Trust(pins, "", {".gpg-id": 3}, store=STORE), Files(team.member.environ))
     return team
 
 
@@ -311,7 +310,7 @@ def test_the_newest_of_several_lists_knows_the_file(bound: Team, revoked: tuple[
     known = trust.load_all(state)
     assert known is not None
     known.pins[place] = known.pins[".gpg-id"]
-    trust.save_all(state, known, PassStore(bound.member.environ, print).files())
+    trust.save_all(state, known, Files(bound.member.environ))
     path = f".public-keys/{fingerprint}"
     lists = {**signed_list(bound, 5, fingerprint, after), place: (PLAIN, text), f"{place}.sig": (PLAIN, signature)}
     assert bound.refresh({**lists, path: (PLAIN, before)}) == []
@@ -330,6 +329,6 @@ def test_a_store_that_names_no_store_imports_as_it_did(bound: Team, revoked: tup
     fingerprint, before, _ = revoked
     state = str(bound.member.path / ".git" / "passhelper")
     pins = {".gpg-id": sorted([bound.keys["alice"], fingerprint])}
-    trust.save_all(state, trust.Trust(pins), PassStore(bound.member.environ, print).files())
+    trust.save_all(state, trust.Trust(pins), Files(bound.member.environ))
     old = signed_list(bound, 3, fingerprint, None, "")
     assert bound.refresh({**old, f".public-keys/{fingerprint}": (PLAIN, before)}) == [fingerprint]

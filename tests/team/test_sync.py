@@ -14,6 +14,7 @@ from vault import SERVER, descriptors, script
 
 from passhelper.errors import GitError, RemoteError, StoreError, TrustError
 from passhelper.store import commit, journal, trust
+from passhelper.store.files import Files
 from passhelper.store.recipients import Header, with_header
 from passhelper.team import gpgid, network, trees
 from passhelper.team import sync as sync_module
@@ -251,7 +252,7 @@ def test_recipients_are_accepted_together_with_the_merge(
 
 def accept(clone: Clone) -> None:
     state = clone.path / ".git" / "passhelper"
-    trust.save(str(state), trust.current(str(clone.path)), clone.helper.pass_store.files())
+    trust.save(str(state), trust.current(str(clone.path)), Files(clone.helper.pass_store.environ))
 
 
 STORE = "0123456789abcdef" * 2  # its identity
@@ -918,7 +919,7 @@ def test_a_shallow_clone_looks_for_what_it_has_in_common(team: Team, ann: Clone,
     known = trust.load_all(state)
     assert known is not None
     known.offer = team.head
-    trust.save_all(state, known, bob.helper.pass_store.files())
+    trust.save_all(state, known, Files(bob.helper.pass_store.environ))
     bob.sync(accepted=frozenset([keys["alice"], keys["stranger"]]))
     assert set(bob.list()) == {SERVER, OTHER, "https://c.example", "https://d.example"}
     assert bob.get() == ("bob", "s3cret")

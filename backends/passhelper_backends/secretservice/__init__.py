@@ -21,8 +21,9 @@ from passhelper.errors import (
     KeychainError,
     KeychainUnavailableError,
     LockedKeychainError,
+    one_line,
 )
-from passhelper.protocol import one_line, tell
+from passhelper.protocol import tell
 from passhelper_backends.secretservice import _items as items
 from passhelper_backends.secretservice._bus import SECONDS, BusError, CallError, NoBusError, SilentError
 from passhelper_backends.secretservice._service import (

@@ -7,15 +7,15 @@ import sys
 from typing import TYPE_CHECKING
 
 from passhelper.client import PREFIX
-from passhelper.errors import PasshelperError
+from passhelper.errors import PasshelperError, printable
 from passhelper.machine import dockerconfig, launcher, plaintext, routes, userfile
-from passhelper.machine.doctor.model import Check, Finding, NotCheckedError, Severity
-from passhelper.machine.doctor.patient import LIMIT, Patient
-from passhelper.protocol import printable
-from passhelper.store import gpg_errors
-from passhelper.store.child import clean_environ, finish, start
-from passhelper.store.gitwords import word
+from passhelper.machine.doctor.model import Check, Finding, Severity
+from passhelper.machine.doctor.patient import LIMIT, NotCheckedError, Patient
+from passhelper.shellwords import word
+from passhelper.store.child import finish, last_line
 from passhelper.store.helper import PROGRAM
+from passhelper.store.programs import clean_environ
+from passhelper.store.rootless import start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,7 +92,7 @@ def _launcher(patient: Patient) -> Iterator[Finding]:
     if child.timed_out:
         yield Finding(f"{program} does not tell its version within {LIMIT:g} s", f"remove it, then {_SETUP}")
     elif child.returncode in _NOT_RUN:
-        yield Finding(f"{program} does not start: {gpg_errors.last_line(child)}", _SETUP)
+        yield Finding(f"{program} does not start: {last_line(child)}", _SETUP)
     elif not child.stdout.startswith(_OURS):
         said = printable(child.stdout.decode(errors="replace").partition("\n")[0]) or f"exit status {child.returncode}"
         yield Finding(f"{program} comes first on PATH and is another program ({said})",
@@ -134,7 +134,7 @@ def _helpers(patient: Patient) -> Iterator[Finding]:
                           f"run it by hand to see why, or {_SETUP}")  # fmt: skip
         elif child.returncode != 0:
             # What it said on stdout may hold anything; its last line on stderr is for people.
-            why = gpg_errors.last_line(child)
+            why = last_line(child)
             yield Finding(f"{program} list failed: {why}", _WSL if _is_wsl(name) else f"repair it, or {_SETUP}")
 
 

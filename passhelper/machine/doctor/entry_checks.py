@@ -6,17 +6,16 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from passhelper.errors import PasshelperError
+from passhelper.errors import PasshelperError, printable
 from passhelper.machine.doctor import spelling
-from passhelper.machine.doctor.model import Check, Finding, NotCheckedError, Severity
-from passhelper.machine.doctor.patient import Patient
-from passhelper.protocol import printable
+from passhelper.machine.doctor.model import Check, Finding, Severity
+from passhelper.machine.doctor.patient import NotCheckedError, Patient
 from passhelper.registry import normalize
-from passhelper.store import layout, owners, packets
+from passhelper.shellwords import word
+from passhelper.store import cipher, layout, owners, packets
+from passhelper.store.binding import BINDING, binding
 from passhelper.store.child import finish
-from passhelper.store.gitwords import word
 from passhelper.store.recipients import normalize as normalize_key
-from passhelper.store.store import BINDING, binding
 from passhelper.team.drift import Recipient, compare
 
 if TYPE_CHECKING:
@@ -172,7 +171,7 @@ def _inner_names(patient: Patient, entries: Sequence[Entry]) -> Iterator[tuple[E
     finish([child for _, child in running], _SECONDS)
     for entry, child in running:
         try:
-            yield entry, patient.gpg.plaintext(child, _relative(patient, entry)).name
+            yield entry, cipher.plaintext(patient.gpg, child, _relative(patient, entry)).name
         except PasshelperError:
             continue  # locked, or for other keys: other checks say so
 

@@ -8,10 +8,10 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-from passhelper.errors import GitError, StoreError
-from passhelper.machine.doctor.model import Check, Finding, NotCheckedError, Severity
-from passhelper.machine.doctor.patient import LIMIT, Patient
-from passhelper.protocol import printable
+from passhelper import shellwords
+from passhelper.errors import GitError, StoreError, printable
+from passhelper.machine.doctor.model import Check, Finding, Severity
+from passhelper.machine.doctor.patient import LIMIT, NotCheckedError, Patient
 from passhelper.store import claims, gitwords, layout, recipients, repository, trust, unfinished
 from passhelper.team import remoteurl
 
@@ -48,10 +48,10 @@ def _outer(patient: Patient) -> Iterator[Finding]:
     if not count:
         yield Finding(cause, severity=Severity.NOTE)
         return
-    here, there = f"git -C {gitwords.word(patient.store.root)}", f"git -C {gitwords.word(outer.root)}"
+    here, there = f"git -C {shellwords.word(patient.store.root)}", f"git -C {shellwords.word(outer.root)}"
     yield Finding(f"{cause}; changed since its last commit: {count} files",
                   f"run: {here} add . && {here} commit -m Credentials .; or give the store a repository of its own: "
-                  f"{here} init && {there} rm -rq --cached {gitwords.word(inside[0])}")  # fmt: skip
+                  f"{here} init && {there} rm -rq --cached {shellwords.word(inside[0])}")  # fmt: skip
 
 
 def _program(patient: Patient) -> Iterator[Finding]:
@@ -60,7 +60,7 @@ def _program(patient: Patient) -> Iterator[Finding]:
     child = patient.git("rev-parse", "--git-dir")
     if child.returncode != 0 or child.timed_out:
         error = gitwords.failure(root, "rev-parse", child, LIMIT)
-        raise GitError(error.cause, error.remedy or f"run: git -C {gitwords.word(root)} status")
+        raise GitError(error.cause, error.remedy or f"run: git -C {shellwords.word(root)} status")
     yield from ()
 
 
@@ -105,7 +105,7 @@ def _lock(patient: Patient) -> Iterator[Finding]:
         else:
             yield Finding(f"{since}; no git of this machine that can be seen runs in {patient.place.root}",
                           f"make sure that none does elsewhere (ps -ef | grep git; containers, other machines that "
-                          f"share the directory), then run: rm {gitwords.word(path)}")  # fmt: skip
+                          f"share the directory), then run: rm {shellwords.word(path)}")  # fmt: skip
 
 
 def _gits(root: str) -> list[str]:
@@ -145,7 +145,7 @@ def _changes(patient: Patient) -> Iterator[Finding]:
     if names:
         what = "1 file of the store is" if len(names) == 1 else f"{len(names)} files of the store are"
         yield Finding(f"{what} not committed as now on disk, such as {printable(names[0])}",
-                      f"look: git -C {gitwords.word(root)} status")  # fmt: skip
+                      f"look: git -C {shellwords.word(root)} status")  # fmt: skip
 
 
 def _ask(patient: Patient, outer: Repository, *arguments: str) -> Child:
@@ -195,7 +195,7 @@ def _transport(patient: Patient) -> Iterator[Finding]:
         for url in urls:
             told = remoteurl.unencrypted(url)
             if told:
-                here, name = gitwords.word(patient.place.root), gitwords.word(remote)
+                here, name = shellwords.word(patient.place.root), shellwords.word(remote)
                 yield Finding(told, f"run: git -C {here} remote set-url {name} URL, with one of https or ssh")
 
 
@@ -208,7 +208,7 @@ def _remote(patient: Patient) -> Iterator[Finding]:
     ref = _text(patient, "config", f"branch.{branch}.merge") or f"refs/heads/{branch}"
     child = patient.git("ls-remote", "--", remote, ref, **_ssh(patient))
     if child.timed_out or child.returncode != 0:
-        remedy = f"look: git -C {gitwords.word(patient.place.root)} fetch {gitwords.word(remote)}"
+        remedy = f"look: git -C {shellwords.word(patient.place.root)} fetch {shellwords.word(remote)}"
         if child.timed_out:
             why = f"no answer within {LIMIT:g} s"
         else:
@@ -249,7 +249,7 @@ def _pins(patient: Patient) -> Iterator[Finding]:
         if here != pinned:
             changed[path] = trust.apart(pinned, here)
     if changed:
-        cause = f"recipients changed: {trust.describe(changed, patient.gpg, claims.on_disk(patient.store.root))}"
+        cause = f"recipients changed: {claims.describe(changed, patient.gpg, claims.on_disk(patient.store.root))}"
         yield Finding(cause, "run: passhelper recipients accept")
 
 

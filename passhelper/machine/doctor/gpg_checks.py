@@ -8,13 +8,12 @@ import stat
 import sys
 from typing import TYPE_CHECKING
 
-from passhelper.errors import GpgError
-from passhelper.machine.doctor.model import Check, Finding, NotCheckedError, Severity
-from passhelper.machine.doctor.patient import LIMIT, Patient
-from passhelper.protocol import printable
+from passhelper.errors import GpgError, printable
+from passhelper.machine.doctor.model import Check, Finding, Severity
+from passhelper.machine.doctor.patient import LIMIT, NotCheckedError, Patient
+from passhelper.shellwords import word
 from passhelper.store import gpg_errors, gpghome, passphrase
-from passhelper.store.child import find_program
-from passhelper.store.gitwords import word
+from passhelper.store.programs import find_program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,9 +72,9 @@ def _socket(patient: Patient) -> Iterator[Finding]:
         told = os.fsdecode(bytes(child.stdout).rstrip(b"\n"))
         path = told.replace("%3a", ":").replace("%25", "%") if child.returncode == 0 and told else path
     size = len(os.fsencode(path))
-    if size > gpg_errors.MAX_SOCKET_PATH:
+    if size > gpghome.MAX_SOCKET_PATH:
         yield Finding(
-            f"GNUPGHOME path too long: its agent socket needs {size} bytes, at most {gpg_errors.MAX_SOCKET_PATH} fit",
+            f"GNUPGHOME path too long: its agent socket needs {size} bytes, at most {gpghome.MAX_SOCKET_PATH} fit",
             f"use a shorter GNUPGHOME than {patient.gpg_home}",
         )
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from passhelper.errors import GitError, PasshelperError
-from passhelper.protocol import printable
+from passhelper.errors import GitError, PasshelperError, printable
 from passhelper.store import recipients, trust, unfinished
 from passhelper.store.commit import Committer
+from passhelper.store.files import Files
+from passhelper.store.transaction import Transaction
 from passhelper.team.scope import other_entries
 
 if TYPE_CHECKING:
     from passhelper.machine.doctor.patient import Patient
-    from passhelper.team.keys import Key
+    from passhelper.team.key import Key
 
 _HEX = frozenset("0123456789ABCDEFabcdef")
 _SUBJECT = "Write full fingerprints into .gpg-id"
@@ -105,12 +106,12 @@ def _resolve(patient: Patient, name: str) -> Key | None:
 
 def _write(patient: Patient, path: str, before: bytes, after: bytes) -> bool:
     store = patient.store
-    root, written = store.root, store.files()
+    root, written = store.root, Files(store.environ)
     place = store.repository(os.path.dirname(path).partition(os.sep)[2])
     full = os.path.join(root, path)
     if place is not None:
         unfinished.refuse(place)
-    with store.lock(place):
+    with Transaction(store, place):
         if recipients.read_file(root, path) != before:
             return False
         temporary = store.folder if place is None else place.state

@@ -6,18 +6,17 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from passhelper.errors import RecipientsError
+from passhelper.errors import RecipientsError, printable
 from passhelper.machine import agent
-from passhelper.machine.doctor.model import Check, Finding, NotCheckedError, Severity
-from passhelper.machine.doctor.patient import Patient
-from passhelper.protocol import printable
-from passhelper.store import keyinfo, passphrase, secmem
+from passhelper.machine.doctor.model import Check, Finding, Severity
+from passhelper.machine.doctor.patient import NotCheckedError, Patient
+from passhelper.store import cipher, keyinfo, passphrase, secmem
 from passhelper.store.child import finish
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from passhelper.team.keys import Key
+    from passhelper.team.key import Key
 
 _DAY = 86400
 _NAME = "passhelper-test"  # the file name inside a test message: no entry is bound to it
@@ -86,7 +85,7 @@ def _trust(patient: Patient) -> Iterator[Finding]:
         child = patient.gpg.start_encrypt(b"", source.keys, _NAME, trusted=source.all_fingerprints)
         finish([child], patient.gpg.timeout())
         try:
-            patient.gpg.ciphertext(child, source.keys, source.label)
+            cipher.ciphertext(patient.gpg, child, source.keys, source.label)
         except RecipientsError as error:
             named = "" if source.all_fingerprints else "run: gpg --lsign-key, or name keys by their full fingerprints"
             yield Finding(error.cause, error.remedy or named)

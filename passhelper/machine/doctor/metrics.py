@@ -6,11 +6,11 @@ import math
 import time
 from typing import TYPE_CHECKING
 
-from passhelper.errors import PasshelperError
+from passhelper.errors import PasshelperError, printable
 from passhelper.machine.doctor.entry_checks import drifted
 from passhelper.machine.doctor.key_checks import recipient_keys
-from passhelper.machine.doctor.model import NotCheckedError, Severity
-from passhelper.protocol import printable
+from passhelper.machine.doctor.model import Severity
+from passhelper.machine.doctor.patient import NotCheckedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

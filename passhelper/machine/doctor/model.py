@@ -68,7 +68,3 @@ class Check:
     run: Callable[[Patient], Iterable[Finding]]
     needs: tuple[str, ...] = ()
     fix: Callable[[Patient], list[str]] | None = None
-
-
-class NotCheckedError(Exception):
-    """There is nothing for a check to look at; its text says why."""

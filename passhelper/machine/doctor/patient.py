@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 from passhelper import jsontext, settings
 from passhelper.errors import DockerError, EntryError, PasshelperError
 from passhelper.machine import dockerconfig, userfile
-from passhelper.machine.doctor.model import NotCheckedError
 from passhelper.oserrors import remedy
 from passhelper.store import gpghome, layout, packets, recipients, repository
-from passhelper.store.child import Child, clean_environ, find_program, finish, start
+from passhelper.store.child import Child, finish
 from passhelper.store.gpg import Gpg
+from passhelper.store.programs import clean_environ, find_program
+from passhelper.store.rootless import start
 from passhelper.store.store import PassStore
 from passhelper.team.keys import KeyRing
 
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 
 LIMIT = 5.0  # seconds for anything that may hang: an agent, a remote, somebody's helper
 _GPG_LIMIT = 10.0  # seconds for one gpg, whose options the user may have chosen
+
+
+class NotCheckedError(Exception):
+    """There is nothing for a check to look at; its text says why."""
 
 
 class Patient:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from passhelper.errors import PasshelperError
-from passhelper.machine.doctor.model import Check, Finding, NotCheckedError, Severity
-from passhelper.machine.doctor.patient import Patient
+from passhelper.machine.doctor.model import Check, Finding, Severity
+from passhelper.machine.doctor.patient import NotCheckedError, Patient
 from passhelper.machine.doctor.registry import CHECKS
 from passhelper.oserrors import remedy
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from passhelper.errors import GitError
+from passhelper.errors import GitError, printable
 from passhelper.machine.doctor.model import Finding
-from passhelper.protocol import printable
-from passhelper.store import journal, layout, recipients, unfinished
+from passhelper.store import content, journal, layout, recipients, unfinished
 from passhelper.store.journal import Change, Plan
+from passhelper.store.transaction import Transaction
 from passhelper.team.limits import is_odd
 from passhelper.team.merge import SAME
 
@@ -53,9 +53,9 @@ def fix(patient: Patient) -> list[str]:
         unfinished.refuse(place)
     base = store.root if place is None else place.root
     changes: list[Change] = []
-    with store.lock(place):
+    with Transaction(store, place):
         for old, new in moves:
-            data, there = journal.read(old), journal.read(new)
+            data, there = content.read(old), content.read(new)
             if data is None or there not in (None, data):
                 continue
             if there is None:
@@ -88,5 +88,5 @@ def _moves(patient: Patient, name: str) -> list[tuple[str, str]]:
     others = [each for each in patient.directories if each != name and layout.canonical(each) == right]
     there = any(patient.entries.get(each) for each in others)  # in a third spelling, too: both would go to one place
     # A second credential of the server is a matter for people; a copy of the same bytes is none.
-    is_same = all(journal.read(before) == journal.read(after) for before, after in moves)
+    is_same = all(content.read(before) == content.read(after) for before, after in moves)
     return moves if not there or is_same else []

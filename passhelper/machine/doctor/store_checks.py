@@ -7,12 +7,13 @@ import stat
 import sys
 from typing import TYPE_CHECKING
 
+from passhelper.errors import printable
 from passhelper.machine.doctor import hygiene
 from passhelper.machine.doctor.model import Check, Finding, Severity
 from passhelper.machine.doctor.patient import Patient
-from passhelper.protocol import printable
-from passhelper.store import owners, recipients, trust
-from passhelper.store.gitwords import word
+from passhelper.shellwords import word
+from passhelper.store import owners, recipients, signature, trust
+from passhelper.store.files import Files
 from passhelper.team.scope import other_entries
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def _recipients(patient: Patient) -> Iterator[Finding]:
 
 def _signature(patient: Patient) -> Iterator[Finding]:
     for source in patient.sources:
-        recipients.verify_signature(patient.store.root, source, patient.gpg)
+        signature.verify_signature(patient.store.root, source, patient.gpg)
     if not recipients.signing_keys(patient.store.environ):
         return
     place = patient.store.repository("")
@@ -63,7 +64,7 @@ def _open_paths(patient: Patient) -> list[tuple[str, int]]:
     """List what other users may use although the umask says otherwise, with the mode it should have."""
     if sys.platform == "win32":
         return []
-    root, umask = patient.store.root, patient.store.files().umask
+    root, umask = patient.store.root, Files(patient.store.environ).umask
     if os.stat(root).st_mode & stat.S_ISGID:
         umask &= ~stat.S_IRWXG  # a group's: its members may look, whatever this one has set
     paths = [root, os.path.join(root, recipients.FILE)]

@@ -1,0 +1,59 @@
+"""Which program is started, and with what environment: a PATH that is safe, and nothing that is only ours.
+
+For every child of ours; :mod:`passhelper.store.child` starts those of the verb path.
+"""
+
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+STATUS = -1  # in argv: the number of the descriptor that gpg writes its status lines to
+PASSPHRASE = -2  # in argv: the number of the descriptor that gpg reads the passphrase from
+
+ROOTLESS = "_CONTAINERS_ROOTLESS_UID"  # podman and buildah set it for what they run as root of a user namespace
+
+MAX_OUTPUT = 4 << 20  # bytes kept of a child's stdout unless the caller says otherwise
+
+# What children must never inherit: passphrases, secret keys and a URL that may hold a password; only passhelper
+# reads them.
+_PRIVATE = ("PASSHELPER_PASSPHRASE", "PASSHELPER_PASSPHRASE_FILE", "PASSHELPER_PASSPHRASE_FD",
+            "PASSHELPER_GPG_KEY", "PASSHELPER_GPG_KEY_FILE", "PASSHELPER_STORE_URL")  # fmt: skip
+
+
+def search_path(environ: "Mapping[str, str]") -> str:
+    """Give the PATH of all that we start: its absolute directories that are there.
+
+    Relative entries, the empty one among them, would run what lies in the current directory: git works in the store,
+    and whoever can push decides what lies there.
+    """
+    # An empty PATH would mean the current directory, too.
+    return os.pathsep.join(filter(os.path.isdir, _absolute(environ))) or os.devnull
+
+
+def _absolute(environ: "Mapping[str, str]") -> "list[str]":
+    return [folder for folder in environ.get("PATH", os.defpath).split(os.pathsep) if os.path.isabs(folder)]
+
+
+def clean_environ(environ: "Mapping[str, str]") -> "dict[str, str]":
+    """Copy an environment for a child: without secrets, with messages in one language, with a PATH that is safe."""
+    cleaned = {name: value for name, value in environ.items() if name not in _PRIVATE}
+    cleaned["PATH"] = search_path(environ)
+    cleaned["LC_ALL"] = "C"
+    cleaned.pop("LANGUAGE", None)
+    return cleaned
+
+
+def find_program(names: "Iterable[str]", environ: "Mapping[str, str]") -> "str | None":
+    """Find the first program of several in the directories of :func:`search_path`."""
+    folders = _absolute(environ)
+    suffixes = (".exe", "") if sys.platform == "win32" else ("",)
+    for name in names:
+        for folder in folders:
+            for suffix in suffixes:
+                path = os.path.join(folder, name + suffix)
+                if os.access(path, os.X_OK) and os.path.isfile(path):
+                    return path
+    return None

@@ -1,0 +1,188 @@
+"""Puts back what git has undone before it was committed; see :mod:`passhelper.store.kept`."""
+
+import os
+
+from passhelper.errors import PasshelperError, StoreError
+from passhelper.store import gitwords, layout, unfinished
+from passhelper.store import repository as git
+from passhelper.store.binding import digest
+from passhelper.store.child import Child, finish
+from passhelper.store.content import held
+from passhelper.store.files import Files
+from passhelper.store.journal import Change, replay
+from passhelper.store.kept import Kept, is_there, load, save
+from passhelper.store.layout import SUFFIX
+from passhelper.store.store import Entry
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from passhelper.store.repository import Repository
+    from passhelper.store.store import PassStore
+
+_SECONDS = 10.0  # for one git that talks to nobody
+_LIMIT = 4 << 20  # bytes that it may print
+
+
+def _forget(repository: "Repository", files: "Files", kept: Kept, path: str) -> None:
+    """Wait no longer for a file that can be neither put back nor committed: all others would wait with it."""
+    del kept.files[path]
+    left = [other for other in repository.load_pending() if other != path]
+    files.replace(repository.pending, git.lines(left), repository.state)
+    save(repository, files, kept)
+
+
+def restore(store: "PassStore", repository: "Repository") -> None:
+    """Put back what git has undone before it was committed; the caller holds the store's lock.
+
+    Nothing happens while something is unfinished in the repository: what git is going to do there is not yet known.
+    Nor does anything where git does not answer: the copies stay, and so do the commits that wait for them.
+    """
+    if unfinished.find(repository):
+        return
+    kept = load(repository)
+    log = unfinished.aborted(repository)
+    if not log and is_there(repository, kept):
+        return
+    try:
+        changes = _compared(kept, _Questions(store, repository), repository, log)
+    except PasshelperError:
+        return
+    if kept.messages or kept.files:
+        save(repository, Files(store.environ), kept)
+    for change in changes:
+        try:
+            replay(store, repository, [change])
+            is_back = held(repository.root, change.path) == change.data
+        except StoreError:  # a link leads elsewhere
+            is_back = False
+        if is_back:
+            store.warn(f"git had undone {change.path} before it was committed; it is again as it was stored")
+        else:
+            store.warn(f"git had undone {change.path} before it was committed, and something is in its place now")
+            _forget(repository, Files(store.environ), kept, change.path)
+    if log:
+        line = log[log.rfind(b"\n", 0, log.rfind(b"(abort)")) + 1 : log.rfind(b"(abort)")]
+        Files(store.environ).put(repository.aborted, line, repository.state, durable=False)
+
+
+def _compared(kept: Kept, ask: "_Questions", repository: "Repository", log: bytes) -> "list[Change]":
+    """Find out what git has undone, and forget the copies of what somebody has changed since."""
+    if log:
+        _add_dropped(kept, ask, log)
+    changes = []
+    for path, (data, stamp) in list(kept.files.items()):
+        current = held(repository.root, path)
+        if current == data:
+            continue
+        is_undone = current == ask.committed(path) and ask.changed(path) <= stamp
+        if is_undone and (data is None or not ask.has_been_committed(path, data)):
+            changes.append(Change(path, data, "" if current is None else digest(current)))
+        else:
+            del kept.files[path]
+    return changes
+
+
+def undone(store: "PassStore", repository: "Repository") -> "list[Entry]":
+    """List the entries that wait for their commit and are not on the disk, since git has undone them."""
+    found = []
+    folder = os.path.relpath(store.folder, repository.root)
+    for path, (data, _) in load(repository).files.items():
+        name, _, file = (path if folder == "." else path.removeprefix(folder + os.sep)).partition(os.sep)
+        server, username = layout.decode_server(name), layout.decode_username(file.replace(os.sep, "/"))
+        if data is not None and server and username and held(repository.root, path) is None:
+            found.append(Entry(server, username, os.path.join(repository.root, path)))
+    return found
+
+
+def _add_dropped(kept: Kept, ask: "_Questions", log: bytes) -> None:
+    """Keep what was committed while a rebase began that was then aborted: the branch no longer has it."""
+    made: list[str] = []
+    dropped: list[str] = []
+    for line in log.split(b"\n"):
+        ids, _, what = line.decode(errors="replace").partition("\t")
+        if what.startswith("commit"):
+            made = [*(made[:-1] if what.startswith("commit (amend)") else made), *ids.split()[1:2]]
+        elif "(abort)" in what:
+            dropped += made
+            made = []
+        elif "(finish)" in what or what.startswith(("reset:", "checkout:")):  # the user's own decision
+            made = []
+    for commit in dropped:
+        if ask.is_in_head(commit):
+            continue
+        message, stamp, changes = ask.commit(commit)
+        paths = []
+        for path, data in changes.items():
+            known = kept.files.get(path)
+            if (known is None or known[1] <= stamp) and ask.changed(path) < stamp:
+                kept.files[path] = (data, stamp)
+                paths.append(path)
+        if paths:
+            kept.messages.append((message, paths))
+
+
+class _Questions:
+    """What git knows about some files. A git that fails says neither yes nor no: then each of these raises."""
+
+    def __init__(self, store: "PassStore", repository: "Repository") -> None:
+        self._root = repository.root
+        self._deadline = store.deadline
+        self._begin = git.command(repository, git.program(store.environ))
+        self._environ = git.environment(repository, store.environ)
+        self._folder = os.path.relpath(store.folder, repository.root).replace(os.sep, "/")
+        self._head = bytes(self._ask("rev-parse", "--verify", "--quiet", "HEAD", codes=(0, 1)).stdout).strip().decode()
+
+    def committed(self, path: str) -> "bytes | None":
+        """Read a file of the last commit."""
+        if not self._head:
+            return None
+        facts = bytes(self._ask("ls-tree", "-z", self._head, "--", path).stdout).partition(b"\t")[0].split()
+        return self._blob(facts[2].decode()) if facts and facts[1] == b"blob" else None
+
+    def changed(self, path: str) -> int:
+        """Tell when the last change of a file that is committed was made; a rebase keeps that time."""
+        if not self._head:
+            return 0
+        child = self._ask("log", "-1", "--no-show-signature", "--format=%at", self._head, "--", path)
+        words = child.stdout.split()
+        return int(words[0]) if words else 0
+
+    def has_been_committed(self, path: str, data: bytes) -> bool:
+        """Tell whether the branch once had these bytes there: all that came after them was decided after them.
+
+        Times do not tell it where a clock is behind, or where a merge took an earlier erasure.
+        """
+        if not self._head:
+            return False
+        blob = self._ask("hash-object", "--stdin", stdin=data).stdout.decode().strip()
+        find = ("log", "-1", "-m", "--full-history", "--no-show-signature", "--format=%H", f"--find-object={blob}")
+        return bool(self._ask(*find, self._head, "--", path).stdout.strip())
+
+    def is_in_head(self, commit: str) -> bool:
+        """Tell whether a commit is part of the branch, or not here at all."""
+        return self._ask("merge-base", "--is-ancestor", commit, "HEAD", codes=(0, 1, 128)).returncode != 1
+
+    def commit(self, commit: str) -> "tuple[str, int, dict[str, bytes | None]]":
+        """Read a commit's message, its author's time, and the entries that it changed."""
+        child = self._ask("log", "-1", "--no-show-signature", "--format=%at%n%B", commit)
+        stamp, _, message = child.stdout.decode(errors="replace").partition("\n")
+        child = self._ask("diff-tree", "--root", "--no-commit-id", "-r", "-z", "--raw", "--no-renames", commit)
+        fields = bytes(child.stdout).split(b"\0")
+        found: dict[str, bytes | None] = {}
+        for facts, name in zip(fields[::2], fields[1::2], strict=False):
+            path = os.fsdecode(name)
+            _, mode, _, blob, status = facts.decode().split()
+            is_file = status == "D" or mode in ("100644", "100755")
+            if is_file and path.endswith(SUFFIX) and (path.startswith(f"{self._folder}/") or self._folder == "."):
+                found[path.replace("/", os.sep)] = None if status == "D" else self._blob(blob)
+        return message.strip(), int(stamp or 0), found
+
+    def _blob(self, name: str) -> bytes:
+        return bytes(self._ask("cat-file", "blob", name).stdout)
+
+    def _ask(self, *arguments: str, codes: "tuple[int, ...]" = (0,), stdin: bytes = b"") -> Child:
+        child = git.start([*self._begin, *arguments], self._environ, stdin=stdin, limit=_LIMIT)
+        finish([child], self._deadline.left(_SECONDS))
+        if child.timed_out or child.overflow or child.returncode not in codes:
+            raise gitwords.failure(self._root, arguments[0], child, _SECONDS)
+        return child

@@ -1,0 +1,79 @@
+"""What every writer needs in a store: its lock, its commits, and a tidy folder."""
+
+import os
+
+from passhelper.settings import home_directory
+from passhelper.store import lock
+from passhelper.store.binding import digest
+from passhelper.store.files import Files
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from passhelper.store.commit import Committer
+    from passhelper.store.repository import Repository
+    from passhelper.store.store import PassStore
+
+
+def shared_lock(store: "PassStore", repository: "Repository | None") -> lock.StoreLock:
+    """Prepare the lock of a reader that wants to look between two writers."""
+    return lock.StoreLock(
+        store.root,
+        lock_file(store, repository),
+        shared=True,
+        timeout=store.deadline.left(lock.TIMEOUT),
+        umask=lock_umask(store, repository),
+    )
+
+
+def lock_file(store: "PassStore", repository: "Repository | None") -> "str | Callable[[], str]":
+    """Give the lock's file where directories cannot be locked; only a store without git needs a home for it."""
+    if repository is not None:
+        return os.path.join(repository.state, "lock")
+
+    def path() -> str:
+        name = f"{digest(os.fsencode(store.root))[:32]}.lock"
+        return os.path.join(home_directory(store.environ), ".cache", "passhelper", name)
+
+    return path
+
+
+def lock_umask(store: "PassStore", repository: "Repository | None") -> int:
+    """Give the umask of that file, which the others of a group must be able to open."""
+    return 0o077 if repository is None else Files(store.environ).umask
+
+
+def committer_for(store: "PassStore", repository: "Repository | None") -> "Committer | None":
+    """Prepare commits to the repository of a store, if it has one."""
+    if repository is None:
+        return None
+    from passhelper.store.commit import Committer  # only in a git store
+
+    return Committer(repository, store.environ, Files(store.environ), store.warn, store.deadline)
+
+
+def sweep(store: "PassStore", repository: "Repository | None") -> None:
+    """Remove what a killed writer left: its temporary files, and directories it made or had emptied."""
+    files = Files(store.environ)
+    left = files.sweep(store.folder)
+    if repository is not None:
+        left = files.sweep(repository.state) or left
+    if left and os.path.isdir(store.folder):
+        with os.scandir(store.folder) as listing:
+            folders = [item.path for item in listing if item.is_dir(follow_symlinks=False)]
+        for folder in folders:
+            _prune(folder)
+
+
+def _prune(path: str) -> None:
+    """Remove a directory that holds nothing but empty directories."""
+    try:
+        with os.scandir(path) as listing:
+            items = list(listing)
+        if all(item.is_dir(follow_symlinks=False) for item in items):
+            for item in items:
+                _prune(item.path)
+            os.rmdir(path)
+    except OSError:
+        return  # one below it is not empty
