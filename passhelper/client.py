@@ -18,7 +18,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from passhelper import jsontext
+from passhelper import jsontext, running
 from passhelper.credentials import Credentials, Helper
 from passhelper.errors import (
     NOT_FOUND,
@@ -29,12 +29,12 @@ from passhelper.errors import (
     InvalidRequestError,
     printable,
 )
-from passhelper.store.child import finish
 from passhelper.store.programs import clean_environ, find_program
-from passhelper.store.rootless import start
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+__all__ = ["PREFIX", "SECONDS", "Answer", "ProgramHelper", "short_name"]
 
 PREFIX = "docker-credential-"
 SECONDS = 30.0  # for one verb; the only client with a limit, testcontainers-java, has the same
@@ -153,19 +153,23 @@ class ProgramHelper(Helper):
             request: what it reads; or a descriptor that it reads from.
 
         Raises:
-            HelperTimeoutError: it gave no answer in time, and was ended.
+            HelperTimeoutError: it gave no answer in time, and was ended with all of its process group.
             DockerError: it said more than any helper has to say, and was ended.
             PasshelperError: it cannot be started.
         """
-        child = start([self.program, verb] if verb else [self.program], self.environ, stdin=request)
-        finish([child], self._seconds)
-        if child.timed_out:
+        command = [self.program, verb] if verb else [self.program]
+        if "_CONTAINERS_ROOTLESS_UID" in self.environ:
+            from passhelper.store import rootless  # noqa: PLC0415 - only below rootless podman or buildah
+
+            command = [*rootless.prefix(self.environ), *command]
+        ended = running.run(command, self.environ, request, self._seconds)
+        if ended.is_late:
             raise HelperTimeoutError(
                 f"{self.program} {verb} gave no answer within {self._seconds:g} seconds", "run it by hand to see why"
             )
-        if child.overflow:
+        if ended.is_too_long:
             raise self._failed(verb, "it says too much")
-        return Answer(-1 if child.returncode is None else child.returncode, bytes(child.stdout), bytes(child.stderr))
+        return Answer(ended.code, ended.out, ended.err)
 
     def _run(self, verb: str, request: str, *, hidden: str = "") -> str:
         """Run one verb; give its answer.

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -119,6 +123,63 @@ def test_a_program_that_hangs(tmp_path: Path) -> None:
     assert time.monotonic() - begin < 5
     assert caught.value.cause == f"{odd.program} get gave no answer within 0.3 seconds"
     assert caught.value.remedy == "run it by hand to see why"
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that waits to be collected has ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+# What it starts has lost its parent and holds its pipes.
+ORPHAN = '(sleep 300 & echo $! > "$0.pid"); '
+
+
+def test_all_that_a_hanging_program_has_started_ends_with_it(tmp_path: Path) -> None:
+    odd = script(tmp_path, f"{ORPHAN}exec sleep 300")
+    with pytest.raises(HelperTimeoutError):
+        ProgramHelper(odd.program, {"PATH": "/usr/bin:/bin"}, 1).get("a.example")
+    assert not alive(int(Path(f"{odd.program}.pid").read_text()))
+
+
+def test_an_answer_counts_though_a_pipe_stays_open(tmp_path: Path) -> None:
+    """A helper may start an agent that keeps its streams."""
+    odd = script(tmp_path, f"""{ORPHAN}echo '{{"a":"u"}}'""")
+    assert odd.list() == {"a": "u"}
+    orphan = int(Path(f"{odd.program}.pid").read_text())
+    assert alive(orphan)
+    os.kill(orphan, signal.SIGKILL)
+
+
+def test_a_program_has_its_own_group_in_our_session(tmp_path: Path) -> None:
+    odd = script(tmp_path, "cat /proc/$$/stat")
+    ours, theirs = os.getpgrp(), odd.run("list").out.decode().rpartition(")")[2].split()
+    assert (int(theirs[2]) != ours, int(theirs[3])) == (True, os.getsid(0))
+
+
+def in_a_process(odd: ProgramHelper, begin: str) -> str:
+    """What a program prints that asks a helper for its list."""
+    code = (
+        f"import os, signal, sys, threading\n{begin}\nfrom passhelper.client import ProgramHelper\n"
+        f"try: print(ProgramHelper({odd.program!r}).list())\n"
+        "except BaseException as error: print(type(error).__name__, error)\n"
+    )
+    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=20).stdout.decode()
+
+
+def test_how_it_ended_is_known_or_an_error(tmp_path: Path) -> None:
+    said = in_a_process(script(tmp_path, "echo '{}'; exit 1"), "signal.signal(signal.SIGCHLD, signal.SIG_IGN)")
+    assert said.startswith("PasshelperError how a program has ended cannot be told: this process ignores SIGCHLD, or ")
+
+
+def test_an_interrupt_ends_it(tmp_path: Path) -> None:
+    odd = script(tmp_path, f'echo $$ > "$0.own"; {ORPHAN}while :; do sleep 300; done')
+    begin = "threading.Timer(1, os.kill, [os.getpid(), signal.SIGINT]).start()"
+    assert in_a_process(odd, begin) == "KeyboardInterrupt \n"
+    for name in ("own", "pid"):
+        assert not alive(int(Path(f"{odd.program}.{name}").read_text()))
 
 
 def test_the_answer_as_it_is(tmp_path: Path) -> None:
