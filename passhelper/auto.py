@@ -6,8 +6,9 @@ first; where it cannot be asked, an older credential of another backend is never
 into all of them, and a copy where it could not reach is written down as erased, and not served again.
 
 What cannot be asked: a keychain that is not there is passed over in silence where no other backend has the server, and
-one that is locked, with nobody to unlock it, says so. What another program puts into a backend counts where nothing
-else is written down, and what it takes out of one makes the others count again.
+one that is locked, with nobody to unlock it, says so. A backend that cannot be loaded is named in a warning, and the
+others go on. What another program puts into a backend counts where nothing else is written down, and what it takes out
+of one makes the others count again.
 """
 
 import os
@@ -22,11 +23,17 @@ from passhelper.errors import (
     LockedKeychainError,
     PasshelperError,
     StoreError,
+    one_line,
 )
+from passhelper.protocol import tell
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+
+def _warn_on_stderr(message: str) -> None:
+    tell(2, f"docker-credential-auto: warning: {one_line(message)}\n", 0)
 
 
 class _Passed:
@@ -45,8 +52,11 @@ class _Passed:
         """Say that there was none that could be used."""
         if self.locked is not None:
             return self.locked
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in self.reasons.items())
-        return ConfigurationError(f"no backend can be used here: {reasons}", "run: passhelper setup")
+        return ConfigurationError(f"no backend can be used here: {self.summary()}", "run: passhelper setup")
+
+    def summary(self) -> str:
+        """Return each backend with its reason."""
+        return "; ".join(f"{name}: {reason}" for name, reason in self.reasons.items())
 
 
 class AutoHelper(Helper):
@@ -56,6 +66,7 @@ class AutoHelper(Helper):
         names: the backends.
         make: makes a backend of a name.
         environ: names the place of the record; the process's environment by default.
+        warn: takes one line for each backend that is broken; stderr by default.
     """
 
     def __init__(
@@ -63,10 +74,13 @@ class AutoHelper(Helper):
         names: "Sequence[str]",
         make: "Callable[[str], Helper]" = get_helper,
         environ: "Mapping[str, str] | None" = None,
+        warn: "Callable[[str], None]" = _warn_on_stderr,
     ) -> None:
         self._names = names
         self._make = make
         self._environ = os.environ if environ is None else environ
+        self._warn = warn
+        self._broken: set[str] = set()  # those that were warned of
 
     @property
     def _record(self) -> Record:
@@ -78,10 +92,8 @@ class AutoHelper(Helper):
         record.prepare()
         known = self._known(record, server)
         for name in self._names:
-            helper = self._make(name)
-            reason = helper.unavailable()
-            if reason:
-                passed.add(name, reason)
+            helper = self._usable(name, passed)
+            if helper is None:
                 continue
             try:
                 if name in known.erased:
@@ -99,10 +111,8 @@ class AutoHelper(Helper):
         known, passed = self._known(self._record, server), _Passed()
         has_missed = False
         for name in self._order(known):
-            helper = self._make(name)
-            reason = helper.unavailable()
-            if reason:
-                passed.add(name, reason)
+            helper = self._usable(name, passed)
+            if helper is None:
                 continue
             if name in known.erased:
                 has_missed = True
@@ -151,11 +161,9 @@ class AutoHelper(Helper):
             raise _unerased(server, failed)
 
     def _erase_in(self, name: str, server: str, passed: _Passed, failed: "dict[str, PasshelperError]") -> bool:
-        """Forget a server in one backend, or note why not; tell whether the backend could be asked."""
-        helper = self._make(name)
-        reason = helper.unavailable()
-        if reason:
-            passed.add(name, reason)
+        """Forget a server in one backend, or note why not; return whether the backend could be asked."""
+        helper = self._usable(name, passed)
+        if helper is None:
             return False
         try:
             helper.erase(server)
@@ -174,10 +182,8 @@ class AutoHelper(Helper):
         entries = record.read()
         lists: dict[str, dict[str, str]] = {}
         for name in self._names:
-            helper = self._make(name)
-            reason = helper.unavailable()
-            if reason:
-                passed.add(name, reason)
+            helper = self._usable(name, passed)
+            if helper is None:
                 continue
             try:
                 lists[name] = helper.list()
@@ -197,14 +203,27 @@ class AutoHelper(Helper):
         return merged
 
     def unavailable(self) -> str:
-        """Say why none of the backends can be used; see :class:`~passhelper.Helper`."""
-        reasons = []
-        for name in self._names:
-            reason = self._make(name).unavailable()
-            if not reason:
-                return ""
-            reasons.append(f"{name}: {reason}")
-        return "; ".join(reasons)
+        """Return why none of the backends can be used; see :class:`~passhelper.Helper`."""
+        passed = _Passed()
+        if any(self._usable(name, passed) for name in self._names):
+            return ""
+        return passed.summary()
+
+    def _usable(self, name: str, passed: _Passed) -> Helper | None:
+        """Make a backend; None, and the reason noted, where it cannot be used. One that is broken is reported once."""
+        try:
+            helper = self._make(name)
+        except PasshelperError as error:
+            if not isinstance(error, (KeychainUnavailableError, LockedKeychainError)) and name not in self._broken:
+                self._broken.add(name)
+                self._warn(f"{name} is left out: {error}")
+            passed.add(name, error)
+            return None
+        reason = helper.unavailable()
+        if reason:
+            passed.add(name, reason)
+            return None
+        return helper
 
     def _known(self, record: Record, server: str, entries: "dict[str, dict[str, object]] | None" = None) -> Known:
         """Look a server up; a backend that is not among ours any more counts for nothing."""

@@ -1,13 +1,13 @@
 """Backends by name: the shipped ones from a table, everybody else's from entry points.
 
 The table costs nothing to read; ``importlib.metadata`` costs as much as three interpreters, so it is asked
-only for names that are not in the table. A third party registers under ``passhelper.backends``::
+only for names that are not in the table. A third party registers a class under ``passhelper.backends``::
 
     [project.entry-points."passhelper.backends"]
     vault = "docker_credential_vault:VaultHelper"
 """
 
-from passhelper.errors import ConfigurationError, PasshelperError, UnknownBackendError
+from passhelper.errors import ConfigurationError, PasshelperError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,45 +26,55 @@ SHIPPED = {
 }
 
 
-def get_helper(name: str) -> "Helper":
-    """Make the backend of a name.
+def backend_class(name: str) -> "type[Helper]":
+    """Return the class of a backend; no object of it is made.
 
     Args:
         name: ``pass``, another shipped name, or one that a distribution registered.
 
     Raises:
         UnknownBackendError: there is no such backend.
-        ConfigurationError: it cannot be loaded.
+        ConfigurationError: it cannot be loaded, or is not a class of :class:`~passhelper.Helper`.
     """
-    from passhelper.credentials import Helper  # kept off the path of those who import the class
+    if name not in SHIPPED:
+        from passhelper import plugins  # see the module's docstring
 
-    if name in SHIPPED:
-        module, _, attribute = SHIPPED[name].partition(":")
-        try:
-            # Not importlib, which costs a tenth of the start of a helper.
-            factory = getattr(__import__(module, fromlist=[attribute]), attribute)
-        except ImportError as error:
-            raise ConfigurationError(
-                f"backend {name} cannot be loaded: {error}", "install passhelper again, with what it needs"
-            ) from error
-    else:
-        factory = _from_entry_points(name)
+        return plugins.backend_class(name, GROUP, SHIPPED)
+    module, _, attribute = SHIPPED[name].partition(":")
     try:
-        helper = factory()
+        # Not importlib, which costs a tenth of the start of a helper.
+        found: type[Helper] = getattr(__import__(module, fromlist=[attribute]), attribute)
+    except ImportError as error:
+        raise ConfigurationError(
+            f"backend {name} cannot be loaded: {error}", "install passhelper again, with what it needs"
+        ) from error
+    return found
+
+
+def get_helper(name: str) -> "Helper":
+    """Make the backend of a name.
+
+    Args:
+        name: as for :func:`backend_class`.
+
+    Raises:
+        UnknownBackendError: there is no such backend.
+        ConfigurationError: it cannot be loaded, or its object cannot be made.
+    """
+    backend = backend_class(name)
+    try:
+        return backend()
     except PasshelperError:
         raise
     except Exception as error:  # somebody else's; its text may hold a secret
         raise ConfigurationError(
             f"backend {name} cannot be opened: {type(error).__name__}", "set PASSHELPER_DEBUG=1 to see where"
         ) from error
-    if not isinstance(helper, Helper):
-        raise ConfigurationError(f"backend {name} is no passhelper.Helper but {type(helper).__name__}")
-    return helper
 
 
 def late_helper(name: str) -> "Helper":
     """Make a helper that makes the backend of a name when it is first used: then its failure is an answer to Docker."""
-    from passhelper.credentials import Credentials, Helper  # as above
+    from passhelper.credentials import Credentials, Helper  # kept off the path of those who only ask for names
 
     class Late(Helper):
         def _store(self, credentials: Credentials) -> None:
@@ -83,16 +93,3 @@ def late_helper(name: str) -> "Helper":
             return get_helper(name).unavailable()
 
     return Late()
-
-
-def _from_entry_points(name: str) -> object:
-    from importlib.metadata import entry_points  # see the module's docstring
-
-    found = entry_points(group=GROUP, name=name)
-    for entry_point in found:
-        try:
-            return entry_point.load()
-        except Exception as error:  # it runs somebody else's module
-            raise ConfigurationError(f"backend {name} ({entry_point.value}) cannot be loaded: {error}") from error
-    known = ", ".join(sorted({*SHIPPED, *(entry.name for entry in entry_points(group=GROUP))}))
-    raise UnknownBackendError(f"no backend is called {name!r}", f"choose one of: {known}")

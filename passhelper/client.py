@@ -29,6 +29,7 @@ from passhelper.errors import (
     InvalidRequestError,
     printable,
 )
+from passhelper.store import rootless
 from passhelper.store.programs import clean_environ, find_program
 
 if TYPE_CHECKING:
@@ -158,11 +159,7 @@ class ProgramHelper(Helper):
             PasshelperError: it cannot be started.
         """
         command = [self.program, verb] if verb else [self.program]
-        if "_CONTAINERS_ROOTLESS_UID" in self.environ:
-            from passhelper.store import rootless  # noqa: PLC0415 - only below rootless podman or buildah
-
-            command = [*rootless.prefix(self.environ), *command]
-        ended = running.run(command, self.environ, request, self._seconds)
+        ended = running.run([*rootless.prefix(self.environ), *command], self.environ, request, self._seconds)
         if ended.is_late:
             raise HelperTimeoutError(
                 f"{self.program} {verb} gave no answer within {self._seconds:g} seconds", "run it by hand to see why"

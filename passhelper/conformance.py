@@ -32,6 +32,19 @@ if TYPE_CHECKING:
     from passhelper.contract.laws import Law
     from passhelper.credentials import Helper
 
+__all__ = [
+    "DOMAIN",
+    "LAWS",
+    "RULES",
+    "SECONDS",
+    "Examination",
+    "Outcome",
+    "Result",
+    "choose",
+    "examine",
+    "junit",
+]
+
 DOMAIN = "passhelper-conformance.invalid"  # RFC 2606: no registry will ever have a name below it
 RULES = "contrib/conformance.md"  # in the repository
 LAWS: tuple[Law, ...] = (*wire.LAWS, *laws.LAWS, *pass_layout.LAWS)

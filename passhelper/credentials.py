@@ -7,7 +7,14 @@ The functions below decide which server URLs and usernames exist at all.
 
 from abc import ABC, abstractmethod
 
-from passhelper.errors import EntryError, InvalidRequestError, NoServerURLError, NoUsernameError, StoreError
+from passhelper.errors import (
+    EntryError,
+    InvalidRequestError,
+    NoServerURLError,
+    NoUsernameError,
+    PasshelperError,
+    StoreError,
+)
 
 MAX_SECRET = 2 << 20  # bytes in UTF-8: no request of a client can hold more (protocol.MAX_REQUEST), no backend need
 
@@ -29,22 +36,47 @@ class Credentials:
     """
 
     __slots__ = ("secret", "server", "username")
+    __match_args__ = ("server", "username", "secret")
 
     server: str
     username: str
     secret: str
 
-    def __init__(self, server: str, username: str, secret: str) -> None:
+    def __new__(cls, server: str, username: str, secret: str) -> "Credentials":
+        """Check and keep the three parts: not in ``__init__``, which could be called again and set others."""
+        self = super().__new__(cls)
         put = object.__setattr__
         put(self, "server", validate_server(server))
         put(self, "username", validate_username(username))
         put(self, "secret", validate_secret(secret))
+        return self
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"Credentials are immutable: {name}")
 
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"Credentials are immutable: {name}")
+
     def __reduce__(self) -> "tuple[type[Credentials], tuple[str, str, str]]":
         return Credentials, (self.server, self.username, self.secret)  # for copies, since nothing can be set
+
+    def replace(self, **changes: str) -> "Credentials":
+        """Return other credentials that differ in some parts; ``copy.replace`` of Python 3.13 does the same.
+
+        Args:
+            changes: the new ``server``, ``username`` or ``secret``.
+
+        Raises:
+            InvalidRequestError: no client could send the result.
+            TypeError: credentials have no such part.
+        """
+        parts = {name: getattr(self, name) for name in self.__match_args__}
+        for name in changes:
+            if name not in parts:
+                raise TypeError(f"Credentials have no {name!r}")
+        return Credentials(**{**parts, **changes})
+
+    __replace__ = replace
 
     def __repr__(self) -> str:
         return f"Credentials(server={self.server!r}, username={self.username!r}, secret=<hidden>)"
@@ -174,12 +206,31 @@ class Helper(ABC):
     def _list(self) -> dict[str, str]:
         """Do what :meth:`list` promises; what is odd may be left in."""
 
-    def unavailable(self) -> str:
-        """Say why this place cannot be used on this machine now; empty if it can.
+    @classmethod
+    def priority(cls) -> float:
+        """Return how good a choice this backend is on this machine; the class answers, and no object is made.
 
-        Asked by ``docker-credential-auto`` before each verb, so it is quick, asks no person and starts nothing.
-        A backend that works everywhere need not override it.
+        It is quick, asks no person and starts nothing. ``passhelper backends`` shows it, and sorts by it; nothing is
+        chosen by it unasked. The keychain of an operating system has 5, the pass store 4, and what only tests want
+        is below 0.
+
+        Raises:
+            PasshelperError: the backend cannot be used on this machine now; its cause says why.
         """
+        return 1
+
+    def unavailable(self) -> str:
+        """Return why this place cannot be used on this machine now; an empty string if it can.
+
+        ``docker-credential-auto`` asks this before each verb. The answer is that of :meth:`priority`; a backend whose
+        objects may differ from each other, such as by their environment, overrides it.
+        """
+        try:
+            self.priority()
+        except PasshelperError as error:
+            return error.cause
+        except Exception as error:  # noqa: BLE001 - somebody else's code, and its text may hold a secret
+            return f"its priority fails with {type(error).__name__}"
         return ""
 
 

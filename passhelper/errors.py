@@ -33,6 +33,36 @@ full stop, the remedy starts with an imperative (``run: ...``, ``set ...``, ``ch
 written goes into a message only through :func:`printable`, and a whole line through :func:`one_line`.
 """
 
+__all__ = [
+    "NOT_FOUND",
+    "NO_SERVER_URL",
+    "NO_USERNAME",
+    "ConfigurationError",
+    "CredentialsNotFoundError",
+    "DockerError",
+    "EntryError",
+    "GitError",
+    "GpgError",
+    "GpgNotFoundError",
+    "HelperTimeoutError",
+    "InvalidRequestError",
+    "KeychainError",
+    "KeychainUnavailableError",
+    "LockedKeyError",
+    "LockedKeychainError",
+    "NoSecretKeyError",
+    "NoServerURLError",
+    "NoUsernameError",
+    "PasshelperError",
+    "RecipientsError",
+    "RemoteError",
+    "StoreBusyError",
+    "StoreError",
+    "StoreNotInitializedError",
+    "TrustError",
+    "UnknownBackendError",
+]
+
 # Docker's clients recognise these three by their exact text on stdout (docker-credential-helpers,
 # credentials/error.go; docker-py and oras-go compare the first one).
 NOT_FOUND = "credentials not found in native keychain"

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
     from passhelper.store.store import Entry
 
+__all__ = ["PassKeyring"]
+
 _SCHEME = "keyring:"
 _LINE_ENDS = "\r\n"  # those at a secret's end are the text editor's, says `pass`; see behaviour of PassHelper.get
 _ANYBODY = "keyring"  # names the file where the username cannot

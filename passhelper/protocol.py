@@ -21,6 +21,7 @@ really send and compare was recorded from them, or read in their source. What th
 
 import os
 import sys
+from io import BytesIO  # loaded at the start of any interpreter
 
 from passhelper.credentials import Credentials, Helper
 from passhelper.errors import CredentialsNotFoundError, InvalidRequestError, PasshelperError, one_line, printable
@@ -28,7 +29,21 @@ from passhelper.errors import CredentialsNotFoundError, InvalidRequestError, Pas
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import NoReturn
+    from typing import NoReturn, Protocol
+
+    class Readable(Protocol):
+        """A binary stream to read from."""
+
+        def read(self, size: int, /) -> bytes:
+            """Read some bytes; none at the end."""
+            ...
+
+    class Writable(Protocol):
+        """A binary stream to write to."""
+
+        def write(self, data: bytes, /) -> object:
+            """Write all of some bytes."""
+
 
 MAX_REQUEST = 2 << 20  # bytes that a client may send; far above any token, below any accident
 _CHUNK = 1 << 16  # bytes per read, the size of a Linux pipe
@@ -36,7 +51,7 @@ _BY_SIGNAL = 128  # and a signal's number: the exit status of what that signal h
 _INTERRUPTING = ("SIGINT", "SIGTERM", "SIGHUP")
 _SILENCE = 1.0  # seconds without a byte after which nothing more comes with a verb that there is not
 
-_USAGE = "Usage: {program} <store|get|erase|list|version>"
+_VERBS = ("store", "get", "erase", "list", "version")
 
 
 def serve(helper: Helper, argv: list[str] | None = None) -> int:
@@ -52,8 +67,14 @@ def serve(helper: Helper, argv: list[str] | None = None) -> int:
     """
     argv = sys.argv if argv is None else argv
     program = os.path.basename(argv[0])
+    verb = argv[1] if len(argv) == 2 else ""
+    verb = "version" if verb in ("--version", "-v") else verb
+    answer, status = BytesIO(), 0
     try:
-        answer = _answer(helper, program, argv[1:])
+        if verb in _VERBS:
+            handle(helper, verb, _Stdin(program, "" if verb == "store" else "the server URL"), answer, program)
+        else:
+            status = _explain(program, verb, answer)
     except CredentialsNotFoundError as error:
         return tell(1, f"{error}\n", 1)
     except PasshelperError as error:
@@ -63,7 +84,47 @@ def serve(helper: Helper, argv: list[str] | None = None) -> int:
         return _BY_SIGNAL + interruption(error)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the boundary: a backend may raise anything
         return _fail(program, _unexpected(error), error)
-    return tell(1, *answer)
+    return _write(1, answer.getbuffer(), status)
+
+
+def handle(
+    helper: Helper, verb: str, stdin: "Readable", stdout: "Writable", program: str = "docker-credential-helper"
+) -> None:
+    """Answer one request on the caller's own streams; nothing of the process is read, written or changed.
+
+    This is what :func:`serve` does between reading its arguments and printing an error, for tests and for programs
+    that serve a helper on something else than their standard streams.
+
+    Args:
+        helper: the backend that answers.
+        verb: ``get``, ``store``, ``erase``, ``list`` or ``version``.
+        stdin: a binary stream that blocks, with the request. ``get``, ``store`` and ``erase`` read it to its end, the
+            others leave it alone.
+        stdout: a binary stream. It gets the whole answer at once, and nothing when there is an error.
+        program: the name that ``version`` gives.
+
+    Raises:
+        CredentialsNotFoundError: the helper has nothing for the server.
+        InvalidRequestError: there is no such verb, or the request cannot be served.
+        PasshelperError: the helper failed. Whatever else a backend raises is not turned into it here.
+    """
+    if verb == "list":
+        answer = _list(helper)
+    elif verb == "get":
+        answer = _get(helper, _decode(_read_all(stdin)))
+    elif verb == "store":
+        helper.store(parse_credentials(_read_all(stdin)))
+        return
+    elif verb == "erase":
+        helper.erase(_decode(_read_all(stdin)))
+        return
+    elif verb == "version":
+        from passhelper.version import __version__  # only this verb needs it
+
+        answer = f"{program} (passhelper) {__version__}"
+    else:
+        raise InvalidRequestError(f"unknown action: {printable(verb)}", f"use one of: {', '.join(_VERBS)}")
+    stdout.write(f"{answer}\n".encode(errors="replace"))
 
 
 def run(
@@ -177,30 +238,15 @@ def end_by(number: int) -> "NoReturn":
     os._exit(_BY_SIGNAL + number)
 
 
-def _answer(helper: Helper, program: str, arguments: list[str]) -> tuple[str, int]:
-    """Do what is asked; return what stdout gets and the exit status."""
-    verb = arguments[0] if len(arguments) == 1 else ""
-    if verb in ("version", "--version", "-v"):
-        from passhelper.version import __version__  # only this verb needs it
-
-        return f"{program} (passhelper) {__version__}\n", 0
-    if verb == "list":
-        return _list(helper) + "\n", 0
-    if verb == "get":
-        return _get(helper, _decode(read_request(program, "the server URL"))) + "\n", 0
-    if verb == "store":
-        helper.store(parse_credentials(read_request(program, "")))
-        return "", 0
-    if verb == "erase":
-        helper.erase(_decode(read_request(program, "the server URL")))
-        return "", 0
-    usage = _USAGE.format(program=program)
-    if verb in ("--help", "-h"):
-        return f"{usage}\n", 0
-    _drop_request()
-    if verb:
-        return f"{program}: unknown action: {printable(verb)}\n{usage}\n", 1
-    return f"{usage}\n", 1
+def _explain(program: str, verb: str, answer: BytesIO) -> int:
+    """Write the usage, for want of a verb; return the exit status."""
+    usage = f"Usage: {program} <{'|'.join(_VERBS)}>\n"
+    if verb not in ("--help", "-h"):
+        _drop_request()
+        if verb:
+            usage = f"{program}: unknown action: {printable(verb)}\n{usage}"
+    answer.write(usage.encode(errors="replace"))
+    return 0 if verb in ("--help", "-h") else 1
 
 
 def _get(helper: Helper, server: str) -> str:
@@ -220,7 +266,7 @@ def _list(helper: Helper) -> str:
 
 
 def read_request(program: str, wanted: str) -> bytes:
-    """Read stdin to its end, keeping at most :data:`MAX_REQUEST` bytes.
+    """Read standard input to its end, keeping at most :data:`MAX_REQUEST` bytes.
 
     Args:
         program: the name for the prompt.
@@ -229,15 +275,14 @@ def read_request(program: str, wanted: str) -> bytes:
     Raises:
         InvalidRequestError: the request is too large, and the rest was read and dropped; or stdin cannot be read.
     """
-    if wanted and os.isatty(0):
-        tell(2, f"{program}: type {wanted}, then Enter\n", 0)
-        line = b""
-        while len(line) < MAX_REQUEST and b"\n" not in line and (chunk := _read()):
-            line += chunk
-        return line.partition(b"\n")[0]
+    return _read_all(_Stdin(program, wanted))
+
+
+def _read_all(stdin: "Readable") -> bytes:
+    """Read a stream to its end; see :func:`read_request`."""
     chunks = []
     size = 0
-    while chunk := _read():
+    while chunk := stdin.read(_CHUNK):
         size += len(chunk)
         if size <= MAX_REQUEST:
             chunks.append(chunk)
@@ -246,17 +291,41 @@ def read_request(program: str, wanted: str) -> bytes:
     return b"".join(chunks)
 
 
-def _read() -> bytes:
-    """Read what has come on stdin, also where the caller has made it non-blocking; empty at its end."""
-    while True:
-        try:
-            return os.read(0, _CHUNK)
-        except BlockingIOError:
-            _wait(0, writing=False)
-        except OSError as error:
-            raise InvalidRequestError(
-                f"stdin cannot be read: {error.strerror}", "give the request on stdin, as a file or through a pipe"
-            ) from error
+class _Stdin:
+    """Standard input; at a terminal it ends with the first line.
+
+    Args:
+        program, wanted: as for :func:`read_request`.
+    """
+
+    def __init__(self, program: str, wanted: str) -> None:
+        self._program = program
+        self._wanted = wanted
+        self._is_line: bool | None = None
+        self._has_ended = False
+
+    def read(self, size: int) -> bytes:
+        """Read what has come, also where the caller has made stdin non-blocking; empty at its end."""
+        if self._is_line is None:
+            self._is_line = bool(self._wanted) and os.isatty(0)
+            if self._is_line:
+                tell(2, f"{self._program}: type {self._wanted}, then Enter\n", 0)
+        if self._has_ended:
+            return b""
+        while True:
+            try:
+                chunk = os.read(0, size)
+                break
+            except BlockingIOError:
+                _wait(0, writing=False)
+            except OSError as error:
+                raise InvalidRequestError(
+                    f"stdin cannot be read: {error.strerror}", "give the request on stdin, as a file or through a pipe"
+                ) from error
+        if self._is_line and b"\n" in chunk:
+            self._has_ended = True
+            return chunk.partition(b"\n")[0]
+        return chunk
 
 
 def _wait(descriptor: int, *, writing: bool) -> None:
@@ -363,7 +432,11 @@ def tell(descriptor: int, text: str, status: int) -> int:
     Returns:
         the status; 1 where the reader has gone.
     """
-    data = memoryview(text.encode(errors="replace"))
+    return _write(descriptor, memoryview(text.encode(errors="replace")), status)
+
+
+def _write(descriptor: int, data: memoryview, status: int) -> int:
+    """Write all of some bytes; see :func:`tell`."""
     while data:
         try:
             data = data[os.write(descriptor, data) :]

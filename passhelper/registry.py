@@ -11,6 +11,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+__all__ = ["equivalents", "normalize"]
+
 _PORTS = {"https": 443, "http": 80}
 _ROOTS = frozenset(("", "/", "/v1", "/v1/", "/v2", "/v2/"))
 _DOCKER_HUB = frozenset(("docker.io", "index.docker.io", "registry-1.docker.io"))

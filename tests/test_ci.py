@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import stat
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 from support import run
+
+import passhelper
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -101,6 +105,34 @@ class TestVerbs:
         """One verb answers wrongly, the others are ours."""
         faulty = program(tmp_path / "faulty", f'case $1 in {verb}) {instead} ;; *) exec {helper.program} "$1" ;; esac')
         assert run([str(CI / "verbs"), faulty], helper.environ).code != 0
+
+
+class TestApi:
+    """The pages of the library, from its docstrings."""
+
+    def test_every_public_name_has_its_place(self, tmp_path: Path) -> None:
+        answer = run([str(CI / "api"), str(tmp_path / "api"), sys.executable], dict(os.environ))
+        assert answer.code == 0, answer
+        pages = {path.stem: path.read_text() for path in (tmp_path / "api" / "passhelper").glob("*.html")}
+        pages["passhelper"] = (tmp_path / "api" / "passhelper.html").read_text()
+        public = {path.stem for path in (ROOT / "passhelper").glob("*.py") if "\n__all__ = " in path.read_text()}
+        assert set(pages) == public - {"__init__"} | {"passhelper"}
+        assert 'id="Credentials.replace"' in pages["passhelper"]
+        for name in passhelper.__all__:
+            assert f'id="{name}"' in pages["passhelper"]
+        for module in set(pages) - {"passhelper"}:
+            for name in import_module(f"passhelper.{module}").__all__:
+                assert f'id="{name}"' in pages[module], (module, name)
+
+    def test_a_warning_is_a_failure(self, tmp_path: Path) -> None:
+        """An annotation that means nothing."""
+        shutil.copytree(ROOT / ".ci", tmp_path / ".ci")
+        package = tmp_path / "passhelper"
+        package.mkdir()
+        (package / "__init__.py").write_text('"""D."""\n\n__all__ = ["f"]\n\ndef f() -> "Nothing": ...\n')
+        answer = run([str(tmp_path / ".ci" / "api"), str(tmp_path / "api"), sys.executable], dict(os.environ))
+        assert answer.code != 0
+        assert b"Nothing" in answer.err
 
 
 class TestKeychain:

@@ -119,6 +119,26 @@ class KeyringHelper(Helper):
         """Name all servers from the index alone; see :class:`~passhelper.Helper`."""
         return self._run(_read_index)
 
+    @classmethod
+    def priority(cls) -> float:
+        """Return 3 where the library has a backend that works here; see :class:`~passhelper.Helper`.
+
+        Raises:
+            KeychainUnavailableError: it has none, or only one that keeps nothing or keeps it unencrypted.
+        """
+        reason = cls().unavailable()
+        if reason:
+            raise KeychainUnavailableError(reason, _CHOOSE)
+        return 3
+
+    def unavailable(self) -> str:
+        """Return why the library's backend of this object cannot be used; see :class:`~passhelper.Helper`."""
+        try:
+            self._run(_answer)
+        except KeychainError as error:
+            return error.cause
+        return ""
+
     @property
     def _is_strict(self) -> bool:
         return settings.is_on(self._environ, settings.STRICT)
@@ -178,6 +198,10 @@ class KeyringHelper(Helper):
         if not chosen and not keyring.core.recommended(backend):
             raise KeychainUnavailableError(f"the keyring library has only {name}, which it does not recommend", _CHOOSE)
         return backend
+
+
+def _answer(backend: KeyringBackend) -> None:
+    """Do nothing: that there is a backend is all that is asked."""
 
 
 def _chosen() -> KeyringBackend:

@@ -9,10 +9,14 @@ class MemoryHelper(Helper):
     def __init__(self) -> None:
         self._credentials: dict[str, Credentials] = {}
 
+    @classmethod
+    def priority(cls) -> float:
+        """Return a number below 0: nothing is kept; see :class:`~passhelper.Helper`."""
+        return -1
+
     def _store(self, credentials: Credentials) -> None:
         """Keep a credential, its secret without trailing line ends."""
-        secret = credentials.secret.rstrip("\r\n")
-        self._credentials[credentials.server] = Credentials(credentials.server, credentials.username, secret)
+        self._credentials[credentials.server] = credentials.replace(secret=credentials.secret.rstrip("\r\n"))
 
     def _get(self, server: str) -> Credentials:
         """Look a credential up."""

@@ -49,6 +49,7 @@ _COMMANDS = {
     ),
     "link": Lazy("passhelper.cli.link:link", "Put docker-credential-NAME on PATH."),
     "unlink": Lazy("passhelper.cli.link:unlink", "Remove what link has put on PATH."),
+    "backends": Lazy("passhelper.cli.backends:backends", "List the backends and whether they can be used here."),
     "conformance": Lazy(
         "passhelper.cli.conformance:conformance",
         "Find out whether a credential helper does what Docker's clients rely on.",

@@ -186,13 +186,20 @@ class PassHelper(Helper):
         except OSError as error:
             raise _converted(error, "read", store) from error
 
-    def unavailable(self) -> str:
-        """Say why there is no store to use; see :class:`~passhelper.Helper`."""
-        from passhelper.store import recipients  # only where there is a choice of backends
-        from passhelper.store.layout import FOLDER
+    @classmethod
+    def priority(cls) -> float:
+        """Return 4, below the keychain of a desktop; see :class:`~passhelper.Helper`.
 
+        Raises:
+            StoreError: the environment names no store.
+        """
+        _require_recipients(os.environ)
+        return 4
+
+    def unavailable(self) -> str:
+        """Return why this object's environment names no store; see :class:`~passhelper.Helper`."""
         try:
-            recipients.find(self.pass_store.root, FOLDER, self._environ)
+            _require_recipients(self._environ)
         except StoreError as error:
             return error.cause
         return ""
@@ -206,6 +213,17 @@ class PassHelper(Helper):
             return False
         self._warn(f"nothing was {verb}: PASSHELPER_IGNORE_WRITES is set")
         return True
+
+
+def _require_recipients(environ: "Mapping[str, str]") -> None:
+    """Find the list of recipients of the store.
+
+    Raises:
+        StoreError: there is none, so nobody is named to encrypt for.
+    """
+    from passhelper.store import recipients  # only where there is a choice of backends
+
+    recipients.find(settings.store_path(environ), layout.FOLDER, environ)
 
 
 def _converted(error: OSError, doing: str, store: PassStore) -> StoreError:

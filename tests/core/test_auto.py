@@ -15,6 +15,7 @@ from passhelper.errors import (
     LockedKeychainError,
     PasshelperError,
     StoreError,
+    UnknownBackendError,
 )
 from passhelper.registry import equivalents, normalize
 from passhelper.testing import HelperContract
@@ -301,6 +302,43 @@ def test_nothing_that_can_work(places: Places) -> None:
     assert caught.value.remedy == "run: passhelper setup"
     places.second.missing = "no store"
     assert places.auto.unavailable() == "first: no bus; second: no store"
+
+
+def test_a_broken_backend_is_left_out_and_named_once(tmp_path: Path) -> None:
+    """Its plug-in has gone, or cannot be loaded; the others go on."""
+    second, said = Place(), list[str]()
+
+    def make(name: str) -> Helper:
+        if name == "first":
+            raise ConfigurationError("backend first (vault:X) cannot be loaded: No module named 'vault'", "remove it")
+        return second
+
+    auto = AutoHelper(("first", "second"), make, {"XDG_STATE_HOME": str(tmp_path)}, said.append)
+    auto.store(BOB)
+    assert (auto.get(BOB.server), auto.list(), auto.unavailable()) == (BOB, {BOB.server: "bob"}, "")
+    auto.erase(BOB.server)
+    assert second.list() == {}
+    assert said == ["first is left out: backend first (vault:X) cannot be loaded: No module named 'vault'; remove it"]
+    second.missing = "no bus"
+    with pytest.raises(
+        ConfigurationError, match=r"^no backend can be used here: first: backend first .*; second: no bus"
+    ):
+        auto.get(BOB.server)
+    assert len(said) == 1
+
+
+def test_what_a_broken_backend_holds_as_the_newest_is_not_replaced_by_an_older_one(places: Places) -> None:
+    places.auto.store(BOB)
+    places.second.store(BOB.replace(secret="older"))
+
+    def make(name: str) -> Helper:
+        if name == "first":
+            raise UnknownBackendError("no backend is called 'first'")
+        return places.second
+
+    auto = AutoHelper(("first", "second"), make, places.auto._environ, lambda _: None)
+    with pytest.raises(StoreError, match=r"^the newest credential for https://a.example is in first, which cannot be"):
+        auto.get(BOB.server)
 
 
 def test_the_pass_store_can_be_used_when_it_is_initialised(environ: dict[str, str], store: Path) -> None:

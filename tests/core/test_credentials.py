@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
+import pickle
+import sys
 import traceback
 import unicodedata
 from collections.abc import Callable
@@ -30,13 +33,49 @@ def test_the_secret_is_never_shown(show: Callable[[Credentials], str]) -> None:
     assert CANARY not in shown
 
 
-@pytest.mark.parametrize("name", ["server", "username", "secret", "other"])
+@pytest.mark.parametrize("name", ["server", "username", "secret", "other", "__class__", "__dict__"])
 def test_credentials_cannot_be_changed(name: str) -> None:
     found = Credentials("https://a.example", "bob", CANARY)
-    with pytest.raises(AttributeError, match=f"^Credentials are immutable: {name}$") as caught:
-        setattr(found, name, "x")
-    assert CANARY not in "".join(traceback.format_exception(caught.value))
+    changes: list[Callable[[], None]] = [lambda: setattr(found, name, "x"), lambda: delattr(found, name)]
+    for change in changes:
+        with pytest.raises(AttributeError, match=f"^Credentials are immutable: {name}$") as caught:
+            change()
+        assert CANARY not in "".join(traceback.format_exception(caught.value))
     assert (found.server, found.username, found.secret) == ("https://a.example", "bob", CANARY)
+    assert type(found) is Credentials
+
+
+def test_credentials_are_not_made_twice() -> None:
+    found = Credentials("https://a.example", "bob", CANARY)
+    with contextlib.suppress(TypeError):
+        type(found).__init__(found, "https://b.example", "eve", "x")  # type: ignore[call-arg]
+    assert (found.server, found.username, found.secret) == ("https://a.example", "bob", CANARY)
+    assert not hasattr(found, "__dict__")
+
+
+REPLACE: list[Callable[..., Credentials]] = [Credentials.replace, Credentials.__replace__]
+if sys.version_info >= (3, 13):
+    REPLACE.append(copy.replace)
+
+
+@pytest.mark.parametrize("replace", REPLACE)
+def test_some_parts_can_be_replaced_in_a_copy(replace: Callable[..., Credentials]) -> None:
+    one = Credentials("a", "b", "c")
+    assert replace(one, secret="x") == Credentials("a", "b", "x")
+    assert replace(one, server=" s ", username="u") == Credentials("s", "u", "c")
+    assert replace(one) == one == Credentials("a", "b", "c")
+    with pytest.raises(InvalidRequestError, match=r"^the secret holds a NUL character$"):
+        replace(one, secret="\0")
+    with pytest.raises(TypeError, match=r"^Credentials have no 'password'$"):
+        replace(one, password="x")
+
+
+def test_credentials_match_by_position() -> None:
+    match Credentials("a", "b", "c"):
+        case Credentials(server, username, secret):
+            assert (server, username, secret) == ("a", "b", "c")
+        case _:
+            pytest.fail("no match")
 
 
 def test_equality_counts_all_three_parts() -> None:
@@ -55,7 +94,8 @@ def test_equality_counts_all_three_parts() -> None:
 
 def test_a_copy_is_equal() -> None:
     one = Credentials("a", "b", "c")
-    assert copy.copy(one) == one
+    for other in (copy.copy(one), copy.deepcopy(one), pickle.loads(pickle.dumps(one))):
+        assert other == one
 
 
 ANY = st.text(st.characters() | st.sampled_from("\ud800\0\n \x85a"), max_size=6)

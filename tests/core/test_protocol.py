@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pty
@@ -14,8 +15,15 @@ from pathlib import Path
 import pytest
 from support import NOT_FOUND, Answer, run
 
-from passhelper import __version__
-from passhelper.errors import InvalidRequestError, NoServerURLError, NoUsernameError, printable
+from passhelper import Credentials, Helper, MemoryHelper, __version__, handle
+from passhelper.errors import (
+    CredentialsNotFoundError,
+    InvalidRequestError,
+    NoServerURLError,
+    NoUsernameError,
+    PasshelperError,
+    printable,
+)
 from passhelper.protocol import MAX_REQUEST, parse_credentials
 
 REPOSITORY = Path(__file__).parents[2]
@@ -122,6 +130,66 @@ def test_usage_and_version_touch_no_backend(box: Box, arguments: tuple[str, ...]
     answer = box(*arguments)
     assert (answer.code, answer.out, answer.err) == (code, out, b"")
     assert box.calls == []
+
+
+# Without a process
+
+
+def answered(helper: Helper, verb: str, request: bytes = b"") -> bytes:
+    stdout = io.BytesIO()
+    handle(helper, verb, io.BytesIO(request), stdout)
+    return stdout.getvalue()
+
+
+def test_handle_answers_on_any_streams() -> None:
+    helper = MemoryHelper()
+    assert answered(helper, "store", document()) == b""
+    assert json.loads(answered(helper, "get", b"https://a.example\n")) == json.loads(document())
+    assert answered(helper, "list") == b'{"https://a.example":"bob"}\n'
+    assert answered(helper, "version") == f"docker-credential-helper (passhelper) {__version__}\n".encode()
+    assert answered(helper, "erase", b"https://a.example") == b""
+    assert answered(helper, "list") == b"{}\n"
+
+
+@pytest.mark.parametrize(
+    ("verb", "request_", "error", "message"),
+    [
+        ("get", b"https://a.example", CredentialsNotFoundError, "credentials not found in native keychain"),
+        ("get", b" \n", NoServerURLError, "no credentials server URL"),
+        ("store", b"[]", InvalidRequestError, "request is not a JSON object"),
+        ("erase", b"a" * (MAX_REQUEST + 1), InvalidRequestError, f"request larger than {MAX_REQUEST} bytes"),
+        ("get\n", b"", InvalidRequestError, "unknown action: get?; use one of: store, get, erase, list, version"),
+        ("-v", b"", InvalidRequestError, "unknown action: -v; use one of: store, get, erase, list, version"),
+    ],
+)
+def test_handle_raises_and_writes_nothing(
+    verb: str, request_: bytes, error: type[PasshelperError], message: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    stdin, stdout = io.BytesIO(request_), io.BytesIO()
+    with pytest.raises(error) as caught:
+        handle(MemoryHelper(), verb, stdin, stdout)
+    assert (type(caught.value), str(caught.value), stdout.getvalue()) == (error, message, b"")
+    assert stdin.read() == b""  # a client that still writes would die of EPIPE
+    assert tuple(capfd.readouterr()) == ("", "")
+
+
+def test_handle_leaves_alone_what_it_need_not_read() -> None:
+    for verb in ("list", "version"):
+        stdin = io.BytesIO(b"unused")
+        handle(MemoryHelper(), verb, stdin, io.BytesIO())
+        assert stdin.tell() == 0
+
+
+def test_serve_is_handle_on_the_streams_of_the_process(box: Box) -> None:
+    """Byte for byte, for each verb, and its errors are the lines that `serve` prints."""
+    helper = MemoryHelper()
+    helper.store(Credentials("https://a.example", "b\u00f6b", "s3cr\u00e9t\u2028\U0001f600"))
+    helper.store(Credentials("https://b.example", "zoe", "s"))
+    assert box("list").out == answered(helper, "list")
+    assert box("get", stdin=b"https://nothing.example").text == f"{CredentialsNotFoundError()}\n"
+    with pytest.raises(InvalidRequestError) as caught:
+        answered(helper, "get", b"a\0")
+    assert box("get", stdin=b"a\0").text == f"{caught.value}\n"
 
 
 def test_get_is_one_line_of_ascii_json_and_nothing_on_stderr(box: Box) -> None:

@@ -10,25 +10,22 @@ class DrawerHelper(Helper):
     """Keeps credentials in the file that DRAWER names."""
 
     def __init__(self) -> None:
-        self._database = sqlite3.connect(
-            os.environ.get("DRAWER", os.path.expanduser("~/.drawer")), isolation_level=None
-        )
-        self._database.executescript("PRAGMA synchronous = OFF; PRAGMA journal_mode = MEMORY")
-        self._database.execute("CREATE TABLE IF NOT EXISTS drawer (server TEXT PRIMARY KEY, username, secret)")
+        path = os.environ.get("DRAWER", os.path.expanduser("~/.drawer"))
+        self._run = sqlite3.connect(path, isolation_level=None).execute
+        self._run("PRAGMA synchronous = OFF")
+        self._run("CREATE TABLE IF NOT EXISTS drawer (server TEXT PRIMARY KEY, username, secret)")
 
     def _store(self, credentials: Credentials) -> None:
-        secret = credentials.secret.rstrip("\r\n")
-        values = (credentials.server, credentials.username, secret)
-        self._database.execute("INSERT OR REPLACE INTO drawer VALUES (?, ?, ?)", values)
+        values = (credentials.server, credentials.username, credentials.secret.rstrip("\r\n"))
+        self._run("INSERT OR REPLACE INTO drawer VALUES (?, ?, ?)", values)
 
     def _get(self, server: str) -> Credentials:
-        found = self._database.execute("SELECT username, secret FROM drawer WHERE server = ?", (server,)).fetchone()
-        if found is None:
-            raise CredentialsNotFoundError
-        return Credentials(server, *found)
+        for found in self._run("SELECT username, secret FROM drawer WHERE server = ?", (server,)):
+            return Credentials(server, *found)
+        raise CredentialsNotFoundError
 
     def _erase(self, server: str) -> None:
-        self._database.execute("DELETE FROM drawer WHERE server = ?", (server,))
+        self._run("DELETE FROM drawer WHERE server = ?", (server,))
 
     def _list(self) -> dict[str, str]:
-        return dict(self._database.execute("SELECT server, username FROM drawer"))
+        return dict(self._run("SELECT server, username FROM drawer"))

@@ -156,9 +156,20 @@ class OsxKeychainHelper(Helper):
         held = self._run("list", lambda: _items.by_url(self._keychain))
         return {url: items[0].account for url, items in held.items()}
 
+    @classmethod
+    def priority(cls) -> float:
+        """Return 5 on macOS; see :class:`~passhelper.Helper`.
+
+        Raises:
+            KeychainUnavailableError: this is another system.
+        """
+        if sys.platform != "darwin":
+            raise KeychainUnavailableError(ONLY_HERE)
+        return 5
+
     def unavailable(self) -> str:
-        """Say why there is no keychain; see :class:`~passhelper.Helper`."""
-        return "" if self._opened is not None or sys.platform == "darwin" else ONLY_HERE
+        """Return why there is no keychain, unless one was given; see :class:`~passhelper.Helper`."""
+        return "" if self._opened is not None else super().unavailable()
 
     @property
     def _is_strict(self) -> bool:

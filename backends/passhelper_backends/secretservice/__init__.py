@@ -48,6 +48,20 @@ def _warn_on_stderr(message: str) -> None:
     tell(2, f"docker-credential-secretservice: warning: {one_line(message)}\n", 0)
 
 
+def _at_once() -> float:
+    """Return the seconds that a person has to answer a prompt, where there is none."""
+    return 0.0
+
+
+def _why_silent(connect: "Callable[[], SecretService]") -> str:
+    """Return why no keyring answers; an empty string where one runs."""
+    try:
+        with connect() as service:
+            return "" if service.is_running() else "no keyring runs on the session bus"
+    except BusError as error:
+        return str(error)
+
+
 class SecretServiceHelper(Helper):
     """Docker credentials in a Secret Service: gnome-keyring, KeePassXC, KWallet.
 
@@ -149,13 +163,21 @@ class SecretServiceHelper(Helper):
             raise LockedKeychainError("the keyring has been locked since login, and hides what is in it", _UNLOCK)
         return listed
 
+    @classmethod
+    def priority(cls) -> float:
+        """Return 5 where a keyring runs; one that the bus could start does not count. See :class:`~passhelper.Helper`.
+
+        Raises:
+            KeychainUnavailableError: none runs, or the session bus cannot be reached.
+        """
+        reason = _why_silent(lambda: SecretService(os.environ, _at_once, SECONDS))
+        if reason:
+            raise KeychainUnavailableError(reason, _INSTEAD)
+        return 5
+
     def unavailable(self) -> str:
-        """Say that no keyring runs; one that the bus could start does not count. See :class:`~passhelper.Helper`."""
-        try:
-            with self._connect() as service:
-                return "" if service.is_running() else "no keyring runs on the session bus"
-        except BusError as error:
-            return str(error)
+        """Return why no keyring runs on the session bus of this object; see :class:`~passhelper.Helper`."""
+        return _why_silent(self._connect)
 
     def _connect(self) -> SecretService:
         return SecretService(self._environ, self._patience, self._seconds)

@@ -139,9 +139,20 @@ class WincredHelper(Helper):
         credentials = _converted("list", lambda: self._manager.enumerate())  # noqa: PLW0108 - opened inside
         return {one.target: one.username for one in credentials if _is_ours(one)}
 
+    @classmethod
+    def priority(cls) -> float:
+        """Return 5 on Windows; see :class:`~passhelper.Helper`.
+
+        Raises:
+            KeychainUnavailableError: this is another system.
+        """
+        if sys.platform != "win32":
+            raise KeychainUnavailableError(ONLY_HERE)
+        return 5
+
     def unavailable(self) -> str:
-        """Say why there is no Credential Manager; see :class:`~passhelper.Helper`."""
-        return "" if self._opened is not None or sys.platform == "win32" else ONLY_HERE
+        """Return why there is no Credential Manager, unless one was given; see :class:`~passhelper.Helper`."""
+        return "" if self._opened is not None else super().unavailable()
 
     @property
     def _is_strict(self) -> bool:
