@@ -81,7 +81,8 @@ def accept(*, fingerprints: tuple[str, ...], yes: bool) -> None:
 
     Whoever can push to a shared store can add a key to it; this machine encrypts to no key that it has
     not accepted. Compare the fingerprints with their owners before you accept them. Without a terminal,
-    name all of them, or give --yes.
+    name all of them, or give --yes. What else would be accepted, such as a rewritten history or lists that say
+    that they are another store's, no fingerprint says: that takes --yes.
 
     \b
     Examples:
@@ -102,13 +103,15 @@ def accept(*, fingerprints: tuple[str, ...], yes: bool) -> None:
         output.say("these recipients are accepted already")
         return
     _show(store, there, known.pins if known else {})
+    besides = list(offer.notes) if offer is not None else []
     if other and known is not None:
-        output.say(f"! the lists are those of store {other}, and the accepted one is {known.store}")
+        besides.append(f"the lists say that they are those of store {other}, and the accepted one is {known.store}")
+        output.say(f"! {besides[-1]}")
     wanted = {key for keys in there.values() for key in keys}
     if offer is not None:
         _show_offer(store, offer)
         wanted |= {key for keys in offer.after.values() for key in keys}
-    _decide(wanted, fingerprints, yes=yes)
+    _decide(wanted, besides, fingerprints, yes=yes)
     with Transaction(store, place):
         if trust.current(store.root) != there:
             raise TrustError("the recipients changed while you were asked", "run: passhelper recipients accept")
@@ -120,8 +123,12 @@ def accept(*, fingerprints: tuple[str, ...], yes: bool) -> None:
     output.say("accepted" if offer is None else "accepted; run: passhelper sync")
 
 
-def _decide(wanted: set[str], fingerprints: Sequence[str], *, yes: bool) -> None:
-    """Find out whether the user accepts; the answer must cover every key."""
+def _decide(wanted: set[str], besides: Sequence[str], fingerprints: Sequence[str], *, yes: bool) -> None:
+    """Find out whether the user accepts; the answer must cover every key, and whatever comes besides.
+
+    Raises:
+        TrustError: he does not, or nobody is there to be asked.
+    """
     if fingerprints:
         named = {normalize("".join(one.split())) for one in fingerprints}
         missing = sorted(wanted - named)
@@ -130,7 +137,14 @@ def _decide(wanted: set[str], fingerprints: Sequence[str], *, yes: bool) -> None
                 f"the store also names {', '.join(missing)}, so nothing was accepted",
                 "name every fingerprint that you accept",
             )
-    elif not yes:
+        if not besides or yes:
+            return
+        if not terminal.is_present():
+            raise TrustError(
+                f"the fingerprints say nothing about this, so nothing was accepted: {'; '.join(besides)}",
+                "find out who did it; to accept it, run it again with --yes",
+            )
+    if not yes:
         if not terminal.is_present():
             raise TrustError(
                 "no terminal to ask whether you accept these recipients",
@@ -185,6 +199,10 @@ def _show(store: PassStore, there: Pins, pins: Pins, owners: Mapping[str, str] |
         for key in keys:
             if key not in there.get(path, []):
                 output.say(f"- {key} ({printable(path)})")
+    # A list that names nobody is not the same as none: the one above counts where there is none.
+    for path in sorted({*there, *pins}):
+        if there.get(path) != pins.get(path) and not (there.get(path) or (path not in there and pins[path])):
+            output.say(f"{'+' if path in there else '-'} a list that names nobody ({printable(path)})")
 
 
 def _show_offer(store: PassStore, offer: Offer) -> None:

@@ -83,7 +83,7 @@ def pin(store: PassStore, place: Repository) -> str:
     with gitrepo.opened(place, store.environ) as git, Transaction(store, place):
         lists = recipientlists.read(store, git, git.revision("HEAD"))
         vouched = signed.counting(store, lists, trust.load_all(place.state))
-        accepted = {path: keys for path, keys in pins.items() if allowed.issuperset(keys) or path in vouched}
+        accepted = {path: keys for path, keys in pins.items() if trust.is_allowed(keys, allowed) or path in vouched}
         acceptance.pin(store, git, accepted)
     left = {path: (keys, list[str]()) for path, keys in pins.items() if path not in accepted}
     return claims.describe(left, store.gpg, claims.on_disk(store.root)) if left else ""

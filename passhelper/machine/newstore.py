@@ -126,8 +126,8 @@ def make_repository(store: PassStore, *, is_whole: bool = False) -> list[str]:
 
 
 def _as_it_is(store: PassStore) -> trust.Trust:
-    """Accept a store of the user's own: its readers and, where lists are signed, which store they say it is."""
-    named = gpgid.headers(store) if recipients.signing_keys(store.environ) else {}
+    """Accept a store of the user's own: its readers and, where lists are signed, which store these say it is."""
+    named = gpgid.signed_headers(store) if recipients.signing_keys(store.environ) else {}
     serials = {path: header.serial for path, header in named.items()}
     return trust.Trust(trust.current(store.root), "", serials, store=gpgid.identity(named.values()))
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from passhelper.errors import ConfigurationError, StoreError, TrustError
 from passhelper.machine import userfile, wipe
 from passhelper.settings import home_directory
-from passhelper.store import claims, layout, trust
+from passhelper.store import claims, layout, recipients, trust
 from passhelper.store.repository import PUSH, Repository
 from passhelper.store.transaction import Transaction
 from passhelper.team import acceptance, clone, gitrepo, publickeys, recipientlists, remoteurl, signed, sync
@@ -110,7 +110,7 @@ class SharedStore:
             who was accepted.
 
         Raises:
-            TrustError: they were not; the clone is gone again.
+            TrustError: they were not, or nobody is there to say so where a signature should; the clone is gone again.
         """
         store = self._store
         place = store.repository("")
@@ -124,15 +124,36 @@ class SharedStore:
         with gitrepo.opened(place, store.environ) as git:
             lists = recipientlists.read(store, git, git.revision("HEAD"))
             found = signed.counting(store, lists, trust.load_all(place.state))
-        vouched = all(allowed.issuperset(keys) or path in found for path, keys in pins.items())
-        if not vouched and (allowed or (confirm is not None and not confirm(who))):
+        vouched = all(trust.is_allowed(keys, allowed) or path in found for path, keys in pins.items())
+        if not vouched and not self._is_accepted(who, confirm, is_limited=bool(allowed)):
             wipe.remove_tree(store.root)
+            if allowed or confirm is not None:
+                raise TrustError(
+                    f"recipients not accepted: {who}",
+                    "ask a member of the team which keys are right, then set up again",
+                )
             raise TrustError(
-                f"recipients not accepted: {who}", "ask a member of the team which keys are right, then set up again"
+                f"recipients not accepted: {who}; no signature that counts, by a key in PASSWORD_STORE_SIGNING_KEY "
+                "that this keyring holds, says that they are right",
+                "import the signer's key, or name the readers in PASSHELPER_ACCEPT_RECIPIENTS, then set up again"
+                if any(file.signature is not None for file in lists.values())
+                else "let a member sign them (passhelper recipients sign), or unset PASSWORD_STORE_SIGNING_KEY",
             )
         with gitrepo.opened(place, store.environ) as git, Transaction(store, place):
             acceptance.pin(store, git, pins)
         return who
+
+    def _is_accepted(self, who: str, confirm: Callable[[str], bool] | None, *, is_limited: bool) -> bool:
+        """Tell whether readers are accepted for whom neither the environment nor a signature vouches.
+
+        Args:
+            who: they are.
+            confirm: asks a person; None where nobody is there, who can then only be shown them.
+            is_limited: whether the environment names the complete set.
+        """
+        if is_limited:
+            return False
+        return confirm(who) if confirm is not None else not recipients.signing_keys(self._store.environ)
 
     def catch_up(self, own: Iterable[Key]) -> bool:
         """See whether a member has let this machine in since it asked.

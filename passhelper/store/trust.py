@@ -23,7 +23,7 @@ from passhelper.store.layout import FOLDER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Container, Mapping
 
     from passhelper.store.gpg import Gpg
     from passhelper.store.recipients import Header, Recipients
@@ -263,6 +263,16 @@ def differences(root: str, directory: str, pins: Pins) -> "dict[str, tuple[list[
     return changed
 
 
+def all_differences(before: Pins, after: Pins) -> "dict[str, tuple[list[str], list[str]]]":
+    """Compare two sets of lists; one that names nobody is not the same as none.
+
+    Returns:
+        for each list that differs, the keys that were added and those that were removed.
+    """
+    paths = [path for path in sorted({*before, *after}) if before.get(path) != after.get(path)]
+    return {path: apart(before.get(path), after.get(path)) for path in paths}
+
+
 def apart(before: "list[str] | None", after: "list[str] | None") -> "tuple[list[str], list[str]]":
     """Give the keys that were added to a list, and those that were removed; None where there is no list."""
     old, new = before or [], after or []
@@ -309,11 +319,12 @@ def check(root: str, directory: str, found: "Recipients", trust: Trust, gpg: "Gp
         named = None
     allowed = accepted_by_environment(gpg.environ.get("PASSHELPER_ACCEPT_RECIPIENTS", ""))
     # The signature of a file says nothing about another one that is gone.
-    if (named is not None and len(changed) == 1) or allowed.issuperset(map(recipients_module.normalize, found.keys)):
+    keys = {recipients_module.normalize(key) for key in found.keys}
+    if (named is not None and len(changed) == 1) or is_allowed(keys, allowed):
         pins: dict[str, list[str] | None] = {}
         for path in changed:
-            text = recipients_module.read_file(root, path)
-            pins[path] = None if text is None else keys_of(text, path)
+            there = recipients_module.read_file(root, path)
+            pins[path] = None if there is None else keys_of(there, path)
         return _accepted(pins, found, named)
     from passhelper.store import claims  # only for the message
 
@@ -357,3 +368,13 @@ def is_unknown(named: "Header", trust: Trust) -> bool:
 def accepted_by_environment(value: str) -> "set[str]":
     """Read ``PASSHELPER_ACCEPT_RECIPIENTS``: fingerprints separated by white space or commas."""
     return {recipients_module.normalize(key) for key in value.replace(",", " ").split()}
+
+
+def is_allowed(keys: "Collection[str]", allowed: "Container[str]") -> bool:
+    """Tell whether a list names somebody, and nobody but whom a set allows; a list of nobody is in no such set."""
+    return bool(keys) and all(key in allowed for key in keys)
+
+
+def is_same(one: "Trust | None", other: "Trust | None") -> bool:
+    """Tell whether the same was accepted; never pinned is not the same as nothing accepted."""
+    return (None if one is None else text(one)) == (None if other is None else text(other))

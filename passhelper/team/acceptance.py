@@ -57,6 +57,7 @@ class Acceptance:
         self._is_wanted = bool(recipients.signing_keys(store.environ))  # a signature
         offer = self._known.offer if git.has_commit(self._known.offer) else ""
         self._offer = recipientlists.read(store, git, offer) if offer else None
+        self._is_offered = False  # what comes has the lists of that very offer, all of them: none counts alone
         self._ours: Mapping[str, RecipientFile] = {}
         self._theirs: Mapping[str, RecipientFile] = {}
         self._lists: Mapping[str, RecipientFile] = {}
@@ -83,6 +84,7 @@ class Acceptance:
         self._lists = lists
         self._ours = recipientlists.read(self._store, self._git, head)
         self._theirs = recipientlists.read(self._store, self._git, theirs, head)
+        self._is_offered = self._offer is not None and _keys(self._offer) == _keys(self._theirs if theirs else lists)
         self.checked = {}
         changed: dict[str, tuple[list[str], list[str]]] = {}
         reasons = []
@@ -127,10 +129,7 @@ class Acceptance:
 
     def is_current(self) -> bool:
         """Tell whether nobody has accepted anything since; the caller holds the store's lock."""
-        now = trust.load_all(self._git.place.state)
-        if now is None or self.known is None:
-            return now is self.known
-        return trust.text(now) == trust.text(self.known)
+        return trust.is_same(trust.load_all(self._git.place.state), self.known)
 
     def _is_inside(self, path: str) -> bool:
         return os.path.join(self._store.root, path).startswith(self._git.place.root + os.sep)
@@ -152,7 +151,7 @@ class Acceptance:
 
     def _is_within(self, path: str, keys: list[str]) -> bool:
         """Tell whether somebody is left, and nobody but whom the user or the environment allows at this path."""
-        if not keys or self._allowed.issuperset(keys):
+        if not keys or trust.is_allowed(keys, self._allowed):
             return bool(keys)
         if not self._own:
             return False
@@ -164,7 +163,7 @@ class Acceptance:
     def _is_covered(self, path: str, wanted: RecipientFile | None, before: list[str] | None) -> bool:
         """Tell whether the user, the environment or a signature accepts what a list becomes, or that it goes."""
         if wanted is None:
-            if self._offer is not None and path not in self._offer:
+            if self._is_offered and self._offer is not None and path not in self._offer:
                 return True
             readers = recipientlists.readers_without(path, {name: file.keys for name, file in self._lists.items()})
             return self._is_within(path, readers or [])
@@ -174,7 +173,7 @@ class Acceptance:
 
     def _vouched(self, path: str, wanted: RecipientFile) -> Iterator[list[str]]:
         """Give what the user or a signature says that a list may be; a merge keeps between that and what is here."""
-        if self._offer is not None and path in self._offer:
+        if self._is_offered and self._offer is not None and path in self._offer:
             yield self._offer[path].keys
         theirs = self._theirs.get(path)
         for file in [wanted] if theirs is None or theirs == wanted else [wanted, theirs]:
@@ -184,7 +183,7 @@ class Acceptance:
     def _serial(self, path: str) -> int:
         """Say what a newer signed list has to be above: the one that was accepted, or that is here."""
         ours = self._ours.get(path)
-        named = recipients.header(ours.text) if ours is not None and ours.signature is not None else None
+        named = recipients.header(ours.text) if ours is not None and signed.is_signed(self._store, ours) else None
         return max(self._known.serials.get(path, 0), named.serial if named else 0)
 
     def _complaint(self, file: RecipientFile) -> str:
@@ -233,6 +232,10 @@ def forget_refused(git: Git) -> None:
     """Forget which commit was refused last."""
     if git.objects.find(REFUSED) is not None:
         git.run("update-ref", "-d", REFUSED)
+
+
+def _keys(lists: Mapping[str, RecipientFile]) -> dict[str, list[str]]:
+    return {path: file.keys for path, file in lists.items()}
 
 
 def keys_of(file: RecipientFile | None) -> list[str] | None:

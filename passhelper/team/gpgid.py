@@ -11,7 +11,7 @@ import secrets
 from typing import TYPE_CHECKING
 
 from passhelper.errors import ConfigurationError, GpgError, LockedKeyError, TrustError
-from passhelper.store import keyinfo, recipients, trust
+from passhelper.store import keyinfo, recipients, signature, trust
 from passhelper.store.child import last_line
 from passhelper.store.gpg import status_lines
 from passhelper.store.recipients import Header
@@ -41,6 +41,26 @@ def headers(store: PassStore) -> dict[str, Header]:
     return {path: header for path, header in named.items() if header is not None}
 
 
+def signed_headers(store: PassStore, least: int = 0) -> dict[str, Header]:
+    """Read what those ``.gpg-id`` files say about themselves that a key in ``PASSWORD_STORE_SIGNING_KEY`` has signed.
+
+    Args:
+        store: which.
+        least: the lowest serial that matters.
+    """
+    found = {}
+    for path, header in headers(store).items():
+        text = recipients.read_file(store.root, path)
+        is_new = header.serial >= least and _has_signature(store, path)
+        if (
+            text is not None
+            and is_new
+            and signature.is_signed(os.path.join(store.root, f"{path}.sig"), text, store.gpg)
+        ):
+            found[path] = header
+    return found
+
+
 def identity(named: Iterable[Header]) -> str:
     """Say which store some lists are of: the first that names one counts; empty if none does."""
     return next((header.store for header in named if header.store), "")
@@ -64,20 +84,25 @@ class Signer:
     def __init__(self, store: PassStore, known: Trust | None, other: str = "") -> None:
         self._store = store
         self.is_wanted = bool(recipients.signing_keys(store.environ))
-        there = headers(store)
-        self.identity = other or (known.store if known is not None else "") or identity(there.values())
+        accepted = max(known.serials.values(), default=0) if known is not None else 0
+        self.identity = other or (known.store if known is not None else "")
+        # What nobody has signed says nothing: this key would sign in the name of whatever store somebody wrote there.
+        there = signed_headers(store, accepted if self.identity else 0) if self.is_wanted else {}
+        self.identity = self.identity or identity(there.values())
         if not self.identity and not any(_has_signature(store, path) for path in trust.current(store.root)):
             self.identity = new_identity()
-        accepted = known.serials.values() if known is not None else ()
-        self.serial = 1 + max([0, *accepted, *(header.serial for header in there.values())])
+        self.serial = 1 + max([accepted, *(header.serial for header in there.values())])
 
-    def seal(self, path: str, text: bytes, digests: Mapping[str, str] | None = None) -> tuple[bytes, bytes | None]:
+    def seal(
+        self, path: str, text: bytes, digests: Mapping[str, str] | None = None, least: int = 0
+    ) -> tuple[bytes, bytes | None]:
         """Sign a ``.gpg-id`` where that is demanded.
 
         Args:
             path: the file's path in the store.
             text: what it will say.
             digests: of the files in ``.public-keys``, by fingerprint; those that the text names now, if None.
+            least: the lowest serial that it may get.
 
         Returns:
             the text, with what a signed file says about itself, and the content of the ``.sig``; None for none.
@@ -97,7 +122,7 @@ class Signer:
         named = recipients.header(text)
         if digests is None:
             digests = named.keys if named is not None else {}
-        serial = max(self.serial, named.serial if named is not None else 0)
+        serial = max(self.serial, least)
         text = recipients.with_header(text, Header(path.replace(os.sep, "/"), serial, self.identity, digests))
         signature = sign(self._store, path, text)
         if signature is None:

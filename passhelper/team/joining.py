@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from passhelper.errors import ConfigurationError, TrustError
-from passhelper.store import trust
+from passhelper.store import recipients, trust
 from passhelper.team import acceptance, commits, gpgid, incoming, leftover, merge, recipientlists, trees
 from passhelper.team.acceptance import Acceptance
 from passhelper.team.merge import MARK, Conflict, Merge, Merger
@@ -146,8 +146,9 @@ class Joiner:
         if not was_signed and not signer.is_wanted:
             return text, None
         inside = recipientlists.in_store(self._store, self._git, path)
+        named = recipients.header(text)  # of both sides, of which the work tree has one
         try:
-            return signer.seal(inside, text)
+            return signer.seal(inside, text, least=named.serial if named is not None else 0)
         except (ConfigurationError, TrustError) as error:
             raise TrustError(
                 f"both sides have changed {inside}, which is signed, and this machine cannot sign it",

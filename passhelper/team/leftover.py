@@ -92,7 +92,7 @@ def _check_recipients(store: PassStore, paths: list[str]) -> None:
     for path in sorted(changed):
         here = there.get(path)
         readers = here if here is not None else recipientlists.readers_without(path, there)
-        if here != pins.get(path) and not (readers and allowed.issuperset(readers)):
+        if here != pins.get(path) and not trust.is_allowed(readers or (), allowed):
             refused[path] = trust.apart(pins.get(path), here)
     if refused:
         raise TrustError(

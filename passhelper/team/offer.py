@@ -24,8 +24,8 @@ class Offer:
 
     Attributes:
         commit: its full id.
-        before: the keys of every ``.gpg-id`` that would change, as they are accepted here.
-        after: the same as they would be; none for a file that would go.
+        before: the keys of every ``.gpg-id`` that would change, as they are accepted here; a new one is not there.
+        after: the same as they would be; one that would go is not there.
         notes: what else has to be accepted with it: a rewritten history, a date in the future.
         store: the identity of the store that its lists name; empty if they name none.
         owners: what its public keys say about keys that are not in this keyring, by their line.
@@ -76,8 +76,8 @@ def find(store: PassStore, place: Repository, known: trust.Trust | None) -> Offe
     changed = [path for path in sorted({*before, *after}) if before.get(path) != after.get(path)]
     return Offer(
         commit,
-        {path: before.get(path, []) for path in changed},
-        {path: after.get(path, []) for path in changed},
+        {path: before[path] for path in changed if path in before},
+        {path: after[path] for path in changed if path in after},
         tuple(notes),
         gpgid.identity(named for path in sorted(lists) if (named := recipients.header(lists[path].text)) is not None),
         owners,

@@ -190,8 +190,7 @@ class _Sync:
         try:
             self._exchange_once()
         except TrustError:
-            now = trust.load_all(self.git.place.state)
-            if known is None or now is None or trust.text(now) == trust.text(known):
+            if trust.is_same(trust.load_all(self.git.place.state), known):
                 raise
             raise network.RejectedError(f"others keep syncing {self.git.place.root}", "run: passhelper sync") from None
 

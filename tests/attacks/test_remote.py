@@ -163,12 +163,42 @@ def test_accepting_a_member(scene: Scene) -> None:
 def test_accepting_a_history(scene: Scene, name: str) -> None:
     said = ATTACKS[name](scene).partition("\n")[0]
     assert scene.passhelper("sync").code == 4
+    named = scene.passhelper("recipients", "accept", *(scene.keys[name] for name in ("alice", "bob")))
+    told = "the fingerprints say nothing about this, so nothing was accepted: "
+    assert (named.code, told + said in named.err.decode()) == (4, True), named
+    assert scene.passhelper("sync").code == 4
     shown = scene.passhelper("recipients", "accept", "--yes")
     assert (shown.code, shown.text.splitlines()[-1]) == (0, "accepted; run: passhelper sync")
     assert f"! {said}" in shown.text.splitlines()
     assert scene.passhelper("sync").code in (0, 3)
     assert scene.passhelper("sync").code in (0, 3)
     assert scene.alice.git("merge-base", "--is-ancestor", scene.remote.head, "HEAD") == ""
+
+
+def test_what_was_accepted_is_no_store_of_lists_to_choose_from(scene: Scene) -> None:
+    """Mallory may read everything but prod, in one commit: without prod's own list that is another thing."""
+    scene.his.add(b"new")
+    scene.remote.push({".gpg-id": scene.lines("alice", "bob"), place(PROD, ".gpg-id"): scene.lines("alice")})
+    assert scene.passhelper("sync").code == 4
+    assert scene.passhelper("recipients", "accept", "--yes").code == 0
+    whole = scene.remote.head
+    commit = scene.remote.push({place(PROD, ".gpg-id"): None})
+    answer = scene.passhelper("sync")
+    assert (answer.code, answer.err.decode()) == (
+        4, f"error: recipients changed: {scene.name('+', 'bob')} (.gpg-id) in commit {commit[:12]}\nhint: {ACCEPT}\n"
+    )  # fmt: skip
+    assert scene.stolen() <= scene.his
+    scene.remote.point(whole)  # the very commit that was accepted still is
+    assert scene.passhelper("sync").code == 0
+    assert scene.pins[place(PROD, ".gpg-id")] == [scene.keys["alice"]]
+    assert_unharmed(scene)
+
+
+def test_a_list_that_names_nobody_is_shown(scene: Scene) -> None:
+    scene.remote.push({place(PROD, ".gpg-id"): (PLAIN, b"# nobody\n")})
+    assert scene.passhelper("sync").code == 4
+    shown = scene.passhelper("recipients", "accept")
+    assert f"+ a list that names nobody ({place(PROD, '.gpg-id')})" in shown.text.splitlines()
 
 
 # The first clone

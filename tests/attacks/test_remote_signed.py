@@ -260,7 +260,10 @@ def test_a_copy_that_goes_its_own_way(signing: Scene, tmp_path: Path) -> None:
     assert b"the signed text is that of another store" in answer.err
     answer = _run(signing, second, "recipients", "accept", "--yes")
     assert answer.code == 0
-    assert f"! the lists are those of store {_pinned(first)}, and the accepted one is {STORE}\n" in answer.text
+    assert (
+        f"! the lists say that they are those of store {_pinned(first)}, and the accepted one is {STORE}\n"
+        in answer.text
+    )
     assert _run(signing, second, "sync").code == 0
     assert _pinned(second) == _pinned(first)
     # And what the copy signs is nothing to the store that it was made of.
@@ -269,6 +272,59 @@ def test_a_copy_that_goes_its_own_way(signing: Scene, tmp_path: Path) -> None:
     answer = signing.passhelper("sync")
     assert answer.code == 4
     assert b"the signed text is that of another store" in answer.err
+
+
+def test_fingerprints_accept_no_other_store(signing: Scene) -> None:
+    """Whoever lets a reader in by fingerprint has not seen which store the list says that it is of."""
+    commit = signing.remote.push(signing.signed("alice", "bob", path=".gpg-id", says=f".gpg-id 9 {OTHER}"))
+    assert signing.passhelper("sync").code == 4
+    names = [signing.keys[name] for name in ("alice", "bob")]
+    before = (signing.alice.path / ".git/passhelper/trust.json").read_bytes()
+    answer = signing.passhelper("recipients", "accept", *names)
+    said = f"the lists say that they are those of store {OTHER}, and the accepted one is {STORE}"
+    assert (answer.code, answer.err.decode()) == (
+        4, (f"error: the fingerprints say nothing about this, so nothing was accepted: {said}\n"
+        "hint: find out who did it; to accept it, run it again with --yes\n"),
+    )  # fmt: skip
+    assert f"! {said}" in answer.text.splitlines()
+    assert f"in commit {commit[:12]} of the remote, which sync refused:" in answer.text
+    assert (signing.alice.path / ".git/passhelper/trust.json").read_bytes() == before
+    missing = signing.passhelper("recipients", "accept", "--yes", signing.keys["alice"])
+    assert missing.err.decode().startswith(f"error: the store also names {signing.keys['bob']}")
+    assert signing.passhelper("recipients", "accept", "--yes", *names).code == 0
+    assert _pinned(signing.alice) == OTHER
+
+
+def test_nor_where_nobody_has_signed_it(signing: Scene) -> None:
+    text = (signing.alice.path / ".gpg-id").read_text().replace(STORE, OTHER)
+    (signing.alice.path / ".gpg-id").write_text(text)
+    answer = signing.passhelper("recipients", "accept", signing.keys["alice"], signing.keys["bob"])
+    assert (answer.code, f"those of store {OTHER}" in answer.err.decode()) == (4, True), answer
+    assert _pinned(signing.alice) == STORE
+
+
+def test_the_first_signature_is_in_the_name_of_a_new_store(scene: Scene) -> None:
+    """Whatever mallory has written above a list before: else what alice signs here would count in his other store."""
+    scene.remote.push({".gpg-id": scene.lines("alice", says=f".gpg-id {'9' * 12} {OTHER}")})
+    assert scene.passhelper("sync").code == 0  # nothing but a comment
+    scene.alice.environ["PASSWORD_STORE_SIGNING_KEY"] = scene.keys["alice"]
+    answer = scene.passhelper("recipients", "sign")
+    assert answer.code == 0, answer
+    serial, identity = _named(scene.alice)
+    assert identity not in ("", OTHER)
+    assert serial == "1"
+
+
+def test_doctor_on_lists_that_name_no_store(signing: Scene) -> None:
+    """Once the store is known here, no such list of another store counts, whoever signs it."""
+    signing.remote.push(signing.signed("alice", path=".gpg-id", says=".gpg-id 9"))
+    assert signing.passhelper("sync").code == 0
+    checks = {each["id"]: each for each in signing.passhelper("doctor", "--json").json["data"]["checks"]}
+    (finding,) = checks["store.signature"]["findings"]
+    assert finding["cause"] == (
+        f"signed lists that name no store: 1, such as .gpg-id; this machine knows the store as {STORE}, so no change "
+        "of them counts as signed"
+    )
 
 
 def test_a_merge_never_signs_a_list_of_another_store(signing: Scene) -> None:

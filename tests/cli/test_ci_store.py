@@ -138,6 +138,18 @@ def test_a_shallow_clone_that_lists_what_the_job_can_read(job: Job, keys: KeyRin
     assert job.left == []
 
 
+def test_a_list_that_names_nobody_is_in_no_accepted_set(job: Job, keys: KeyRing, team: Team) -> None:
+    """Pinned, it would be that server's list for good; nobody has said so."""
+    path = f"{FOLDER}/{base64.urlsafe_b64encode(SERVER.encode()).decode()}/.gpg-id"
+    team.put(path, b"# nobody\n")
+    accept(job, keys)
+    answer = job.set_up()
+    settings = job.adopt(answer.text)
+    known = json.loads((Path(settings["PASSWORD_STORE_DIR"]) / ".git/passhelper/trust.json").read_text())
+    assert list(known["recipients"]) == [".gpg-id"]
+    assert f"its recipients are not accepted: a list that names nobody ({path})" in answer.err.decode()
+
+
 def test_accepted_are_all_or_none(job: Job, keys: KeyRing) -> None:
     job.environ["PASSHELPER_ACCEPT_RECIPIENTS"] = keys["alice"]
     answer = job.set_up()

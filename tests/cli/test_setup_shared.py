@@ -244,6 +244,32 @@ def test_more_readers_than_were_asked_for(first: Machine, other: Machine, keys: 
     assert other.helper("get", "a.example").json["Secret"] == "s"
 
 
+def test_a_first_clone_where_lists_are_signed(first: Machine, other: Machine, keys: KeyRing, remote: Path) -> None:
+    """Where nobody can be asked, and no signature says so, its readers are not taken for accepted."""
+    first.adopt(keys, "bob", secret=False)
+    assert first("recipients", "add", keys["bob"]).code == 0
+    assert first("sync").code == 0
+    other.adopt(keys, "bob")
+    words = {"PASSWORD_STORE_SIGNING_KEY": keys["alice"]}
+    said = "; no signature that counts, by a key in PASSWORD_STORE_SIGNING_KEY that this keyring holds, says"
+    for remedy in (
+        "let a member sign them (passhelper recipients sign)",
+        "import the signer's key, or name the readers",
+    ):
+        answer = join(other, remote, **words)
+        assert answer.code == 4, answer
+        assert answer.err.decode().startswith("error: recipients not accepted: ")
+        assert said in answer.err.decode()
+        assert f"\nhint: {remedy}" in answer.err.decode()
+        assert not other.store.exists()
+        assert first("recipients", "sign", **words).code == 0  # the key of who has signed is not there yet
+        assert first("sync", **words).code == 0
+    words["PASSHELPER_ACCEPT_RECIPIENTS"] = f"{keys['alice']} {keys['bob']}"
+    answer = join(other, remote, **words)
+    assert answer.code == 0, answer
+    assert set(pins(other)) >= {"recipients", "store"}
+
+
 def test_who_reads_one_list_does_not_come_into_another(
     first: Machine, other: Machine, keys: KeyRing, remote: Path
 ) -> None:

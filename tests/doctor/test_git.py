@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from doctors import SERVER, Doctor, git
-from support import FOLDER, Helper, KeyRing, require, run
+from support import FOLDER, Helper, KeyRing, Program, require, run
 
 
 @pytest.fixture
@@ -188,6 +188,24 @@ def test_recipients_that_nobody_accepted(doctor: Doctor, helper: Helper, reposit
     assert helper.store(SERVER, "alice", "newer").text == f"{cause}; run: passhelper recipients accept\n"
     (repository / ".git" / "passhelper" / "trust.json").write_text("{")
     assert "is damaged" in doctor().finding("git.pins")[1]
+
+
+def test_a_list_that_names_nobody_is_not_none(
+    doctor: Doctor, helper: Helper, repository: Path, installed: Program
+) -> None:
+    """Without it the list above would count; ``store`` asks, so doctor does."""
+    helper.store(SERVER, "alice", "new")
+    (folder,) = (repository / FOLDER).iterdir()
+    path = f"{FOLDER}/{folder.name}/.gpg-id"
+    finding = ("not accepted", f"recipients changed: a list that names nobody ({path})",
+               "run: passhelper recipients accept")  # fmt: skip
+    (folder / ".gpg-id").write_text("# nobody\n")
+    assert doctor().finding("git.pins") == finding
+    assert run([installed.passhelper, "recipients", "accept", "--yes"], helper.environ).code == 0
+    assert doctor().checks["git.pins"]["findings"] == []
+    (folder / ".gpg-id").unlink()
+    assert helper.store(SERVER, "alice", "newer").text == f"{finding[1]}; {finding[2]}\n"
+    assert doctor().finding("git.pins") == finding
 
 
 def test_repository_that_git_cannot_read(doctor: Doctor, repository: Path) -> None:

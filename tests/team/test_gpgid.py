@@ -51,33 +51,46 @@ def test_nothing_is_signed_unless_a_key_is_named(environ: dict[str, str], store:
     assert signer.seal(PATH, b"text") == (b"text", None)
 
 
-def test_a_serial_is_above_every_other_of_the_store(store: Path, environ: dict[str, str]) -> None:
+def write(store: Path, path: str, says: str, keys: KeyRing, signer: str = "alice") -> None:
+    """Write a list and its signature."""
+    (store / path).parent.mkdir(parents=True, exist_ok=True)
+    text = f"# passhelper {path} {says}\nA\n".encode()
+    (store / path).write_bytes(text)
+    (store / f"{path}.sig").write_bytes(keys.gpg("-u", keys[signer], "--detach-sign", stdin=text).stdout)
+
+
+def test_a_serial_is_above_every_other_of_the_store(store: Path, environ: dict[str, str], keys: KeyRing) -> None:
     """One number then says of all lists how new a runner wants them."""
-    environ["PASSWORD_STORE_SIGNING_KEY"] = "A" * 40
+    environ["PASSWORD_STORE_SIGNING_KEY"] = keys["alice"]
     opened = open_store(environ)
     assert gpgid.Signer(opened, None).serial == 1
     assert gpgid.Signer(opened, trust.Trust({}, serials={PATH: 4})).serial == 5
-    (store / ".gpg-id").write_text("# passhelper .gpg-id 9\nA\n")
+    write(store, ".gpg-id", "9", keys)
     assert gpgid.Signer(opened, trust.Trust({}, serials={PATH: 4})).serial == 10
-    folder = store / "docker-credential-helpers" / "aHR0cHM6Ly9h"
-    folder.mkdir(parents=True)
-    (folder / ".gpg-id").write_text("# passhelper docker-credential-helpers/aHR0cHM6Ly9h/.gpg-id 11\nA\n")
+    write(store, "docker-credential-helpers/aHR0cHM6Ly9h/.gpg-id", "11", keys)
+    assert gpgid.Signer(opened, None).serial == 12
+    write(store, ".gpg-id", "90", keys, "bob")  # nobody has asked him
+    assert gpgid.Signer(opened, None).serial == 12
+    (store / ".gpg-id.sig").unlink()
     assert gpgid.Signer(opened, None).serial == 12
 
 
-def test_what_the_lists_call_the_store(store: Path, environ: dict[str, str]) -> None:
-    environ["PASSWORD_STORE_SIGNING_KEY"] = "A" * 40
+def test_what_the_lists_call_the_store(store: Path, environ: dict[str, str], keys: KeyRing) -> None:
+    environ["PASSWORD_STORE_SIGNING_KEY"] = keys["alice"]
     opened = open_store(environ)
     made = {gpgid.Signer(opened, None).identity for _ in range(2)}
     assert len(made) == 2
     assert all(map(is_identity, made))
     assert gpgid.Signer(opened, trust.Trust({}, store=STORE)).identity == STORE
     (store / ".gpg-id").write_text(f"# passhelper .gpg-id 9 {STORE}\nA\n")
+    assert gpgid.Signer(opened, None).identity != STORE  # so says who has signed nothing
+    write(store, ".gpg-id", f"9 {STORE}", keys, "bob")
+    assert gpgid.Signer(opened, None).identity == ""
+    write(store, ".gpg-id", f"9 {STORE}", keys)
     assert gpgid.Signer(opened, None).identity == STORE
     assert gpgid.Signer(opened, trust.Trust({}, store=OTHER)).identity == OTHER
     assert gpgid.Signer(opened, None, OTHER).identity == OTHER
-    (store / ".gpg-id").write_text("# passhelper .gpg-id 9\nA\n")
-    (store / ".gpg-id.sig").write_bytes(b"signature")
+    write(store, ".gpg-id", "9", keys)
     assert gpgid.Signer(opened, None).identity == ""  # signed before lists named their store: all of them, or none
 
 

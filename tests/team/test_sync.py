@@ -48,6 +48,25 @@ def bob(team: Team, ann: Clone) -> Clone:
 # Without conflicts
 
 
+def test_who_accepts_for_the_first_time_meanwhile(ann: Clone, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Never pinned is not the same as what another sync in this clone has just pinned: fetched again, it fits."""
+    file = ann.path / ".git" / "passhelper" / trust.FILE
+    pins = file.read_bytes()
+    file.unlink()
+    once, tries = sync_module._Sync._exchange_once, []
+
+    def exchange(self: sync_module._Sync) -> None:
+        tries.append(self)
+        if len(tries) == 1:
+            file.write_bytes(pins)
+            raise TrustError("by what was accepted before")
+        once(self)
+
+    monkeypatch.setattr(sync_module._Sync, "_exchange_once", exchange)
+    ann.sync()
+    assert len(tries) == 2
+
+
 def test_first_push(team: Team, git_store: Path) -> None:
     ann = team.adopt(git_store)
     ann.store()

@@ -242,12 +242,7 @@ def _pins(patient: Patient) -> Iterator[Finding]:
     pins = trust.load(patient.place.state)
     if pins is None:
         raise NotCheckedError("the recipients were never pinned; the first write does")
-    there = trust.current(patient.store.root)
-    changed = {}
-    for path in {**pins, **there}:
-        here, pinned = there.get(path, []), pins.get(path, [])
-        if here != pinned:
-            changed[path] = trust.apart(pinned, here)
+    changed = trust.all_differences(pins, trust.current(patient.store.root))
     if changed:
         cause = f"recipients changed: {claims.describe(changed, patient.gpg, claims.on_disk(patient.store.root))}"
         yield Finding(cause, "run: passhelper recipients accept")

@@ -56,8 +56,11 @@ def _signature(patient: Patient) -> Iterator[Finding]:
                           f"{_SIGN}; if it is this store that is another one: passhelper recipients accept",
                           Severity.UNACCEPTED)  # fmt: skip
     if nameless:
-        yield Finding(f"signed lists that name no store: {len(nameless)}, such as {nameless[0]}; one of another store "
-                      "that the same key signs would count", _SIGN, Severity.WARNING)  # fmt: skip
+        told = (f"this machine knows the store as {known.store}, so no change of them counts as signed"
+                if known is not None and known.store
+                else "one of another store that the same key signs would count")  # fmt: skip
+        yield Finding(f"signed lists that name no store: {len(nameless)}, such as {nameless[0]}; {told}", _SIGN,
+                      Severity.WARNING)  # fmt: skip
 
 
 def _open_paths(patient: Patient) -> list[tuple[str, int]]:
