@@ -9,16 +9,19 @@ import click
 
 from passhelper.cli import output, owners
 from passhelper.cli.progress import bar
+from passhelper.cli.unbound import EVERYTHING, asking, hint, unbound
 from passhelper.errors import PasshelperError, printable
+from passhelper.shellwords import word
 from passhelper.store.store import PassStore
 from passhelper.team.drift import Policy, survey
 from passhelper.team.failures import name
 from passhelper.team.keys import KeyRing
 from passhelper.team.members import Members
+from passhelper.team.recipher import UnboundError
 from passhelper.team.rekey import Rekey
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Container, Mapping, Sequence
 
     from passhelper.team.drift import Record
     from passhelper.team.key import Key
@@ -35,14 +38,16 @@ _json = click.option("--json", "as_json", is_flag=True, help="Report for program
 @click.command()
 @click.argument("keys", nargs=-1, required=True, metavar="KEY...")
 @_path
+@unbound
 @_json
-def add(*, keys: tuple[str, ...], server: str, as_json: bool) -> int:
+def add(*, keys: tuple[str, ...], server: str, is_sure: bool, as_json: bool) -> int:
     """Let keys read the store, or one server's credential.
 
     KEY is a fingerprint, a key file, or an e-mail address for which gpg vouches; of another one you are asked whether
     it is its owner's. Every entry is encrypted anew
     for all recipients, all of them or none; then one commit is made. Other entries of the store are
-    left alone.
+    left alone. Of an entry that is not bound to its server, such as one that pass wrote, nothing but you can say
+    whether it belongs there and who reads it: you are asked, unless nobody else reads the store or can push to it.
 
     \b
     Examples:
@@ -52,8 +57,13 @@ def add(*, keys: tuple[str, ...], server: str, as_json: bool) -> int:
     store = _store()
 
     def change(sure: frozenset[str]) -> Report:
-        with bar("encrypting") as progress:
-            return Members(Rekey(store, progress=progress, sure=sure)).add(keys, server)
+        def run(may_add: Container[str]) -> Report:
+            with bar("encrypting") as progress:
+                return Members(Rekey(store, progress=progress, sure=sure)).add(keys, server, may_add)
+
+        if is_sure:
+            return run(EVERYTHING)
+        return asking(run, f"look at each, then run: passhelper recipients add --unbound {_words(keys, server)}")
 
     report = owners.asking(change)
     _tell("add", report, as_json=as_json)
@@ -63,13 +73,16 @@ def add(*, keys: tuple[str, ...], server: str, as_json: bool) -> int:
 @click.command()
 @click.argument("keys", nargs=-1, required=True, metavar="KEY...")
 @_path
+@unbound
 @_json
-def remove(*, keys: tuple[str, ...], server: str, as_json: bool) -> int:
+def remove(*, keys: tuple[str, ...], server: str, is_sure: bool, as_json: bool) -> int:
     """Let keys read no longer: nothing in the store, or not one server's credential.
 
     Every entry that they can read is encrypted anew for the others; then one commit is made. What cannot be
-    encrypted anew here, such as an entry that only they can read, stays as it is and is named (exit 3). What they
-    have read they may keep, and the store's history still opens to them: rotate what is listed at the end.
+    encrypted anew here, such as an entry that only they can read, stays as it is and is named (exit 3). So does what
+    is not bound to its server, such as an entry that pass wrote, where others stay, unless you say that it belongs
+    there. What they have read they may keep, and the store's history still opens to them: rotate what is listed at
+    the end.
 
     \b
     Examples:
@@ -80,7 +93,8 @@ def remove(*, keys: tuple[str, ...], server: str, as_json: bool) -> int:
 
     def change(sure: frozenset[str]) -> Report:
         with bar("encrypting") as progress:
-            return Members(Rekey(store, progress=progress, sure=sure)).remove(keys, server)
+            members = Members(Rekey(store, progress=progress, sure=sure))
+            return members.remove(keys, server, EVERYTHING if is_sure else ())
 
     report = owners.asking(change)
     known = _known(store, report, server)
@@ -137,6 +151,11 @@ def _tell(command: str, report: Report, more: Mapping[str, object] | None = None
         output.warn(f"no credentials, so left as they are: {_few(report.strays)}")
 
 
+def _words(keys: Sequence[str], server: str) -> str:
+    """Write the arguments of a command as they are typed."""
+    return " ".join(word(printable(each)) for each in (*(("--path", server) if server else ()), *keys))
+
+
 def _left_document(left: Left) -> dict[str, object]:
     return {
         "server": left.record.entry.server,
@@ -154,6 +173,8 @@ def _tell_left(report: Report) -> None:
         readable = {True: "who was removed can still read it", None: "who was removed may still read it", False: ""}
         why = f"it is left as it is: {left.error}" if left.error is not None else ""
         output.warn(f"{name(left.record)}: {'; '.join(filter(None, (readable[left.is_readable], why)))}")
+    if any(isinstance(left.error, UnboundError) for left in report.left):
+        output.note(hint())
 
 
 @click.command()

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from passhelper.cli import output, terminal
+from passhelper.cli import output
 from passhelper.cli.members import DRIFT, entries
 from passhelper.cli.progress import bar
+from passhelper.cli.unbound import EVERYTHING, agreed, hint, unbound
 from passhelper.errors import ConfigurationError, printable
+from passhelper.shellwords import word
 from passhelper.store.store import PassStore
 from passhelper.team.failures import failure, name
 from passhelper.team.recipher import UnboundError
@@ -24,13 +26,15 @@ if TYPE_CHECKING:
 @click.argument("servers", nargs=-1, metavar="[SERVER]...")
 @click.option("--jobs", type=click.IntRange(1, 64), default=None, help="How many gpg processes run side by side.")
 @click.option("--yes", is_flag=True, help="Add readers to the entries of SERVER without a question.")
+@unbound
 @click.option("--json", "as_json", is_flag=True, help="Report for programs.")
-def reencrypt(*, servers: tuple[str, ...], jobs: int | None, yes: bool, as_json: bool) -> int:
+def reencrypt(*, servers: tuple[str, ...], jobs: int | None, yes: bool, is_sure: bool, as_json: bool) -> int:
     """Bring every entry in line with its .gpg-id.
 
-    An entry that is not bound to its server may have been copied there by somebody who wants to read it. It
-    gets a new reader only when you name its server and say yes. What is done stays done if this is
-    interrupted; run it again for the rest.
+    An entry that is not bound to its server, such as one that pass wrote, may have been copied there by somebody
+    who wants to read it, with a header that says that he does. Unless only this machine reads it then, it is
+    encrypted anew only when you name its server and say yes; with that it is bound. What is done stays done if this
+    is interrupted; run it again for the rest.
 
     \b
     Examples:
@@ -41,36 +45,30 @@ def reencrypt(*, servers: tuple[str, ...], jobs: int | None, yes: bool, as_json:
     for server in servers:
         if not store.all_entries(server):
             raise ConfigurationError(f"nothing is stored for {printable(server)}", "run: passhelper list")
+    may_add = EVERYTHING if is_sure or (yes and servers) else ()
     with bar("encrypting") as progress:
-        result = Rekey(store, jobs=jobs or 0, progress=progress).reencrypt(servers or None)
-    unbound = [path for path, error in result.failed.items() if isinstance(error, UnboundError)]
-    if unbound and servers and (yes or _agreed(result, unbound)):
-        again = Rekey(store, jobs=jobs or 0).reencrypt(servers, unbound)
+        result = Rekey(store, jobs=jobs or 0, progress=progress).reencrypt(servers or None, may_add)
+    left = _unbound(result)
+    seen = agreed([result.records[path] for path in left]) if left and servers else None
+    if seen is not None:
+        again = Rekey(store, jobs=jobs or 0).reencrypt(servers, seen)
         result.changed += again.changed
         result.failed, result.left = again.failed, again.left
-        unbound = []
+        left = _unbound(result)
     _tell(result, as_json=as_json)
-    if len(result.failed) > len(unbound):
+    if len(result.failed) > len(left):
         raise failure(result.failed, result.records)
-    for path in unbound:
+    for path in left:
         output.warn(f"{name(result.records[path])} is left as it is: {result.failed[path].cause}")
-    if unbound:
-        output.note("look at each, then run: passhelper reencrypt SERVER")
+    if left:
+        output.note(hint(" ".join(word(printable(server)) for server in servers) or "SERVER"))
     for path, error in result.left.items():
         output.warn(f"{name(result.records[path])} has fewer readers than its list names: {error}")
-    return DRIFT if unbound or result.left else 0
+    return DRIFT if left or result.left else 0
 
 
-def _agreed(result: Result, unbound: list[str]) -> bool:
-    """Ask whether readers may be added to entries that are not bound to their place."""
-    if not terminal.is_present():
-        return False
-    for path in unbound:
-        record = result.records[path]
-        output.note(
-            f"{name(record)} is not bound to its server. New readers: {', '.join(map(str, record.drift.missing))}"
-        )
-    return terminal.confirm("Is this what belongs there, and may they read it?")
+def _unbound(result: Result) -> list[str]:
+    return [path for path, error in result.failed.items() if isinstance(error, UnboundError)]
 
 
 def _tell(result: Result, *, as_json: bool) -> None:

@@ -226,9 +226,7 @@ class Policy:
         if not is_odd(directory) and not self._limits.others(server):
             return None
         wanted = self.of(directory)
-        # No id in a message makes a reader: whoever can push writes what ids he likes before a ciphertext.
-        everybody = not is_odd(directory)
-        absent = [each.line for each in wanted if everybody or each.key_ids.isdisjoint(ids)]
+        absent = [each.line for each in wanted if each.key_ids.isdisjoint(ids)]
         return self._limits.closed(server, directory, [each.line for each in wanted], absent)
 
     def of(self, directory: str) -> tuple[Recipient, ...]:

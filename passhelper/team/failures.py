@@ -8,10 +8,22 @@ from passhelper.errors import NoSecretKeyError, StoreError, printable
 from passhelper.team.recipher import UnboundError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from passhelper.errors import PasshelperError
     from passhelper.team.drift import Record
+
+
+class UnboundEntriesError(StoreError):
+    """All that keeps a change from being made is that entries are not bound to their place: a person may say so.
+
+    Attributes:
+        records: these entries.
+    """
+
+    def __init__(self, cause: str, remedy: str, records: Sequence[Record]) -> None:
+        super().__init__(cause, remedy)
+        self.records = records
 
 
 def failure(failed: Mapping[str, PasshelperError], records: Mapping[str, Record]) -> StoreError:
@@ -31,9 +43,12 @@ def failure(failed: Mapping[str, PasshelperError], records: Mapping[str, Record]
     if NoSecretKeyError in kinds:
         remedy = "ask a member who can read them to do this"
     elif UnboundError in kinds:
-        remedy = "look at each, then run: passhelper reencrypt SERVER"
+        remedy = "look at each, then run it again with --unbound"
     count = len(failed)
-    return StoreError(f"{count} {'entry' if count == 1 else 'entries'} cannot be encrypted anew: {told}", remedy)
+    cause = f"{count} {'entry' if count == 1 else 'entries'} cannot be encrypted anew: {told}"
+    if kinds == {UnboundError}:
+        return UnboundEntriesError(cause, remedy, [records[path] for path in failed])
+    return StoreError(cause, remedy)
 
 
 def name(record: Record) -> str:

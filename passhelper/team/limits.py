@@ -75,23 +75,22 @@ class Limits:
             server: the entry's.
             directory: where it lies.
             wanted: its recipients, as the list names them.
-            absent: those of them who may be left out: all; in an odd directory, those who do not read it.
+            absent: those of them of whom the entry does not say that they read it.
         """
-        if not absent:
-            return None
-        if is_odd(directory):
+        # No id in a message makes a reader: whoever can push writes what ids he likes before a ciphertext.
+        strict = [
+            (other, path, lines) for other, path in self.others(server) if (lines := self._read(path)) is not None
+        ]
+        strange = {path: [line for line in wanted if line not in lines] for _, path, lines in strict}
+        lines = list(dict.fromkeys(line for several in strange.values() for line in several))
+        if is_odd(directory) and (absent or lines):
             return Closed(
-                frozenset(absent),
+                frozenset([*absent, *lines]),
                 ClosedError(
                     "its directory is not spelled as it is written, so nobody is added to its readers",
                     "run: passhelper doctor --fix, then passhelper sync or passhelper reencrypt",
                 ),
             )
-        strict = [
-            (other, path, lines) for other, path in self.others(server) if (lines := self._read(path)) is not None
-        ]
-        strange = {path: [line for line in absent if line not in lines] for _, path, lines in strict}
-        lines = list(dict.fromkeys(line for several in strange.values() for line in several))
         if not lines:
             return None
         other, path = next((other, path) for other, path, _ in strict if strange[path])

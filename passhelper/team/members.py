@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from passhelper.errors import ConfigurationError, GitError, RecipientsError, printable
+from passhelper.errors import ConfigurationError, GitError, RecipientsError, TrustError, printable
 from passhelper.store import foreign, keyinfo, layout, recipients, repository, trust
 from passhelper.team import gpgid, idfile, leaving, publickeys, scope
 from passhelper.team.choose import usable
@@ -20,7 +20,7 @@ from passhelper.team.limits import is_odd
 from passhelper.team.rekey import Batch, Edit, Rekey, Result
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Container, Iterable, Mapping, Sequence
 
     from passhelper.errors import PasshelperError
     from passhelper.store.store import PassStore
@@ -83,17 +83,19 @@ class Members:
         self._ring = rekey.ring
         self._policy = Policy(rekey.store, rekey.ring)
 
-    def add(self, wanted: Sequence[str], server: str = "") -> Report:
+    def add(self, wanted: Sequence[str], server: str = "", may_add: Container[str] = ()) -> Report:
         """Let more keys read.
 
         Args:
             wanted: fingerprints, e-mail addresses or key files.
             server: one server's; the whole store's if empty.
+            may_add: see :class:`passhelper.team.rekey.Batch`.
 
         Raises:
             UnsureOwnerError: nobody vouches that a key with that address is its owner's.
             ConfigurationError: one of them means no key, or several.
             RecipientsError: one cannot encrypt to one of them, or to one who is a recipient already.
+            UnboundEntriesError: nobody has said of some entries that they belong where they are.
             PasshelperError: see :meth:`Rekey.apply`.
         """
         self._check_git()
@@ -110,12 +112,12 @@ class Members:
         subject = f"Add {_count(told)}{where}: {', '.join(told)}"
         if not new:
             return Report((), (), Result())
-        batch = Batch(subject, *self._seal(edits, signer, new.values()), self._servers(server))
+        batch = Batch(subject, *self._seal(edits, signer, new.values()), self._servers(server), may_add=may_add)
         result = self._rekey.apply(batch)
         left = tuple(Left(result.records[path], error, is_readable=False) for path, error in result.left.items())
         return Report(tuple(told), tuple(edits), result, self._strays(edits, server), left=left)
 
-    def remove(self, wanted: Sequence[str], server: str = "") -> Report:
+    def remove(self, wanted: Sequence[str], server: str = "", may_add: Container[str] = ()) -> Report:
         """Let some keys read no longer: in every ``.gpg-id`` that names them, or for one server.
 
         Whoever leaves has no veto: an entry that this machine cannot encrypt anew, and a server's own list that would
@@ -124,6 +126,7 @@ class Members:
         Args:
             wanted: fingerprints, e-mail addresses, key files, or lines as they are written there.
             server: one server's; if empty, everywhere.
+            may_add: see :class:`passhelper.team.rekey.Batch`.
 
         Raises:
             UnsureOwnerError: nobody vouches that a recipient with that address is its owner.
@@ -161,7 +164,7 @@ class Members:
         where = f" of {server}" if server else ""
         subject = f"Remove {_count(keys)}{where}: {', '.join(keys)}"
         sealed = self._seal(edits, signer)
-        batch = Batch(subject, *sealed, self._servers(server), skip_failed=True, is_removal=True)
+        batch = Batch(subject, *sealed, self._servers(server), may_add=may_add, skip_failed=True, is_removal=True)
         result = self._rekey.apply(batch)
         left = tuple(leaving.left(self._store, self._ring, result, dropped, self._servers(server)))
         return Report(tuple(keys), tuple(edits), result, self._strays(edits, server), tuple(kept.items()), left)
@@ -174,7 +177,7 @@ class Members:
 
         Raises:
             ConfigurationError: nothing says who signs.
-            TrustError: a list is not the accepted one, or this machine cannot sign.
+            TrustError: a list is not the accepted one or may be of another store, or this machine cannot sign.
             PasshelperError: see :meth:`Rekey.apply`.
         """
         self._check_git()
@@ -185,13 +188,29 @@ class Members:
                 "nothing says who signs the lists of recipients",
                 "set PASSWORD_STORE_SIGNING_KEY to the full fingerprint of the key that does",
             )
-        signer.identity = signer.identity or gpgid.new_identity()
+        if not signer.identity:
+            self._refuse_claims()
+            signer.identity = gpgid.new_identity()
         edits = {}
         for path in paths:
             lines = tuple(each.line for each in self._current(path))
             edits[path] = Edit(self._base(path), None, lines, recipients.read_file(self._store.root, path))
         self._rekey.put(Batch("Sign the lists of recipients", *self._seal(edits, signer)))
         return Signed(tuple(edits), signer.identity, signer.serial)
+
+    def _refuse_claims(self) -> None:
+        """Stop where a signed list names a store, and nobody here can tell whether who signed it may.
+
+        Raises:
+            TrustError: one does.
+        """
+        for path, named in gpgid.headers(self._store).items():
+            if named.store and self._is_there(f"{path}.sig"):
+                raise TrustError(
+                    f"{path} says that it is a list of store {named.store}, and it is not signed by a key in "
+                    "PASSWORD_STORE_SIGNING_KEY that this keyring holds",
+                    "import the key that has signed it, or run: passhelper recipients sign --new-store",
+                )
 
     def _told(self, line: str) -> str:
         keys = self._policy.recipient(line).keys

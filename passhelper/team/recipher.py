@@ -1,7 +1,7 @@
 """Encrypt entries anew: decrypted and encrypted side by side, through pipes, and every result looked at.
 
 Nothing is written here. What comes out is ciphertext in memory, encrypted to exactly the keys that were asked
-for, bound to its place if and only if the old one was.
+for, bound to its place if the old one was, or if a person has said that it belongs there.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class UnboundError(EntryError):
-    """The entry may have been copied here from elsewhere, and a reader would be added to it."""
+    """The entry may have been copied here from elsewhere, and a reader could be added to it."""
 
 
 @dataclass(frozen=True)
@@ -37,14 +37,16 @@ class Task:
     Attributes:
         record: which, and who can read it now.
         readers: who is to read it.
-        adds: whether that gives it to somebody for whom it was not meant when it was written.
+        adds: whether that may give it to somebody for whom it was not meant when it was written.
         kept: who is to read it instead if it then turns out not to be bound to its place; nobody for "it fails".
+        binds: whether it is bound to its place from then on: a person has said that it belongs there.
     """
 
     record: Record
     readers: tuple[Recipient, ...]
     adds: bool = False
     kept: tuple[Recipient, ...] = ()
+    binds: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,11 +56,13 @@ class Renewed:
     Attributes:
         before: the digest of the file that it comes from.
         readers: whom it is encrypted to.
+        binds: whether a person has said of that file that it belongs there.
         data: what the file will hold.
     """
 
     before: str
     readers: tuple[Recipient, ...]
+    binds: bool
     data: bytes
 
 
@@ -164,7 +168,7 @@ class Recipher:
         except (PasshelperError, OSError) as error:
             self._fail(task, error)
         else:
-            self._outcome.renewed[task.record.entry.path] = Renewed(digest(each.before), task.readers, data)
+            self._outcome.renewed[task.record.entry.path] = Renewed(digest(each.before), task.readers, task.binds, data)
             self._tick()
 
     def _encrypt(self, task: Task, before: bytes, plaintext: Plaintext) -> _Running:
@@ -180,7 +184,7 @@ class Recipher:
                 )
             readers = task.kept
         lines = [recipient.line for recipient in readers]
-        name = plaintext.name if bound else ""
+        name = binding(entry.server, entry.username) if bound or task.binds else ""
         trusted = all(map(is_fingerprint, lines))
         child = self._gpg.start_encrypt(plaintext.data, lines, name, trusted=trusted, beside=True)
         return _Running(task, before, child, readers, is_open=True)

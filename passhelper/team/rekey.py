@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from passhelper.errors import (
     ConfigurationError,
+    GitError,
     NoSecretKeyError,
     PasshelperError,
     RecipientsError,
@@ -26,7 +28,8 @@ from passhelper.store.binding import digest
 from passhelper.store.child import finish
 from passhelper.store.journal import Change, Plan
 from passhelper.store.transaction import Transaction
-from passhelper.team.choose import Chooser
+from passhelper.team import gitrepo
+from passhelper.team.choose import Chooser, Purpose
 from passhelper.team.drift import Policy, survey
 from passhelper.team.failures import failure
 from passhelper.team.keys import KeyRing
@@ -34,7 +37,7 @@ from passhelper.team.merge import SAME
 from passhelper.team.recipher import Recipher, Renewed, Task
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 
     from passhelper.store.store import PassStore
     from passhelper.team.drift import Record
@@ -70,7 +73,8 @@ class Batch:
         others: more files that change, with absolute paths.
         servers: the servers whose entries are brought in line; None for all.
         paths: of the entries that are, where it is not all of the servers'.
-        may_add: paths of entries that may get a reader although they are not bound to their place.
+        may_add: paths of entries that may get a reader although they are not bound to their place, for a person has
+            said that they belong there; they are bound to it then.
         choose: decides about one entry, below one ``.gpg-id``; as that says, if None.
         skip_failed: whether an entry that fails is left as it is; otherwise nothing changes.
         is_removal: whether readers are taken away, so that an entry that may get none is encrypted anew for the rest.
@@ -81,7 +85,7 @@ class Batch:
     others: Sequence[tuple[str, bytes]] = ()
     servers: Sequence[str] | None = None
     paths: Collection[str] | None = None
-    may_add: Collection[str] = ()
+    may_add: Container[str] = ()
     choose: Callable[[Record, str], Task | None] | None = None
     skip_failed: bool = False
     is_removal: bool = False
@@ -207,20 +211,26 @@ class Rekey:
         return tasks
 
     def _chooser(self, batch: Batch) -> Chooser:
-        return Chooser(
-            self.store,
-            Policy(self.store, self.ring),
-            is_edit=bool(batch.edits),
-            is_removal=batch.is_removal,
-            may_add=batch.may_add,
-        )
+        purpose = Purpose(bool(batch.edits), batch.is_removal, batch.may_add, lambda: self._is_private)
+        return Chooser(self.store, Policy(self.store, self.ring), purpose)
 
-    def reencrypt(self, servers: Sequence[str] | None = None, may_add: Collection[str] = ()) -> Result:
+    @cached_property
+    def _is_private(self) -> bool:
+        """Whether nobody else can put an entry into the store: it is shared with no remote."""
+        if self.place is None:
+            return True
+        try:
+            with gitrepo.opened(self.place, self.store.environ) as git:
+                return not any(name.startswith("remote.") and name.endswith(".url") for name in git.settings)
+        except GitError:
+            return False
+
+    def reencrypt(self, servers: Sequence[str] | None = None, may_add: Container[str] = ()) -> Result:
         """Bring entries in line with the files as they are: some hundred at a time, so that a kill loses little.
 
         Args:
             servers: whose; None for all.
-            may_add: paths of entries that may get a reader although they are not bound to their place.
+            may_add: see :class:`Batch`.
 
         Returns:
             what was done; an entry that fails is left as it is, and hinders no other.
@@ -322,7 +332,7 @@ class Rekey:
     def _is_done(self, task: Task, renewed: Mapping[str, Renewed]) -> bool:
         """Tell whether a new ciphertext is there, for these readers and from what the entry holds now."""
         path = task.record.entry.path
-        if path not in renewed or renewed[path].readers != task.readers:
+        if path not in renewed or (renewed[path].readers, renewed[path].binds) != (task.readers, task.binds):
             return False
         try:
             with open(path, "rb") as file:

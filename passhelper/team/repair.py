@@ -1,26 +1,19 @@
 """What ``sync`` mends by itself after others' changes: it takes readers away, and adds one only where that is safe.
 
-Whoever can push can copy a restricted ciphertext into a directory that includes him, and wait for a member's
-sync to open it. So a missing reader is added only to an entry that is bound to its place, or whose file was here,
-and right, when this clone last looked. Everything else is reported for ``passhelper reencrypt SERVER``, which asks.
-
-When that was, and which files were not right then, stands in ``<git dir>/passhelper/repaired``.
+Whoever can push can copy a restricted ciphertext into a directory that includes him, with key ids before it that look
+right, and wait for a member's sync to open it. So an entry that is not bound to its place is encrypted anew only for
+this machine's own keys. Everything else is reported for ``passhelper reencrypt SERVER``, which asks.
 """
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from passhelper import shellwords
 from passhelper.errors import LockedKeyError, printable
-from passhelper.jsontext import parse, render
-from passhelper.store.binding import digest
-from passhelper.store.files import Files
 from passhelper.store.recipients import is_fingerprint
-from passhelper.store.transaction import Transaction
-from passhelper.team.choose import can_mend, present
+from passhelper.team.choose import can_mend, may_add, present
 from passhelper.team.drift import Policy, survey
 from passhelper.team.failures import name
 from passhelper.team.keys import KeyRing
@@ -35,9 +28,6 @@ if TYPE_CHECKING:
     from passhelper.team.gitrepo import Git
 
     _Choose = Callable[[Record, str], "Task | None"]
-
-FILE = "repaired"
-_VERSION = 1
 
 
 @dataclass
@@ -68,21 +58,18 @@ def repair(store: PassStore, git: Git) -> RepairReport:
     """
     if store.environ.get("PASSWORD_STORE_KEY", "").split() or git.is_on("passhelper.ci"):
         return RepairReport()
-    return _Repair(store, git).run()
+    return _Repair(store).run()
 
 
 class _Repair:
     """One look at all entries."""
 
-    def __init__(self, store: PassStore, git: Git) -> None:
+    def __init__(self, store: PassStore) -> None:
         self._store = store
-        self._git = git
-        self._ring = KeyRing(store.gpg)
         self._report = RepairReport()
-        self._seen = _Seen(store, git)
 
     def run(self) -> RepairReport:
-        head, records = self._look()
+        records = list(survey(self._store, Policy(self._store, KeyRing(self._store.gpg))))
         self._report.reported += [f"{name(record)}: {record.trouble}" for record in records if record.is_directory]
         drifted = {record.entry.path: record for record in records if record.drift.is_there}
         for record in drifted.values():
@@ -98,15 +85,7 @@ class _Repair:
             unbound = self._mend(rekey, drifted, self._choose)
             # Who may not be added is one thing; who has to go, another.
             self._mend(rekey, unbound, self._choose_certain)
-            head, records = self._look()
-        doubtful = [each for each in records if each.trouble or each.drift.is_there or each.drift.is_uncertain]
-        self._seen.save(head, [record.entry.path for record in doubtful])
         return self._report
-
-    def _look(self) -> tuple[str, list[Record]]:
-        """Look at all entries; first at the commit, so that what comes in meanwhile does not count as looked at."""
-        head = self._git.revision("HEAD")
-        return head, list(survey(self._store, Policy(self._store, self._ring)))
 
     def _mend(self, rekey: Rekey, records: dict[str, Record], choose: _Choose) -> dict[str, Record]:
         """Encrypt some entries anew; gives those that may not get a reader."""
@@ -142,16 +121,14 @@ class _Repair:
         add = tuple(each for each in record.drift.missing if each.is_usable and each.line not in closed)
         if not add:
             return self._choose_removal(record)
-        return Task(record, (*_staying(record), *add), adds=not self._seen.was_right(record.entry.path))
+        return Task(record, (*_staying(record), *add), adds=True)
 
     def _choose_removal(self, record: Record) -> Task | None:
         """Decide about one entry: who can read it and may, if there is anybody else."""
         readers = _staying(record)
         if not readers or not (record.drift.extra or record.drift.surplus):
             return None
-        # Of others only the message itself says that they can read it, and whoever can push can write that.
-        is_claim = not all(each.is_own for each in readers) and not self._seen.was_right(record.entry.path)
-        return Task(record, readers, adds=is_claim)
+        return Task(record, readers, adds=may_add(readers))
 
     def _choose_certain(self, record: Record, _source: str) -> Task | None:
         """Decide about one entry that may get nobody, not even somebody of whom it says that he can read it."""
@@ -182,55 +159,3 @@ def _obstacle(record: Record) -> str:
     if unusable and is_due:
         return f"it cannot be encrypted anew for {unusable[0]}"
     return ""
-
-
-class _Seen:
-    """What was right when this clone last looked: every file of a commit but some."""
-
-    def __init__(self, store: PassStore, git: Git) -> None:
-        self._store = store
-        self._git = git
-        self._path = os.path.join(git.place.state, FILE)
-        self._commit = ""
-        self._doubtful: dict[str, str] = {}
-        try:
-            with open(self._path, encoding="utf-8") as file:
-                document = parse(file.read())
-        except (FileNotFoundError, ValueError):
-            return  # everything is looked at as if for the first time
-        if isinstance(document, dict) and document.get("version") == _VERSION:
-            commit, doubtful = document.get("commit"), document.get("doubtful")
-            if isinstance(commit, str) and isinstance(doubtful, dict):
-                self._commit, self._doubtful = commit, doubtful
-
-    def was_right(self, path: str) -> bool:
-        """Tell whether an entry is what it was when it was right; others than its recipients' no longer are."""
-        inside = self._inside(path)
-        with open(path, "rb") as file:
-            data = file.read()
-        if not self._commit or self._doubtful.get(inside) == digest(data):
-            return False
-        return self._git.file(self._commit, inside) == data
-
-    def save(self, commit: str, doubtful: list[str]) -> None:
-        """Write down what there is now; a file that was right before and is still what it was stays so.
-
-        Not where one of the doubtful cannot be read: nobody could tell afterwards whether it is what it was.
-        """
-        marked = {}
-        try:
-            for path in doubtful:
-                if not self.was_right(path):
-                    with open(path, "rb") as file:
-                        marked[self._inside(path)] = digest(file.read())
-        except OSError:
-            return
-        document = {"version": _VERSION, "commit": commit, "doubtful": marked}
-        if (commit, marked) != (self._commit, self._doubtful):
-            with Transaction(self._store, self._git.place):
-                files, state = Files(self._store.environ), self._git.place.state
-                files.make_directory(state)
-                files.replace(self._path, render(document).encode() + b"\n", state)
-
-    def _inside(self, path: str) -> str:
-        return os.path.relpath(path, self._git.place.root)

@@ -228,7 +228,7 @@ def test_reencrypt_asks_before_a_reader_comes_to_what_is_not_bound(
     assert (answer.code, answer.text) == (3, "encrypted 1 entry anew\n")
     assert answer.err.decode() == (
         f"warning: {A} (u) is left as it is: it is not bound to its server, so it may have been copied here to be "
-        "read by others\nlook at each, then run: passhelper reencrypt SERVER\n"
+        "read by others\nlook at each, then run: passhelper reencrypt --yes SERVER\n"
     )
     assert passhelper("reencrypt", A).code == 3  # nobody to ask
     assert path.read_bytes() == unchanged
@@ -237,7 +237,9 @@ def test_reencrypt_asks_before_a_reader_comes_to_what_is_not_bound(
         person = Person((b"may they read it? [y/N] ", typed))
         answer = person.run([installed.passhelper, "reencrypt", A], environ, b"")
         assert answer.code == code, (answer, person.screen)
-        assert b"New readers: " + keys["bob"].encode() in b"".join(person.screen.split(b"\r\n")) + answer.err
+        said = b"".join(person.screen.split(b"\r\n")) + answer.err
+        assert b"is not bound to its server. Who reads it then: " + keys["alice"].encode() in said
+        assert keys["bob"].encode() in said
         assert (path.read_bytes() == unchanged) is (code == 3)
     assert ids(path, keys) == {"alice", "bob"}
     path.write_bytes(unchanged)

@@ -270,6 +270,24 @@ def test_signed_lists_name_the_files_of_the_keys(git_vault: Vault, keys: KeyRing
     assert (git_vault.path / ".gpg-id").read_text().splitlines()[2:] == [keys["alice"]]
 
 
+def test_a_store_is_signed_in_no_name_that_nobody_can_check(git_vault: Vault, keys: KeyRing) -> None:
+    """Its lists may be another store's; who knows that they are not imports the key, or makes a new name."""
+    store = "0123456789abcdef" * 2
+    file = git_vault.path / ".gpg-id"
+    file.write_text(f"# passhelper .gpg-id 4 {store}\n{keys['alice']}\n")
+    signature = keys.gpg("-u", keys["bob"], "--detach-sign", stdin=file.read_bytes()).stdout
+    (git_vault.path / ".gpg-id.sig").write_bytes(signature)
+    git_vault.environ["PASSWORD_STORE_SIGNING_KEY"] = keys["alice"]
+    with pytest.raises(TrustError) as caught:
+        members(git_vault).sign()
+    assert str(caught.value) == (
+        f".gpg-id says that it is a list of store {store}, and it is not signed by a key in PASSWORD_STORE_SIGNING_KEY "
+        "that this keyring holds; import the key that has signed it, or run: passhelper recipients sign --new-store"
+    )
+    signed = members(git_vault).sign(other_store=True)
+    assert (signed.identity != store, signed.serial) == (True, 1)
+
+
 def test_signed_and_no_key_to_sign_with(git_vault: Vault, keys: KeyRing) -> None:
     file = git_vault.path / ".gpg-id"
     sig = keys.gpg("-u", keys["alice"], "--detach-sign", stdin=file.read_bytes()).stdout
@@ -391,7 +409,7 @@ def test_an_unbound_copy_gets_no_reader(some: Vault, keys: KeyRing, bob: Reader)
     before = some.tree
     with pytest.raises(StoreError, match="may have been copied here to be read by others") as caught:
         add(some, keys["stranger"])
-    assert caught.value.remedy == "look at each, then run: passhelper reencrypt SERVER"
+    assert caught.value.remedy == "look at each, then run it again with --unbound"
     assert some.tree == before
     assert bob.reads(planted) is None
 
