@@ -126,12 +126,12 @@ def instructions(path: Path) -> list[tuple[str, str]]:
     return [(line.split()[0], line.partition(" ")[2]) for line in text.splitlines() if line.strip()]
 
 
-def build(recipe: Recipe, words: dict[str, str]) -> tuple[list[str], str]:
+def build(recipe: Recipe, context: Path) -> tuple[list[str], str]:
     """Turn a Dockerfile into a script, instruction by instruction, with :data:`APT` as its ``apt-get``.
 
     Args:
         recipe: where it is.
-        words: the build's arguments.
+        context: the directory of the files that it copies.
 
     Returns:
         its lines, and what a command begins with that runs as the image's user.
@@ -143,13 +143,14 @@ def build(recipe: Recipe, words: dict[str, str]) -> tuple[list[str], str]:
         elif word == "ENV":
             name, _, value = rest.partition("=")
             lines.append(f"export {name}={shlex.quote(value)}")
-        elif word == "ARG":
-            lines.append(f"export {rest}={shlex.quote(words[rest])}")
         elif word == "USER":
             owner, group = rest.split(":")
             user = f"setpriv --reuid={owner} --regid={group} --clear-groups -- "
         elif word == "WORKDIR":
             lines.append(f"cd {rest}")
+        elif word == "COPY" and not rest.startswith("--from="):
+            *sources, target = rest.split()
+            lines.append(f"mkdir -p {target}; cd {context}; cp {' '.join(sources)} {target}; cd /")
         elif word == "COPY":
             lines.append(f"test -x {rest.split()[-1]} || command -v {Path(rest.split()[-1]).name}")
         else:

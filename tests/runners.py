@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobs import BARE_PATH, agents, git, secret_key
+from recipefiles import Recipe
 from registries import trusting
 from support import FOLDER, OWN_GIT, PASSPHRASE, Answer, Helper, KeyRing, Program, run, tree
 
@@ -31,7 +32,7 @@ _CONFIG = "application/vnd.docker.container.image.v1+json"
 
 
 class Site:
-    """What all jobs find: a registry with one image, a team's store with a credential for it, and a package index.
+    """What all jobs find: a registry with one image, a team's store with a credential for it, what they may install.
 
     Attributes:
         registry: its ``host:port``; it takes :data:`USERS`.
@@ -39,6 +40,7 @@ class Site:
         remote: the bare repository of the team's store.
         key: what stands in the CI secret: the runner's key and the public one of the other reader, in base64.
         readers: the fingerprints of the store's readers.
+        requirements: a directory with our wheel, and the file that contrib/README.md makes of it.
     """
 
     def __init__(self, keys: KeyRing, wheel: Path, libraries: Path, registry: str, folder: Path) -> None:
@@ -48,7 +50,7 @@ class Site:
         both = secret_key(keys, "locked") + keys.gpg("--armor", "--export", keys["bob"]).stdout
         self.key = base64.b64encode(both).decode()
         self.readers = " ".join(keys[name] for name in _READERS)
-        self._wheels = folder / "wheels"
+        self.requirements = folder / "wheels"
         self._bin = folder / "bin"
         self._libraries = folder / "libraries"
         self._libraries.mkdir()
@@ -56,9 +58,12 @@ class Site:
             if not item.name.startswith("passhelper"):
                 (self._libraries / item.name).symlink_to(item)
         # Other projects' libraries, which pip cannot install without a network, come with a line in our own wheel.
-        self._wheels.mkdir()
-        with zipfile.ZipFile(shutil.copy(wheel, self._wheels), "a") as archive:
+        self.requirements.mkdir()
+        with zipfile.ZipFile(shutil.copy(wheel, self.requirements), "a") as archive:
             archive.writestr("libraries.pth", f"{self._libraries}\n")
+        (folder / "requirements.txt").write_text("")
+        shell(["sh", "-euc", Recipe("README.md").take("README.md", "block 0")],
+              {"PATH": BARE_PATH, "CONTRIB": str(folder)}, self.requirements)  # fmt: skip
         self._certificate = folder / "registry" / "cert.pem"
         _push_image(f"https://{registry}", "team/app", trusting(folder / "registry"))
         self.remote = folder / "remote.git"
@@ -76,7 +81,7 @@ class Site:
         subprocess.run(["git", "clone", "-q", "--bare", str(work), str(self.remote)], check=True)
 
     def environ(self, place: Path) -> dict[str, str]:
-        """Make the environment of a bare machine in a short directory: a home, and pip that finds our wheel alone."""
+        """Make the environment of a bare machine in a short directory: a home, and pip that asks no index."""
         for name in ("h", "r"):
             (place / name).mkdir(mode=0o700, exist_ok=True)
         return {
@@ -87,10 +92,9 @@ class Site:
             "SSL_CERT_FILE": str(self._certificate),
             "DOCKER_HOST": "unix:///nonexistent/docker.sock",
             "PIP_NO_INDEX": "1",
-            "PIP_FIND_LINKS": str(self._wheels),
             "PIP_NO_DEPS": "1",
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-            "PASSHELPER_REQUIREMENT": "passhelper",
+            "PASSHELPER_REQUIREMENTS": str(self.requirements / "requirements.txt"),
             **OWN_GIT,
         }
 

@@ -31,11 +31,11 @@ class GitHub:
         self.workspace = place / "w"
         self.workspace.mkdir()
         self.files = {name: place / name for name in ("GITHUB_ENV", "GITHUB_PATH", "GITHUB_OUTPUT")}
-        del self.environ["PASSHELPER_REQUIREMENT"]
+        del self.environ["PASSHELPER_REQUIREMENTS"]
         (place / "temp").mkdir()
         self.environ |= {
             "GITHUB_ACTIONS": "true", "GITHUB_ACTOR": "octocat", "GITHUB_WORKSPACE": str(self.workspace),
-            "RUNNER_TEMP": str(place / "temp"), "RUNNER_OS": "Linux",
+            "RUNNER_TEMP": str(place / "temp"), "RUNNER_OS": "Linux", "GITHUB_ACTION_PATH": str(site.requirements),
         }  # fmt: skip
         self.said = b""
 
@@ -64,7 +64,7 @@ def run_workflow(recipe: Recipe, site: Site, place: Path) -> None:
     context = {
         "secrets.PASSHELPER_GPG_KEY": site.key, "secrets.PASSHELPER_PASSPHRASE": PASSPHRASE,
         "secrets.PASSHELPER_STORE_URL": str(site.remote), "vars.PASSHELPER_ACCEPT_RECIPIENTS": site.readers,
-        "vars.PASSHELPER_REQUIREMENT": "passhelper", "vars.IMAGE": site.image, "vars.REGISTRY": site.registry,
+        "vars.IMAGE": site.image, "vars.REGISTRY": site.registry,
         "github.token": TOKEN,
     }  # fmt: skip
     job = GitHub(site, place)

@@ -101,7 +101,7 @@ def container(recipe: Callable[[str], Recipe], view: View, site: Site, host: Hos
     given = site.environ(place)
     outside = {**given, "HOME": "/root", "PATH": f"{place}/bin:{given['PATH']}:/usr/sbin:/sbin"}
     private(place / "bin" / "apt-get", APT, 0o755)
-    lines, _ = build(files, {"PASSHELPER_REQUIREMENT": "passhelper"})
+    lines, _ = build(files, site.requirements)
     script = private(place / "build.sh", "\n".join(["set -eu", *lines]))
     # What the base image has; and the interpreter that the tests run with may lie in root's home.
     for command in (["useradd", "--create-home", "--uid", UID, "vscode"], ["chmod", "a+x", "/root"], ["sh", script]):

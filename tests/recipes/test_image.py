@@ -37,9 +37,9 @@ def test_the_runner_image(recipe: Callable[[str], Recipe], site: Site, place: Pa
         "IMAGE": site.image, "REGISTRY": site.registry, "PASSHELPER_NONINTERACTIVE": "1",
     }  # fmt: skip
     del environ["XDG_RUNTIME_DIR"]
-    requirement = environ.pop("PASSHELPER_REQUIREMENT")
+    del environ["PASSHELPER_REQUIREMENTS"]
     private(place / "bin" / "apt-get", APT, 0o755)
-    lines, user = build(recipe("docker-runner"), {"PASSHELPER_REQUIREMENT": requirement})
+    lines, user = build(recipe("docker-runner"), site.requirements)
     # git reads no remote of another owner; in this view it belongs to the image's user.
     # Debian's image has nobody of that number.
     nobody = "sed -i /:x:1000:/d /etc/passwd /etc/group"
