@@ -144,8 +144,13 @@ def check_stream(descriptor: int) -> None:
     remedy = "give --output FILE instead, which makes a private one"
     if sys.platform != "win32" and facts.st_uid != os.geteuid():
         raise ConfigurationError(f"stdout is a file that belongs to {owners.name(facts.st_uid)}", remedy)
-    if facts.st_mode & _OTHERS:
+    if _is_open(facts.st_mode):
         raise ConfigurationError("stdout is a file that other users can read", remedy)
+
+
+def _is_open(mode: int) -> bool:
+    """Return whether other users can read a file; on Windows its mode does not say, for Python makes one up."""
+    return sys.platform != "win32" and bool(mode & _OTHERS)
 
 
 def check_file(file: PrivateFile) -> list[str]:
@@ -161,7 +166,7 @@ def check_file(file: PrivateFile) -> list[str]:
     if found is None:
         return []
     mode, data = found
-    if mode & _OTHERS:
+    if _is_open(mode):
         raise ConfigurationError(f"{file.path} can be read by other users", f"run: chmod 600 {word(file.path)}")
     try:
         document = json.loads(data) if data else {}

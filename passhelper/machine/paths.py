@@ -59,12 +59,15 @@ def resolve(path: str, remedy: str = _REMEDY) -> str:
 
 
 def is_foreign(facts: os.stat_result) -> bool:
-    """Tell whether something belongs to a user who is neither this one nor root."""
+    """Return whether something belongs to a user who is neither this one nor root."""
     return sys.platform != "win32" and facts.st_uid not in (0, os.geteuid())
 
 
 def check_folder(folder: str, facts: os.stat_result) -> None:
     """Refuse a directory in which another user could put his own file in the place of ours.
+
+    Where root names the directory of a user, such as the work space of a job, that user may do so: the directory is
+    his, and whoever runs as root in a container has it from him. Nobody else may.
 
     Args:
         folder: its path.
@@ -85,29 +88,34 @@ if sys.platform == "win32":
 
 else:
     import grp
+    import pwd
 
     def _weakness(folder: str, facts: os.stat_result) -> str:
-        if is_foreign(facts):
+        if is_foreign(facts) and (os.geteuid() != 0 or not hasattr(os, "O_PATH")):  # see privatefile.py
             return f"it belongs to {name_of(facts.st_uid)}"
         if facts.st_mode & stat.S_ISVTX:
             return ""  # what is ours there only we, root and the directory's owner can take away
         if facts.st_mode & stat.S_IWOTH:
             return "every user may write it"
-        if facts.st_mode & stat.S_IWGRP and not _is_own_group(folder, facts.st_gid):
+        if facts.st_mode & stat.S_IWGRP and not _is_group_of_one(folder, facts):
             return f"the group {_group(facts.st_gid)} may write it"
         return ""
 
-    def _is_own_group(folder: str, gid: int) -> bool:
-        """Tell whether a group has this user alone, as where each user has one of his own and the umask is 002."""
+    def _is_group_of_one(folder: str, facts: os.stat_result) -> bool:
+        """Return whether a group has the directory's owner alone, as where each user has one and the umask is 002."""
+        owner = os.geteuid() if facts.st_uid == 0 else facts.st_uid
         try:
-            found = grp.getgrgid(gid)
+            found = grp.getgrgid(facts.st_gid)
         except KeyError:
             return False
-        me = name_of(os.geteuid())
-        return found.gr_name == me and not {*found.gr_mem} - {me} and not _has_acl(folder)
+        name = name_of(owner)
+        if found.gr_name != name or {*found.gr_mem} - {name} or _has_acl(folder):
+            return False
+        # Whose primary group it is does not stand in the group's own line.
+        return all(user.pw_uid in (0, owner) for user in pwd.getpwall() if user.pw_gid == facts.st_gid)
 
     def _has_acl(folder: str) -> bool:
-        """Tell whether the group's bits stand for an access control list, which may name anybody."""
+        """Return whether the group's bits stand for an access control list, which may name anybody."""
         if sys.platform != "linux":
             return False
         try:

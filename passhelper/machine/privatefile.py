@@ -1,7 +1,8 @@
 """A file for secrets: a new one of our own, which takes the place of an older one of our own and of nothing else.
 
-A name decides nothing between the check and the write: the directory is opened once, the new file is made in it with
-``O_EXCL``, and mode and group are set on its descriptor.
+A name decides nothing between the check and the write: the directory is opened once, word by word and through no link,
+the new file is made in it with ``O_EXCL``, and mode and group are set on its descriptor. So the directory of another
+user, in which root may write, gets a file that this user can take away and cannot read.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 from passhelper.errors import ConfigurationError
 from passhelper.machine import paths
 from passhelper.oserrors import remedy
-from passhelper.store.files import make_private
+from passhelper.store.files import make_private, refuse_gone
 from passhelper.store.owners import name as name_of
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 _PIPE = "leave --output out to write to a pipe"
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 _OLD = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+_FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0)
 _GROUP = 0o070  # mode bits
 
 
@@ -47,6 +49,7 @@ class PrivateFile:
             # Windows opens no directories.
             self._prefix = "" if sys.platform != "win32" else os.path.join(folder, "")
             self._name = self._prefix + os.path.basename(path)
+            self._is_foreign = self._directory is not None and paths.is_foreign(os.fstat(self._directory))
             self._check()
         except OSError as error:
             self.close()
@@ -74,14 +77,26 @@ class PrivateFile:
         if sys.platform == "win32":
             make_private(folder)
             return folder
-        there = folder
-        while not os.path.lexists(there):
-            there = os.path.dirname(there)
-        paths.check_folder(there, os.lstat(there))
-        make_private(folder)
-        self._directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        there = "/"
+        self._directory = os.open(there, _FOLDER)
+        for word in folder.split("/"):
+            if word:
+                self._enter(there, self._directory, word)
+                there = os.path.join(there, word)
         paths.check_folder(folder, os.fstat(self._directory))
         return folder
+
+    def _enter(self, above: str, descriptor: int, word: str) -> None:
+        """Go into a directory, through no link that somebody has put there since; make it if it is missing."""
+        try:
+            self._directory = os.open(word, _FOLDER, dir_fd=descriptor)
+        except FileNotFoundError:
+            refuse_gone(os.path.join(above, word))
+            paths.check_folder(above, os.fstat(descriptor))
+            with suppress(FileExistsError):  # somebody else has made it since
+                os.mkdir(word, 0o700, dir_fd=descriptor)
+            self._directory = os.open(word, _FOLDER, dir_fd=descriptor)
+        os.close(descriptor)
 
     def _facts(self) -> os.stat_result | None:
         try:
@@ -99,11 +114,14 @@ class PrivateFile:
             )
         if not stat.S_ISREG(facts.st_mode):
             raise ConfigurationError(f"{self.path} is not a regular file", _PIPE)
+        self._check_owner(facts)
+        return facts
+
+    def _check_owner(self, facts: os.stat_result) -> None:
         if sys.platform != "win32" and facts.st_uid != os.geteuid():
             raise ConfigurationError(
                 f"{self.path} belongs to {name_of(facts.st_uid)}", f"name another file, or {_PIPE}"
             )
-        return facts
 
     def read(self) -> tuple[int, bytes] | None:
         """Read what is there.
@@ -123,7 +141,9 @@ class PrivateFile:
             raise ConfigurationError(f"cannot read {self.path}: {error.strerror}", remedy(error)) from error
 
     def write(self, data: bytes) -> None:
-        """Put a new file, mode 0600, into its place; the mode and group of an older one stay.
+        """Put a new file, mode 0600, into its place.
+
+        The mode and group of an older one stay, but in the directory of another user, who chooses what lies there.
 
         Raises:
             ConfigurationError: it cannot be written; what was there is untouched.
@@ -138,14 +158,19 @@ class PrivateFile:
         descriptor = os.open(temporary, _NEW, 0o600, dir_fd=self._directory)
         try:
             with open(descriptor, "wb") as file:
+                made = os.fstat(descriptor)
+                self._check_owner(made)  # a server of files may give it to another user
                 before = self._check()
-                if before is not None and sys.platform != "win32":
+                if before is not None and not self._is_foreign:
                     _set_mode(descriptor, before)
                 file.write(data)
                 file.flush()
                 os.fsync(descriptor)
             self._check()
             os.replace(temporary, self._name, src_dir_fd=self._directory, dst_dir_fd=self._directory)
+            there = self._facts()
+            if self._is_foreign and (there is None or not os.path.samestat(made, there)):
+                raise ConfigurationError(f"the owner of its directory has taken {self.path} away", paths.ELSEWHERE)
         except BaseException:
             with suppress(FileNotFoundError):  # an interrupt may come when the file is in its place already
                 os.unlink(temporary, dir_fd=self._directory)

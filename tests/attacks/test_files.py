@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import shutil
 import stat
 import struct
@@ -17,7 +18,8 @@ import pytest
 from support import Answer, Helper, Program, run
 
 from passhelper.errors import ConfigurationError
-from passhelper.machine import ciexport, userfile
+from passhelper.machine import ciexport, paths, userfile
+from passhelper.machine.privatefile import PrivateFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -122,9 +124,9 @@ def test_no_link_on_the_way_either(root: Root, shared: Path, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("mode", "owner", "why"),
     [
-        (0o755, ATTACKER, "it belongs to nobody"),
-        (0o1777, ATTACKER, "it belongs to nobody"),
         (0o777, 0, "every user may write it"),
+        (0o777, ATTACKER, "every user may write it"),
+        (0o775, ATTACKER, "the group nogroup may write it"),
         (0o770, 0, "the group nogroup may write it"),
     ],
 )
@@ -137,6 +139,100 @@ def test_a_directory_in_which_others_can_replace_the_file(
     folder.chmod(mode)
     refused(root.export(folder / f"{below}pull.json"), f"others can replace a file in {folder}: {why}")
     assert os.listdir(folder) == []
+
+
+@pytest.mark.parametrize("below", ["", "new/folders/"])
+@pytest.mark.parametrize("mode", [0o755, 0o1777])
+def test_root_in_the_directory_of_another_user(root: Root, shared: Path, mode: int, below: str) -> None:
+    """As where a job in a container runs as root, and the work space is of the runner's user outside."""
+    folder = shared / "workspace"
+    folder.mkdir()
+    folder.chmod(mode)
+    os.chown(folder, ATTACKER, ATTACKER)
+    file = folder / f"{below}pull.json"
+    for force in ((), ("--force",)):
+        answer = root.export(file, *force)
+        assert (answer.code, answer.err.decode()) == (0, f"wrote 1 to {file}\n")
+        assert (file.stat().st_uid, stat.S_IMODE(file.stat().st_mode)) == (0, 0o600)
+        assert json.loads(file.read_text())["auths"]["q.io"]["password"] == SECRET
+        assert attackers("cat", str(file)) == ""
+    assert folder.stat().st_uid == ATTACKER
+
+
+def test_its_owner_chooses_no_mode(root: Root, shared: Path) -> None:
+    """He has put a file of root's there that everybody reads: an earlier one of root's in that directory."""
+    folder = shared / "workspace"
+    folder.mkdir()
+    os.chown(folder, ATTACKER, ATTACKER)
+    file = folder / "pull.json"
+    file.write_text("{}")
+    file.chmod(0o666)
+    os.chown(file, 0, ATTACKER)
+    refused(root.export(file), f"{file} can be read by other users", f"run: chmod 600 {file}")
+    assert root.export(file, "--force").code == 0
+    assert (file.stat().st_uid, stat.S_IMODE(file.stat().st_mode)) == (0, 0o600)
+    assert attackers("cat", str(file)) == ""
+
+
+def test_its_owner_moves_the_new_file_away(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And puts one of his in its place before it has its name: nobody is told that the secret is there."""
+    folder = shared / "workspace"
+    folder.mkdir()
+    os.chown(folder, ATTACKER, ATTACKER)
+    real = os.replace
+
+    def swap(old: str, new: str, **where: int) -> None:
+        (folder / old).rename(folder / "kept")
+        (folder / old).write_text("his")
+        os.chown(folder / old, ATTACKER, ATTACKER)
+        real(old, new, **where)
+
+    monkeypatch.setattr(os, "replace", swap)
+    with (
+        PrivateFile(str(folder / "pull.json")) as file,
+        pytest.raises(ConfigurationError, match=f"the owner of its directory has taken {folder}/pull.json away; "),
+    ):
+        file.write(b"secret")
+    assert (folder / "kept").stat().st_mode & 0o777 == 0o600
+
+
+def test_nor_does_he_lead_it_elsewhere(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A directory of his becomes a link once its path has been looked at."""
+    folder, target = shared / "workspace", tmp_path / "target"
+    target.mkdir()
+    (folder / "out").mkdir(parents=True)
+    os.chown(folder, ATTACKER, ATTACKER)
+    real = paths.resolve
+
+    def resolve(path: str, remedy: str) -> str:
+        found = real(path, remedy)
+        (folder / "out").rmdir()
+        (folder / "out").symlink_to(target)
+        return found
+
+    monkeypatch.setattr(paths, "resolve", resolve)
+    with pytest.raises(ConfigurationError, match="cannot write "):
+        PrivateFile(str(folder / "out" / "new" / "pull.json"))
+    assert os.listdir(target) == []
+
+
+def test_a_server_of_files_that_gives_it_to_another_user(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As NFS does with what root makes."""
+    real = os.open
+
+    def squashed(path: str, flags: int, *more: int, **where: int) -> int:
+        descriptor = real(path, flags, *more, **where)
+        if flags & os.O_CREAT:
+            os.fchown(descriptor, ATTACKER, ATTACKER)
+        return descriptor
+
+    monkeypatch.setattr(os, "open", squashed)
+    with (
+        PrivateFile(str(shared / "pull.json")) as file,
+        pytest.raises(ConfigurationError, match=r"/pull\.json belongs to nobody; "),
+    ):
+        file.write(b"secret")
+    assert os.listdir(shared) == []
 
 
 def test_where_nobody_can_replace_it(root: Root, shared: Path) -> None:
@@ -156,12 +252,18 @@ def test_where_nobody_can_replace_it(root: Root, shared: Path) -> None:
     assert json.loads(file.read_text())["auths"]["q.io"]["password"] == SECRET
 
 
-def test_a_directory_of_ones_own_group(root: Root, shared: Path) -> None:
+def test_a_directory_of_ones_own_group(root: Root, shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the umask is 002 each user has a group of his own: nobody else may write."""
     folder = shared / "out"
     folder.mkdir()
     folder.chmod(0o775)  # of the group root, with nobody else in it
     assert root.export(folder / "pull.json").code == 0
+    with monkeypatch.context() as patch:  # whose primary group it is stands in no group's line
+        second = pwd.struct_passwd(("eve", "x", 4242, 0, "", "/", "/bin/sh"))
+        known = pwd.getpwall()
+        patch.setattr(pwd, "getpwall", lambda: [*known, second])
+        with pytest.raises(ConfigurationError, match="the group root may write it"):
+            PrivateFile(str(folder / "pull.json"))
     if sys.platform != "linux":
         pytest.skip("access control lists are set otherwise here")
     lists = [(1, 7, NOBODY), (2, 7, ATTACKER), (4, 5, NOBODY), (16, 7, NOBODY), (32, 5, NOBODY)]  # acl(5)

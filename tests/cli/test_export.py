@@ -7,12 +7,17 @@ import json
 import os
 import stat
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from machines import Command
 from support import FOLDER, NOT_FOUND, Helper, KeyRing, Program, require, run
 from terminals import Person
+
+from passhelper.errors import ConfigurationError
+from passhelper.machine import export as exporting
+from passhelper.machine.privatefile import PrivateFile
 
 HUB = "https://index.docker.io/v1/"
 SECRET = "cänary:☃"
@@ -321,3 +326,16 @@ def test_output_is_no_file(passhelper: Command, filled: Path, target: str) -> No
 def test_usage(passhelper: Command) -> None:
     assert passhelper("export").code == 2
     assert passhelper("export", "--format", "xml").code == 2
+
+
+def test_modes_mean_nothing_on_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python makes them up there: 0666 for every file, which looked as if others could read each."""
+    path = tmp_path / "pull.json"
+    path.write_text('{"auths": {"q.io": {"auth": "dTpw"}}}')
+    path.chmod(0o666)
+    with PrivateFile(str(path)) as file, path.open("rb") as out, monkeypatch.context() as patch:
+        with pytest.raises(ConfigurationError, match="can be read by other users"):
+            exporting.check_file(file)
+        patch.setattr(sys, "platform", "win32")
+        assert exporting.check_file(file) == ["q.io"]
+        exporting.check_stream(out.fileno())
