@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,6 +12,9 @@ from passhelper.cli import output
 from passhelper.errors import DockerError
 from passhelper.machine import inventory
 from passhelper.store.store import PassStore
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _UNITS = ((365 * 86400, "year"), (30 * 86400, "month"), (86400, "day"), (3600, "hour"), (60, "minute"))
 _BAD = ("refused", "failed")
@@ -32,7 +36,9 @@ def list_(*, check: bool, readable_by: str, as_json: bool) -> None:
     """  # noqa: D301 - click marks a verbatim paragraph so
     store = PassStore(dict(os.environ), output.warn)
     found = inventory.items(store, _fingerprint(store, readable_by))
-    results = [inventory.check(store, item.entry) if check else None for item in found]
+    results: Sequence[tuple[str, str] | None] = [None] * len(found)
+    if check:
+        results = inventory.check(store, [item.entry for item in found])
     if as_json:
         output.envelope("list", [_document(item, result) for item, result in zip(found, results, strict=True)])
     elif found:
@@ -71,7 +77,7 @@ def _document(item: inventory.Item, result: tuple[str, str] | None) -> dict[str,
     return document
 
 
-def _print_table(found: list[inventory.Item], results: list[tuple[str, str] | None]) -> None:
+def _print_table(found: list[inventory.Item], results: Sequence[tuple[str, str] | None]) -> None:
     columns = ["SERVER", "USER", "CHANGED", "READERS"]
     rows = [
         [item.entry.server, item.entry.username, _age(item.changed), ", ".join(map(str, item.readers)) or item.trouble]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import time
+from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,9 +17,13 @@ from passhelper.store.binding import BINDING, binding
 from passhelper.store.store import Entry, PassStore
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
+    from passhelper.machine import registrycheck
     from passhelper.team.key import Key
+
+AT_ONCE = 8  # registries that are asked at the same time
+SECONDS = 300.0  # for all of them together, as for the remotes of one command
 
 
 @dataclass(frozen=True)
@@ -124,20 +130,34 @@ def _item(store: PassStore, entry: Entry, owners: dict[str, Key], changes: dict[
     return Item(entry, changed, tuple(readers))
 
 
-def check(store: PassStore, entry: Entry) -> tuple[str, str]:
-    """Ask the registry whether a credential still works, if it is bound to its server.
+def check(store: PassStore, entries: Iterable[Entry]) -> list[tuple[str, str]]:
+    """Ask the registries whether credentials still work, some at a time, those that are bound to their server.
 
     An entry that is not bound may have been copied from another server; sending it out would hand the
-    password to whoever copied it.
+    password to whoever copied it. Registries that do not answer are waited for :data:`SECONDS` in all.
 
     Returns:
-        a stable word (``works``, ``refused``, ``open``, ``unbound``, ``untried``, ``failed``) and the reason, if there
-        is one.
+        for each a stable word (``works``, ``refused``, ``open``, ``unbound``, ``untried``, ``failed``) and the reason,
+        if there is one.
     """
-    if entry.server in HUB_TOKENS:
-        return "untried", "a token of docker's own login to Docker Hub, and no password"
+    until = time.monotonic() + SECONDS
+    results: list[tuple[str, str]] = []
+    asked: deque[registrycheck.Asked | tuple[str, str]] = deque()
+    for entry in entries:
+        if len(asked) == AT_ONCE:
+            results.append(_result(asked.popleft()))
+        if time.monotonic() >= until:
+            asked.append(("failed", f"not asked, for the others have taken {SECONDS:g} s"))
+        else:
+            asked.append(_ask(store, entry, until))  # one after the other: gpg may want to know a passphrase
+    return results + [_result(one) for one in asked]
+
+
+def _ask(store: PassStore, entry: Entry, until: float) -> registrycheck.Asked | tuple[str, str]:
     from passhelper.machine import registrycheck  # noqa: PLC0415 - needs httpx
 
+    if entry.server in HUB_TOKENS:
+        return "untried", "a token of docker's own login to Docker Hub, and no password"
     try:
         with open(store.open(entry), "rb") as file:
             plaintext = cipher.decrypt(store.gpg, file.read(), os.path.relpath(entry.path, store.root))
@@ -146,12 +166,21 @@ def check(store: PassStore, entry: Entry) -> tuple[str, str]:
                 return "failed", "moved here from another server"
             return "unbound", "not bound to its server, so not sent: store it again with passhelper"
         secret = plaintext.data.decode().rstrip("\r\n")
-        return registrycheck.check(Credentials(entry.server, entry.username, secret)).value, ""
+        return registrycheck.Asked(Credentials(entry.server, entry.username, secret), until)
     except UnicodeDecodeError:
         return "failed", "the secret is not UTF-8 text"
-    except DockerError as error:
-        return "failed", error.cause
     except PasshelperError as error:
         return "failed", str(error)
     except OSError as error:
         return "failed", f"cannot be read: {error.strerror}"
+
+
+def _result(asked: registrycheck.Asked | tuple[str, str]) -> tuple[str, str]:
+    if isinstance(asked, tuple):
+        return asked
+    try:
+        return asked.verdict().value, ""
+    except DockerError as error:
+        return "failed", error.cause
+    except PasshelperError as error:
+        return "failed", str(error)

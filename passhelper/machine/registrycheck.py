@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import ssl
 import threading
+import time
 from enum import Enum
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -49,29 +50,52 @@ class Verdict(Enum):
     OPEN = "open"  # it asks for no credential, so nothing was tried
 
 
+class Asked:
+    """A registry that is being asked about a credential, beside others.
+
+    Nothing in httpx bounds all of an answer, so the wait for it is bounded; the thread ends with the program.
+
+    Args:
+        credentials: what is tried.
+        until: when the wait ends at the latest, of ``time.monotonic``; it has :data:`SECONDS`.
+    """
+
+    def __init__(self, credentials: Credentials, until: float | None = None) -> None:
+        self._credentials = credentials
+        self._found: list[Verdict | Exception] = []
+        self._begin = time.monotonic()
+        self._end = min(self._begin + SECONDS, self._begin + SECONDS if until is None else until)
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._found.append(_check(self._credentials))
+        except Exception as error:  # noqa: BLE001 - raised below, in the thread that asked
+            self._found.append(error)
+
+    def verdict(self) -> Verdict:
+        """Wait for the answer.
+
+        Raises:
+            DockerError: the registry cannot be asked, may not be asked this way, or takes too long.
+        """
+        self._thread.join(max(0.0, self._end - time.monotonic()))
+        if not self._found:
+            server, seconds = printable(self._credentials.server), round(self._end - self._begin, 1)
+            raise DockerError(f"{server} gave no whole answer in {seconds:g} s", "try again later")
+        if isinstance(self._found[0], Exception):
+            raise self._found[0]
+        return self._found[0]
+
+
 def check(credentials: Credentials) -> Verdict:
     """Try a credential.
 
     Raises:
         DockerError: the registry cannot be asked, may not be asked this way, or takes more than :data:`SECONDS`.
     """
-    found: list[Verdict | Exception] = []
-
-    def run() -> None:
-        try:
-            found.append(_check(credentials))
-        except Exception as error:  # noqa: BLE001 - raised below, in the thread that asked
-            found.append(error)
-
-    # Nothing in httpx bounds all of an answer, so the wait for it is bounded; the thread ends with the program.
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(SECONDS)
-    if not found:
-        raise DockerError(f"{printable(credentials.server)} gave no whole answer in {SECONDS:g} s", "try again later")
-    if isinstance(found[0], Exception):
-        raise found[0]
-    return found[0]
+    return Asked(credentials).verdict()
 
 
 def _check(credentials: Credentials) -> Verdict:

@@ -19,7 +19,8 @@ from support import FOLDER, Helper, KeyRing
 
 from passhelper import Credentials
 from passhelper.errors import DockerError
-from passhelper.machine import registrycheck
+from passhelper.machine import inventory, registrycheck
+from passhelper.store.store import PassStore
 
 
 class _Server(ThreadingHTTPServer):
@@ -346,3 +347,43 @@ def test_list_check_sends_no_moved_entry(
     assert answer.json["data"][0]["check"] == {"result": "failed", "reason": "moved here from another server"}
     assert answer.err.endswith(b"did not pass\nhint: see why in its line\n")
     assert token_registry.seen == []
+
+
+def check_all(environ: dict[str, str]) -> list[tuple[str, str]]:
+    store = PassStore(environ, pytest.fail)
+    return inventory.check(store, sorted(store.walk(), key=lambda entry: entry.server))
+
+
+def test_list_check_asks_some_at_a_time(
+    store: Path, helper: Helper, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each answers when as many have been asked, and comes back in its own line."""
+    all_are_asked = threading.Barrier(inventory.AT_ONCE)
+
+    def answer(credentials: Credentials) -> registrycheck.Verdict:
+        all_are_asked.wait(20)
+        return registrycheck.Verdict.REFUSED if "h1" in credentials.server else registrycheck.Verdict.WORKS
+
+    monkeypatch.setattr(registrycheck, "_check", answer)
+    for number in range(inventory.AT_ONCE):
+        assert helper.store(f"h{number}.example", "alice", "s").code == 0
+    assert check_all(environ) == [("works", ""), ("refused", ""), *[("works", "")] * (inventory.AT_ONCE - 2)]
+
+
+def test_list_check_has_an_end(
+    store: Path, helper: Helper, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many registries do not answer."""
+    the_end = threading.Event()
+    monkeypatch.setattr(registrycheck, "_check", lambda credentials: the_end.wait())
+    monkeypatch.setattr(inventory, "SECONDS", 0.5)
+    number = inventory.AT_ONCE + 2
+    for one in range(number):
+        assert helper.store(f"h{one:02}.example", "alice", "s").code == 0
+    try:
+        found = check_all(environ)
+    finally:
+        the_end.set()
+    assert found[0] == ("failed", "h00.example gave no whole answer in 0.5 s")
+    assert found[-1] == ("failed", "not asked, for the others have taken 0.5 s")
+    assert [word for word, _ in found] == ["failed"] * number
