@@ -27,9 +27,17 @@ def main() -> "NoReturn":
 
 
 def _leave_working_directory() -> None:
-    """Let no module of the working directory, where ``python -m`` looks first, stand in for one that we import."""
+    """Let no module of the working directory, where ``python -m`` looks first, stand in for one that we import.
+
+    Another program that runs us (a profiler, ``runpy``) has put something else there, and Python nothing with ``-P``.
+    """
     ours = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    if not getattr(sys.flags, "safe_path", sys.flags.isolated) and sys.path[0] != ours:
+    try:
+        here = os.getcwd()
+    except OSError:  # it has been removed, and nothing is found in it
+        return
+    first = sys.path[0] if sys.path else None
+    if not getattr(sys.flags, "safe_path", sys.flags.isolated) and first in ("", here) and first != ours:
         del sys.path[0]
 
 

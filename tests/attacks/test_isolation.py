@@ -241,6 +241,24 @@ def test_python_m_does_not_look_into_the_working_directory(
     assert (answer.code, signs(hostile)) == (0, []), answer
 
 
+@pytest.mark.parametrize("options", [[], ["-P"], ["-I"]])
+def test_what_another_program_has_put_first_stays(
+    installed: Program, environ: dict[str, str], tmp_path: Path, options: list[str]
+) -> None:
+    """A profiler, say, that runs us; with -P or -I Python has put nothing there, and the first may be its library."""
+    if options == ["-P"] and sys.version_info < (3, 11):
+        pytest.skip("Python 3.10 has no -P")
+    program = (
+        "import runpy, sys\n"
+        "import passhelper.cli\n"
+        "passhelper.cli.main = lambda: print(sys.path[0])\n"
+        "sys.path.insert(0, '/nonexistent/first')\n"
+        "runpy.run_module('passhelper', run_name='__main__')\n"
+    )
+    answer = run([installed.python, *options, "-c", program], environ, cwd=tmp_path)
+    assert (answer.code, answer.text, answer.err) == (0, "/nonexistent/first\n", b"")
+
+
 def test_both_scripts_find_their_interpreter_alike() -> None:
     """They cannot share a file: each is one that an installer copies."""
     folder = Path(__file__).parent.parent.parent / "passhelper" / "launch"
