@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,6 +14,9 @@ from passhelper.client import ProgramHelper
 from passhelper.conformance import DOMAIN, Examination, Outcome, Result
 from passhelper.errors import ConfigurationError, DockerError, printable
 from passhelper.machine import userfile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 _WORDS = {Outcome.PASSED: "ok", Outcome.FAILED: "FAILED", Outcome.SKIPPED: "-"}
 
@@ -53,7 +57,7 @@ def conformance(  # noqa: PLR0913 - one argument per option
     if as_json:
         output.envelope("conformance", _document(label, examination))
     else:
-        output.table(["LAW", "RESULT", "WHAT IT SAYS, OR HOW IT IS BROKEN"], [_row(one) for one in examination.results])
+        output.table(["LAW", "RESULT", "WHAT IT SAYS, OR HOW IT IS BROKEN"], list(_rows(examination.results)))
     if examination.left:
         output.warn(f"not erased, or not to be found out: {', '.join(map(printable, examination.left))}")
     if examination.failed:
@@ -70,8 +74,18 @@ def _program(name: str, seconds: float) -> ProgramHelper:
     return ProgramHelper(path, seconds=seconds)
 
 
-def _row(result: Result) -> list[str]:
-    return [result.law.id, _WORDS[result.outcome], result.reason or result.law.says]
+def _rows(results: Iterable[Result]) -> Iterator[list[str]]:
+    """Write the table; what breaks many laws alike, such as a key that is locked, is told once."""
+    told: dict[str, str] = {}
+    for result in results:
+        text = result.reason or result.law.says
+        if result.reason:
+            begin, mark, cause = result.reason.rpartition(" failed: ")
+            first = next((law for law, reason in told.items() if cause in reason), None)
+            told[result.law.id] = result.reason
+            if first is not None:
+                text = f"{begin} failed, as at {first}" if mark else f"as at {first}"
+        yield [result.law.id, _WORDS[result.outcome], text]
 
 
 def _document(label: str, examination: Examination) -> dict[str, object]:

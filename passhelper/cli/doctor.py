@@ -27,7 +27,7 @@ def doctor(*, fix: bool, lead: int, as_json: bool, prometheus: bool) -> int:
 
     Looks at gpg, the keys, the store, its git repository and Docker's configuration; nothing asks, nothing
     takes longer than a few seconds, and only --fix changes anything: modes, the form of .gpg-id
-    files, and a lock file that a dead git has left. (A cache in ~/.cache/passhelper that lets
+    files, and entries in a directory that is not how their server is written. (A cache in ~/.cache/passhelper that lets
     docker-credential-pass list only what this machine can read is written each time.)
 
     \b
@@ -50,9 +50,10 @@ def doctor(*, fix: bool, lead: int, as_json: bool, prometheus: bool) -> int:
         output.envelope("doctor", report.document(results, repaired))
     else:
         for name, phrase in repaired:
-            _line("fixed", name, phrase)
+            _line("not fixed" if phrase.startswith(report.UNREPAIRED) else "fixed", name, phrase)
         for status, name, text in report.lines(results):
             _line(status, name, text)
+        output.say(report.closing(results, repaired if fix else None))
     return report.exit_code(results)
 
 

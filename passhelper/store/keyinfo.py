@@ -3,6 +3,7 @@
 Imported only after a failure, and by the commands.
 """
 
+import os
 import time
 
 from passhelper.errors import GpgError, RecipientsError, printable
@@ -129,7 +130,22 @@ def find_keys(gpg: Gpg, name: str, *, secret: bool = False) -> "list[Key]":
 def holders(gpg: Gpg, name: str, *, secret: bool = False) -> "list[Key]":
     """List the keys that gpg finds for a name: those that hold a fingerprint as a subkey's, too. May raise GpgError."""
     kind = "--list-secret-keys" if secret else "--list-keys"
-    child = gpg.ask("--with-colons", "--fixed-list-mode", kind, "--", name.removesuffix("!"))
+    found = _listed(gpg, kind, name, "--", name.removesuffix("!"))
+    bare = digits(name)
+    if len(found) == 1 and is_fingerprint(bare) and _has_keyboxd(gpg):
+        # keyboxd notes one key for each fingerprint, the last that came with it: there may be more.
+        return [key for key in _listed(gpg, kind, name) if bare in key.fingerprints] or found
+    return found
+
+
+def _has_keyboxd(gpg: Gpg) -> bool:
+    """Return whether keyboxd may keep the public keys, in a file of its own."""
+    return os.path.exists(os.path.join(gpghome.path(gpg), "public-keys.d", "pubring.db"))
+
+
+def _listed(gpg: Gpg, kind: str, name: str, *words: str) -> "list[Key]":
+    """Let gpg list keys; `name` is for the message that it cannot."""
+    child = gpg.ask("--with-colons", "--fixed-list-mode", kind, *words)
     is_answer = child.returncode == 0 or any(line[:2] in _NO_KEY for line in status_lines(child))
     if child.timed_out or not is_answer:
         raise unanswered(gpg, child, f"look for the key {printable(name)}")

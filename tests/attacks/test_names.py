@@ -6,6 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 import pytest
+from doctors import Doctor
 from impostors import adopting
 from support import KeyRing, Program, run
 from vault import Vault
@@ -131,6 +132,24 @@ def test_names_are_shown_of_the_key_itself(vault: Vault, own_keys: KeyRing, ring
     add(ring, public(own_keys, "stranger"))
     add(ring, adopting(own_keys, "bob", public(own_keys, "stranger")))
     assert [key.uid for key in find_keys(Gpg(vault.environ), ring["stranger"])] == ["stranger <stranger@example.test>"]
+
+
+def test_doctor_names_both(vault: Vault, own_keys: KeyRing, ring: KeyRing, installed: Program) -> None:
+    recipients(vault, ring["alice"], ring["stranger"])
+    add(ring, public(own_keys, "stranger"))
+    doctor = Doctor(installed.passhelper, vault.environ)
+    assert doctor().status("key.shared") == "ok"
+    add(ring, adopting(own_keys, "bob", public(own_keys, "stranger")))
+    severity, cause, _ = doctor().finding("key.shared")
+    assert severity == "warning"
+    for text in (
+        f"{ring['bob']} bob <bob@",
+        f"{ring['stranger']} stranger <stranger@",
+        f"both hold {ring['stranger']}, ",
+    ):
+        assert text in cause
+    recipients(vault, ring["alice"])
+    assert doctor().status("key.shared") == "ok"
 
 
 COMMANDS: dict[str, Callable[[str], list[str]]] = {

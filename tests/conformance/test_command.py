@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 from faulty import Faulty
-from support import Answer, Program, require_go_helper, run, tree
+from support import Answer, KeyRing, Program, require_go_helper, run, tree
 
 from passhelper.conformance import DOMAIN, LAWS, RULES
 
@@ -45,6 +45,18 @@ def test_our_pass_keeps_them_all(conformance: Command, installed: Program, store
     assert _rows(answer) == dict.fromkeys(IDS, "ok")
     assert answer.err.decode() == f"examining {installed.helper}, with servers below {DOMAIN} only\n"
     assert tree(store) == before | {"docker-credential-helpers": b""}
+
+
+def test_one_cause_is_told_once(conformance: Command, installed: Program, store: Path, keys: KeyRing) -> None:
+    """A locked key breaks many laws, in the same words."""
+    (store / ".gpg-id").write_text(f"{keys['locked']}\n")
+    answer = conformance(installed.helper, PASSHELPER_NONINTERACTIVE="1")
+    assert answer.code == 1
+    lines = [line for line in answer.text.splitlines() if " is locked; " in line]
+    assert len(lines) == 1, answer.text
+    first = lines[0].split()[0]
+    others = [line for line in answer.text.splitlines() if line.endswith(f" failed, as at {first}")]
+    assert len(others) > 10
 
 
 KNOWN_FAULTS = {  # of docker-credential-helpers 0.6.4

@@ -12,18 +12,25 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support import FOLDER
+from support import FOLDER, KeyRing
 from vault import Vault
 
 from passhelper.errors import PasshelperError
 from passhelper.machine import migrate, plaintext
+from passhelper.machine.doctor import report
+from passhelper.machine.doctor.model import Check
+from passhelper.machine.doctor.patient import Patient
+from passhelper.machine.doctor.registry import CHECKS
 from passhelper.store import journal
 from passhelper.store.store import PassStore
 from passhelper.store.transaction import Transaction
+from passhelper.team import apply
+from passhelper.team.gitrepo import opened
 
 CALLS = ("open", "replace", "unlink", "rmdir", "mkdir", "fsync", "fchmod", "chmod", "scandir", "listdir", "lstat")
 ERRORS = ("interrupt", "interrupt after", errno.EMFILE, errno.EIO, errno.ENOSPC)
@@ -226,6 +233,95 @@ def test_import(store: Path, environ: dict[str, str], monkeypatch: pytest.Monkey
             vault.erase(server)
     assert injector.at > 30
     assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".")) == []
+
+
+@pytest.mark.parametrize("repair", ["store.gpg-id", "store.spelling"])
+def test_doctor_repairs(vault: Vault, keys: KeyRing, monkeypatch: pytest.MonkeyPatch, repair: str) -> None:
+    """A list is rewritten whole or not at all, a credential is in one place, and what is said is what has happened."""
+    (check,) = (check for check in CHECKS if check.id == repair)
+    listed, right = vault.path / ".gpg-id", vault.directory()
+    odd, wrong = f"{keys['alice']}\r\n".encode(), right.with_name(right.name.rstrip("="))
+    assert wrong != right
+    vault.store()
+    injector = Injector(monkeypatch, "machine/doctor")
+    for injector.at, injector.error in failures():
+        listed.write_bytes(odd)
+        if right.exists():
+            right.rename(wrong)
+        commit_all(vault)
+        said: list[tuple[str, str]] = []
+        error = injector.run(partial(_repair, check, vault.environ, said))
+        why = (injector.at, injector.name, injector.error, error, said)
+        assert vault.get() == ("bob", "s3cret"), why
+        is_done = listed.read_bytes() != odd if repair == "store.gpg-id" else not wrong.exists()
+        assert keys["alice"].encode() in listed.read_bytes(), why
+        phrases = [phrase for _, phrase in said]
+        has_failed = error is not None or any(phrase.startswith(report.UNREPAIRED) for phrase in phrases)
+        if not has_failed:
+            assert is_done, why
+            assert len(phrases) == 1, why
+        if any(not phrase.startswith(report.UNREPAIRED) for phrase in phrases):
+            assert is_done, why
+        if is_done and (vault.path / ".git").exists():
+            assert vault.git("status", "--porcelain") == "" or vault.pending or has_failed, why
+        vault.store()  # what was accepted is what is there
+        assert not (right.exists() and wrong.exists()), why
+        assert_tidy(vault, why)
+        if not injector.name:
+            break
+    assert injector.at > 15
+    assert is_done
+
+
+def _repair(check: Check, environ: dict[str, str], said: list[tuple[str, str]]) -> None:
+    said.extend(report._repaired(check, Patient(environ, 30)))
+
+
+def commit_all(vault: Vault) -> None:
+    if (vault.path / ".git").exists():
+        vault.git("add", "--all")
+        vault.git("-c", "user.name=t", "-c", "user.email=t@t.test", "commit", "-q", "--allow-empty", "-m", "Begin")
+
+
+def test_what_takes_over_a_commit(git_store: Path, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of it, at once or with the next lock, or nothing; the credential is there all the time."""
+    vault = Vault(environ)
+    vault.store(username="bob", secret="old")
+    vault.store(OTHER, "other", "o")
+    old = vault.git("rev-parse", "HEAD").strip()
+    vault.store(username="zoe", secret="new")
+    vault.erase(OTHER)
+    vault.store("https://c.example", "carol", "c")
+    new = vault.git("rev-parse", "HEAD").strip()
+    trees = {}
+    for commit in (new, old):
+        vault.git("reset", "-q", "--hard", commit)
+        trees[commit] = vault.tree
+    store = PassStore(environ, vault.warnings.append)
+    place = store.repository("")
+    assert place is not None
+    injector = Injector(monkeypatch, "team")
+    for injector.at, injector.error in failures():
+        vault.git("reset", "-q", "--hard", old)
+        with opened(place, environ) as repository:
+            move = apply.Move(repository, old, new)
+            data = f"{injector.at}".encode()
+            with store.lock(place):
+                error = injector.run(partial(move.make, store, {"probe": data}))
+        why = (injector.at, injector.name, injector.error, error)
+        assert vault.get() in (("bob", "old"), ("zoe", "new")), why
+        with store.lock(place):  # the next one who takes it finishes what was begun
+            pass
+        assert not os.path.exists(place.journal), why
+        head = vault.git("rev-parse", "HEAD").strip()
+        assert head == new or error is not None, why
+        assert vault.tree == trees[head], why
+        assert (contents(Path(place.state, "probe")) == data) == (head == new), why
+        assert vault.status == "", why
+        if not injector.name:
+            break
+    assert injector.at > 15
+    assert head == new
 
 
 def contents(path: Path) -> bytes | None:

@@ -142,7 +142,7 @@ def test_a_short_line_becomes_the_subkeys_fingerprint(tokens: Tokens) -> None:
     assert tokens.lines == [tokens.alice, f"{tokens.first}!", tokens.ring["stranger"]]
     assert tokens.first[-16:] in tokens.readers()
     tokens.name(tokens.alice, short)
-    assert hygiene.fix(Patient(tokens.vault.environ, 30)) == ["rewrote .gpg-id"]
+    assert list(hygiene.fix(Patient(tokens.vault.environ, 30))) == ["rewrote .gpg-id"]
     assert tokens.lines == [tokens.alice, f"{tokens.first}!"]
     tokens.vault.store(secret="new")
     assert tokens.first[-16:] in tokens.readers()

@@ -6,13 +6,15 @@ import os
 from typing import TYPE_CHECKING
 
 from passhelper.errors import GitError, PasshelperError, printable
-from passhelper.store import recipients, trust, unfinished
-from passhelper.store.commit import Committer
+from passhelper.store import journal, recipients, trust, unfinished
 from passhelper.store.files import Files
+from passhelper.store.journal import Change, Plan
 from passhelper.store.transaction import Transaction
 from passhelper.team.scope import other_entries
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from passhelper.machine.doctor.patient import Patient
     from passhelper.team.key import Key
 
@@ -57,26 +59,40 @@ def _kind(key: str) -> str:
     )
 
 
-def fix(patient: Patient) -> list[str]:
-    """Rewrite the files that have faults, with the same keys; commit and pin as a change of our own.
+def fix(patient: Patient) -> Iterator[str]:
+    """Rewrite the files that have faults, with the same keys; commit and pin each as a change of our own.
 
     The root's file in a store with other entries belongs to ``pass``, and a signed one to its signer:
     both are left alone.
     """
-    done = []
-    foreign = bool(other_entries(patient.store))
     for path in files(patient):
-        full = os.path.join(patient.store.root, path)
-        if (foreign and path == recipients.FILE) or os.path.lexists(f"{full}.sig"):
-            continue
         before = recipients.read_file(patient.store.root, path) or b""
-        if not faults(before):
+        if not faults(before) or not is_ours(patient, path):
             continue
-        recipients.parse(before, full)  # what is no list of keys is not guessed at
+        recipients.parse(before, os.path.join(patient.store.root, path))  # what is no list of keys is not guessed at
         after = _rewritten(patient, before)
         if after != before and _write(patient, path, before, after):
-            done.append(f"rewrote {printable(path)}")
-    return done
+            yield f"rewrote {printable(path)}"
+
+
+def is_ours(patient: Patient, path: str) -> bool:
+    """Return whether a file may be rewritten."""
+    is_foreign = path == recipients.FILE and bool(other_entries(patient.store))
+    return not is_foreign and not is_signed(patient, path)
+
+
+def is_signed(patient: Patient, path: str) -> bool:
+    """Return whether a file has a signature, which a change would break."""
+    return os.path.lexists(os.path.join(patient.store.root, f"{path}.sig"))
+
+
+def can_fix(patient: Patient, path: str, text: bytes) -> bool:
+    """Return whether :func:`fix` would put anything right about a file."""
+    try:
+        recipients.parse(text, path)
+    except PasshelperError:
+        return False
+    return is_ours(patient, path) and _rewritten(patient, text) != text
 
 
 def _rewritten(patient: Patient, text: bytes) -> bytes:
@@ -109,24 +125,27 @@ def _write(patient: Patient, path: str, before: bytes, after: bytes) -> bool:
     root, written = store.root, Files(store.environ)
     place = store.repository(os.path.dirname(path).partition(os.sep)[2])
     full = os.path.join(root, path)
+    base = root if place is None else place.root
     if place is not None:
         unfinished.refuse(place)
     with Transaction(store, place):
         if recipients.read_file(root, path) != before:
             return False
-        temporary = store.folder if place is None else place.state
-        written.make_directory(temporary)
-        pins = trust.load(place.state) if place is not None else None
-        accepted = pins is not None and trust.current(root) == pins
-        committer = None
-        if place is not None and full.startswith(place.root + os.sep):
-            committer = Committer(place, store.environ, written, store.warn)
-            committer.plan([full])
-        written.put(full, after, temporary)
-        if accepted and place is not None:  # the same keys as before, by their full names
-            trust.save(place.state, trust.current(root), written)
-        if committer is not None:
-            committer.commit(_SUBJECT)
+        known = trust.load_all(place.state) if place is not None else None
+        if known is not None and trust.current(root) == known.pins:  # the same keys as before, by their full names
+            known.pins[path] = trust.keys_of(after, full)
+        else:
+            known = None
+        written.make_directory(os.path.dirname(store.journal(place)))
+        if full.startswith(base + os.sep):
+            plan = Plan(_SUBJECT, [Change(os.path.relpath(full, base), after)])
+            plan.state = {} if known is None else {trust.FILE: trust.text(known)}
+            journal.write(store, place, plan)
+            journal.finish(store, place)
+        elif place is not None:  # the list of a store in which the credentials alone are a repository
+            written.put(full, after, place.state)
+            if known is not None:
+                trust.save_all(place.state, known, written)
     if patient.warnings:
         raise GitError(patient.warnings.pop(), "run: passhelper doctor")
     return True

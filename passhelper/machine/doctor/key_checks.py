@@ -10,7 +10,7 @@ from passhelper.errors import RecipientsError, printable
 from passhelper.machine import agent
 from passhelper.machine.doctor.model import Check, Finding, Severity
 from passhelper.machine.doctor.patient import NotCheckedError, Patient
-from passhelper.store import cipher, keyinfo, passphrase, secmem
+from passhelper.store import cipher, keyinfo, keynames, passphrase, secmem
 from passhelper.store.child import finish
 
 if TYPE_CHECKING:
@@ -60,6 +60,22 @@ def _usable(patient: Patient) -> Iterator[Finding]:
             continue
         told = keyinfo.find_keys(patient.gpg, key.fingerprint)[0]
         yield Finding(f"recipient key {key} {told.problem}", told.remedy or "remove it from the .gpg-id that names it")
+
+
+def _shared(patient: Patient) -> Iterator[Finding]:
+    """Look for keys that call a part of a recipient's key their own: anybody can make such a key."""
+    holders: dict[str, list[Key]] = {}
+    for key in patient.ring.all():
+        for part in key.subkeys:
+            holders.setdefault(part, []).append(key)
+    wanted = {key.fingerprint for key in recipient_keys(patient)}
+    wanted |= {keynames.digits(line) for source in patient.sources for line in source.keys}
+    several = {tuple(keys): part for part, keys in holders.items()
+               if len(keys) > 1 and not wanted.isdisjoint([part, *(key.fingerprint for key in keys)])}  # fmt: skip
+    for keys, part in several.items():
+        names = " and ".join(map(str, keys))
+        yield Finding(f"the keys {names} both hold {part}, so that gpg may take one for the other",
+                      "find out whose it is, then remove the other one: gpg --delete-keys FINGERPRINT")  # fmt: skip
 
 
 def _expiry(patient: Patient) -> Iterator[Finding]:
@@ -153,6 +169,8 @@ CHECKS = (
           ("gpg.agent", "store.recipients")),
     Check("key.usable", "every recipient can be encrypted to: not sign-only, revoked or disabled", Severity.FAILED,
           _usable, ("gpg.agent", "store.recipients")),
+    Check("key.shared", "no other key calls a part of a recipient's key its own", Severity.WARNING, _shared,
+          ("gpg.agent", "store.recipients")),
     Check("key.expiry", "no recipient's key or encryption subkey has expired, or will within `--lead` days",
           Severity.EXPIRING, _expiry, ("gpg.agent", "store.recipients")),
     Check("key.trust", "gpg trusts the recipients that are named by e-mail address or short id", Severity.FAILED,

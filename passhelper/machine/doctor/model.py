@@ -67,4 +67,4 @@ class Check:
     severity: Severity
     run: Callable[[Patient], Iterable[Finding]]
     needs: tuple[str, ...] = ()
-    fix: Callable[[Patient], list[str]] | None = None
+    fix: Callable[[Patient], Iterable[str]] | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,11 +11,14 @@ from passhelper.machine.doctor.model import Check, Finding, Severity
 from passhelper.machine.doctor.patient import NotCheckedError, Patient
 from passhelper.machine.doctor.registry import CHECKS
 from passhelper.oserrors import remedy
+from passhelper.protocol import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 NOT_CHECKED = "not checked"
+UNREPAIRED = "could not repair"
+BY_US = "passhelper doctor --fix"  # in a remedy
 
 
 @dataclass(frozen=True)
@@ -88,14 +92,36 @@ def repair(environ: Mapping[str, str], lead: int, checks: Sequence[Check] = CHEC
 
 
 def _repaired(check: Check, patient: Patient) -> list[tuple[str, str]]:
+    done: list[tuple[str, str]] = []
     if check.fix is None:
-        return []
+        return done
     try:
-        return [(check.id, phrase) for phrase in check.fix(patient)]
+        done.extend((check.id, phrase) for phrase in check.fix(patient))  # what was done before a failure is said too
     except PasshelperError as error:
-        return [(check.id, f"could not repair: {error}")]
+        done.append((check.id, f"{UNREPAIRED}: {error}"))
     except OSError as error:
-        return [(check.id, f"could not repair: {error.strerror}")]
+        place = f"{printable(error.filename)}: " if isinstance(error.filename, str) else ""
+        done.append((check.id, f"{UNREPAIRED}: {place}{error.strerror}; {remedy(error)}"))
+    return done
+
+
+def closing(results: Sequence[Result], repaired: Sequence[tuple[str, str]] | None) -> str:
+    """Sum up for people what was found, and who has to do something about it.
+
+    Args:
+        results: of all checks.
+        repaired: what was done; None where nothing was to be.
+    """
+    counts = Counter(map(_status, results))
+    words = [*dict.fromkeys([Severity.NOTE.word, *(one.word for one in Severity), NOT_CHECKED])]
+    said = f"{len(results)} checks: {', '.join(f'{counts[word]} {word}' for word in words if counts[word])}"
+    troubled = [result for result in results if result.trouble]
+    if repaired is None:
+        mended = sum(any(BY_US in found.remedy for found in result.trouble) for result in troubled)
+        return f"{said}; {mended} of them for: {BY_US}" if mended else said
+    done = sum(not phrase.startswith(UNREPAIRED) for _, phrase in repaired)
+    said += f"; repaired {done}"
+    return f"{said}; what is left is for a person: each line says what to type" if troubled else said
 
 
 def exit_code(results: Sequence[Result]) -> int:

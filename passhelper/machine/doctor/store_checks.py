@@ -7,19 +7,20 @@ import stat
 import sys
 from typing import TYPE_CHECKING
 
-from passhelper.errors import printable
+from passhelper import oserrors
+from passhelper.errors import StoreError, printable
 from passhelper.machine.doctor import hygiene
 from passhelper.machine.doctor.model import Check, Finding, Severity
 from passhelper.machine.doctor.patient import Patient
 from passhelper.shellwords import word
 from passhelper.store import owners, recipients, signature, trust
 from passhelper.store.files import Files
-from passhelper.team.scope import other_entries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+_OWNER = "run it as their owner"
 _SIGN = "on a machine with the signing key, run: passhelper recipients sign"
 
 
@@ -139,15 +140,24 @@ def _modes(patient: Patient) -> Iterator[Finding]:
                       Severity.WARNING)  # fmt: skip
 
 
-def _fix_modes(patient: Patient) -> list[str]:
-    done = 0
+def _fix_modes(patient: Patient) -> Iterator[str]:
+    done, count, left, why = 0, 0, "", _OWNER
     for path, mode in _open_paths(patient):
         try:
             os.chmod(path, mode)
-        except PermissionError:
-            continue  # somebody else's: the finding stays
-        done += 1
-    return [f"closed {done} files and directories of the store to other users"] if done else []
+        except (
+            OSError
+        ) as error:  # somebody else's, or on a disk that cannot be written; the others are closed all the same
+            count += 1
+            if not left:
+                left = f"{printable(os.path.relpath(path, patient.store.root))}: {error.strerror}"
+                why = _OWNER if isinstance(error, PermissionError) else oserrors.remedy(error)
+        else:
+            done += 1
+    if done:
+        yield f"closed {done} files and directories of the store to other users"
+    if left:
+        raise StoreError(f"{count} files and directories of the store stay open, such as {left}", why)
 
 
 def _files(patient: Patient) -> Iterator[Finding]:
@@ -157,8 +167,10 @@ def _files(patient: Patient) -> Iterator[Finding]:
         if not faults:
             continue
         remedy = "write one full fingerprint per line"
-        if path != recipients.FILE or not other_entries(patient.store):
+        if hygiene.can_fix(patient, path, text):
             remedy = f"run: passhelper doctor --fix, or {remedy}"
+        elif hygiene.is_signed(patient, path):
+            remedy = f"{remedy}, then, {_SIGN}"
         yield Finding(f"{printable(path)}: {', '.join(faults)}", remedy)
 
 
