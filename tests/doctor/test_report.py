@@ -185,7 +185,9 @@ def test_a_repair_that_fails_says_what_was_done(
     environ: dict[str, str], store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Some modes can be changed, some cannot; the others are changed all the same."""
-    store.joinpath(FOLDER).mkdir(mode=0o700, exist_ok=True)
+    store.joinpath(FOLDER).mkdir(exist_ok=True)
+    store.joinpath(FOLDER).chmod(0o700)
+    store.joinpath(".gpg-id").chmod(0o600)
     for name in ("a", "b", "c"):
         (store / FOLDER / name).mkdir(parents=True, exist_ok=True)
         (store / FOLDER / name).chmod(0o755)

@@ -253,19 +253,20 @@ def test_doctor_repairs(vault: Vault, keys: KeyRing, monkeypatch: pytest.MonkeyP
         error = injector.run(partial(_repair, check, vault.environ, said))
         why = (injector.at, injector.name, injector.error, error, said)
         assert vault.get() == ("bob", "s3cret"), why
-        is_done = listed.read_bytes() != odd if repair == "store.gpg-id" else not wrong.exists()
+        is_done = listed.read_bytes() != odd if repair == "store.gpg-id" else not [*wrong.glob("*")]
         assert keys["alice"].encode() in listed.read_bytes(), why
         phrases = [phrase for _, phrase in said]
         has_failed = error is not None or any(phrase.startswith(report.UNREPAIRED) for phrase in phrases)
-        if not has_failed:
-            assert is_done, why
-            assert len(phrases) == 1, why
+        if not has_failed:  # what cannot be listed now is not seen, and the next doctor names it
+            assert len(phrases) == is_done, why
         if any(not phrase.startswith(report.UNREPAIRED) for phrase in phrases):
             assert is_done, why
         if is_done and (vault.path / ".git").exists():
             assert vault.git("status", "--porcelain") == "" or vault.pending or has_failed, why
         vault.store()  # what was accepted is what is there
-        assert not (right.exists() and wrong.exists()), why
+        assert not (right.exists() and [*wrong.glob("*")]), why
+        if wrong.exists():
+            wrong.rmdir()  # or the next round could not begin
         assert_tidy(vault, why)
         if not injector.name:
             break
@@ -296,7 +297,7 @@ def test_what_takes_over_a_commit(git_store: Path, environ: dict[str, str], monk
     trees = {}
     for commit in (new, old):
         vault.git("reset", "-q", "--hard", commit)
-        trees[commit] = vault.tree
+        trees[commit] = files(vault)
     store = PassStore(environ, vault.warnings.append)
     place = store.repository("")
     assert place is not None
@@ -306,22 +307,27 @@ def test_what_takes_over_a_commit(git_store: Path, environ: dict[str, str], monk
         with opened(place, environ) as repository:
             move = apply.Move(repository, old, new)
             data = f"{injector.at}".encode()
-            with store.lock(place):
+            with Transaction(store, place):
                 error = injector.run(partial(move.make, store, {"probe": data}))
         why = (injector.at, injector.name, injector.error, error)
         assert vault.get() in (("bob", "old"), ("zoe", "new")), why
-        with store.lock(place):  # the next one who takes it finishes what was begun
+        with Transaction(store, place):  # the next one who takes it finishes what was begun
             pass
         assert not os.path.exists(place.journal), why
         head = vault.git("rev-parse", "HEAD").strip()
         assert head == new or error is not None, why
-        assert vault.tree == trees[head], why
+        assert files(vault) == trees[head], why
         assert (contents(Path(place.state, "probe")) == data) == (head == new), why
         assert vault.status == "", why
         if not injector.name:
             break
     assert injector.at > 15
     assert head == new
+
+
+def files(vault: Vault) -> dict[str, bytes]:
+    """What git would commit; a directory may be left that is empty."""
+    return {name: data for name, data in vault.tree.items() if data}
 
 
 def contents(path: Path) -> bytes | None:

@@ -36,22 +36,6 @@ def test_a_stdin_that_cannot_be_read(installed: Program, environ: dict[str, str]
         os.close(descriptor)
 
 
-def test_a_launcher_on_a_directory(installed: Program, environ: dict[str, str], tmp_path: Path) -> None:
-    """Python itself does not start there, and says why; a shell before it would cost every verb a millisecond."""
-    for names in (["pass"], ["auto", "pass"]):
-        subprocess.run([installed.passhelper, "link", "--dir", tmp_path, *names], env=environ, check=True)
-    descriptor = os.open(tmp_path, os.O_RDONLY)
-    try:
-        for program in ("docker-credential-pass", "docker-credential-auto"):
-            done = subprocess.run(
-                [tmp_path / program, "get"], env=environ, stdin=descriptor, capture_output=True, check=False
-            )
-            assert (done.returncode, done.stdout) == (1, b"")
-            assert done.stderr.endswith(b"<stdin> is a directory, cannot continue\n")
-    finally:
-        os.close(descriptor)
-
-
 def packages(folder: Path) -> Path:
     """A package ``passhelper`` that takes its time."""
     (folder / "passhelper" / "store").mkdir(parents=True)

@@ -6,12 +6,11 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from passhelper.errors import PasshelperError
+from passhelper.errors import PasshelperError, printable
 from passhelper.machine.doctor.model import Check, Finding, Severity
 from passhelper.machine.doctor.patient import NotCheckedError, Patient
 from passhelper.machine.doctor.registry import CHECKS
 from passhelper.oserrors import remedy
-from passhelper.protocol import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
