@@ -9,7 +9,7 @@ import click
 from passhelper.cli import output, terminal
 from passhelper.errors import NoSecretKeyError
 from passhelper.machine import agent, ci, oskeyring
-from passhelper.store import recipients, rights, trust
+from passhelper.store import pinning, recipients, rights
 from passhelper.store.store import PassStore
 from passhelper.team.key import Key
 from passhelper.team.keys import KeyRing
@@ -18,7 +18,7 @@ from passhelper.team.keys import KeyRing
 def _own_keys(store: PassStore) -> list[Key]:
     """List this machine's keys among the recipients of the store, those of single servers too."""
     lines = dict.fromkeys(recipients.find(store.root, "", store.environ).keys)
-    for pinned in trust.current(store.root).values():
+    for pinned in pinning.current(store.root).values():
         lines |= dict.fromkeys(pinned)
     ring = KeyRing(store.gpg)
     ring.own()  # says so if the agent cannot be reached at all

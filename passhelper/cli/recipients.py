@@ -10,7 +10,7 @@ import click
 
 from passhelper.cli import members, output, terminal
 from passhelper.errors import StoreNotInitializedError, TrustError, printable
-from passhelper.store import claims, trust
+from passhelper.store import claims, pinning, trust
 from passhelper.store.files import Files
 from passhelper.store.recipients import find, normalize
 from passhelper.store.store import PassStore
@@ -61,7 +61,7 @@ def list_(*, as_json: bool) -> None:
 def _list(*, as_json: bool) -> None:
     store = _store()
     pins = _pins(store)
-    rows = _rows(store, trust.current(store.root), pins)
+    rows = _rows(store, pinning.current(store.root), pins)
     if as_json:
         output.envelope("recipients list", rows)
         return
@@ -94,7 +94,7 @@ def accept(*, fingerprints: tuple[str, ...], yes: bool) -> None:
     if place is None:
         output.say(f"{store.root} is no git repository: only its owner can change the recipients, nothing to accept")
         return
-    there = trust.current(store.root)
+    there = pinning.current(store.root)
     known = _known(place)
     offer = offers.find(store, place, known)
     named = (offer.store if offer is not None else "") or gpgid.identity(gpgid.headers(store).values())
@@ -113,7 +113,7 @@ def accept(*, fingerprints: tuple[str, ...], yes: bool) -> None:
         wanted |= {key for keys in offer.after.values() for key in keys}
     _decide(wanted, besides, fingerprints, yes=yes)
     with Transaction(store, place):
-        if trust.current(store.root) != there:
+        if pinning.current(store.root) != there:
             raise TrustError("the recipients changed while you were asked", "run: passhelper recipients accept")
         known = _known(place, quiet=True) or trust.Trust({})
         known.pins = there
@@ -157,7 +157,7 @@ def _decide(wanted: set[str], besides: Sequence[str], fingerprints: Sequence[str
 def _store() -> PassStore:
     store = PassStore(dict(os.environ), output.warn)
     store.check_folder()
-    if not trust.current(store.root):
+    if not pinning.current(store.root):
         find(store.root, "", {})  # says that the store is not initialised
         raise StoreNotInitializedError(f"password store not initialised at {store.root}", "run: passhelper setup")
     return store

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from passhelper.errors import ConfigurationError, StoreError
 from passhelper.machine import newstore
-from passhelper.store import claims, repository, trust
+from passhelper.store import claims, pinning, repository, trust
 from passhelper.store.files import Files
 from passhelper.store.transaction import Transaction
 from passhelper.team import acceptance, freshness, gitrepo, recipientlists, signed
@@ -62,7 +62,7 @@ def check_readable(store: PassStore, key: Key) -> None:
         ConfigurationError: it is not.
     """
     ring = KeyRing(store.gpg)
-    lines = {line for keys in trust.current(store.root).values() for line in keys}
+    lines = {line for keys in pinning.current(store.root).values() for line in keys}
     if not lines:
         raise StoreError(f"{store.root} names no recipients: it is no password store", f"check {URL}")
     if not any(found.fingerprint == key.fingerprint for line in lines for found in ring.find(line)):
@@ -78,12 +78,12 @@ def pin(store: PassStore, place: Repository) -> str:
     Returns:
         which are not accepted, empty if all are.
     """
-    pins = trust.current(store.root)
-    allowed = trust.accepted_by_environment(store.environ.get("PASSHELPER_ACCEPT_RECIPIENTS", ""))
+    pins = pinning.current(store.root)
+    allowed = pinning.accepted_by_environment(store.environ.get("PASSHELPER_ACCEPT_RECIPIENTS", ""))
     with gitrepo.opened(place, store.environ) as git, Transaction(store, place):
         lists = recipientlists.read(store, git, git.revision("HEAD"))
         vouched = signed.counting(store, lists, trust.load_all(place.state))
-        accepted = {path: keys for path, keys in pins.items() if trust.is_allowed(keys, allowed) or path in vouched}
+        accepted = {path: keys for path, keys in pins.items() if pinning.is_allowed(keys, allowed) or path in vouched}
         acceptance.pin(store, git, accepted)
     left = {path: (keys, list[str]()) for path, keys in pins.items() if path not in accepted}
     return claims.describe(left, store.gpg, claims.on_disk(store.root)) if left else ""

@@ -10,7 +10,7 @@ import os
 from typing import TYPE_CHECKING
 
 from passhelper.errors import GitError, StoreError
-from passhelper.store import foreign, gitwords, layout, recipients, repository, trust
+from passhelper.store import foreign, gitwords, layout, pinning, recipients, repository, trust
 from passhelper.store.child import finish
 from passhelper.store.commit import Committer
 from passhelper.store.files import Files
@@ -129,7 +129,7 @@ def _as_it_is(store: PassStore) -> trust.Trust:
     """Accept a store of the user's own: its readers and, where lists are signed, which store these say it is."""
     named = gpgid.signed_headers(store) if recipients.signing_keys(store.environ) else {}
     serials = {path: header.serial for path, header in named.items()}
-    return trust.Trust(trust.current(store.root), "", serials, store=gpgid.identity(named.values()))
+    return trust.Trust(pinning.current(store.root), "", serials, store=gpgid.identity(named.values()))
 
 
 def _init(store: PassStore, *, is_whole: bool) -> Repository:

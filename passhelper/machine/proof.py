@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from passhelper.errors import NOT_FOUND, ConfigurationError, GpgError, PasshelperError, printable
 from passhelper.machine import launcher
 from passhelper.machine.agent import passphrase_pipe
-from passhelper.store import cipher, recipients, signature, trust
+from passhelper.store import cipher, pinning, recipients, signature, trust
 from passhelper.store.child import finish
 from passhelper.store.gpg import Gpg
 from passhelper.store.helper import PROGRAM
@@ -62,7 +62,7 @@ def _prove_accepted(store: PassStore, found: Recipients) -> None:
         return
     known = trust.load_all(place.state)
     if known is not None:
-        trust.check(store.root, "", found, known, store.gpg)
+        pinning.check(store.root, "", found, known, store.gpg)
 
 
 def _prove_keys(store: PassStore, found: Recipients, secret: bytes | None) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from passhelper.errors import ConfigurationError
 from passhelper.machine import agent, containers, dockerconfig, launcher, newstore, proof, sharedstore
 from passhelper.machine.sharedstore import SharedStore
-from passhelper.store import rights, trust
+from passhelper.store import pinning, rights
 from passhelper.store.child import finish
 from passhelper.store.programs import clean_environ, find_program
 from passhelper.store.recipients import is_fingerprint, normalize
@@ -175,11 +175,11 @@ class _Keys:
 
     def fingerprinted(self) -> list[Key]:
         """List the keys that the store names by their fingerprints, so that nobody can mistake them for others."""
-        lines = dict.fromkeys(line for keys in trust.current(self._store.root).values() for line in keys)
+        lines = dict.fromkeys(line for keys in pinning.current(self._store.root).values() for line in keys)
         return [key for line in lines if is_fingerprint(line) for key in self._ring.find(line)]
 
     def _readers(self) -> list[Key]:
-        lines = dict.fromkeys(line for keys in trust.current(self._store.root).values() for line in keys)
+        lines = dict.fromkeys(line for keys in pinning.current(self._store.root).values() for line in keys)
         return [key for line in lines for key in self._ring.find(line) if key.is_own]
 
     def join(self) -> Iterator[Step]:

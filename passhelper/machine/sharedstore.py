@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from passhelper.errors import ConfigurationError, StoreError, TrustError
 from passhelper.machine import userfile, wipe
 from passhelper.settings import home_directory
-from passhelper.store import claims, layout, recipients, trust
+from passhelper.store import claims, layout, pinning, recipients, trust
 from passhelper.store.repository import PUSH, Repository
 from passhelper.store.transaction import Transaction
 from passhelper.team import acceptance, clone, gitrepo, publickeys, recipientlists, remoteurl, signed, sync
@@ -114,17 +114,17 @@ class SharedStore:
         """
         store = self._store
         place = store.repository("")
-        pins = trust.current(store.root)
+        pins = pinning.current(store.root)
         if not pins or place is None:
             wipe.remove_tree(store.root)
             shown = remoteurl.shown(_bare(self._source.url))
             raise StoreError(f"{shown} names no recipients: it is no password store", "check the URL")
         who = claims.describe({path: (keys, []) for path, keys in pins.items()}, store.gpg, claims.on_disk(store.root))
-        allowed = trust.accepted_by_environment(store.environ.get("PASSHELPER_ACCEPT_RECIPIENTS", ""))
+        allowed = pinning.accepted_by_environment(store.environ.get("PASSHELPER_ACCEPT_RECIPIENTS", ""))
         with gitrepo.opened(place, store.environ) as git:
             lists = recipientlists.read(store, git, git.revision("HEAD"))
             found = signed.counting(store, lists, trust.load_all(place.state))
-        vouched = all(trust.is_allowed(keys, allowed) or path in found for path, keys in pins.items())
+        vouched = all(pinning.is_allowed(keys, allowed) or path in found for path, keys in pins.items())
         if not vouched and not self._is_accepted(who, confirm, is_limited=bool(allowed)):
             wipe.remove_tree(store.root)
             if allowed or confirm is not None:

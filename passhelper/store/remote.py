@@ -232,10 +232,10 @@ class _Remote:
 
     def _is_accepted(self) -> bool:
         """Tell whether every ``.gpg-id`` here is as it was accepted."""
-        from passhelper.store import trust  # only with automatic sync
+        from passhelper.store import pinning, trust  # only with automatic sync
 
         known = trust.load_all(self._repository.state)
-        return known is not None and trust.current(self._store.root) == known.pins
+        return known is not None and pinning.current(self._store.root) == known.pins
 
     def _check_history(self, head: str, theirs: str) -> None:
         if not self._is_ancestor(head, theirs):

@@ -159,14 +159,14 @@ class _Writer:
 
             signature.verify_signature(store.root, found, store.gpg)
         if self.repository is not None and found.path:
-            from passhelper.store import trust  # only in a git store
+            from passhelper.store import pinning, trust  # only in a git store
 
             known = trust.load_all(self.repository.state)
             self.pins = known.pins if known is not None else {}
             if known is None:
-                self.accepted = trust.first(store.root, found, store.gpg)
+                self.accepted = pinning.first(store.root, found, store.gpg)
             else:
-                self.accepted = trust.check(store.root, self.directory, found, known, store.gpg)
+                self.accepted = pinning.check(store.root, self.directory, found, known, store.gpg)
         return found
 
     def _encrypt(self, found: "Recipients") -> "bytes | None":

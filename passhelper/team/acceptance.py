@@ -11,7 +11,7 @@ import os
 from typing import TYPE_CHECKING
 
 from passhelper.errors import TrustError
-from passhelper.store import claims, recipients, signature, trust
+from passhelper.store import claims, pinning, recipients, signature, trust
 from passhelper.store.files import Files
 from passhelper.team import gpgid, publickeys, recipientlists, signed
 
@@ -97,7 +97,7 @@ class Acceptance:
                 continue
             keys = None if wanted is None else wanted.keys
             if keys != before and not self._is_covered(path, wanted, before):
-                changed[path] = trust.apart(before, keys)
+                changed[path] = pinning.apart(before, keys)
                 reasons += self._reason(path)
             elif keys is not None:
                 self.checked[path] = keys
@@ -123,7 +123,7 @@ class Acceptance:
         serials = self._known.serials | {path: header.serial for path, header in named.items()}
         identity = self._known.store or gpgid.identity(named.values())
         if self._git.place.root != self._store.root:  # a list above the repository is not the commit's to change
-            above = self.known.pins if self.known is not None else trust.current(self._store.root)
+            above = self.known.pins if self.known is not None else pinning.current(self._store.root)
             pins.update({path: keys for path, keys in above.items() if not self._is_inside(path)})
         return trust.Trust(pins, commit, serials, store=identity)
 
@@ -151,7 +151,7 @@ class Acceptance:
 
     def _is_within(self, path: str, keys: list[str]) -> bool:
         """Tell whether somebody is left, and nobody but whom the user or the environment allows at this path."""
-        if not keys or trust.is_allowed(keys, self._allowed):
+        if not keys or pinning.is_allowed(keys, self._allowed):
             return bool(keys)
         if not self._own:
             return False
@@ -190,7 +190,7 @@ class Acceptance:
         """Say why a good signature of a list does not count; empty if it does."""
         named = recipients.header(file.text)
         why = signature.complaint(named, file.path, self._known.store, 1 + self._serial(file.path))
-        if not why and named is not None and trust.is_unknown(named, self._known):
+        if not why and named is not None and pinning.is_unknown(named, self._known):
             return "it is the first list that names its store, so it may be another store's"
         return why
 
@@ -247,7 +247,7 @@ def _allowed(store: PassStore, accepted: frozenset[str]) -> frozenset[str]:
     """Read the complete set of keys that may be readers; what the command line says goes first."""
     if accepted:
         return frozenset(map(recipients.normalize, accepted))
-    return frozenset(trust.accepted_by_environment(store.environ.get("PASSHELPER_ACCEPT_RECIPIENTS", "")))
+    return frozenset(pinning.accepted_by_environment(store.environ.get("PASSHELPER_ACCEPT_RECIPIENTS", "")))
 
 
 def _is_between(keys: list[str], before: list[str], after: list[str]) -> bool:

@@ -11,7 +11,7 @@ import secrets
 from typing import TYPE_CHECKING
 
 from passhelper.errors import ConfigurationError, GpgError, LockedKeyError, TrustError
-from passhelper.store import keyinfo, recipients, signature, trust
+from passhelper.store import keyinfo, pinning, recipients, signature
 from passhelper.store.child import last_line
 from passhelper.store.gpg import status_lines
 from passhelper.store.recipients import Header
@@ -36,7 +36,7 @@ def render(keys: Sequence[Key]) -> bytes:
 
 def headers(store: PassStore) -> dict[str, Header]:
     """Read what the ``.gpg-id`` files of a store say about themselves, as far as they do; nobody has verified it."""
-    texts = {path: recipients.read_file(store.root, path) for path in sorted(trust.current(store.root))}
+    texts = {path: recipients.read_file(store.root, path) for path in sorted(pinning.current(store.root))}
     named = {path: recipients.header(text) for path, text in texts.items() if text is not None}
     return {path: header for path, header in named.items() if header is not None}
 
@@ -89,7 +89,7 @@ class Signer:
         # What nobody has signed says nothing: this key would sign in the name of whatever store somebody wrote there.
         there = signed_headers(store, accepted if self.identity else 0) if self.is_wanted else {}
         self.identity = self.identity or identity(there.values())
-        if not self.identity and not any(_has_signature(store, path) for path in trust.current(store.root)):
+        if not self.identity and not any(_has_signature(store, path) for path in pinning.current(store.root)):
             self.identity = new_identity()
         self.serial = 1 + max([accepted, *(header.serial for header in there.values())])
 

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from passhelper.errors import GitError, TrustError
-from passhelper.store import claims, layout, recipients, trust
+from passhelper.store import claims, layout, pinning, recipients, trust
 from passhelper.store.commit import Committer
 from passhelper.store.files import Files
 from passhelper.store.foreign import KEYS
@@ -86,14 +86,14 @@ def _check_recipients(store: PassStore, paths: list[str]) -> None:
     changed = {os.path.relpath(path, store.root).removesuffix(".sig") for path in paths if _is_list(path)}
     if pins is None or not changed:
         return
-    there = trust.current(store.root)
-    allowed = trust.accepted_by_environment(store.environ.get("PASSHELPER_ACCEPT_RECIPIENTS", ""))
+    there = pinning.current(store.root)
+    allowed = pinning.accepted_by_environment(store.environ.get("PASSHELPER_ACCEPT_RECIPIENTS", ""))
     refused = {}
     for path in sorted(changed):
         here = there.get(path)
         readers = here if here is not None else recipientlists.readers_without(path, there)
-        if here != pins.get(path) and not trust.is_allowed(readers or (), allowed):
-            refused[path] = trust.apart(pins.get(path), here)
+        if here != pins.get(path) and not pinning.is_allowed(readers or (), allowed):
+            refused[path] = pinning.apart(pins.get(path), here)
     if refused:
         raise TrustError(
             f"recipients changed: {claims.describe(refused, store.gpg, claims.on_disk(store.root))}",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from passhelper.errors import StoreError
-from passhelper.store import layout, recipients, trust
+from passhelper.store import layout, pinning, recipients
 from passhelper.team import blobs, gitrepo, history
 
 if TYPE_CHECKING:
@@ -89,12 +89,12 @@ def _keys(git: Git, change: Change) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Compare the keys of a list before and after."""
     contents = blobs.read(git, [blob for blob in (change.before, change.after) if blob])
     before, after = (_parse(contents.get(blob, b"")) for blob in (change.before, change.after))
-    added, removed = trust.apart(before, after)
+    added, removed = pinning.apart(before, after)
     return tuple(added), tuple(removed)
 
 
 def _parse(text: bytes) -> list[str]:
     try:
-        return trust.keys_of(text, recipients.FILE)
+        return pinning.keys_of(text, recipients.FILE)
     except StoreError:
         return []  # what somebody once committed there was no list of keys

@@ -9,7 +9,7 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from passhelper.errors import ConfigurationError, GitError, RecipientsError, TrustError, printable
-from passhelper.store import foreign, keyinfo, layout, recipients, repository, trust
+from passhelper.store import foreign, keyinfo, layout, pinning, recipients, repository
 from passhelper.team import gpgid, idfile, leaving, publickeys, scope
 from passhelper.team.choose import usable
 from passhelper.team.drift import Policy, directories
@@ -248,7 +248,7 @@ class Members:
         ours = scope.recipients_file(self._store)
         nested = [
             path
-            for path in trust.current(self._store.root)
+            for path in pinning.current(self._store.root)
             if path.startswith(layout.FOLDER + os.sep) and not is_odd(recipients.directory_of(path))
         ]
         return list(dict.fromkeys([ours, *nested]))

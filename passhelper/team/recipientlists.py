@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from passhelper.errors import StoreError, TrustError
-from passhelper.store import recipients, trust
+from passhelper.store import pinning, recipients
 from passhelper.store.layout import FOLDER
 from passhelper.team import blobs, trees
 
@@ -83,7 +83,7 @@ def _read(store: PassStore, git: Git, commit: str) -> dict[str, RecipientFile]:
         path = in_store(store, git, inside)
         signature = found.get(f"{inside}.sig")
         try:
-            keys = trust.keys_of(contents[blob], path)
+            keys = pinning.keys_of(contents[blob], path)
         except StoreError as error:
             raise TrustError(f"commit {commit[:12]}: {error.cause}", error.remedy) from None
         files[path] = RecipientFile(path, keys, contents[blob], contents[signature] if signature else None)

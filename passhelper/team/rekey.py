@@ -23,7 +23,7 @@ from passhelper.errors import (
     TrustError,
 )
 from passhelper.oserrors import remedy
-from passhelper.store import cipher, claims, journal, recipients, signature, trust, unfinished
+from passhelper.store import cipher, claims, journal, pinning, recipients, signature, trust, unfinished
 from passhelper.store.binding import digest
 from passhelper.store.child import finish
 from passhelper.store.journal import Change, Plan
@@ -285,8 +285,8 @@ class Rekey:
         """
         known = self._known()
         for source in sources:
-            pins = known.pins if known is not None else trust.current(self.store.root)
-            changed = trust.differences(self.store.root, recipients.directory_of(source), pins)
+            pins = known.pins if known is not None else pinning.current(self.store.root)
+            changed = pinning.differences(self.store.root, recipients.directory_of(source), pins)
             if changed:
                 raise TrustError(
                     f"recipients changed: {claims.describe(changed, self.store.gpg, claims.on_disk(self.store.root))}",
@@ -297,7 +297,7 @@ class Rekey:
     def _known(self) -> trust.Trust | None:
         if self.place is None:
             return None
-        return trust.load_all(self.place.state) or trust.Trust(trust.current(self.store.root))
+        return trust.load_all(self.place.state) or trust.Trust(pinning.current(self.store.root))
 
     def accept(self, sources: Iterable[str]) -> trust.Trust | None:
         """Make sure that this machine has accepted what some ``.gpg-id`` files say now.
@@ -314,7 +314,7 @@ class Rekey:
             found = recipients.find(self.store.root, directory, {})
             signature.verify_signature(self.store.root, found, self.store.gpg)
             if known is not None:
-                accepted = trust.check(self.store.root, directory, found, known, self.store.gpg)
+                accepted = pinning.check(self.store.root, directory, found, known, self.store.gpg)
                 if accepted is not None:
                     pins = {**known.pins, **accepted.pins}
                     known.pins = {path: keys for path, keys in pins.items() if keys is not None}
@@ -410,7 +410,7 @@ class Rekey:
 def _pinned(known: trust.Trust, edits: Mapping[str, Edit]) -> trust.Trust:
     """Accept what was edited here: the user has just said so."""
     for path, edit in edits.items():
-        known.pins[path] = trust.keys_of(edit.text, path)
+        known.pins[path] = pinning.keys_of(edit.text, path)
         named = recipients.header(edit.text)
         if edit.signature is not None and named is not None:
             known.serials[path] = named.serial

@@ -14,7 +14,7 @@ import pytest
 from jobs import git
 from support import FOLDER, Helper, Program, run
 
-from passhelper.store import trust
+from passhelper.store import pinning, trust
 from passhelper.store.files import Files
 
 SERVER = "https://registry.example"
@@ -98,7 +98,7 @@ def share(store: Path, environ: dict[str, str]) -> None:
     subprocess.run(["git", "clone", "-q", "--bare", str(store), remote], check=True)
     environ["PASSHELPER_SYNC"] = "push,pull"
     git(store, "remote", "add", "origin", remote)
-    pins = {path: sorted(keys) for path, keys in trust.current(str(store)).items()}
+    pins = {path: sorted(keys) for path, keys in pinning.current(str(store)).items()}
     trust.save(str(store / ".git" / "passhelper"), pins, Files(environ))
     news = store / FOLDER / "bmV3cy5leGFtcGxl" / "u.gpg"
     news.parent.mkdir(parents=True)

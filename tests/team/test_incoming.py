@@ -14,7 +14,7 @@ from support import FOLDER, KeyRing, require
 from vault import script
 
 from passhelper.errors import GitError, TrustError
-from passhelper.store import child, trust
+from passhelper.store import child, pinning, trust
 from passhelper.store.files import Files
 from passhelper.store.store import PassStore
 from passhelper.store.transaction import Transaction
@@ -78,7 +78,7 @@ class Team:
         place = store.repository("")
         assert place is not None
         with Transaction(store, place):
-            trust.save(place.state, trust.current(store.root), Files(store.environ))
+            trust.save(place.state, pinning.current(store.root), Files(store.environ))
 
     @property
     def trust(self) -> dict[str, object]:

@@ -13,7 +13,7 @@ from support import FOLDER, KeyRing
 from vault import SERVER, descriptors, script
 
 from passhelper.errors import GitError, RemoteError, StoreError, TrustError
-from passhelper.store import commit, journal, trust
+from passhelper.store import commit, journal, pinning, trust
 from passhelper.store.files import Files
 from passhelper.store.recipients import Header, with_header
 from passhelper.team import gpgid, network, trees
@@ -271,7 +271,7 @@ def test_recipients_are_accepted_together_with_the_merge(
 
 def accept(clone: Clone) -> None:
     state = clone.path / ".git" / "passhelper"
-    trust.save(str(state), trust.current(str(clone.path)), Files(clone.helper.pass_store.environ))
+    trust.save(str(state), pinning.current(str(clone.path)), Files(clone.helper.pass_store.environ))
 
 
 STORE = "0123456789abcdef" * 2  # its identity

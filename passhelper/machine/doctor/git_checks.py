@@ -12,7 +12,7 @@ from passhelper import shellwords
 from passhelper.errors import GitError, StoreError, printable
 from passhelper.machine.doctor.model import Check, Finding, Severity
 from passhelper.machine.doctor.patient import LIMIT, NotCheckedError, Patient
-from passhelper.store import claims, gitwords, layout, recipients, repository, trust, unfinished
+from passhelper.store import claims, gitwords, layout, pinning, recipients, repository, trust, unfinished
 from passhelper.team import remoteurl
 
 if TYPE_CHECKING:
@@ -242,7 +242,7 @@ def _pins(patient: Patient) -> Iterator[Finding]:
     pins = trust.load(patient.place.state)
     if pins is None:
         raise NotCheckedError("the recipients were never pinned; the first write does")
-    changed = trust.all_differences(pins, trust.current(patient.store.root))
+    changed = pinning.all_differences(pins, pinning.current(patient.store.root))
     if changed:
         cause = f"recipients changed: {claims.describe(changed, patient.gpg, claims.on_disk(patient.store.root))}"
         yield Finding(cause, "run: passhelper recipients accept")

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from passhelper.errors import GitError, PasshelperError, printable
-from passhelper.store import journal, recipients, trust, unfinished
+from passhelper.store import journal, pinning, recipients, trust, unfinished
 from passhelper.store.files import Files
 from passhelper.store.journal import Change, Plan
 from passhelper.store.transaction import Transaction
@@ -132,8 +132,8 @@ def _write(patient: Patient, path: str, before: bytes, after: bytes) -> bool:
         if recipients.read_file(root, path) != before:
             return False
         known = trust.load_all(place.state) if place is not None else None
-        if known is not None and trust.current(root) == known.pins:  # the same keys as before, by their full names
-            known.pins[path] = trust.keys_of(after, full)
+        if known is not None and pinning.current(root) == known.pins:  # the same keys as before, by their full names
+            known.pins[path] = pinning.keys_of(after, full)
         else:
             known = None
         written.make_directory(os.path.dirname(store.journal(place)))
