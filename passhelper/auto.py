@@ -141,10 +141,16 @@ class AutoHelper(Helper):
     def _erase(self, server: str) -> None:
         """Forget a server wherever it may be; see :class:`~passhelper.Helper`.
 
-        The newest copy goes last: should this process end before, no older one is taken for it.
+        The newest copy goes last: should this process end before, no older one is taken for it. Two backends may each
+        have the newest copy of one name of the registry, and an older one of the other name. Whichever goes first, the
+        older one would come back, so both are written down as erased before.
         """
         record, passed = self._record, _Passed()
-        known = self._known(record, server)
+        known, is_split = self._known(record, server), record.is_split(server)
+        before = record.read()
+        if is_split:
+            record.erased(server, self._names, "")
+            known = Known("", self._names)
         failed: dict[str, PasshelperError] = {}
         has_reached = False
         for name in reversed(self._order(known)):
@@ -152,9 +158,10 @@ class AutoHelper(Helper):
                 record.erased(server, {*known.erased, *passed.reasons, *failed}, known.newest)
             has_reached = self._erase_in(name, server, passed, failed) or has_reached
         if not has_reached:
+            record.restore(server, before)
             raise passed.error()
         # What is older than the newest, or was out of reach, is not served again; another failure changes nothing.
-        stays = {name for name in failed if name not in passed.reasons and known.newest in ("", name)}
+        stays = {name for name in failed if name not in passed.reasons and known.newest in ("", name) and not is_split}
         stale = {name for name in (*passed.reasons, *failed) if name not in stays}
         record.erased(server, stale, known.newest if known.newest in stays else "")
         if failed:

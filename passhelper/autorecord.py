@@ -1,7 +1,8 @@
 """What ``docker-credential-auto`` remembers: who took the last store of a server, and where an erase could not reach.
 
 One small file in the user's state directory. It holds no secret and no server's name, only the SHA-256 of names: a
-server's own, and one for all names that mean its registry, which counts for those that were never stored themselves.
+server's own, and one for all names that mean its registry, which counts for those that were never stored themselves
+and lists those that were.
 """
 
 import os
@@ -19,7 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-_NEWEST, _ERASED = "newest", "erased"
+_NEWEST, _ERASED, _NAMES = "newest", "erased", "names"
 
 
 class Known:
@@ -66,6 +67,16 @@ class Record:
         newest = entries.get(own, entries.get(registry, {})).get(_NEWEST)
         return Known(str(newest or ""), [str(name) for name in erased] if isinstance(erased, list) else [])
 
+    def is_split(self, server: str) -> bool:
+        """Return whether different backends took the last stores of the names of a server's registry."""
+        _, registry = self._keys(server)
+        entries = self.read()
+        return len({entries.get(own, {}).get(_NEWEST) for own in _names(entries.get(registry, {}))} - {None}) > 1
+
+    def restore(self, server: str, entries: "Mapping[str, dict[str, object]]") -> None:
+        """Write down again what :meth:`read` gave for a server and its registry."""
+        self._update({key: entries.get(key, {}) for key in self._keys(server)})
+
     def read(self) -> "dict[str, dict[str, object]]":
         """Read the whole file; it may be missing.
 
@@ -104,8 +115,13 @@ class Record:
     def stored(self, server: str, name: str) -> None:
         """Write down that a backend has taken a store."""
         own, registry = self._keys(server)
-        erased = self.of(server).erased - {name}
-        self._update({own: {_NEWEST: name}, registry: {_NEWEST: name, _ERASED: sorted(erased)}})
+        entries = self.read()
+        entry: dict[str, object] = {
+            _NEWEST: name,
+            _ERASED: sorted(self.of(server, entries).erased - {name}),
+            _NAMES: sorted({*_names(entries.get(registry, {})), own}),
+        }
+        self._update({own: {_NEWEST: name}, registry: entry})
 
     def erased(self, server: str, stale: "Collection[str]", newest: str) -> None:
         """Write down what an erase has left.
@@ -119,6 +135,8 @@ class Record:
         entry: dict[str, object] = {_NEWEST: newest} if newest else {}
         if stale:
             entry[_ERASED] = sorted(stale)
+        if entry:
+            entry[_NAMES] = _names(self.read().get(registry, {}))
         self._update({own: {_NEWEST: newest} if newest else {}, registry: entry})
 
     def _keys(self, server: str) -> tuple[str, str]:
@@ -145,6 +163,12 @@ class Record:
             f"cannot write {self.path}: {error.strerror}",
             f"{remedy(error)}, or set XDG_STATE_HOME to another directory",
         )
+
+
+def _names(entry: "Mapping[str, object]") -> "list[str]":
+    """Return what is kept of the names of a registry that were stored."""
+    names = entry.get(_NAMES)
+    return [str(name) for name in names] if isinstance(names, list) else []
 
 
 def _differs(entries: "Mapping[str, Mapping[str, object]]", changes: "Mapping[str, Mapping[str, object]]") -> bool:

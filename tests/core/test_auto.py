@@ -351,3 +351,49 @@ def test_the_pass_store_can_be_used_when_it_is_initialised(environ: dict[str, st
     assert helper.unavailable() == f"password store not initialised at {store}"
     environ["PASSWORD_STORE_KEY"] = "0xABC"
     assert helper.unavailable() == ""
+
+
+def split(places: Places, other: Credentials) -> None:
+    """Two names of a registry, the newest of each in another backend, which holds an older one of the other name."""
+    places.second.store(BOB.replace(secret="older"))
+    places.auto.store(other.replace(secret="older"))
+    places.auto.store(BOB)
+    places.first.failure = LockedKeychainError("it is locked", "unlock it")
+    places.auto.store(other)
+    places.first.failure = None
+    assert (places.auto.get(BOB.server), places.auto.get(other.server)) == (BOB, other)
+
+
+@pytest.mark.parametrize("stops", ["first", "second"])
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), StoreError("it is broken")], ids=["killed", "failing"])
+@pytest.mark.parametrize("asked", [0, 1])
+def test_half_an_erase_of_a_registry_brings_no_older_credential_back(
+    places: Places, monkeypatch: pytest.MonkeyPatch, stops: str, error: BaseException, asked: int
+) -> None:
+    other = BOB.replace(server="https://a.example/v2/", secret="other")
+    split(places, other)
+
+    def stop(server: str) -> None:
+        raise error
+
+    with monkeypatch.context() as broken:
+        broken.setattr(getattr(places, stops), "_erase", stop)
+        with pytest.raises(type(error)):
+            places.auto.erase((BOB, other)[asked].server)
+    for one in (BOB, other):
+        try:
+            found = places.auto.get(one.server)
+        except CredentialsNotFoundError:
+            continue
+        assert found == one
+    assert set(places.auto.list().values()) <= {"bob"}
+
+
+def test_an_erase_that_reaches_nothing_changes_nothing(places: Places) -> None:
+    other = BOB.replace(server="https://a.example/v2/", secret="other")
+    split(places, other)
+    places.first.missing = places.second.missing = "not here"
+    with pytest.raises(ConfigurationError):
+        places.auto.erase(BOB.server)
+    places.first.missing = places.second.missing = ""
+    assert (places.auto.get(BOB.server), places.auto.get(other.server)) == (BOB, other)
