@@ -260,6 +260,19 @@ def test_backends_that_keep_nothing_or_not_safely(
 ) -> None:
     monkeypatch.setattr(PlaintextKeyring, "__module__", "test_keyring")
     assert refusal(backend()) == message
+    assert message.startswith(KeyringHelper(backend=backend()).unavailable())
+    assert KeyringHelper(backend=backend()).unavailable()
+    monkeypatch.setattr(keyring.core, "_keyring_backend", backend())
+    with pytest.raises(KeychainUnavailableError) as caught:
+        KeyringHelper.priority()
+    assert message.startswith(caught.value.cause)
+
+
+def test_the_class_says_that_the_library_has_a_backend(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keyring.core, "_keyring_backend", Drawer())
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", f"{Drawer.__module__}.Drawer")
+    assert KeyringHelper.priority() == 3
+    assert KeyringHelper().unavailable() == ""
 
 
 def chosen(linked: dict[str, str], home: Path, **environ: str) -> str:

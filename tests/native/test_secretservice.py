@@ -74,6 +74,17 @@ class TestStrict(_SecretServiceContract):
 # Byte for byte what Docker's helper keeps
 
 
+def test_the_class_says_whether_a_keyring_runs(bare_desktop: Desktop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", bare_desktop.environ["DBUS_SESSION_BUS_ADDRESS"])
+    with pytest.raises(KeychainUnavailableError) as caught:
+        SecretServiceHelper.priority()
+    assert caught.value.cause == "no keyring runs on the session bus"
+    assert SecretServiceHelper().unavailable() == caught.value.cause
+    bare_desktop.keyring()
+    assert SecretServiceHelper.priority() == 5
+    assert SecretServiceHelper().unavailable() == ""
+
+
 def test_an_item_is_what_dockers_helper_makes(gnome: Desktop) -> None:
     """Field by field; the label is the URL, as Docker's helper wrote before 0.9.0 and as it still lists."""
     secret = 's3 \n"ü'
