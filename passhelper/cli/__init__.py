@@ -67,7 +67,7 @@ def _passhelper() -> None:
     \b
     Begin with:  passhelper setup --generate-key
     Then:        docker login registry.example
-    """  # noqa: D301 - click marks a verbatim paragraph so
+    """
 
 
 class _Interrupted(Exception):  # noqa: N818 - no error

@@ -49,7 +49,7 @@ def unlock(*, from_keyring: bool, ttl: int | None) -> None:
     Examples:
       passhelper unlock && docker pull registry.example/app
       passhelper unlock --from-keyring
-    """  # noqa: D301 - click marks a verbatim paragraph so
+    """
     environ = dict(os.environ)
     if ttl is not None:
         ci.own_keyring(environ)  # the user's own agent is refused before anybody is asked for anything
@@ -111,7 +111,7 @@ def lock() -> None:
     \b
     Example:
       passhelper lock
-    """  # noqa: D301 - click marks a verbatim paragraph so
+    """
     store = PassStore(dict(os.environ), output.warn)
     for key in _own_keys(store):
         agent.lock(store.gpg, key)

@@ -22,7 +22,7 @@ def backends(*, as_json: bool) -> None:
     Examples:
       passhelper backends
       passhelper backends --json
-    """  # noqa: D301 - click marks a verbatim paragraph so
+    """
     found = survey.survey()
     if as_json:
         output.envelope("backends", [asdict(one) for one in found])

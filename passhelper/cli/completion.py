@@ -20,7 +20,7 @@ def completion(ctx: click.Context, shell: str) -> None:
       echo 'eval "$(passhelper completion bash)"' >> ~/.bashrc
       echo 'eval "$(passhelper completion zsh)"' >> ~/.zshrc
       echo 'passhelper completion fish | source' >> ~/.config/fish/config.fish
-    """  # noqa: D301 - click marks a verbatim paragraph so
+    """
     kind = get_completion_class(shell)
     if kind is None:
         raise ConfigurationError(f"no completion for {shell}", "use bash, zsh or fish")

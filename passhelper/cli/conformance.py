@@ -43,7 +43,7 @@ def conformance(  # noqa: PLR0913 - one argument per option
       passhelper conformance secretservice
       passhelper conformance ./docker-credential-vault --json
       passhelper conformance --backend memory --check replace-user
-    """  # noqa: D301 - click marks a verbatim paragraph so
+    """
     if bool(program) == bool(backend):
         raise click.UsageError("name either a program or a --backend")
     chosen = examining.choose(ids)

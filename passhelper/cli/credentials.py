@@ -37,7 +37,7 @@ def login(*, server: str, username: str, password_stdin: bool, check: bool) -> N
     Examples:
       passhelper login registry.example:5000 -u alice
       passhelper login ghcr.io -u bot --password-stdin --check < token.txt
-    """  # noqa: D301 - click marks a verbatim paragraph so
+    """
     name = server_name(server)
     validate_username(username)
     secret = _read_password() if password_stdin else _ask_password()
@@ -94,7 +94,7 @@ def logout(*, server: str) -> None:
     \b
     Example:
       passhelper logout registry.example:5000
-    """  # noqa: D301 - click marks a verbatim paragraph so
+    """
     helper = _helper()
     name = validate_server(server)
     before = servers(helper)
@@ -124,7 +124,7 @@ def get(*, server: str, password: bool) -> None:
     \b
     Example:
       passhelper get registry.example:5000 --password | crane auth login registry.example:5000 -u bot --password-stdin
-    """  # noqa: D301 - click marks a verbatim paragraph so
+    """
     helper = _helper()
     try:
         found = helper.get(validate_server(server))

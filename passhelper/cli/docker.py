@@ -34,7 +34,7 @@ def docker() -> None:
     Examples:
       passhelper docker show
       passhelper docker enable --registry registry.example:5000
-    """  # noqa: D301 - click marks a verbatim paragraph so
+    """
 
 
 @docker.command()
@@ -47,7 +47,7 @@ def show(*, as_json: bool) -> None:
     \b
     Example:
       passhelper docker show --json
-    """  # noqa: D301 - click marks a verbatim paragraph so
+    """
     file = dockerconfig.path(os.environ)
     found = routes(os.environ)
     others = containers.survey(os.environ)
@@ -88,7 +88,7 @@ def enable(*, registries: tuple[str, ...]) -> None:
     Examples:
       passhelper docker enable
       passhelper docker enable --registry registry.example:5000 --registry ghcr.io
-    """  # noqa: D301 - click marks a verbatim paragraph so
+    """
     changes = dockerconfig.use_pass(os.environ, registries, "repair it")
     file = dockerconfig.path(os.environ)
     output.say(f"set {', '.join(changes)} to pass in {file}" if changes else f"{file} names pass already")
@@ -110,7 +110,7 @@ def disable(*, registries: tuple[str, ...]) -> None:
     Examples:
       passhelper docker disable
       passhelper docker disable --registry ghcr.io
-    """  # noqa: D301 - click marks a verbatim paragraph so
+    """
     changes = dockerconfig.stop_using_pass(os.environ, registries)
     file = dockerconfig.path(os.environ)
     output.say(f"removed {', '.join(changes)} from {file}" if changes else f"{file} does not name pass there")

@@ -35,7 +35,7 @@ def doctor(*, fix: bool, lead: int, as_json: bool, prometheus: bool) -> int:
       passhelper doctor
       passhelper doctor --fix
       passhelper doctor --prometheus > /var/lib/prometheus/node-exporter/passhelper.prom
-    """  # noqa: D301 - click marks a verbatim paragraph so
+    """
     if as_json and prometheus:
         raise click.UsageError("--json and --prometheus exclude each other")
     environ = dict(os.environ)

@@ -29,7 +29,7 @@ def link(*, name: str, choices: tuple[str, ...], folder: str, self_test: bool) -
     Examples:
       passhelper link secretservice --dir ~/bin
       passhelper link auto secretservice pass
-    """  # noqa: D301 - click marks a verbatim paragraph so
+    """
     is_auto = short_name(name) == linking.AUTO
     if is_auto != bool(choices):
         raise click.UsageError("name the backends that auto tries" if is_auto else "name one backend")
@@ -57,6 +57,6 @@ def unlink(*, name: str, folder: str) -> None:
     \b
     Example:
       passhelper unlink memory --dir ~/bin
-    """  # noqa: D301 - click marks a verbatim paragraph so
+    """
     path, removed = linking.unlink(name, os.environ, folder)
     output.say(f"removed {path}" if removed else f"there is no {path}")

@@ -33,7 +33,7 @@ def list_(*, check: bool, readable_by: str, as_json: bool) -> None:
     Examples:
       passhelper list
       passhelper list --readable-by alice@example.org --json
-    """  # noqa: D301 - click marks a verbatim paragraph so
+    """
     store = PassStore(dict(os.environ), output.warn)
     found = inventory.items(store, _fingerprint(store, readable_by))
     results: Sequence[tuple[str, str] | None] = [None] * len(found)

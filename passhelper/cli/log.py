@@ -27,7 +27,7 @@ def log(*, server: str, as_json: bool) -> None:
     Examples:
       passhelper log
       passhelper log registry.example --json
-    """  # noqa: D301 - click marks a verbatim paragraph so
+    """
     store = PassStore(dict(os.environ), output.warn)
     found = search.events(store, server)
     if as_json:

@@ -53,7 +53,7 @@ def add(*, keys: tuple[str, ...], server: str, is_sure: bool, as_json: bool) -> 
     Examples:
       passhelper recipients add bob.asc
       passhelper recipients add --path registry.example bob@example.org
-    """  # noqa: D301 - click marks a verbatim paragraph so
+    """
     store = _store()
 
     def change(sure: frozenset[str]) -> Report:
@@ -88,7 +88,7 @@ def remove(*, keys: tuple[str, ...], server: str, is_sure: bool, as_json: bool) 
     Examples:
       passhelper recipients remove bob@example.org
       passhelper recipients remove --path registry.example 0123456789ABCDEF0123456789ABCDEF01234567
-    """  # noqa: D301 - click marks a verbatim paragraph so
+    """
     store = _store()
 
     def change(sure: frozenset[str]) -> Report:
@@ -190,7 +190,7 @@ def sign(*, new_store: bool, as_json: bool) -> None:
     \b
     Example:
       passhelper recipients sign
-    """  # noqa: D301 - click marks a verbatim paragraph so
+    """
     signed = Members(Rekey(_store())).sign(other_store=new_store)
     files = [printable(path) for path in signed.files]
     if as_json:
@@ -211,7 +211,7 @@ def check(*, server: str, as_json: bool) -> int:
     \b
     Example:
       passhelper recipients check --json
-    """  # noqa: D301 - click marks a verbatim paragraph so
+    """
     store = _store()
     policy = Policy(store, KeyRing(store.gpg))
     records = list(survey(store, policy, [server] if server else None))

@@ -37,7 +37,7 @@ def recipients(ctx: click.Context) -> None:
       passhelper recipients
       passhelper recipients add bob.asc
       passhelper recipients accept
-    """  # noqa: D301 - click marks a verbatim paragraph so
+    """
     if ctx.invoked_subcommand is None:
         _list(as_json=False)
 
@@ -54,7 +54,7 @@ def list_(*, as_json: bool) -> None:
     \b
     Example:
       passhelper recipients list --json
-    """  # noqa: D301 - click marks a verbatim paragraph so
+    """
     _list(as_json=as_json)
 
 
@@ -88,7 +88,7 @@ def accept(*, fingerprints: tuple[str, ...], yes: bool) -> None:
     Examples:
       passhelper recipients accept
       passhelper recipients accept 0123456789ABCDEF0123456789ABCDEF01234567
-    """  # noqa: D301 - click marks a verbatim paragraph so
+    """
     store = _store()
     place = store.repository("")
     if place is None:

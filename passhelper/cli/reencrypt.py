@@ -40,7 +40,7 @@ def reencrypt(*, servers: tuple[str, ...], jobs: int | None, yes: bool, is_sure:
     Examples:
       passhelper reencrypt
       passhelper reencrypt registry.example
-    """  # noqa: D301 - click marks a verbatim paragraph so
+    """
     store = PassStore(dict(os.environ), output.warn)
     for server in servers:
         if not store.all_entries(server):

@@ -27,7 +27,7 @@ def rotation() -> None:
     \b
     Example:
       passhelper rotation list bob@example.org
-    """  # noqa: D301 - click marks a verbatim paragraph so
+    """
 
 
 @rotation.command("list")
@@ -45,7 +45,7 @@ def list_(*, key: str, show_all: bool, as_json: bool) -> int:
     Examples:
       passhelper rotation list bob@example.org
       passhelper rotation list 8A6F...C0DE --all --json
-    """  # noqa: D301 - click marks a verbatim paragraph so
+    """
     store = PassStore(dict(os.environ), output.warn)
     items = search.find(store, owners.fingerprint(store.gpg, key))
     left = [item for item in items if item.is_open]

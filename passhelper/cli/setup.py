@@ -97,7 +97,7 @@ def setup(  # noqa: PLR0913 - one argument per option
       passhelper setup --key alice@example.org --git
       passhelper setup --registry registry.example:5000
       eval "$(passhelper setup --ci || echo false)"
-    """  # noqa: D301 - click marks a verbatim paragraph so
+    """
     if ci:
         _set_up_runner(ctx, registries, env_file, depth or 0)
         return 0

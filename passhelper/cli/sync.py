@@ -45,7 +45,7 @@ def sync_(  # noqa: PLR0913 - one for each option
       passhelper sync
       passhelper sync --dry-run --json
       passhelper sync --auto push,pull
-    """  # noqa: D301 - click marks a verbatim paragraph so
+    """
     store = PassStore(dict(os.environ), output.warn)
     if auto is not None:
         words = autosync.set_up(store, auto)

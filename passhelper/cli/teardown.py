@@ -20,7 +20,7 @@ def teardown(*, store: bool) -> None:
     \b
     Example:
       trap 'passhelper teardown' EXIT
-    """  # noqa: D301 - click marks a verbatim paragraph so
+    """
     done = ci.tear_down(dict(os.environ), store=store)
     for line in done:
         output.say(line)

@@ -55,7 +55,7 @@ def import_(  # noqa: PLR0913 - one argument per option
       passhelper import --docker-config ~/.config/containers/auth.json
       passhelper import --from secretservice
       passhelper import --from pass --to secretservice --dry-run
-    """  # noqa: D301 - click marks a verbatim paragraph so
+    """
     if [file is not None, variable, name is not None].count(True) != 1:
         raise click.UsageError("choose one of --docker-config, --docker-auth-config and --from")
     path = dockerconfig.path(os.environ) if file == _HERE else os.path.abspath(file or "")
@@ -145,7 +145,7 @@ def export(*, form: str, servers: tuple[str, ...], path: str, force: bool) -> No
     Example:
       passhelper export --format dockerconfigjson --server ghcr.io --output pull.json
       kubectl create secret generic pull --type kubernetes.io/dockerconfigjson --from-file .dockerconfigjson=pull.json
-    """  # noqa: D301 - click marks a verbatim paragraph so
+    """
     if not path:
         if not force:
             exporting.check_stream(1)
