@@ -18,6 +18,7 @@ from passhelper.cli.lazy import Lazy, LazyGroup
 from passhelper.errors import PasshelperError
 from passhelper.oserrors import remedy
 from passhelper.protocol import catch_signals, details, end_by, interruption
+from passhelper.store import ending
 from passhelper.version import __version__
 
 __all__ = ["main"]
@@ -89,8 +90,6 @@ def main() -> NoReturn:
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError):
                 stream.flush()
-        from passhelper.store import ending  # noqa: PLC0415 - only where a signal has interrupted
-
         ending.end_all()
         end_by(interrupted.number)
     sys.exit(status)

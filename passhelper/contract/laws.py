@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64encode
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -135,8 +136,6 @@ def _neighbours(place: Place) -> None:
 
 def _traversal(place: Place) -> None:
     """Usernames that lead into the directory of another server, as base64 and plain."""
-    from base64 import urlsafe_b64encode  # noqa: PLC0415 - this law's alone
-
     victim = place.server("https://victim.{}")
     place.keep(victim, "zoe")
     for number, folder in enumerate((urlsafe_b64encode(victim.encode()).decode(), victim.partition("//")[2])):
