@@ -37,6 +37,9 @@ DEFAULT_SECONDS = {
     SYNC_TIMEOUT: 5.0,  # for one automatic fetch or push
 }
 
+INCOMING = "PASSHELPER_INCOMING"
+MOST_TIMES = 1000  # of what may come in by default; a check that never ends is none
+
 SYNC = "PASSHELPER_SYNC"
 _SYNC_WORDS = ("push", "pull")
 
@@ -53,6 +56,7 @@ def check(environ: "Mapping[str, str]") -> None:
     for name in DEFAULT_SECONDS:
         if name in environ:
             seconds(environ, name)
+    times(environ)
     if environ.get(SYNC):
         sync_words(environ[SYNC], SYNC)
 
@@ -60,7 +64,7 @@ def check(environ: "Mapping[str, str]") -> None:
 def problems(environ: "Mapping[str, str]") -> "dict[str, ConfigurationError]":
     """Collect what :func:`check` refuses: by name, all of it."""
     found: dict[str, ConfigurationError] = {}
-    for name in (*SWITCHES, *DEFAULT_SECONDS, SYNC):
+    for name in (*SWITCHES, *DEFAULT_SECONDS, INCOMING, SYNC):
         try:
             check({name: environ.get(name, "")})
         except ConfigurationError as error:
@@ -121,6 +125,23 @@ def seconds(environ: "Mapping[str, str]", name: str) -> float:
         raise ConfigurationError(
             f"{name} is not a number of seconds: {_shown(text)}",
             f"set it to a number above 0 and below {DAY}, such as {default:g}",
+        )
+    return value
+
+
+def times(environ: "Mapping[str, str]") -> int:
+    """Read how many times as much as by default may come in from a remote at once.
+
+    Raises:
+        ConfigurationError: it is no whole number from 1 on.
+    """
+    text = environ.get(INCOMING, "").strip()
+    if not text:
+        return 1
+    value = int(text) if text.isascii() and text.isdigit() and len(text) <= len(str(MOST_TIMES)) else 0
+    if not 0 < value <= MOST_TIMES:
+        raise ConfigurationError(
+            f"{INCOMING} is not a number of times: {_shown(text)}", f"set it to a whole number from 1 to {MOST_TIMES}"
         )
     return value
 

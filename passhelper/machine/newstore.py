@@ -16,7 +16,7 @@ from passhelper.store.commit import Committer
 from passhelper.store.files import Files
 from passhelper.store.repository import Repository
 from passhelper.store.transaction import Transaction
-from passhelper.team import gpgid, publickeys
+from passhelper.team import gitrepo, gpgid, publickeys
 from passhelper.team.scope import other_entries
 
 if TYPE_CHECKING:
@@ -168,7 +168,8 @@ def _uncommitted(store: PassStore, place: Repository, git: str, *, is_whole: boo
     if not pathspecs:
         return []
     argv = [*repository.command(place, git), "status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=all"]
-    child = repository.start([*argv, "--", *pathspecs], repository.environment(place, store.environ))
+    child = repository.start([*argv, "--", *pathspecs], repository.environment(place, store.environ),
+                             limit=gitrepo.MAX_ANSWER)  # fmt: skip
     finish([child], _SECONDS)
     if child.returncode != 0:
         raise gitwords.failure(place.root, "status", child, _SECONDS)

@@ -15,7 +15,17 @@ from passhelper.settings import home_directory
 from passhelper.store import claims, layout, pinning, recipients, trust
 from passhelper.store.repository import PUSH, Repository
 from passhelper.store.transaction import Transaction
-from passhelper.team import acceptance, clone, gitrepo, publickeys, recipientlists, remoteurl, signed, sync
+from passhelper.team import (
+    acceptance,
+    clone,
+    gitrepo,
+    incomingtree,
+    publickeys,
+    recipientlists,
+    remoteurl,
+    signed,
+    sync,
+)
 from passhelper.team.clone import RemoteGit
 from passhelper.team.scope import other_entries
 
@@ -26,6 +36,7 @@ if TYPE_CHECKING:
     from passhelper.team.key import Key
 
 _REMOTE = "origin"
+_SECONDS = 300.0  # for a look at the whole history
 
 
 class SharedStore:
@@ -194,6 +205,8 @@ class SharedStore:
         if place is None:
             raise StoreError(f"{store.root} is no git repository", "run: passhelper setup --git")
         self.check_scope(place)
+        with gitrepo.opened(place, store.environ) as opened:
+            incomingtree.check_outgoing(opened, incomingtree.commit_id(opened, "HEAD"), "")
         git = RemoteGit(place, store, self._source.remedy)
         with clone.password_pipe(clone.absolute(self._source.url)) as (clean, helper, pipe):
             if not self._remote(place):
@@ -247,8 +260,11 @@ def _is_same(remote: str, wanted: str) -> bool:
 
 def _other_entries_in_history(store: PassStore, place: Repository) -> int:
     """Count the entries that are gone from the tree and would be pushed with the history."""
-    git = RemoteGit(place, store, "")
-    text = git.run(["log", "--format=", "--name-only", "-z", "--no-renames"], "git cannot read the history")
-    inside = f"{layout.FOLDER}/"
-    names = {name for name in text.split("\0") if name.endswith(layout.SUFFIX) and not name.startswith(inside)}
-    return len(names)
+    # Without ours, of which there may be any number.
+    others = ("--", ":(top)", f":(top,exclude){layout.FOLDER}")
+    with gitrepo.opened(place, store.environ) as git:
+        text = git.run(
+            "log", "--format=", "--name-only", "-z", "--no-renames", "HEAD", *others, seconds=_SECONDS,
+            environ={"GIT_LITERAL_PATHSPECS": "0"},
+        )  # fmt: skip
+    return len({name for name in text.split(b"\0") if os.fsdecode(name).endswith(layout.SUFFIX)})

@@ -82,7 +82,10 @@ def remedy(complaint: "bytes | bytearray | str", otherwise: str) -> str:
     if "Permission denied (" in text:
         return "let that host know this user's ssh key, or name another one: GIT_SSH_COMMAND='ssh -i FILE'"
     if "transport '" in text and "' not allowed" in text:
-        return "give the store a URL of https, http, ssh, git or file, or a path: git remote set-url NAME URL"
+        return (
+            "give the store a URL of https, http, ssh, git or file, or a path: git remote set-url NAME URL; where that "
+            "has one, git's protocol.*.allow or GIT_ALLOW_PROTOCOL forbids it"
+        )
     if "The requested URL returned error: 30" in text:
         return (
             "the remote leads elsewhere, where no password is sent: look where, with curl -I URL/info/refs, and if "

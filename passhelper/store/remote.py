@@ -33,6 +33,7 @@ _QUICK = 5.0  # seconds for a git that talks to nobody
 _ASKED = "asked"  # in <git dir>/passhelper; its time is that of the last fetch
 _MOST = 500  # files of one fast-forward; more than a few seconds of a verb are sync's
 _LIMIT = 16 << 20  # bytes of their contents
+_LISTING = 64 << 20  # bytes of a listing of all files, as for sync: 250,000 of them with paths of 256 bytes
 _AHEAD = 3600  # seconds that a commit may be ahead of this clock, as for sync
 _SAFE = "transfer.fsckObjects=true"
 
@@ -126,7 +127,8 @@ class _Remote:
         if config is None:
             found = self._answer("config", "--null", "--list").decode(errors="surrogateescape")
             self.settings = git.parse_settings(found)
-        self._name = self._ref = self._tracking = ""
+        self._environ = git.environment(repository, store.environ, self.settings)
+        self._name = self._branch = self._ref = self._tracking = ""
 
     def _find(self) -> None:
         """Find the branch and where it is shared: its own remote, else ``origin``, else the only one."""
@@ -140,6 +142,7 @@ class _Remote:
             name = names[0]
         if branch and name:
             self._name = name
+            self._branch = branch
             self._ref = self.settings.get(f"branch.{short}.merge") or branch
             self._tracking = f"refs/remotes/{name}/{self._ref.removeprefix('refs/heads/')}"
 
@@ -179,12 +182,16 @@ class _Remote:
         files.replace(self._repository.unpushed, b"", self._repository.state, durable=False)
 
     def _push(self) -> str:
-        head = self._revision("HEAD")
-        if head and head == self._revision(self._tracking):
+        # Of the branch whose remote was looked for, and by its id: whoever switches to another one meanwhile would have
+        # that pushed in its place.
+        head = self._revision(self._branch)
+        if not head:
+            return "the branch has no commit"
+        if head == self._revision(self._tracking):
             return ""  # sync has done it
         if not self._is_accepted():
             return "the recipients here are not the accepted ones"
-        child = self._talk(*git.PUSH, "--quiet", "--", self._name, f"HEAD:{self._ref}")
+        child = self._talk(*git.PUSH, "--quiet", "--", self._name, f"{head}:{self._ref}")
         return self._why(child)
 
     def fetch(self) -> str:
@@ -317,7 +324,7 @@ class _Remote:
     # git
 
     def _ask(self, *arguments: str, stdin: bytes = b"") -> Child:
-        child = git.start([*self._command, *arguments], self._environ, stdin=stdin, limit=_LIMIT)
+        child = git.start([*self._command, *arguments], self._environ, stdin=stdin, limit=_LISTING)
         finish([child], self._store.deadline.left(_QUICK))
         return child
 

@@ -43,6 +43,7 @@ PUSH = ("push", "--no-signed", "--no-follow-tags", "--recurse-submodules=no")
 # How git may talk to a remote, whatever a URL or a setting says; any other name is that of a program to run. git asks
 # for each URL that it uses in the end, those of pushes and submodules and the rewritten ones among them.
 _TRANSPORTS = ("file", "git", "http", "https", "ssh")
+_ALWAYS, _USER = "always", "user"  # what protocol.*.allow may say besides "never"
 
 TRUE = ("true", "yes", "on", "1")
 
@@ -191,18 +192,23 @@ def program(environ: "Mapping[str, str]") -> str:
     return found
 
 
-def environment(repository: Repository, environ: "Mapping[str, str]") -> "dict[str, str]":
-    """Prepare the environment of a git child: this repository, no prompts."""
+def environment(
+    repository: Repository, environ: "Mapping[str, str]", settings: "Mapping[str, str] | None" = None
+) -> "dict[str, str]":
+    """Prepare the environment of a git child: this repository, no prompts.
+
+    Args:
+        repository: which.
+        environ: the caller's environment.
+        settings: what git is configured to, for one that may talk to a remote; without it, it can reach none.
+    """
     cleaned = clean_environ(environ)
     for name in _AIMED_ELSEWHERE:
         cleaned.pop(name, None)
     cleaned["GIT_CEILING_DIRECTORIES"] = os.path.dirname(repository.root)
     cleaned["GIT_TERMINAL_PROMPT"] = "0"
     cleaned["GIT_LITERAL_PATHSPECS"] = "1"
-    allowed = cleaned.get("GIT_ALLOW_PROTOCOL")
-    cleaned["GIT_ALLOW_PROTOCOL"] = ":".join(
-        name for name in _TRANSPORTS if allowed is None or name in allowed.split(":")
-    )
+    cleaned["GIT_ALLOW_PROTOCOL"] = "" if settings is None else transports(environ, settings)
     cleaned["GIT_OPTIONAL_LOCKS"] = "0"
     return cleaned
 
@@ -216,6 +222,38 @@ def start(argv: "Sequence[str]", environ: "Mapping[str, str]", **more: "Any") ->
 
         argv = [*rootless.prefix(environ), *argv]
     return child.start(argv, environ, **more)
+
+
+def is_partial(repository: Repository) -> bool:
+    """Return whether objects may be missing here that any git fetches when it needs them; no git is started for it."""
+    try:
+        with open(os.path.join(common_dir(repository.git_dir), "config"), "rb") as file:
+            text = file.read().lower()
+    except OSError:
+        return False  # git will say what is wrong
+    return b"promisor" in text or b"partialclone" in text
+
+
+def transports(environ: "Mapping[str, str]", settings: "Mapping[str, str]") -> str:
+    """Give the value of ``GIT_ALLOW_PROTOCOL`` for our git children, which counts for more than any setting.
+
+    So it names no transport that git itself would refuse: not one that the caller's own variable leaves out, and
+    without that variable not one that ``protocol.*.allow`` forbids, be it in the system's configuration.
+    """
+    given = environ.get("GIT_ALLOW_PROTOCOL")
+    if given is not None:
+        return ":".join(name for name in _TRANSPORTS if name in given.split(":"))
+    # git-config(1), protocol.allow: a file is the user's only, and everything else of ours is always allowed.
+    allowed = [_ALWAYS]
+    if environ.get("GIT_PROTOCOL_FROM_USER", "1").lower() in TRUE:
+        allowed.append(_USER)
+    every = settings.get("protocol.allow", "")
+    policies = {name: settings.get(f"protocol.{name}.allow", every) for name in _TRANSPORTS}
+    return ":".join(
+        name
+        for name, policy in policies.items()
+        if (policy.lower() or (_USER if name == "file" else _ALWAYS)) in allowed
+    )
 
 
 def command(repository: Repository, git: str, *, hooks: bool = False) -> "list[str]":

@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 from passhelper import shellwords
 from passhelper.errors import ConfigurationError, GitError, RemoteError, StoreError, TrustError, printable
-from passhelper.store import foreign, gitwords, repository, trust
+from passhelper.store import foreign, gitwords, repository, trust, unfinished
 from passhelper.store.child import Child, finish
 from passhelper.store.files import Files
 from passhelper.store.repository import Repository
@@ -46,12 +46,14 @@ class RemoteGit:
 
     def __init__(self, place: Repository, store: PassStore, remedy: str) -> None:
         self._place = place
+        self.root = place.root
         self._program = repository.program(store.environ)
         self._remedy = remedy
         self._umask = Files(store.environ).umask
         self._command = repository.command(place, self._program)
         for setting in _SAFE:
             self._command += ["-c", setting]
+        self._given = store.environ
         self._environ = repository.environment(place, store.environ)
 
     def run(self, arguments: Sequence[str], failure: str, *, remote: bool = False, keep: Sequence[int] = ()) -> str:
@@ -99,7 +101,12 @@ class RemoteGit:
 
     @cached_property
     def _silenced(self) -> Mapping[str, str]:
-        return without_questions(self._environ, self._program)
+        child = self.ask(["config", "--null", "--list"])
+        if child.timed_out or child.returncode != 0:
+            raise gitwords.failure(self._place.root, "config", child, _QUICK)
+        settings = repository.parse_settings(child.stdout.decode(errors="surrogateescape"))
+        allowed = {"GIT_ALLOW_PROTOCOL": repository.transports(self._given, settings)}
+        return without_questions({**self._environ, **allowed}, settings)
 
     def _start(
         self, arguments: Sequence[str], seconds: float, environ: Mapping[str, str], keep: Sequence[int] = ()
@@ -178,22 +185,25 @@ def _fill(store: PassStore, place: Repository, source: Source, settings: Sequenc
         git.run([*helper, "clone", *options, "--", clean, "."], f"git cannot clone {shown}", remote=True, keep=pipe)
     files.make_directory(place.state)
     place.prepare(files, repository.EVERYTHING)
-    if not git.answer(["rev-parse", "--verify", "--quiet", "HEAD^{commit}"]):
+    head = _head(git)
+    # The HEAD of a remote may be detached, too: then it is a commit, and no branch that people push to.
+    if not head or unfinished.find(place):
         _choose_branch(git, shown)
-    if source.commit and not _descends(git, source.commit):
+        head = _head(git)
+    # By its id from here on: what was looked at is what is checked out.
+    if source.commit and not _descends(git, source.commit, head):
         raise TrustError(
             f"the store at {shown} does not contain commit {source.commit} ({COMMIT}): its history was "
             "rewritten or rolled back",
             f"find out who did it; only then set {COMMIT} to a newer commit",
         )
     with gitrepo.opened(place, store.environ) as opened:
-        head = incomingtree.commit_id(opened, "HEAD")
         _check_history(store, opened, head, source.commit)
         freshness.check(store, opened, head, source.demands)
         programs = _programs(opened, head)
     # Nothing is accepted yet: were this process to end here, no later one must take this for a store of its own.
     trust.save_all(place.state, trust.Trust({}, store=source.demands.store), files)
-    git.run(["reset", "--hard", "--quiet"], "git cannot check out the store")
+    git.run(["reset", "--hard", "--quiet", head], "git cannot check out the store")
     for path in programs:
         os.chmod(os.path.join(store.root, path), 0o666 & ~files.umask)
     place.prepare(files)  # what is not ours is the user's to filter from now on
@@ -226,7 +236,7 @@ def _check_history(store: PassStore, git: gitrepo.Git, head: str, vouched: str) 
 
 
 def _choose_branch(git: RemoteGit, shown: str) -> None:
-    """Take the branch that people push to where the remote's HEAD names another, as a new server's may.
+    """Take the branch that people push to where the remote's HEAD names none that is there, as a new server's may.
 
     Raises:
         StoreError: there is none, or more than one that it could be.
@@ -249,10 +259,19 @@ def _choose_branch(git: RemoteGit, shown: str) -> None:
     git.run(["symbolic-ref", "HEAD", f"refs/heads/{name}"], f"git cannot use the branch {printable(name)}")
 
 
-def _descends(git: RemoteGit, commit: str) -> bool:
-    """Tell whether HEAD comes from a commit; not if that is not here."""
+def _head(git: RemoteGit) -> str:
+    """Give the id of the commit that HEAD leads to; empty if it leads to none."""
+    arguments = ("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
+    child = git.ask(arguments)
+    if child.timed_out or child.returncode not in (0, 1):
+        raise gitwords.failure(git.root, arguments[0], child, _QUICK)
+    return child.stdout.decode().strip()
+
+
+def _descends(git: RemoteGit, commit: str, head: str) -> bool:
+    """Return whether the newest commit comes from another one; not if that is not here."""
     is_here = git.answer(["cat-file", "-e", f"{commit}^{{commit}}"], no=(1, 128))
-    return is_here and git.answer(["merge-base", "--is-ancestor", commit, "HEAD"])
+    return is_here and git.answer(["merge-base", "--is-ancestor", commit, head])
 
 
 def _check(source: Source) -> None:
@@ -280,13 +299,11 @@ def absolute(url: str) -> str:
     return url if "://" in url or not os.path.exists(url) else os.path.abspath(url)
 
 
-def without_questions(environ: Mapping[str, str], git: str) -> dict[str, str]:
+def without_questions(environ: Mapping[str, str], settings: Mapping[str, str]) -> dict[str, str]:
     """Keep ssh from asking on a terminal, with whatever command it is started."""
     command = environ.get("GIT_SSH_COMMAND", "")
     if not command and not environ.get("GIT_SSH"):
-        child = repository.start([git, "config", "--global", "--get", "core.sshCommand"], environ)
-        finish([child], _QUICK)
-        command = child.stdout.decode(errors="surrogateescape").strip() or "ssh"
+        command = settings.get("core.sshcommand", "").strip() or "ssh"
     return {**environ, "GIT_SSH_COMMAND": f"{command} -oBatchMode=yes"} if command else dict(environ)
 
 

@@ -13,6 +13,7 @@ from functools import cached_property
 from io import BytesIO
 from typing import TYPE_CHECKING, cast
 
+from passhelper import settings
 from passhelper.errors import GitError
 from passhelper.store import gitwords, repository
 from passhelper.store.child import finish
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
     from passhelper.store.repository import Repository
 
 SECONDS = 60.0  # for one git that talks to nobody
-MAX_ANSWER = 64 << 20  # bytes that one may print; a listing of 100,000 entries has some 20 MB
+MAX_ANSWER = 64 << 20  # bytes that one may print: 250,000 files that differ, with paths of 120 bytes and SHA-256
+_LIST = ("config", "--null", "--list")
 _NUMBER = re.compile(r"[+-]?0*[1-9][0-9]*[kmg]?")  # what git takes for true beside the words
 
 
@@ -38,8 +40,7 @@ class Git:
 
     Attributes:
         place: where it is.
-        environ: the cleaned environment of its children.
-        objects: what the repository holds.
+        times: how many times as much as by default may come in from a remote at once.
         joined: the merge bases of pairs of commits, as far as they were asked for.
         talked: for how many seconds remotes were talked to.
     """
@@ -48,14 +49,36 @@ class Git:
         self.place = place
         self._program = program
         self._begin = repository.command(place, program)
-        self.environ = environ
+        self._given = environ
         self._umask = umask
+        self.times = settings.times(environ)
+        self._limit = MAX_ANSWER * self.times
         self._answers: dict[tuple[str, ...], Child] = {}
         self.joined: dict[frozenset[str], list[str]] = {}
         self.talked = 0.0
-        self.objects = Objects(self._begin, environ, umask, seconds=SECONDS, limit=MAX_ANSWER)
 
-    def ask(
+    @cached_property
+    def environ(self) -> Mapping[str, str]:
+        """The cleaned environment of its children, which talk to nobody but where objects are missing here."""
+        known = self.settings if repository.is_partial(self.place) else None
+        return repository.environment(self.place, self._given, known)
+
+    @property
+    def transports(self) -> str:
+        """What one that talks to a remote may speak, for ``GIT_ALLOW_PROTOCOL``."""
+        return repository.transports(self._given, self.settings)
+
+    @cached_property
+    def objects(self) -> Objects:
+        """What the repository holds."""
+        return Objects(self._begin, self.environ, self._umask, seconds=SECONDS, limit=MAX_ANSWER)
+
+    def close(self) -> None:
+        """End what runs."""
+        if "objects" in self.__dict__:
+            self.objects.close()
+
+    def ask(  # noqa: PLR0913 - all that a git can need
         self,
         *arguments: str,
         stdin: bytes = b"",
@@ -63,6 +86,7 @@ class Git:
         settings: tuple[str, ...] = (),
         environ: Mapping[str, str] | None = None,
         group: bool = False,
+        limit: int | None = None,
     ) -> Child:
         """Run one command whose failure is an answer too.
 
@@ -73,12 +97,13 @@ class Git:
             settings: more settings (``name=value``) for this command alone.
             environ: more variables, such as ``GIT_INDEX_FILE``.
             group: whether what it starts ends with it; for one that talks to somebody.
+            limit: bytes that it may print, if not the usual number; then it is ended.
         """
         command = [*self._begin, *(word for setting in settings for word in ("-c", setting)), *arguments]
         umask = os.umask(self._umask)
         try:
             child = repository.start(
-                command, {**self.environ, **(environ or {})}, stdin=stdin, limit=MAX_ANSWER, group=group
+                command, {**self.environ, **(environ or {})}, stdin=stdin, limit=limit or self._limit, group=group
             )
             finish([child], seconds)
         finally:
@@ -92,13 +117,14 @@ class Git:
         seconds: float = SECONDS,
         settings: tuple[str, ...] = (),
         environ: Mapping[str, str] | None = None,
+        limit: int | None = None,
     ) -> bytes:
         """Run one command and give what it printed; the arguments are those of :meth:`ask`.
 
         Raises:
             GitError: it failed, or took too long.
         """
-        child = self.ask(*arguments, stdin=stdin, seconds=seconds, settings=settings, environ=environ)
+        child = self.ask(*arguments, stdin=stdin, seconds=seconds, settings=settings, environ=environ, limit=limit)
         return self._printed(child, arguments[0], seconds)
 
     def ask_once(self, *arguments: str, environ: Mapping[str, str] | None = None) -> Child:
@@ -135,7 +161,11 @@ class Git:
     @cached_property
     def settings(self) -> dict[str, str]:
         """What git is configured to, read once."""
-        return repository.parse_settings(self.run("config", "--null", "--list").decode(errors="surrogateescape"))
+        child = repository.start(
+            [*self._begin, *_LIST], repository.environment(self.place, self._given), limit=MAX_ANSWER
+        )
+        finish([child], SECONDS)
+        return repository.parse_settings(self._printed(child, _LIST[0], SECONDS).decode(errors="surrogateescape"))
 
     def is_on(self, name: str) -> bool:
         """Tell whether a setting is true, as git reads it: a word for it, or a number that is not 0."""
@@ -220,11 +250,11 @@ def opened(place: Repository, environ: Mapping[str, str]) -> Iterator[Git]:
         GitError: git is not installed.
     """
     program = repository.program(environ)
-    git = Git(place, program, repository.environment(place, environ), Files(environ).umask)
+    git = Git(place, program, environ, Files(environ).umask)
     try:
         yield git
     finally:
-        git.objects.close()
+        git.close()
 
 
 @contextmanager

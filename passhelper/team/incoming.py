@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from passhelper.team.gitrepo import Git
 
 MAX_AHEAD = 3600  # seconds that a commit may be ahead of this clock
+MAX_DATES = 80 * incomingtree.MAX_FIRST_COMMITS  # bytes of the list of them: an id of SHA-256 and a date each
 
 
 def check(store: PassStore, git: Git, theirs: str, known: trust.Trust | None) -> None:
@@ -109,7 +110,8 @@ def check_history(git: Git, theirs: str, head: str, known: trust.Trust | None) -
     seen = [commit for commit in (head, known.commit if known else "", offer) if git.has_commit(commit)]
     if theirs in seen:
         return
-    lines = git.run("rev-list", "--timestamp", theirs, "--not", *seen).decode().splitlines()
+    limit = git.times * MAX_DATES
+    lines = git.run("rev-list", "--timestamp", theirs, "--not", *seen, limit=limit).decode().splitlines()
     latest = time.time() + MAX_AHEAD
     for line in lines:
         stamp, _, commit = line.partition(" ")

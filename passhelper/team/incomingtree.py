@@ -10,7 +10,8 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from passhelper.errors import TrustError, printable
+from passhelper import settings, shellwords
+from passhelper.errors import StoreError, TrustError, printable
 from passhelper.store import foreign, layout, recipients
 from passhelper.team import commits, trees
 
@@ -19,11 +20,48 @@ if TYPE_CHECKING:
     from passhelper.team.gitrepo import Git
 
 _OBJECT = re.compile(r"[0-9a-f]{40,64}")
-MAX_COMMITS = 100_000  # that come in at once, all of a first clone's among them
-MAX_FILES = 250_000  # and folders, of the whole tree: a store of 100,000 servers fits
-MAX_LISTS = 2_000  # files with keys among them; each may cost a gpg that checks its signature
-MAX_BYTES = 256 << 20  # of all files that differ; a merge holds them in memory twice, and a runner's disk is memory too
+# What may come in at once; PASSHELPER_INCOMING multiplies it. Our limits, from what an honest team of 20,000 servers
+# makes, and from what the machine of whoever syncs can bear.
+MAX_COMMITS = 100_000  # commits: each of 20,000 credentials changed five times since the last sync
+MAX_FIRST_COMMITS = 1_000_000  # commits of a first clone, its whole history: the same each year, for ten years
+MAX_FILES = 250_000  # files and folders of the whole tree: a store of 100,000 servers fits
+MAX_LISTS = 20_000  # lists of keys that differ: each server has its own; each may cost a gpg that checks its signature
+MAX_BYTES = 256 << 20  # bytes of all files that differ: 65,000 of 4 kB, which 6 readers make of a password. A merge
+# holds them in memory twice, and a runner's disk is memory too.
+_FEW = 20  # files that are read for their sizes
+_FOLDERS = (
+    4  # how many files and folders a file of the index stands for at most: a server's, and those in a user's name
+)
 MEND = "do not merge it; find out who pushed it and take it out of the remote"
+
+
+class TooMuchError(TrustError):
+    """More comes in at once than may."""
+
+
+def check_outgoing(git: Git, head: str, theirs: str) -> None:
+    """Refuse to push what every other clone would refuse to take over.
+
+    Args:
+        git: the repository.
+        head: the commit to push.
+        theirs: the commit that the remote has; empty if it has none.
+
+    Raises:
+        StoreError: something in it would be refused.
+    """
+    root = shellwords.word(git.place.root)
+    try:
+        _check(git, head, theirs, is_ours=True)
+    except TooMuchError as error:
+        remedy = (
+            f"push it in parts that others sync one by one: git -C {root} push REMOTE COMMIT:BRANCH; or set "
+            f"{settings.INCOMING}={git.times + 1} or more, here and wherever it is synced"
+        )
+        raise StoreError(f"not pushed, for no other clone would take it over: {error.cause}", remedy) from None
+    except TrustError as error:
+        remedy = f"remove it, commit that, and sync again; look: git -C {root} show --stat {head[:12]}"
+        raise StoreError(f"not pushed, for no other clone would take it over: {error.cause}", remedy) from None
 
 
 def check(git: Git, theirs: str, head: str = "") -> None:
@@ -34,15 +72,21 @@ def check(git: Git, theirs: str, head: str = "") -> None:
     Args:
         git: the repository.
         theirs: the commit to look at.
-        head: a commit whose files are there already and so need no second look; empty for none.
+        head: a commit whose files are there already and so need no second look; empty for none, as in a first clone.
 
     Raises:
+        TooMuchError: it is more than may come in at once.
         TrustError: something in it is refused.
     """
-    theirs = commit_id(git, theirs)
-    if commits.count(git, theirs, head) > MAX_COMMITS:  # which is quick: what is in them is not
-        raise _too_much(theirs, f"more than {MAX_COMMITS} commits")
-    _check_number(git, theirs)
+    _check(git, commit_id(git, theirs), head, is_ours=False)
+
+
+def _check(git: Git, theirs: str, head: str, *, is_ours: bool) -> None:
+    most = git.times * (MAX_COMMITS if head else MAX_FIRST_COMMITS)
+    if commits.count(git, theirs, head) > most:  # which is quick: what is in them is not
+        raise _too_much(git, theirs, f"more than {most} commits")
+    if not is_ours or not head or _are_many(git):
+        _check_number(git, theirs)
     new: dict[str, str] = {}
     for path, _, after in trees.difference(git, head or trees.empty(theirs), theirs):
         if after is None:
@@ -51,9 +95,10 @@ def check(git: Git, theirs: str, head: str = "") -> None:
         if why:
             raise _refused(theirs, path, why)
         new[path] = after[1]
-    if sum(path.rpartition("/")[2] == recipients.FILE for path in new) > MAX_LISTS:
-        raise _too_much(theirs, f"more than {MAX_LISTS} lists of keys")
-    _check_sizes(git, theirs, new)
+    most = git.times * MAX_LISTS
+    if sum(path.rpartition("/")[2] == recipients.FILE for path in new) > most:
+        raise _too_much(git, theirs, f"more than {most} lists of keys")
+    _check_sizes(git, theirs, new, is_ours=is_ours)
     if new and git.is_on("core.ignorecase"):
         _check_spellings(git, theirs, set(new))
 
@@ -62,8 +107,12 @@ def _refused(commit: str, path: str, why: str) -> TrustError:
     return TrustError(f"commit {commit[:12]} brings {why}: {printable(path)}", MEND)
 
 
-def _too_much(commit: str, what: str) -> TrustError:
-    return TrustError(f"commit {commit[:12]} brings {what} at once", MEND)
+def _too_much(git: Git, commit: str, what: str) -> TooMuchError:
+    return TooMuchError(
+        f"commit {commit[:12]} brings {what} at once",
+        f"find out who pushed it and take it out of the remote; if it is right, set {settings.INCOMING}={git.times + 1}"
+        " or more, which lets so many times as much in",
+    )
 
 
 def _check_number(git: Git, theirs: str) -> None:
@@ -71,18 +120,35 @@ def _check_number(git: Git, theirs: str) -> None:
 
     git ls-tree prints while it looks, and so can be stopped; what compares trees would first hold it all in memory.
     """
+    most = git.times * MAX_FILES
     child = git.ask("ls-tree", "-r", "-t", "-z", "--name-only", "--full-tree", theirs)
-    if child.overflow or child.stdout.count(0) > MAX_FILES:
-        raise _too_much(theirs, f"more than {MAX_FILES} files and folders")
+    if child.overflow or child.stdout.count(0) > most:
+        raise _too_much(git, theirs, f"more than {most} files and folders")
 
 
-def _check_sizes(git: Git, theirs: str, new: dict[str, str]) -> None:
-    asked = "".join(f"{blob}\n" for blob in new.values()).encode()
-    sizes = git.run("cat-file", "--batch-check=%(objectsize)", stdin=asked).split()
-    if sum(map(int, sizes)) > MAX_BYTES:  # of each file, though several may have one content
-        raise _too_much(theirs, f"more than {MAX_BYTES} bytes")
+def _are_many(git: Git) -> bool:
+    """Return whether the index lists so many files that with their folders there may be more than may come in."""
+    try:
+        with open(os.path.join(git.place.git_dir, "index"), "rb") as file:
+            count = int.from_bytes(file.read(12)[8:], "big")  # gitformat-index(5)
+    except OSError:
+        return True
+    return count * _FOLDERS > git.times * MAX_FILES
+
+
+def _check_sizes(git: Git, theirs: str, new: dict[str, str], *, is_ours: bool) -> None:
+    if is_ours and len(new) <= _FEW:  # a process less for each change that is pushed
+        found = map(git.objects.find, new.values())
+        # What is too large to be read is too large for any file, too.
+        sizes = [MAX_BYTES if each is None or each.data is None else len(each.data) for each in found]
+    else:
+        asked = "".join(f"{blob}\n" for blob in new.values()).encode()
+        sizes = [int(size) for size in git.run("cat-file", "--batch-check=%(objectsize)", stdin=asked).split()]
+    most = git.times * MAX_BYTES
+    if sum(sizes) > most:  # of each file, though several may have one content
+        raise _too_much(git, theirs, f"more than {most} bytes")
     for path, size in zip(new, sizes, strict=True):
-        if int(size) > foreign.limit(path):
+        if size > foreign.limit(path):
             raise _refused(theirs, path, f"a file larger than {foreign.limit(path)} bytes")
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from passhelper import shellwords
-from passhelper.errors import ConfigurationError, GitError, RemoteError, printable
+from passhelper.errors import ConfigurationError, GitError, RemoteError, StoreError, printable
 from passhelper.store import gitwords
 from passhelper.store.repository import PUSH
 from passhelper.team import gitrepo, incomingtree
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from passhelper.store.child import Child
     from passhelper.team.gitrepo import Git
 
+BRANCH = "main"  # what a store that passhelper makes calls it
 SECONDS = 120.0  # for one fetch or push; a store of 10,000 entries takes a few
 ALL_SECONDS = 300.0  # for all of them in one command: one that is slow each time could keep it for as long as it likes
 _SETTINGS = ("transfer.fsckObjects=true",)
@@ -146,8 +147,11 @@ def fetch(git: Git, upstream: Upstream, *more: str) -> str:
     raise _unreachable(git, upstream, child, "fetched from")
 
 
-def branches(git: Git, upstream: Upstream) -> list[str]:
-    """List the branches of a remote, the one that a clone would check out first.
+def branches(git: Git, upstream: Upstream) -> tuple[list[str], str]:
+    """List the branches of a remote.
+
+    Returns:
+        their names, and the one that a clone would check out; empty where the remote's HEAD names none of them.
 
     Raises:
         RemoteError: the remote cannot be reached.
@@ -162,7 +166,26 @@ def branches(git: Git, upstream: Upstream) -> list[str]:
             first = left.removeprefix("ref: refs/heads/")
         elif name.startswith("refs/heads/"):
             found.append(name.removeprefix("refs/heads/"))
-    return sorted(found, key=lambda name: (name != first, name))
+    return sorted(found), first if first in found else ""
+
+
+def choose(git: Git, upstream: Upstream) -> str:
+    """Choose which branch of a remote is the team's, where it has none of the name here; empty if it has none at all.
+
+    Raises:
+        RemoteError: the remote cannot be reached.
+        StoreError: it has several, and does not say which one counts.
+    """
+    there, first = branches(git, upstream)
+    if not there or upstream.their_branch in there:
+        return ""
+    if first or len(there) == 1 or BRANCH in there:
+        return first or (there[0] if len(there) == 1 else BRANCH)
+    raise StoreError(
+        f"the remote {printable(upstream.remote)} does not say which of its branches counts: "
+        f"{', '.join(map(printable, there))}",
+        "let its HEAD name one, there: git symbolic-ref HEAD refs/heads/NAME",
+    )
 
 
 def push(git: Git, upstream: Upstream, commit: str) -> None:
@@ -201,7 +224,7 @@ def remember(git: Git, upstream: Upstream) -> Upstream:
 
 def _talk(git: Git, *arguments: str) -> Child:
     """Run a git that talks to the remote: no questions, a limit, and nothing left running after it."""
-    environ = _ssh_without_questions(git)
+    environ = {**_ssh_without_questions(git), "GIT_ALLOW_PROTOCOL": git.transports}
     begin = time.monotonic()
     try:
         return git.ask(*arguments, seconds=_left(git), settings=_SETTINGS, environ=environ, group=True)

@@ -23,6 +23,7 @@ from passhelper.team import (
     commits,
     gitrepo,
     incoming,
+    incomingtree,
     leftover,
     network,
     publickeys,
@@ -209,6 +210,7 @@ class _Sync:
             self.report.kept = count
             return
         self._refuse_unaccepted(head, theirs)
+        incomingtree.check_outgoing(self.git, head, theirs)
         self.progress(f"pushing to {self.upstream}")
         network.push(self.git, self.upstream, head)
         self.report.pushed += count
@@ -218,11 +220,11 @@ class _Sync:
     def _fetch(self) -> str:
         theirs = network.fetch(self.git, self.upstream)
         if not theirs and self.upstream.is_new:
-            there = network.branches(self.git, self.upstream)
-            if there and self.upstream.their_branch not in there:
+            name = network.choose(self.git, self.upstream)
+            if name:
                 # The team's branch has another name than the one that git made here.
-                self.upstream = network.Upstream(self.upstream.branch, self.upstream.remote, there[0], is_new=True)
-                self.report.branch = there[0]
+                self.upstream = network.Upstream(self.upstream.branch, self.upstream.remote, name, is_new=True)
+                self.report.branch = name
                 theirs = network.fetch(self.git, self.upstream)
         if theirs and not self.options.dry_run:
             self.upstream = network.remember(self.git, self.upstream)

@@ -10,19 +10,25 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-from attackers import EVIL, MEND, PASSWORD, PROD, Scene, assert_unharmed, place, snapshot
+from attackers import EVIL, PASSWORD, PROD, Scene, assert_unharmed, place, snapshot
 from remotes import PLAIN
 from support import run
 
-from passhelper.errors import RemoteError, TrustError
+from passhelper.errors import RemoteError, StoreError, TrustError
+from passhelper.machine.sharedstore import SharedStore
 from passhelper.store import claims, packets, recipients, remote
 from passhelper.store.store import PassStore
 from passhelper.team import gitrepo, incomingtree, network
 from passhelper.team import sync as sync_module
+from passhelper.team.clone import Source
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+RAISE = (
+    "find out who pushed it and take it out of the remote; if it is right, set PASSHELPER_INCOMING=2 or more, which "
+    "lets so many times as much in"
+)
 AGAIN = "restore it from git, or store the credential again"
 
 
@@ -125,7 +131,7 @@ def zeros(count: int) -> list[tuple[str, bytes]]:
 def refused(scene: Scene, commit: str, what: str) -> None:
     """Neither a sync nor a verb nor a first clone takes it, and nothing of it is checked out."""
     around, head = snapshot(scene), scene.alice.git("rev-parse", "HEAD")
-    said = f"error: commit {commit[:12]} brings {what} at once\nhint: {MEND}\n"
+    said = f"error: commit {commit[:12]} brings {what} at once\nhint: {RAISE}\n"
     assert scene.helper.get("https://missing.example", PASSHELPER_SYNC="pull").code == 1
     answer = scene.passhelper("sync")
     assert (answer.code, answer.err.decode()) == (4, said)
@@ -138,7 +144,11 @@ def refused(scene: Scene, commit: str, what: str) -> None:
 
 
 def test_lists_of_keys(scene: Scene) -> None:
-    refused(scene, scene.remote.flood(lists(scene, 5000)), f"more than {incomingtree.MAX_LISTS} lists of keys")
+    refused(
+        scene,
+        scene.remote.flood(lists(scene, incomingtree.MAX_LISTS + 1)),
+        f"more than {incomingtree.MAX_LISTS} lists of keys",
+    )
 
 
 def test_bytes(scene: Scene) -> None:
@@ -185,7 +195,103 @@ def test_one_too_many(scene: Scene, monkeypatch: pytest.MonkeyPatch, name: str, 
     commit = flood(6)
     with pytest.raises(TrustError) as caught:
         sync_module.sync(store, sync_module.Options(accepted=accepted))
-    assert str(caught.value) == f"commit {commit[:12]} brings more than {most} {what} at once; {MEND}"
+    assert str(caught.value) == f"commit {commit[:12]} brings more than {most} {what} at once; {RAISE}"
+    again = PassStore({**scene.alice.environ, "PASSHELPER_INCOMING": "2"}, lambda _: None)
+    sync_module.sync(again, sync_module.Options(accepted=accepted))
+    assert scene.alice.git("rev-parse", "HEAD").strip() == commit
+
+
+def test_one_commit_too_many_in_a_first_clone(scene: Scene, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A whole history may be longer than what comes in at once; it has an end, too."""
+    monkeypatch.setattr(incomingtree, "MAX_COMMITS", 1)
+    count = int(scene.alice.git("rev-list", "--count", "HEAD"))
+
+    def obtain(name: str, **environ: str) -> None:
+        store = PassStore(
+            {**scene.alice.environ, "PASSWORD_STORE_DIR": str(tmp_path / name), **environ}, lambda _: None
+        )
+        SharedStore(store, Source(str(scene.remote.path)), is_whole=False).obtain()
+
+    monkeypatch.setattr(incomingtree, "MAX_FIRST_COMMITS", count)
+    obtain("as many")
+    monkeypatch.setattr(incomingtree, "MAX_FIRST_COMMITS", count - 1)
+    with pytest.raises(TrustError, match=f"brings more than {count - 1} commits at once; find out who pushed it"):
+        obtain("one too many")
+    obtain("twice as many", PASSHELPER_INCOMING="2")
+
+
+@pytest.mark.parametrize("way", ["sync", "first push"])
+def test_whoever_would_push_too_much_is_told_before(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, way: str
+) -> None:
+    """Nobody else could sync after that, and he would not know."""
+    alice = scene.alice
+    monkeypatch.setattr(incomingtree, "MAX_BYTES", 1000)
+    scene.helper.store("https://large.example", "u", "x" * 4000)
+    remote = scene.remote.path
+    if way == "first push":
+        remote = tmp_path / "empty.git"
+        assert run(["git", "init", "-q", "--bare", str(remote)], alice.environ).code == 0
+        alice.git("remote", "remove", "origin")
+
+    def push(**environ: str) -> None:
+        store = PassStore({**alice.environ, **environ}, lambda _: None)
+        if way == "sync":
+            sync_module.sync(store, sync_module.Options())
+        else:
+            SharedStore(store, Source(str(remote)), is_whole=False).publish()
+
+    def tip() -> bytes:
+        return run(["git", "--git-dir", str(remote), "rev-parse", "--verify", "--quiet", "main"], alice.environ).out
+
+    before = tip()
+    with pytest.raises(StoreError) as caught:
+        push()
+    head = alice.git("rev-parse", "HEAD").strip()
+    assert str(caught.value) == (
+        f"not pushed, for no other clone would take it over: commit {head[:12]} brings more than 1000 bytes at once; "
+        f"push it in parts that others sync one by one: git -C {alice.path} push REMOTE COMMIT:BRANCH; or set "
+        "PASSHELPER_INCOMING=2 or more, here and wherever it is synced"
+    )
+    assert tip() == before
+    push(PASSHELPER_INCOMING="100")
+    assert tip().decode().strip() == head
+
+
+def test_whoever_would_push_what_no_store_may_hold_is_told_before(scene: Scene) -> None:
+    alice = scene.alice
+    os.symlink("/etc/passwd", alice.path / "link")
+    alice.git("add", "link")
+    alice.git("-c", "user.name=a", "-c", "user.email=a@example.test", "commit", "-q", "-m", "Link")
+    before = scene.remote.head
+    answer = scene.passhelper("sync")
+    head = alice.git("rev-parse", "HEAD").strip()
+    assert (answer.code, scene.remote.head) == (1, before)
+    assert answer.err.decode() == (
+        f"error: not pushed, for no other clone would take it over: commit {head[:12]} brings a symbolic link: link\n"
+        f"hint: remove it, commit that, and sync again; look: git -C {alice.path} show --stat {head[:12]}\n"
+    )
+    alice.git("rm", "-q", "link")
+    alice.git("-c", "user.name=a", "-c", "user.email=a@example.test", "commit", "-q", "-m", "Mend")
+    assert scene.passhelper("sync").code == 0
+
+
+def test_an_honest_large_store(scene: Scene, tmp_path: Path) -> None:
+    """More commits than may come in at once later, thousands of credentials, and a list of its own for every second."""
+    entry = scene.keys.encrypt(PASSWORD.encode(), "alice")
+    _, text = scene.lines("alice")
+    names = [f"https://{number}.registry.example/a/longer/path" for number in range(5_000)]
+    files = [(place(name, "deploy.gpg"), entry) for name in names]
+    files += [(place(name, ".gpg-id"), text) for name in names[::2]]
+    scene.remote.flood(files, commits=incomingtree.MAX_COMMITS + 1)
+    environ = {**scene.alice.environ, "PASSWORD_STORE_DIR": str(tmp_path / "fresh")}
+    shared = SharedStore(PassStore(environ, lambda _: None), Source(str(scene.remote.path)), is_whole=False)
+    shared.obtain()
+    shared.accept(None)
+    assert len(list((tmp_path / "fresh").rglob("*.gpg"))) > len(names)
+    scene.remote.flood([(place(EVIL, "deploy.gpg"), entry)], commits=incomingtree.MAX_COMMITS - 1)
+    answer = run([scene.installed.passhelper, "sync"], environ)
+    assert answer.code == 0, answer
 
 
 def test_bytes_of_a_fast_forward(scene: Scene) -> None:

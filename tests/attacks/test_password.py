@@ -6,6 +6,7 @@ Real servers on loopback play the attacks; each writes down what it was given.
 from __future__ import annotations
 
 import base64
+import itertools
 import os
 import threading
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ import pytest
 from clones import Team
 from support import Helper, Program, require, run
 
+from passhelper.store import repository
 from passhelper.team.clone import password_pipe
 
 if TYPE_CHECKING:
@@ -282,6 +284,63 @@ def test_fewer_transports_may_be_allowed(installed: Program, environ: dict[str, 
         answer = run([installed.passhelper, "sync"], {**environ, "GIT_ALLOW_PROTOCOL": allowed})
         assert answer.code == 6
         assert f"transport '{transport}' not allowed".encode() in answer.err
+
+
+SCOPES = ("system", "global", "variables")
+
+
+def configured(environ: dict[str, str], tmp_path: Path, scope: str, name: str, value: str) -> dict[str, str]:
+    """An environment in which git is configured by an administrator, by its user or by a build system."""
+    if scope == "variables":
+        return {**environ, "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": name, "GIT_CONFIG_VALUE_0": value}
+    changed = {**environ, f"GIT_CONFIG_{scope.upper()}": str(tmp_path / scope), "GIT_CONFIG_NOSYSTEM": "0"}
+    assert run(["git", "config", f"--{scope}", name, value], changed).code == 0
+    return changed
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+@pytest.mark.parametrize("name", ["protocol.file.allow", "protocol.allow"])
+def test_no_transport_that_git_is_configured_to_refuse(
+    installed: Program, helper: Helper, environ: dict[str, str], git_store: Path, tmp_path: Path, scope: str, name: str
+) -> None:
+    team = Team(tmp_path, environ)
+    ann = team.adopt(git_store)
+    ann.store()
+    assert run([installed.passhelper, "sync"], environ).code == 0
+    head = team.head
+    ann.store("https://b.example")
+    forbidden = configured(environ, tmp_path, scope, name, "never")
+    refused = b"transport 'file' not allowed"
+    assert refused in run(["git", "-C", str(git_store), "fetch"], forbidden).err
+    answer = run([installed.passhelper, "sync"], forbidden)
+    assert (answer.code, refused in answer.err) == (6, True)
+    assert b"git's protocol.*.allow or GIT_ALLOW_PROTOCOL forbids it\n" in answer.err
+    answer = helper.store("https://c.example", "u", "x", **forbidden, PASSHELPER_SYNC="push")
+    assert (answer.code, refused in answer.err, team.head) == (0, True, head)
+    fresh = {**forbidden, "PASSWORD_STORE_DIR": str(tmp_path / "fresh")}
+    answer = run([installed.passhelper, "setup", f"--git={team.remote}"], fresh)
+    assert (answer.code, refused in answer.err) == (6, True)
+    assert run([installed.passhelper, "sync"], environ).code == 0
+    assert team.head != head
+
+
+def test_transports_are_those_of_git_itself(environ: dict[str, str], tmp_path: Path) -> None:
+    """Its own answer is the judge, for every combination of what counts."""
+    urls = {"file": f"file://{tmp_path}/no.git", "https": "https://127.0.0.1:1/s", "git": "git://127.0.0.1:1/s"}
+    place = repository.Repository(str(tmp_path), str(tmp_path / ".git"))
+    words = (None, "always", "never", "user")
+    for every, own, from_user in itertools.product(words, words, (None, "0", "true")):
+        more = {} if from_user is None else {"GIT_PROTOCOL_FROM_USER": from_user}
+        for name, url in urls.items():
+            settings = {"protocol.allow": every, f"protocol.{name}.allow": own}
+            given = [f"{key}={value}" for key, value in settings.items() if value is not None]
+            options = [word for each in given for word in ("-c", each)]
+            answer = run(["git", *options, "ls-remote", url], {**environ, **more})
+            listing = run(["git", *options, "config", "--null", "--list"], environ).out.decode()
+            found = repository.environment(place, {**environ, **more}, repository.parse_settings(listing))
+            is_allowed = name in found["GIT_ALLOW_PROTOCOL"].split(":")
+            assert is_allowed == (b"' not allowed" not in answer.err), (settings, more, answer.err)
+    assert repository.environment(place, environ)["GIT_ALLOW_PROTOCOL"] == ""
 
 
 # What everybody on the way can read

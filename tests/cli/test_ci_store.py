@@ -259,6 +259,19 @@ def test_every_list_has_to_be_new_enough(job: Job, keys: KeyRing, team: Team) ->
     assert store(job).code == 0
 
 
+def test_a_remote_whose_head_is_a_commit(job: Job, keys: KeyRing, team: Team) -> None:
+    """As somebody leaves it who looks at an old one there: people push to the branch."""
+    old = git(team.work, "rev-parse", "HEAD~1")
+    git(team.remote, "update-ref", "--no-deref", "HEAD", old)
+    accept(job, keys)
+    job.adopt(job.set_up().text)
+    path = Path(job.environ["PASSWORD_STORE_DIR"])
+    assert git(path, "symbolic-ref", "HEAD") == "refs/heads/main"
+    assert git(path, "rev-parse", "HEAD") == git(team.work, "rev-parse", "HEAD")
+    assert store(job).code == 0
+    assert git(path, "status", "--porcelain") == ""
+
+
 def test_the_newest_commit_of_an_old_copy(job: Job, team: Team) -> None:
     """A server that goes on serving what it had; then a member says that nothing has changed since."""
 

@@ -112,11 +112,43 @@ def test_pending_and_uncommitted(doctor: Doctor, helper: Helper, repository: Pat
     answer = helper.store(SERVER, "alice", "new")
     assert (answer.code, answer.err.count(b"\n")) == (0, 1)
     report = doctor()
-    assert report.finding("git.pending")[1] == "1 changes wait for their commit"
+    assert report.finding("git.pending")[1] == "1 change waits for its commit"
     assert report.finding("git.changes")[1].startswith("1 file of the store is not committed as now on disk, such as ")
     git(repository, "config", "--unset", "commit.gpgsign")
     helper.store(SERVER, "alice", "newer")
     assert doctor().troubled() == set()
+
+
+def test_what_waits_without_a_copy(doctor: Doctor, helper: Helper, repository: Path) -> None:
+    """A full disk, or a kill, has left only the note that something waits."""
+    git(repository, "config", "commit.gpgsign", "true")
+    git(repository, "config", "gpg.program", "/bin/false")
+    helper.store(SERVER, "alice", "new")
+    kept = repository / ".git" / "passhelper" / "kept"
+    kept.write_bytes(kept.read_bytes()[:-10])
+    _, cause, remedy = doctor().finding("git.pending")
+    path = repository / ".git" / "passhelper" / "pending"
+    name = path.read_text().rstrip("\0")
+    assert cause == (
+        f"1 change waits for its commit; no copy is kept of {name}, so git loses it where it aborts or resets anything"
+    )
+    assert remedy == (
+        "run: passhelper sync, or store a credential: either commits what waits; where the disk is full, make room "
+        "first"
+    )
+    path.unlink()
+    _, cause, remedy = doctor().finding("git.pending")
+    assert cause == f"{kept} holds copies of what waited for its commit, and cannot be read"
+    assert remedy == f"look whether all credentials are there, then: rm {kept}"
+    git(repository, "config", "--unset", "commit.gpgsign")
+    helper.store(SERVER, "alice", "newer")
+    assert doctor().troubled() == set()
+
+
+@pytest.mark.usefixtures("remote")
+def test_a_transport_that_the_configuration_forbids(doctor: Doctor, repository: Path) -> None:
+    git(repository, "config", "protocol.file.allow", "never")
+    assert "transport 'file' not allowed" in doctor().finding("git.remote")[1]
 
 
 def test_diverged(doctor: Doctor, helper: Helper, remote: Path, repository: Path, tmp_path: Path) -> None:

@@ -549,3 +549,20 @@ def test_ssh_asks_nobody(team: Team, a: Clone, tmp_path: Path) -> None:
 def test_pull_never_raises(environ: dict[str, str], tmp_path: Path) -> None:
     environ["PASSWORD_STORE_DIR"] = str(tmp_path / "none")
     assert remote.pull(PassStore(environ, lambda _: None)) is False
+
+
+def test_the_branch_that_was_looked_at_is_pushed(team: Team, a: Clone, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody switches to another branch while it is pushed; that one is nobody's business there."""
+    looked = remote._Remote._is_accepted
+
+    def switched(self: remote._Remote) -> bool:
+        a.git("checkout", "-q", "-b", "private")
+        a.git("commit", "-q", "--allow-empty", "-m", "Private")
+        return looked(self)
+
+    auto(a, "push")
+    monkeypatch.setattr(remote._Remote, "_is_accepted", switched)
+    a.store()
+    assert a.git("rev-parse", "main").strip() == team.head
+    assert a.head != team.head
+    assert a.warnings == []

@@ -31,6 +31,17 @@ def test_words(name: str) -> None:
         )
 
 
+def test_how_many_times_as_much_may_come_in() -> None:
+    found = [settings.times({settings.INCOMING: value}) for value in ("", " ", "1", " 20 ", "1000")]
+    assert (settings.times({}), found) == (1, [1, 1, 1, 20, 1000])
+    for value in ("0", "1001", "-1", "1.5", "2x", "\u0662", "9" * 99):
+        with pytest.raises(ConfigurationError) as caught:
+            settings.check({settings.INCOMING: value})
+        assert str(caught.value) == (
+            f"PASSHELPER_INCOMING is not a number of times: {value!r}; set it to a whole number from 1 to 1000"
+        )
+
+
 @pytest.mark.parametrize("value", ON)
 def test_entries_that_are_not_bound_are_refused_with_every_word(vault: Vault, keys: KeyRing, value: str) -> None:
     vault.put(keys.encrypt(b"x", "alice"))
@@ -39,7 +50,7 @@ def test_entries_that_are_not_bound_are_refused_with_every_word(vault: Vault, ke
         vault.get()
 
 
-@pytest.mark.parametrize("name", [*settings.SWITCHES, *settings.DEFAULT_SECONDS, settings.SYNC])
+@pytest.mark.parametrize("name", [*settings.SWITCHES, *settings.DEFAULT_SECONDS, settings.INCOMING, settings.SYNC])
 def test_no_verb_works_with_a_value_that_is_none(vault: Vault, keys: KeyRing, name: str) -> None:
     """Also for a server that is not there: one sees the mistake before one relies on it."""
     vault.put(keys.encrypt(b"x", "alice"))

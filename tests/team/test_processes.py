@@ -87,7 +87,7 @@ def test_one_commit_to_push(ann: Clone, counter: Counter) -> None:
     ann.store(OTHER)
     counter.commands()
     assert ann.sync().pushed == 1
-    counter.check(8)
+    counter.check(9)
 
 
 def test_one_commit_to_receive(ann: Clone, bob: Clone, counter: Counter) -> None:
@@ -104,7 +104,7 @@ def test_two_histories_without_a_conflict(ann: Clone, bob: Clone, counter: Count
     counter.commands()
     report = ann.sync()
     assert (report.fetched, report.pushed, report.conflicts) == (1, 2, [])
-    counter.check(25)
+    counter.check(26)
 
 
 def test_two_histories_with_a_conflict(ann: Clone, bob: Clone, counter: Counter) -> None:
@@ -114,7 +114,7 @@ def test_two_histories_with_a_conflict(ann: Clone, bob: Clone, counter: Counter)
     counter.commands()
     report = ann.sync()
     assert (report.fetched, report.pushed, len(report.conflicts)) == (1, 2, 1)
-    counter.check(29)
+    counter.check(30)
 
 
 def test_a_store_of_many_servers_takes_no_more(ann: Clone, bob: Clone, counter: Counter) -> None:
@@ -124,7 +124,7 @@ def test_a_store_of_many_servers_takes_no_more(ann: Clone, bob: Clone, counter: 
     ann.store("https://c.example")
     counter.commands()
     assert ann.sync().fetched == 1
-    counter.check(25)
+    counter.check(26)
 
 
 def test_new_recipients(ann: Clone, bob: Clone, counter: Counter, keys: KeyRing) -> None:
@@ -165,4 +165,4 @@ def test_filling_an_empty_remote(team: Team, ann: Clone, counter: Counter) -> No
     shared.obtain()
     shared.publish()
     assert team.head == ann.head
-    counter.check(11)
+    counter.check(16)

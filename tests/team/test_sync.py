@@ -863,6 +863,38 @@ def test_branches_of_another_name(team: Team, ann: Clone, keys: KeyRing) -> None
     assert team.git("rev-parse", "trunk") == clone.head
 
 
+def test_a_remote_that_does_not_say_which_branch_counts(team: Team, ann: Clone, keys: KeyRing) -> None:
+    """Its HEAD is a commit: what is not called as here is taken only where nobody could mean another one."""
+    ann.store(OTHER)
+    ann.sync()
+    team.git("branch", "-m", "main", "trunk")
+    team.git("update-ref", "--no-deref", "HEAD", team.git("rev-parse", "trunk"))
+    team.git("branch", "attic", "trunk~1")
+
+    def clone(name: str) -> Clone:
+        path = team.folder / name
+        path.mkdir()
+        made = Clone({**team.environ, "PASSWORD_STORE_DIR": str(path)})
+        made.git("init", "-q", "-b", "here")
+        made.git("remote", "add", "origin", str(team.remote))
+        return made
+
+    bob = clone("bob")
+    accepted = frozenset([keys["alice"]])
+    with pytest.raises(StoreError) as caught:
+        bob.sync(accepted=accepted)
+    assert str(caught.value) == (
+        "the remote origin does not say which of its branches counts: attic, trunk; let its HEAD name one, there: git "
+        "symbolic-ref HEAD refs/heads/NAME"
+    )
+    team.git("branch", "-m", "trunk", "main")
+    assert (bob.sync(accepted=accepted).branch, bob.head) == ("main", ann.head)
+    team.git("branch", "-D", "attic")
+    team.git("branch", "-m", "main", "trunk")
+    carl = clone("carl")
+    assert (carl.sync(accepted=accepted).branch, carl.head) == ("trunk", ann.head)
+
+
 def test_a_repository_of_the_credentials_alone(environ: dict[str, str], store: Path, tmp_path: Path) -> None:
     """The store's root belongs to somebody else; git begins at our folder."""
     team = Team(tmp_path, environ)

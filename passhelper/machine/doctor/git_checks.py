@@ -12,7 +12,7 @@ from passhelper import shellwords
 from passhelper.errors import GitError, StoreError, printable
 from passhelper.machine.doctor.model import Check, Finding, Severity
 from passhelper.machine.doctor.patient import LIMIT, NotCheckedError, Patient
-from passhelper.store import claims, gitwords, layout, pinning, recipients, repository, trust, unfinished
+from passhelper.store import claims, gitwords, kept, layout, pinning, recipients, repository, trust, unfinished
 from passhelper.team import remoteurl
 
 if TYPE_CHECKING:
@@ -124,14 +124,21 @@ def _gits(root: str) -> list[str]:
 
 
 def _pending(patient: Patient) -> Iterator[Finding]:
-    try:
-        with open(patient.place.pending, "rb") as file:
-            count = len([path for path in file.read().split(b"\0") if path])
-    except FileNotFoundError:
+    place = patient.place
+    paths, copies = place.load_pending(), kept.load(place).files
+    if not paths:
+        if os.path.exists(place.kept) and not copies:
+            yield Finding(f"{place.kept} holds copies of what waited for its commit, and cannot be read",
+                          f"look whether all credentials are there, then: rm {shellwords.word(place.kept)}")  # fmt: skip
         return
-    if count:
-        cause = f"{count} changes wait for their commit"
-        yield Finding(cause, "run: passhelper sync, or store a credential: either commits them too")
+    cause = "1 change waits for its commit" if len(paths) == 1 else f"{len(paths)} changes wait for their commit"
+    remedy = "run: passhelper sync, or store a credential: either commits what waits"
+    bare = [path for path in paths if path not in copies]
+    if bare:  # as after a kill, or where the disk was full
+        more = f" and {len(bare) - 1} more" if bare[1:] else ""
+        cause += f"; no copy is kept of {printable(bare[0])}{more}, so git loses it where it aborts or resets anything"
+        remedy += "; where the disk is full, make room first"
+    yield Finding(cause, remedy)
 
 
 def _changes(patient: Patient) -> Iterator[Finding]:
@@ -206,7 +213,12 @@ def _remote(patient: Patient) -> Iterator[Finding]:
         raise NotCheckedError("the store has no remote" if branch else "the store is on no branch")
     remote = _text(patient, "config", f"branch.{branch}.remote") or ("origin" if "origin" in remotes else remotes[0])
     ref = _text(patient, "config", f"branch.{branch}.merge") or f"refs/heads/{branch}"
-    child = patient.git("ls-remote", "--", remote, ref, **_ssh(patient))
+    told = patient.git("config", "--null", "--list")
+    if told.returncode != 0:
+        raise gitwords.failure(patient.place.root, "config", told, LIMIT)
+    settings = repository.parse_settings(told.stdout.decode(errors="replace"))
+    allowed = repository.transports(patient.environ, settings)
+    child = patient.git("ls-remote", "--", remote, ref, **_ssh(patient), GIT_ALLOW_PROTOCOL=allowed)
     if child.timed_out or child.returncode != 0:
         remedy = f"look: git -C {shellwords.word(patient.place.root)} fetch {shellwords.word(remote)}"
         if child.timed_out:
