@@ -56,7 +56,7 @@ def list_(*, key: str, show_all: bool, as_json: bool) -> int:
     elif left:
         print_items(left)
     else:
-        output.note("every credential that this key could read has been changed" if items
+        output.note("every credential that this key could read has been changed or erased" if items
                     else "this key could never read a credential here")  # fmt: skip
     return EXIT_OPEN if left else 0
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from passhelper.team.gitrepo import Git
 
+_QUESTIONS = 100_000  # objects whose sizes are asked for at once; some 7 MB of ids
+
 
 def each(git: Git, ids: Iterable[str]) -> Iterator[tuple[str, bytes]]:
     """Read some blobs one after the other: each with its id.
@@ -24,14 +26,45 @@ def each(git: Git, ids: Iterable[str]) -> Iterator[tuple[str, bytes]]:
     """
     for identity, data in git.objects.read(sorted(set(ids))):
         if data is None:
-            root = git.place.root
-            raise GitError(f"object {identity} is missing in {root}", f"run: git -C {shellwords.word(root)} fsck")
+            raise _missing(git, identity)
         yield identity, data
 
 
 def read(git: Git, ids: Iterable[str]) -> dict[str, bytes]:
     """Read some blobs; raises as :func:`each` does."""
     return dict(each(git, ids))
+
+
+def larger(git: Git, ids: Iterable[str], limit: int) -> frozenset[str]:
+    """Find out which of some objects are larger than a limit, without reading any.
+
+    Whoever can push decides what lies in the history, so what is wanted of there is asked for its size first.
+
+    Args:
+        git: the repository.
+        ids: of the objects.
+        limit: in bytes.
+
+    Raises:
+        GitError: one is not there.
+    """
+    names = sorted(set(ids))
+    found = []
+    for begin in range(0, len(names), _QUESTIONS):
+        part = names[begin : begin + _QUESTIONS]
+        asked = "".join(f"{name}\n" for name in part).encode()
+        answers = git.run("cat-file", "--batch-check=%(objectsize)", stdin=asked).split(b"\n")
+        for name, size in zip(part, answers, strict=False):
+            if not size.isdigit():
+                raise _missing(git, name)
+            if int(size) > limit:
+                found.append(name)
+    return frozenset(found)
+
+
+def _missing(git: Git, identity: str) -> GitError:
+    root = git.place.root
+    return GitError(f"object {identity} is missing in {root}", f"run: git -C {shellwords.word(root)} fsck")
 
 
 def of_file(path: str, length: int) -> str:

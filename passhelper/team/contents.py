@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from passhelper.errors import LockedKeyError, PasshelperError
 from passhelper.store import cipher, packets
 from passhelper.store.child import finish
+from passhelper.store.layout import MAX_ENTRY
 from passhelper.team import blobs
 from passhelper.team.keys import KeyRing
 
@@ -35,6 +36,7 @@ class Contents:
 
     Attributes:
         locked: why versions could not be read that one of this machine's keys opens; None if none was locked.
+        large: the versions that are larger than an entry may be; they are not looked at, and may be for anybody.
     """
 
     def __init__(self, store: PassStore, git: Git) -> None:
@@ -46,6 +48,7 @@ class Contents:
         self._digests: dict[str, str] = {}
         self._tried: dict[frozenset[str], bool] = {}  # by our keys that open it: whether they are unlocked
         self.locked: LockedKeyError | None = None
+        self.large: frozenset[str] = frozenset()
 
     def readers(self, blob: str) -> frozenset[str]:
         """Give the ids of the keys that open a version; none opens what is no message.
@@ -59,7 +62,11 @@ class Contents:
 
     def look(self, wanted: Iterable[str]) -> None:
         """Read who can open some versions; one question to git for all of them."""
-        for blob, data in blobs.each(self._git, set(wanted).difference(self._readers)):
+        new = set(wanted).difference(self._readers)
+        large = blobs.larger(self._git, new, MAX_ENTRY)
+        self.large |= large
+        self._readers.update(dict.fromkeys(large, frozenset([packets.HIDDEN])))
+        for blob, data in blobs.each(self._git, new - large):
             try:
                 self._readers[blob] = frozenset(packets.key_ids(data[: packets.MAX_HEADERS]))
             except packets.PacketError as error:
@@ -79,7 +86,7 @@ class Contents:
         for begin in range(0, len(new), _BATCH):
             part = new[begin : begin + _BATCH]
             self._digests.update(dict.fromkeys(part, ""))
-            mine = [blob for blob in part if self._own & self._readers[blob]]
+            mine = [blob for blob in part if self._own & self._readers[blob] and blob not in self.large]
             self._decrypt({blob: data for blob, data in blobs.each(self._git, mine) if _may_be_given(data)})
 
     def _decrypt(self, messages: dict[str, bytes]) -> None:

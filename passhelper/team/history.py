@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from passhelper.errors import GitError, printable
 from passhelper.store import gitwords, layout, recipients, repository
 from passhelper.store.foreign import KEYS
-from passhelper.team import gitrepo
+from passhelper.team import blobs, gitrepo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,9 +23,15 @@ if TYPE_CHECKING:
     from passhelper.store.store import PassStore
     from passhelper.team.gitrepo import Git
 
-_SECONDS = 60.0  # for reading the history of all credentials
+_SECONDS = 60.0  # for what the commits of one answer changed; with folders of 20,000 servers git takes some seconds
+_LIST_SECONDS = 600.0  # for the list of all commits, for which git compares as many folders
+_WINDOW = 500  # commits of one answer, so that no answer holds the whole history
+MAX_COMMITS_LISTED = 256 << 20  # bytes of the list of their ids: some 6 million of SHA-1, 4 million of SHA-256
+MAX_CHANGES = 256 << 20  # bytes of what one commit changed: some 1.3 million files of 200 bytes each
+MAX_COMMIT = 1 << 20  # bytes of a commit whose words are read; a merge of ours names 10,000 conflicts in that
 _MARK = b"\x01"
 _FORMAT = "%x01%H%x00%ct%x00%an%x00%ae%x00%s%x00"
+_SHORT = "%x01%H%x00%ct%x00?%x00?%x00%x00"  # of one that is larger
 _FIELDS = 5  # of a commit in it
 _NOTHING = ("000000", "160000")  # git's modes of what has no content here: no file, and a submodule
 _REKEYED = ("re-encrypt ", "reencrypt ")  # our own subjects, and those of pass and gopass
@@ -78,12 +85,16 @@ class Revision:
         )
 
 
-def revisions(git: Git, *, whole: bool = False, paths: tuple[str, ...] = ()) -> list[Revision]:
+def revisions(
+    git: Git, head: str, *, whole: bool = False, is_oldest_first: bool = False, paths: tuple[str, ...] = ()
+) -> Iterator[Revision]:
     """List the commits that changed something of ours, newest first.
 
     Args:
         git: the store's repository.
+        head: the newest commit, by its full id: a name could mean another one in the next question.
         whole: both sides of every merge, and what merges did themselves.
+        is_oldest_first: the other way round.
         paths: only what lies there, below the work tree; credentials, recipients and public keys by default.
 
     Raises:
@@ -91,16 +102,38 @@ def revisions(git: Git, *, whole: bool = False, paths: tuple[str, ...] = ()) -> 
     """
     wanted = paths or _ours(git.place)
     # Not git log: signatures, root commits, merges and names there are as the user's settings want them shown.
-    commits = git.run(
-        "rev-list", "--topo-order", *(("--full-history",) if whole else ()), "HEAD", "--", *wanted, seconds=_SECONDS
-    )
-    text = git.run(
-        "diff-tree", "--stdin", "--root", "-r", *(("-m",) if whole else ()), "--raw", "-z", "--no-abbrev",
-        "--no-renames", "--no-ext-diff", "--encoding=UTF-8", f"--format={_FORMAT}", "--", *wanted,
-        stdin=commits, seconds=_SECONDS,
+    listing = git.run(
+        "rev-list", "--topo-order", *(("--full-history",) if whole else ()), head, "--", *wanted, seconds=_LIST_SECONDS,
+        limit=MAX_COMMITS_LISTED,
     )  # fmt: skip
+    commits = listing.decode().split()
+    if is_oldest_first:
+        commits.reverse()
+    options = ("-m",) if whole else ()
+    for begin in range(0, len(commits), _WINDOW):
+        window = commits[begin : begin + _WINDOW]
+        large = blobs.larger(git, window, MAX_COMMIT)
+        for is_large, group in groupby(window, large.__contains__):
+            form = _SHORT if is_large else _FORMAT
+            yield from _changed(git, list(group), (*options, f"--format={form}", "--", *wanted))
+
+
+def _changed(git: Git, commits: list[str], arguments: tuple[str, ...]) -> Iterator[Revision]:
+    """Read what some commits changed; those whose changes are too many for one answer, one by one."""
+    child = git.ask(
+        "diff-tree", "--stdin", "--root", "-r", "--raw", "-z", "--no-abbrev", "--no-renames", "--no-ext-diff",
+        "--encoding=UTF-8", *arguments, stdin="".join(f"{commit}\n" for commit in commits).encode(), seconds=_SECONDS,
+        limit=gitrepo.MAX_ANSWER if len(commits) > 1 else MAX_CHANGES,
+    )  # fmt: skip
+    if child.overflow and len(commits) > 1:
+        middle = len(commits) // 2
+        for part in (commits[:middle], commits[middle:]):
+            yield from _changed(git, part, arguments)
+        return
+    if child.returncode != 0 or child.timed_out:
+        raise gitwords.failure(git.place.root, "diff-tree", child, _SECONDS)
     try:
-        return list(_parse(text.split(b"\0")))
+        yield from _parse(bytes(child.stdout).split(b"\0"))
     except ValueError as error:
         raise GitError(f"git diff-tree in {git.place.root} says what nobody can read: {error}") from None
 
@@ -151,8 +184,8 @@ def is_shallow(git: Git) -> bool:
     return git.run("rev-parse", "--is-shallow-repository").strip() == b"true"
 
 
-def has_commits(git: Git) -> bool:
-    """Tell whether there is any history.
+def head_of(git: Git) -> str:
+    """Give the id of the newest commit, from which all questions about the history start; empty if there is none.
 
     Raises:
         GitError: git does not say, or the branch is damaged; the repository may be another user's.
@@ -167,8 +200,8 @@ def has_commits(git: Git) -> bool:
         child = git.ask("for-each-ref", branch)
         if child.timed_out or child.stderr or child.returncode != 0:
             raise gitwords.failure(git.place.root, "for-each-ref", child, gitrepo.SECONDS)
-        return False
-    return True
+        return ""
+    return child.stdout.decode().strip()
 
 
 def credential(git: Git, store: PassStore, path: str) -> tuple[str, str] | None:
@@ -199,10 +232,11 @@ def last_changes(store: PassStore) -> dict[str, int] | None:
     except GitError:
         return None
     with gitrepo.opened(place, store.environ) as git:
-        if not has_commits(git) or is_shallow(git):
+        head = head_of(git)
+        if not head or is_shallow(git):
             return None
         found: dict[str, int] = {}
-        for revision in revisions(git):
+        for revision in revisions(git, head):
             is_rekeying = revision.is_rekeying
             for change in revision.changes:
                 if not is_rekeying or not change.before:

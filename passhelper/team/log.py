@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from passhelper.errors import StoreError
+from passhelper.errors import StoreError, printable
 from passhelper.store import layout, pinning, recipients
 from passhelper.team import blobs, gitrepo, history
 
@@ -54,17 +54,37 @@ def events(store: PassStore, server: str = "") -> list[Event]:
     if place is None:
         raise StoreError(f"{store.root} is no git repository, so it has no history", "run: passhelper setup --git")
     with gitrepo.opened(place, store.environ) as git:
-        if not history.has_commits(git):
-            return []
-        found = [event for revision in history.revisions(git) for event in _events(store, git, revision)]
+        head = history.head_of(git)
+        revisions = list(history.revisions(git, head)) if head else []
+        large = _large_lists(store, git, revisions)
+        found = [event for revision in revisions for event in _events(store, git, revision, large)]
     return [event for event in found if not server or event.server in ("", server)]
 
 
-def _events(store: PassStore, git: Git, revision: Revision) -> list[Event]:
+def _large_lists(store: PassStore, git: Git, revisions: list[Revision]) -> frozenset[str]:
+    """Find the lists of recipients that no command of ours would read, and say so."""
+    found = {
+        blob: (revision, change)
+        for revision in revisions
+        for change in revision.changes
+        if os.path.basename(change.path) == recipients.FILE
+        for blob in (change.before, change.after)
+        if blob
+    }
+    large = blobs.larger(git, found, recipients.MAX_FILE)
+    for path in sorted({found[blob][1].path for blob in large}):
+        store.warn(
+            f"{printable(path)} was larger than {recipients.MAX_FILE} bytes in the history, and was not looked at: the "
+            "keys that came and went with it are not shown"
+        )
+    return large
+
+
+def _events(store: PassStore, git: Git, revision: Revision, large: frozenset[str]) -> list[Event]:
     found = []
     for change in revision.changes:
         if os.path.basename(change.path) == recipients.FILE:
-            added, removed = _keys(git, change)
+            added, removed = _keys(git, change, large)
             found.append(Event(revision, RECIPIENTS, _owner(change.path), "", change.path, added, removed))
         else:
             named = history.credential(git, store, change.path)
@@ -85,9 +105,9 @@ def _owner(path: str) -> str:
     return (layout.decode_server(folder) or "") if folder not in ("", layout.FOLDER) else ""
 
 
-def _keys(git: Git, change: Change) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _keys(git: Git, change: Change, large: frozenset[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Compare the keys of a list before and after."""
-    contents = blobs.read(git, [blob for blob in (change.before, change.after) if blob])
+    contents = blobs.read(git, [blob for blob in (change.before, change.after) if blob and blob not in large])
     before, after = (_parse(contents.get(blob, b"")) for blob in (change.before, change.after))
     added, removed = pinning.apart(before, after)
     return tuple(added), tuple(removed)

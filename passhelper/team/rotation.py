@@ -5,7 +5,8 @@ entry of the store says it any more. So the secrets of today are compared with e
 as ``get`` would give them; paths and commits decide nothing, for whoever can push can write any of them.
 
 What this machine cannot read it cannot compare. That counts as open where somebody else can: another reader of an older
-version, or of an entry of the same registry. A version that only the key could read, nobody can ever compare.
+version, or of an entry of the same registry. A version that only the key could read, nobody can ever compare. What is
+larger than an entry may be is not even looked at, and stays open: anybody may have read it.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from passhelper import shellwords
-from passhelper.errors import ConfigurationError, GitError, StoreError
+from passhelper.errors import ConfigurationError, GitError, StoreError, printable
 from passhelper.registry import normalize
 from passhelper.store import foreign, keyinfo, packets, recipients
+from passhelper.store.layout import MAX_ENTRY
 from passhelper.team import blobs, gitrepo, history
 from passhelper.team.contents import Contents
 from passhelper.team.keys import KeyRing
@@ -37,6 +39,8 @@ UNKNOWN = "unknown"  # this machine cannot compare the secrets
 CHANGED = "changed"
 ERASED = "erased"
 _DONE = (CHANGED, ERASED)
+_NAMED = 5  # versions in one warning
+_SHORTEST = 8  # digits of a key id in the name of a file
 _FILES = ("100644", "100755")  # git's modes of what get reads
 
 Credential = tuple[str, str]
@@ -89,14 +93,15 @@ def find(store: PassStore, name: str) -> list[RotationItem]:
             "run: passhelper list --readable-by KEY",
         )
     with gitrepo.opened(place, store.environ) as git:
-        if not history.has_commits(git):
+        head = history.head_of(git)
+        if not head:
             return []
         if history.is_shallow(git):
             raise GitError(
                 f"{place.root} is a shallow clone, which does not know what a key could read before",
                 f"run: git -C {shellwords.word(place.root)} fetch --unshallow",
             )
-        return _Search(store, git, _key_ids(store, git, name)).run()
+        return _Search(store, git, head, _key_ids(store, git, head, name)).run()
 
 
 def open_for(store: PassStore, fingerprint: str) -> list[RotationItem]:
@@ -104,33 +109,48 @@ def open_for(store: PassStore, fingerprint: str) -> list[RotationItem]:
     return [item for item in find(store, fingerprint) if item.is_open]
 
 
-def _key_ids(store: PassStore, git: Git, name: str) -> frozenset[str]:
+def _key_ids(store: PassStore, git: Git, head: str, name: str) -> frozenset[str]:
     """Find what messages call a key, also one that is no longer in the keyring, or was there with other subkeys."""
     line = "".join(name.split())
     try:
         key = KeyRing(store.gpg).resolve(name)
-        found = {*key.key_ids, *_travelled(store, git, key.fingerprint)}
+        found = {*key.key_ids, *_travelled(store, git, head, key.fingerprint)}
     except ConfigurationError:
         bare = recipients.normalize(line).removesuffix("!")
         if not recipients.is_fingerprint(bare):
             raise
-        found = set(_travelled(store, git, bare))
+        found = set(_travelled(store, git, head, bare))
         if not found:
             raise
     return frozenset(each for each in found if not keyinfo.is_pinned(line) or keyinfo.names(line, each))
 
 
-def _travelled(store: PassStore, git: Git, fingerprint: str) -> Iterator[str]:
+def _travelled(store: PassStore, git: Git, head: str, fingerprint: str) -> Iterator[str]:
     """Read the key ids from the public keys that once lay in the store: a later one may have fewer."""
-    for revision in history.revisions(git, whole=True, paths=(foreign.KEYS,)):
-        for change in revision.changes:
-            if change.after and fingerprint.endswith(os.path.basename(change.path).upper().removeprefix("0X")):
-                data = blobs.read(git, [change.after])[change.after]
-                child = store.gpg.ask("--with-colons", "--import-options", "show-only", "--import", stdin=data)
-                text = child.stdout.decode(errors="replace")
-                if [key.fingerprint for key in keyinfo.parse_keys(text)] == [fingerprint]:
-                    rows = [line.split(":") for line in text.split("\n")]
-                    yield from (row[4] for row in rows if row[0] in ("pub", "sub") and "e" in row[11])
+    found = {
+        change.after: change.path
+        for revision in history.revisions(git, head, whole=True, paths=(foreign.KEYS,))
+        for change in revision.changes
+        if change.after and _is_named_for(change.path, fingerprint)
+    }
+    large = blobs.larger(git, found, foreign.MAX_KEY)
+    for path in sorted({found[blob] for blob in large}):
+        store.warn(
+            f"{printable(path)} was larger than {foreign.MAX_KEY} bytes in the history, and was not looked at: subkeys "
+            "that only it names are not known"
+        )
+    for _, data in blobs.each(git, found.keys() - large):
+        child = store.gpg.ask("--with-colons", "--import-options", "show-only", "--import", stdin=data)
+        text = child.stdout.decode(errors="replace")
+        if [key.fingerprint for key in keyinfo.parse_keys(text)] == [fingerprint]:
+            rows = [line.split(":") for line in text.split("\n")]
+            yield from (row[4] for row in rows if row[0] in ("pub", "sub") and "e" in row[11])
+
+
+def _is_named_for(path: str, fingerprint: str) -> bool:
+    """Return whether a file of public keys has a key's name: its fingerprint, or a key id as gopass writes it."""
+    name = os.path.basename(path).upper().removeprefix("0X")
+    return len(name) >= _SHORTEST and fingerprint.endswith(name)
 
 
 @dataclass(frozen=True)
@@ -163,9 +183,10 @@ class _Known:
 class _Search:
     """The history of one store, as one key could read it."""
 
-    def __init__(self, store: PassStore, git: Git, key_ids: frozenset[str]) -> None:
+    def __init__(self, store: PassStore, git: Git, head: str, key_ids: frozenset[str]) -> None:
         self._store = store
         self._git = git
+        self._head = head
         self._key_ids = key_ids
         self._contents = Contents(store, git)
         self._now: dict[Credential, list[str]] = {}
@@ -181,6 +202,7 @@ class _Search:
             if readable:
                 known[credential] = _Known(found, readable, self._now.get(credential, []))
         self._decide(known)
+        self._tell_of_large(known)
         if self._contents.locked is not None:
             self._store.warn(f"not all could be compared: {self._contents.locked}")
         items = [
@@ -193,11 +215,27 @@ class _Search:
         ]  # fmt: skip
         return sorted(items, key=lambda item: (item.server.encode(), item.username.encode()))
 
+    def _tell_of_large(self, known: dict[Credential, _Known]) -> None:
+        """Warn of what was not looked at; its states say that nobody knows."""
+        large = self._contents.large
+        found = [
+            f"{printable(server)} ({printable(username)}) of commit {version.revision.commit[:12]}"
+            for (server, username), one in known.items()
+            for version in one.readable
+            if version.blob in large
+        ]
+        if found:
+            named = ", ".join([*found[:_NAMED], *([f"and {len(found) - _NAMED} more"] if found[_NAMED:] else [])])
+            self._store.warn(
+                f"larger than the {MAX_ENTRY} bytes that an entry may have, so nobody has looked at who can read it, "
+                f"and it counts as known: {named}"
+            )
+
     def _versions(self) -> dict[Credential, list[_Version]]:
         """List the contents that each credential ever had, oldest first."""
         found: dict[Credential, list[_Version]] = {}
         seen: set[tuple[str, str]] = set()
-        for revision in reversed(history.revisions(self._git, whole=True)):
+        for revision in history.revisions(self._git, self._head, whole=True, is_oldest_first=True):
             for change in revision.changes:
                 if not change.after or (change.path, change.after) in seen:
                     continue
@@ -208,9 +246,9 @@ class _Search:
         return found
 
     def _today(self) -> dict[Credential, list[str]]:
-        """List what the last commit holds: the ids of the contents of each credential."""
+        """List what the newest commit holds: the ids of the contents of each credential."""
         found: dict[Credential, list[str]] = defaultdict(list)
-        for record in self._git.run("ls-tree", "-r", "-z", "--full-tree", "HEAD").split(b"\0"):
+        for record in self._git.run("ls-tree", "-r", "-z", "--full-tree", self._head).split(b"\0"):
             facts, _, path = record.partition(b"\t")
             credential = history.credential(self._git, self._store, os.fsdecode(path)) if path else None
             mode, _, blob = facts.decode().split() if path else ("", "", "")
@@ -249,6 +287,8 @@ class _Search:
                 one.state = OPEN
             elif there:
                 one.state, one.places = MOVED, there
+            elif not self._contents.large.isdisjoint(version.blob for version in one.readable):
+                one.state = UNKNOWN  # erased, too: it may stand elsewhere, and nobody can compare
             elif _registry(credential) in unread or (one.now and not self._is_comparable(one, readers)):
                 one.state = UNKNOWN
             else:

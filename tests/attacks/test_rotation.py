@@ -12,7 +12,8 @@ import pytest
 from leavers import A, B, Team
 from support import FOLDER, KeyRing
 
-from passhelper.team import rotation
+from passhelper.store import foreign
+from passhelper.team import log, rotation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -216,6 +217,79 @@ def test_a_submodule_in_the_history_stops_nothing(team: Team) -> None:
     team.git("rm", "-q", "--cached", f"{FOLDER}/Yi5leGFtcGxl/bob.gpg")
     team.git("commit", "-q", "-m", "Mend")
     assert team.states() == {A: "unchanged"}
+
+
+LARGE = bytes((64 << 20) + 1)  # more than git's answers may have; some 64 kB in a push
+ELSEWHERE = f"{FOLDER}/Yi5leGFtcGxl/u.gpg"
+
+
+def too_large(path: str) -> str:
+    return f"{path} was larger than {foreign.limit(path)} bytes in the history, and was not looked at: "
+
+
+def test_one_that_is_too_large_to_look_at(team: Team) -> None:
+    """Pushed once and taken away again, it neither ends the list nor is left out of it."""
+    team.write(ENTRY, LARGE, "Store")
+    team.write(ELSEWHERE, LARGE, "Store")
+    assert team.states() == {A: "readable", "b.example": "readable"}
+    large = team.head
+    push(team, ENTRY, "new", "alice")
+    push(team, ELSEWHERE, None)
+    team.warnings.clear()
+    items = rotation.find(team.pass_store, team.keys["bob"])
+    assert [(item.server, item.state, item.is_certain) for item in items] == [
+        ("b.example", "unknown", False), (A, "unknown", True),
+    ]  # fmt: skip
+    (warning,) = team.warnings
+    assert warning.startswith("larger than the 4194304 bytes that an entry may have, so nobody has looked at who can ")
+    assert f"and it counts as known: {A} (bob) of commit " in warning
+    assert warning.endswith(f", b.example (u) of commit {large[:12]}")
+    push(team, ENTRY, SECRET, "alice")
+    assert team.states() == {A: "unchanged", "b.example": "unknown"}
+    assert [event.server for event in log.events(team.pass_store)].count("b.example") == 2
+
+
+def test_a_key_that_is_too_large_to_look_at(team: Team) -> None:
+    """What has no key's name is nobody's key; what has one is said to be left out."""
+    bob = team.keys["bob"]
+    odd = [f".public-keys/{name}" for name in (bob[-1], "0x", f"x/{bob[-4:]}")]
+    path = f".public-keys/{bob}"
+    for each in (*odd, path):
+        team.write(each, LARGE, "Keys")
+    for each in odd:
+        team.write(each, None, "Mend")
+    team.write(path, team.keys.gpg("--export", bob).stdout, "Mend")
+    team.warnings.clear()
+    assert team.states() == {A: "unchanged"}
+    assert team.warnings == [f"{too_large(path)}subkeys that only it names are not known"]
+
+
+def test_a_list_that_is_too_large_to_look_at(team: Team) -> None:
+    path = f"{FOLDER}/Yi5leGFtcGxl/.gpg-id"
+    team.write(path, LARGE, "List")
+    team.write(path, None, "Mend")
+    team.warnings.clear()
+    found = [(event.action, event.server) for event in log.events(team.pass_store)]
+    assert found[:2] == [("recipients", "b.example")] * 2
+    assert ("recipients", "") in found[2:]
+    assert team.warnings == [f"{too_large(path)}the keys that came and went with it are not shown"]
+    assert team.states() == {A: "unchanged"}
+
+
+def test_a_commit_that_is_too_large_to_read(team: Team) -> None:
+    """Its first line alone is more than git's answers may have; what it changed counts all the same."""
+    push(team, ELSEWHERE, SECRET, "alice", "bob")
+    file = team.path / ".git" / "commit"
+    who = "<m@example.test> 1700000000 +0000"
+    file.write_text(
+        f"tree {team.tree_id}\nparent {team.commits[1]}\nauthor {'x' * len(LARGE)} {who}\ncommitter m {who}\n\nx\n"
+    )
+    commit = team.git("hash-object", "-t", "commit", "-w", str(file)).strip()
+    team.git("reset", "-q", "--hard", commit)
+    assert team.states() == {A: "unchanged", "b.example": "readable"}
+    event, *others = log.events(team.pass_store)
+    assert (event.server, event.revision.author, event.revision.when) == ("b.example", "?", 1_700_000_000)
+    assert len(others) > 2
 
 
 def test_two_credentials_and_one_password(team: Team) -> None:

@@ -36,7 +36,7 @@ def test_rotation_until_all_is_done(passhelper: Command, helper: Helper, past: P
     helper.erase("b.example")
     answer = passhelper("rotation", "list", keys["bob"])
     assert (answer.code, answer.out) == (0, b"")
-    assert answer.err == b"every credential that this key could read has been changed\n"
+    assert answer.err == b"every credential that this key could read has been changed or erased\n"
     answer = passhelper("rotation", "list", keys["bob"], "--all")
     assert answer.code == 0
     assert [line.split()[2] for line in answer.text.splitlines()[1:]] == ["changed", "erased"]

@@ -139,7 +139,7 @@ def test_what_waits_without_a_copy(doctor: Doctor, helper: Helper, repository: P
     path.unlink()
     _, cause, remedy = doctor().finding("git.pending")
     assert cause == f"{kept} holds copies of what waited for its commit, and cannot be read"
-    assert remedy == f"look whether all credentials are there, then: rm {kept}"
+    assert remedy == f"see whether all credentials are there, then: rm {kept}"
     git(repository, "config", "--unset", "commit.gpgsign")
     helper.store(SERVER, "alice", "newer")
     assert doctor().troubled() == set()

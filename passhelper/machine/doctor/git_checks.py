@@ -129,7 +129,7 @@ def _pending(patient: Patient) -> Iterator[Finding]:
     if not paths:
         if os.path.exists(place.kept) and not copies:
             yield Finding(f"{place.kept} holds copies of what waited for its commit, and cannot be read",
-                          f"look whether all credentials are there, then: rm {shellwords.word(place.kept)}")  # fmt: skip
+                          f"see whether all credentials are there, then: rm {shellwords.word(place.kept)}")  # fmt: skip
         return
     cause = "1 change waits for its commit" if len(paths) == 1 else f"{len(paths)} changes wait for their commit"
     remedy = "run: passhelper sync, or store a credential: either commits what waits"
