@@ -107,8 +107,10 @@ class Committer:
         """
         trouble = unfinished.find(self._repository)
         if trouble:
-            self._keep(subject)
-            self._warn(f"changed but not committed, the next change after that or passhelper sync will: {trouble}")
+            lost = self._keep(subject)
+            self._warn(
+                f"changed but not committed, the next change after that or passhelper sync will: {trouble}{lost}"
+            )
             return
         umask = os.umask(self._files.umask)
         try:
@@ -119,22 +121,32 @@ class Committer:
             self.has_committed = True
         except (PasshelperError, OSError) as error:
             self._unstage()
-            self._keep(subject)
-            self._warn(f"changed but not committed, the next change will commit it: {error}")
+            lost = self._keep(subject)
+            self._warn(f"changed but not committed, the next change will commit it: {error}{lost}")
+            return
         except BaseException:  # interrupted, maybe at the prompt for the passphrase of a key that signs
             self._keep(subject)
             raise
         finally:
             os.umask(umask)
+        trouble = unfinished.find(self._repository)
+        if trouble:  # it has begun meanwhile, and its end may put the branch back to what it was before
+            lost = self._keep(subject)
+            self._warn("changed and committed, which what has begun meanwhile may undo; the next change after that "
+                       f"puts it back: {trouble}{lost}")  # fmt: skip
 
-    def _keep(self, subject: str) -> None:
-        """Copy what waits for its commit to where git does not look."""
+    def _keep(self, subject: str) -> str:
+        """Copy what waits for its commit to where git does not look; says what follows if that cannot be done."""
         from passhelper.store import kept  # only where git could not commit
 
         try:
             kept.add(self._repository, self._files, subject, self._own)
-        except OSError:
-            pass  # the paths are on the list of pending ones
+        except OSError as error:  # the paths are on the list of pending ones
+            why = error.strerror or error
+            return (
+                f"; no copy of it could be kept ({why}), so until then git loses it where it aborts or resets anything"
+            )
+        return ""
 
     def _unstage(self) -> None:
         """Take our files out of git's index: what is staged goes when git is told to abort or to reset something."""

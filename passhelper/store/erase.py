@@ -2,6 +2,7 @@
 
 import os
 
+from passhelper.errors import StoreError
 from passhelper.store import layout
 from passhelper.store.change import Change, remove_files, share
 from passhelper.store.files import Files
@@ -56,6 +57,9 @@ def _remove_group(
     if committer is not None:
         names = ", ".join(dict.fromkeys(server for server, _ in group))
         committer.commit(f"Erase credential for {names}")
+        back = [path for path in paths if layout.holds(*os.path.split(path))]
+        if back and committer.has_committed:
+            raise StoreError(f"git has put back {back[0]} while it was erased", "try again")
 
 
 def _by_repository(store: "PassStore", servers: "list[str]") -> "list[tuple[Repository | None, list[tuple[str, str]]]]":

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import subprocess
 from pathlib import Path
 
 import pytest
 from support import FOLDER, KeyRing
-from vault import SERVER, Vault
+from vault import SERVER, Vault, script
 
 from passhelper.errors import CredentialsNotFoundError, GitError, StoreError
-from passhelper.store import journal, unfinished
+from passhelper.store import journal, kept, unfinished
+from passhelper.store.commit import Committer
 from passhelper.store.journal import Change, Plan
 from passhelper.store.store import PassStore
 from passhelper.store.transaction import Transaction
@@ -188,6 +191,68 @@ def test_a_commit_that_an_aborted_rebase_dropped_is_made_again(forked: Vault) ->
         forked.store(NEXT)
         assert forked.get(NEW) == ("bob", "s3cret")
         assert (forked.status, forked.pending, len(forked.warnings)) == ("", [], 1)
+
+
+def test_a_rebase_that_begins_beside_a_commit(forked: Vault, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It began after we had looked; whoever stores is told, and what it drops comes back."""
+    commit = Committer._commit_all
+
+    def committed(self: Committer, subject: str) -> None:
+        editor = script(tmp_path / "editor", 'sed -i 1ibreak "$1"')
+        git(forked, "-c", f"sequence.editor={editor}", "rebase", "-q", "-i", "HEAD~1")
+        commit(self, subject)
+
+    monkeypatch.setattr(Committer, "_commit_all", committed)
+    forked.store(NEW)
+    monkeypatch.undo()
+    (warning,) = forked.warnings
+    assert warning == (
+        "changed and committed, which what has begun meanwhile may undo; the next change after that puts it back: "
+        f"a git rebase in {forked.path} is not finished"
+    )
+    git(forked, "rebase", "--abort")
+    assert not forked.entry(NEW).exists()
+    forked.store(NEXT)
+    assert (forked.get(NEW), forked.status, forked.pending) == (("bob", "s3cret"), "", [])
+
+
+@pytest.mark.parametrize("verb", ["store", "erase"])
+def test_what_git_puts_back_while_it_is_changed(forked: Vault, monkeypatch: pytest.MonkeyPatch, verb: str) -> None:
+    """Whoever had a checkout under way has the older secret again, and the verb does not say that all is well."""
+    commit = Committer._commit_all
+
+    def committed(self: Committer, subject: str) -> None:
+        git(forked, "checkout", "-q", "--force", "main")
+        commit(self, subject)
+
+    monkeypatch.setattr(Committer, "_commit_all", committed)
+    before = forked.get()
+    with pytest.raises(StoreError) as caught:
+        forked.erase() if verb == "erase" else forked.store(secret="newer")
+    path = forked.entry()
+    said = (
+        "git has put back {} while it was erased"
+        if verb == "erase"
+        else "git has undone the change of {} while it was made"
+    )
+    assert str(caught.value) == f"{said.format(path)}; try again"
+    assert forked.get() == before
+    monkeypatch.undo()
+    forked.erase()
+    assert not path.exists()
+
+
+def test_a_disk_without_room_for_a_copy(forked: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    git(forked, "merge", "other")
+    monkeypatch.setattr(kept, "add", full)
+    forked.store(NEW)
+    assert forked.warnings[-1].endswith(
+        "; no copy of it could be kept (No space left on device), so until then git loses it where it aborts or resets "
+        "anything"
+    )
 
 
 def test_what_the_user_took_back_is_not_made_again(forked: Vault) -> None:
