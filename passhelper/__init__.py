@@ -8,36 +8,13 @@ The names are loaded when they are first used (PEP 562), so that importing the p
 ``docker-credential-pass`` is started once for every registry that Docker touches.
 """
 
+# Where each name is; all others are errors.
 _HOMES = {
     "AutoHelper": "auto",
-    "ConfigurationError": "errors",
     "Credentials": "credentials",
-    "CredentialsNotFoundError": "errors",
-    "DockerError": "errors",
-    "EntryError": "errors",
-    "GitError": "errors",
-    "GpgError": "errors",
-    "GpgNotFoundError": "errors",
     "Helper": "credentials",
-    "HelperTimeoutError": "errors",
-    "InvalidRequestError": "errors",
-    "KeychainError": "errors",
-    "KeychainUnavailableError": "errors",
-    "LockedKeyError": "errors",
-    "LockedKeychainError": "errors",
-    "NoSecretKeyError": "errors",
-    "NoServerURLError": "errors",
-    "NoUsernameError": "errors",
     "PassHelper": "store.helper",
-    "PasshelperError": "errors",
     "ProgramHelper": "client",
-    "RecipientsError": "errors",
-    "RemoteError": "errors",
-    "StoreBusyError": "errors",
-    "StoreError": "errors",
-    "StoreNotInitializedError": "errors",
-    "TrustError": "errors",
-    "UnknownBackendError": "errors",
     "get_helper": "backends",
     "handle": "protocol",
     "serve": "protocol",
@@ -140,7 +117,7 @@ def __getattr__(name: str) -> object:
     else:
         from importlib import import_module
 
-        value = getattr(import_module(f"passhelper.{_HOMES[name]}"), name)
+        value = getattr(import_module(f"passhelper.{_HOMES.get(name, 'errors')}"), name)
     globals()[name] = value
     return value
 

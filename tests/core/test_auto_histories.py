@@ -22,6 +22,7 @@ from passhelper_backends.memory import MemoryHelper  # noqa: TID251 - a double t
 NAMES = ("keyring", "pass", "third")
 SERVERS = ("a.example", "https://a.example/v2/", "b.example:5000")  # the first two are one registry
 STATES = st.sampled_from(["", "", "locked", "away", "silent", "failing"])
+COUNT = int(os.environ.get("PASSHELPER_TEST_HISTORIES", "25"))  # read here, since a test sees no setting of ours
 MOMENTS = st.sampled_from(["", "", "before", "after"])
 
 
@@ -173,7 +174,7 @@ def histories(count: int) -> settings:
 
 def test_no_history_gives_out_an_old_credential() -> None:
     History.got = 0
-    run_state_machine_as_test(History, settings=histories(int(os.environ.get("PASSHELPER_TEST_HISTORIES", "25"))))
+    run_state_machine_as_test(History, settings=histories(COUNT))
     assert History.got > 20  # it did not pass because nothing was ever there
 
 

@@ -36,6 +36,9 @@ def drawer(environ: dict[str, str], tmp_path: Path) -> dict[str, str]:
 
 
 def test_it_is_found_through_its_entry_point(fresh: Program, drawer: dict[str, str]) -> None:
+    answer = run([fresh.passhelper, "backends"], drawer)
+    assert ["drawer", "1", "passhelper-drawer", "1.0", "yes"] in [line.split() for line in answer.text.splitlines()]
+    assert not Path(drawer["DRAWER"]).exists()  # its class has answered, and no object was made
     code = "from passhelper import get_helper; print(type(get_helper('drawer')).__module__)"
     assert run([fresh.python, "-I", "-c", code], drawer).text == "passhelper_drawer\n"
     answer = run([fresh.passhelper, "link", "nosuch"], drawer)
