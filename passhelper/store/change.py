@@ -89,6 +89,6 @@ def share(store: "PassStore", repository: "Repository | None", committer: "Commi
     config = committer.settings() if committer is not None and committer.has_committed else None
     wanted = config is not None and (store.environ.get(settings.SYNC, "") or config.get("passhelper.sync", ""))
     if (wanted and "push" in wanted.lower()) or os.path.exists(repository.unpushed):
-        from passhelper.store import remote  # only with automatic sync
+        from passhelper.store import autosync  # only with automatic sync
 
-        remote.push(store, repository, config)
+        autosync.push(store, repository, config)

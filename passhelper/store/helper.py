@@ -91,9 +91,9 @@ class PassHelper(Helper):
         """Fetch what others have stored, in a clone that does so by itself; most do not, and load nothing for it."""
         if not self._may_pull(store):
             return False
-        from passhelper.store import remote  # only with automatic sync
+        from passhelper.store import autosync  # only with automatic sync
 
-        return remote.pull(store)
+        return autosync.pull(store)
 
     def _may_pull(self, store: PassStore) -> bool:
         wanted = self._environ.get(settings.SYNC, "")

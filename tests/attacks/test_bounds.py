@@ -16,7 +16,7 @@ from support import run
 
 from passhelper.errors import RemoteError, StoreError, TrustError
 from passhelper.machine.sharedstore import SharedStore
-from passhelper.store import claims, packets, recipients, remote
+from passhelper.store import claims, forward, packets, recipients
 from passhelper.store.store import PassStore
 from passhelper.team import gitrepo, incomingtree, network
 from passhelper.team import sync as sync_module
@@ -297,7 +297,7 @@ def test_an_honest_large_store(scene: Scene, tmp_path: Path) -> None:
 def test_bytes_of_a_fast_forward(scene: Scene) -> None:
     """The fetch of a verb leaves to sync what is more than it can write in a moment, though it is one content."""
     scene.remote.flood(zeros(5))
-    assert remote._LIMIT < 5 * (4 << 20)
+    assert forward._LIMIT < 5 * (4 << 20)
     head = scene.alice.git("rev-parse", "HEAD")
     scene.helper.get("https://missing.example", PASSHELPER_SYNC="pull")
     assert scene.alice.git("rev-parse", "HEAD") == head

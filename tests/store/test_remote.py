@@ -13,7 +13,7 @@ from vault import script
 
 from passhelper import CredentialsNotFoundError
 from passhelper.errors import ConfigurationError
-from passhelper.store import journal, remote
+from passhelper.store import autosync, forward, journal, remote
 from passhelper.store.store import PassStore
 from passhelper.team import apply
 
@@ -299,7 +299,7 @@ def test_at_most_once_a_minute(team: Team, a: Clone, b: Clone, monkeypatch: pyte
     a.sync()
     assert misses(b)
     stamp = state(b, "asked").stat().st_mtime
-    os.utime(state(b, "asked"), (stamp - remote.PAUSE - 1,) * 2)
+    os.utime(state(b, "asked"), (stamp - autosync.PAUSE - 1,) * 2)
     assert not misses(b)
     # A clock that went back does not silence it for good.
     b.erase()
@@ -484,7 +484,7 @@ def test_a_link_in_the_way(team: Team, a: Clone, b: Clone, tmp_path: Path) -> No
 
 
 def test_more_than_a_few(team: Team, a: Clone, b: Clone, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote, "_MOST", 1)
+    monkeypatch.setattr(forward, "_MOST", 1)
     a.store()
     a.store(OTHER)
     a.sync()
@@ -512,7 +512,7 @@ def test_a_killed_fast_forward_is_finished_by_the_next_writer(
 
 def test_the_subject_is_the_one_of_sync() -> None:
     """Should the branch move on first, sync must know that such a commit decides nothing."""
-    assert apply._SUBJECT == remote.SUBJECT
+    assert apply._SUBJECT == forward.SUBJECT
 
 
 # Messages and settings
@@ -548,20 +548,20 @@ def test_ssh_asks_nobody(team: Team, a: Clone, tmp_path: Path) -> None:
 
 def test_pull_never_raises(environ: dict[str, str], tmp_path: Path) -> None:
     environ["PASSWORD_STORE_DIR"] = str(tmp_path / "none")
-    assert remote.pull(PassStore(environ, lambda _: None)) is False
+    assert autosync.pull(PassStore(environ, lambda _: None)) is False
 
 
 def test_the_branch_that_was_looked_at_is_pushed(team: Team, a: Clone, monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody switches to another branch while it is pushed; that one is nobody's business there."""
-    looked = remote._Remote._is_accepted
+    looked = remote.Remote.is_accepted
 
-    def switched(self: remote._Remote) -> bool:
+    def switched(self: remote.Remote) -> bool:
         a.git("checkout", "-q", "-b", "private")
         a.git("commit", "-q", "--allow-empty", "-m", "Private")
         return looked(self)
 
     auto(a, "push")
-    monkeypatch.setattr(remote._Remote, "_is_accepted", switched)
+    monkeypatch.setattr(remote.Remote, "is_accepted", switched)
     a.store()
     assert a.git("rev-parse", "main").strip() == team.head
     assert a.head != team.head
