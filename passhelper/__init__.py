@@ -106,6 +106,7 @@ def __getattr__(name: str) -> object:
     if name == "__version__":  # which no other import needs to pay for
         from passhelper.version import __version__
 
+        globals()[name] = __version__
         return __version__
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -182,4 +182,4 @@ def test_no_history_gives_out_an_old_credential() -> None:
 def test_the_histories_see_what_happens_without_the_record(forgets: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(f"passhelper.autorecord.Record.{forgets}", lambda *_: None)
     with pytest.raises(AssertionError):
-        run_state_machine_as_test(History, settings=histories(400))
+        run_state_machine_as_test(History, settings=histories(2000))  # some hundred do, as a rule
