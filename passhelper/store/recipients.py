@@ -60,7 +60,8 @@ def parse(text: bytes, label: str) -> "list[str]":
         StoreError: it is not UTF-8, a line cannot be a key, or there are too many.
     """
     try:
-        lines = text.decode("utf-8-sig").split("\n")
+        # Not utf-8-sig: loading that codec takes a sixth of a millisecond of every `store`.
+        lines = text.removeprefix(b"\xef\xbb\xbf").decode().split("\n")
     except UnicodeDecodeError:
         raise StoreError(f"{label} is not UTF-8", "write one key fingerprint per line") from None
     keys: dict[str, None] = {}  # in their order
