@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING
 
 from passhelper.client import SECONDS, ProgramHelper
 from passhelper.credentials import Credentials
+from passhelper.docker import plaintext
+from passhelper.docker.config import hostname, server_name
+from passhelper.docker.routes import Configuration
 from passhelper.errors import CredentialsNotFoundError
-from passhelper.machine import plaintext
-from passhelper.machine.dockerconfig import hostname, server_name
-from passhelper.machine.routes import Configuration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -27,9 +27,9 @@ from keyring.errors import KeyringError, KeyringLocked, PasswordDeleteError, Pas
 
 from passhelper import settings
 from passhelper.credentials import Credentials, validate_server, validate_username
+from passhelper.docker.config import DOCKER_HUB, hostname
+from passhelper.docker.plaintext import TOKEN_USER
 from passhelper.errors import InvalidRequestError, LockedKeyError, PasshelperError
-from passhelper.machine.dockerconfig import DOCKER_HUB, hostname
-from passhelper.machine.plaintext import TOKEN_USER
 from passhelper.registry import normalize
 from passhelper.store.helper import PassHelper
 

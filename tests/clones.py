@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from vault import SERVER, Vault
 
-from passhelper.team.sync import Options, Report, sync
+from passhelper.team.sync.exchange import Options, Report, sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

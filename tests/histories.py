@@ -22,8 +22,9 @@ from passhelper.errors import PasshelperError
 from passhelper.store import trust
 from passhelper.store.repository import Repository
 from passhelper.store.store import PassStore
-from passhelper.team import apply, gitrepo, network, sync
-from passhelper.team.merge import MARK, SAME
+from passhelper.team.git import gitrepo, network
+from passhelper.team.git.commits import MARK, SAME
+from passhelper.team.sync import apply, exchange
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -205,17 +206,17 @@ class Labs:
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-class _Run(sync._Sync):
+class _Run(exchange._Sync):
     """A sync without a network, and without files."""
 
     def __init__(self, lab: Lab, accepted: frozenset[str]) -> None:
         self.lab = lab
         self.store, self.git = lab.store, lab.git
-        self.options = sync.Options(accepted=accepted, push=True)
+        self.options = exchange.Options(accepted=accepted, push=True)
         self.progress = lambda _: None
         self.upstream = network.Upstream("main", "origin", "main", is_new=False)
         self.is_runner = lab.is_runner
-        self.report = sync.Report("origin", "main")
+        self.report = exchange.Report("origin", "main")
 
     def _fetch(self) -> str:
         self.lab.track(self.lab.remote)

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from clones import Clone
 
-from passhelper.team import rotation
-from passhelper.team.members import Members
-from passhelper.team.rekey import Rekey
+from passhelper.team.entries import rotation
+from passhelper.team.entries.reencrypt import Rekey
+from passhelper.team.recipients.members import Members
 
 if TYPE_CHECKING:
     from support import KeyRing

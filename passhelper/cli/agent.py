@@ -6,13 +6,14 @@ import os
 
 import click
 
+from passhelper.ci import runner
 from passhelper.cli import output, terminal
 from passhelper.errors import NoSecretKeyError
-from passhelper.machine import agent, ci, oskeyring
-from passhelper.store import pinning, recipients, rights
+from passhelper.machine import agentcache, oskeyring
+from passhelper.store import pinning, readable, recipients
 from passhelper.store.store import PassStore
-from passhelper.team.key import Key
-from passhelper.team.keys import KeyRing
+from passhelper.team.keyring.key import Key
+from passhelper.team.keyring.keys import KeyRing
 
 
 def _own_keys(store: PassStore) -> list[Key]:
@@ -52,10 +53,10 @@ def unlock(*, from_keyring: bool, ttl: int | None) -> None:
     """
     environ = dict(os.environ)
     if ttl is not None:
-        ci.own_keyring(environ)  # the user's own agent is refused before anybody is asked for anything
+        runner.own_keyring(environ)  # the user's own agent is refused before anybody is asked for anything
     store = PassStore(environ, output.warn)
     keys = _own_keys(store)
-    configured = None if from_keyring else agent.passphrase_from_environment(store.environ)
+    configured = None if from_keyring else agentcache.passphrase_from_environment(store.environ)
 
     def secret_of(key: Key) -> bytes | None:
         if from_keyring:
@@ -64,30 +65,30 @@ def unlock(*, from_keyring: bool, ttl: int | None) -> None:
 
     if ttl is None:
         for key in keys:
-            if agent.is_unlocked(store.gpg, key):
+            if agentcache.is_unlocked(store.gpg, key):
                 output.say(f"already unlocked: {key}")
             else:
                 _unlock(store, key, secret_of(key))
     else:
         # All of them at hand before the agent forgets what it has.
-        secrets = {key: secret_of(key) for key in keys if agent.is_protected(store.gpg, key)}
-        ci.limit_cache(environ, ttl)
+        secrets = {key: secret_of(key) for key in keys if agentcache.is_protected(store.gpg, key)}
+        runner.limit_cache(environ, ttl)
         for key, secret in secrets.items():
             _unlock(store, key, secret)
         for key in keys:
             if key not in secrets:
                 output.say(f"has no passphrase: {key}")
-    rights.write(store)
+    readable.write(store)
     _say_times(store)
 
 
 def _unlock(store: PassStore, key: Key, secret: bytes | None) -> None:
-    agent.unlock(store.gpg, key, secret)
+    agentcache.unlock(store.gpg, key, secret)
     output.say(f"unlocked: {key}")
 
 
 def _say_times(store: PassStore) -> None:
-    times = agent.cache_times(store.gpg)
+    times = agentcache.cache_times(store.gpg)
     if len(times) > 1:
         idle, most = times["default-cache-ttl"], times["max-cache-ttl"]
         when = f"{_duration(idle)} after its last use, " if idle < most else ""
@@ -114,7 +115,7 @@ def lock() -> None:
     """
     store = PassStore(dict(os.environ), output.warn)
     for key in _own_keys(store):
-        agent.lock(store.gpg, key)
+        agentcache.lock(store.gpg, key)
         output.say(f"locked: {key}")
 
 

@@ -9,9 +9,9 @@ import click
 from passhelper import settings
 from passhelper.cli import output, terminal
 from passhelper.credentials import Credentials, encodable, validate_server, validate_username
+from passhelper.docker.config import DOCKER_HUB, HUB_TOKENS, server_name
+from passhelper.docker.importing import servers
 from passhelper.errors import CredentialsNotFoundError, DockerError, InvalidRequestError, StoreError
-from passhelper.machine.dockerconfig import DOCKER_HUB, HUB_TOKENS, server_name
-from passhelper.machine.migrate import servers
 from passhelper.protocol import read_request
 from passhelper.registry import normalize
 from passhelper.shellwords import word
@@ -71,7 +71,7 @@ def _checked(secret: str) -> str:
 
 
 def _check(credentials: Credentials, typed: str) -> None:
-    from passhelper.machine.registrycheck import Verdict, check  # noqa: PLC0415 - only --check needs httpx
+    from passhelper.docker.registrycheck import Verdict, check  # noqa: PLC0415 - only --check needs httpx
 
     # As it was typed, so that a scheme is kept: http:// to another machine is refused.
     verdict = check(Credentials(validate_server(typed), credentials.username, credentials.secret))

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from passhelper.cli import output
-from passhelper.machine import containers, dockerconfig
-from passhelper.machine.routes import OTHERS, Route, routes
+from passhelper.docker import config, containers
+from passhelper.docker.routes import OTHERS, Route, routes
 from passhelper.store.programs import find_program
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def show(*, as_json: bool) -> None:
     Example:
       passhelper docker show --json
     """
-    file = dockerconfig.path(os.environ)
+    file = config.path(os.environ)
     found = routes(os.environ)
     others = containers.survey(os.environ)
     if as_json:
@@ -89,8 +89,8 @@ def enable(*, registries: tuple[str, ...]) -> None:
       passhelper docker enable
       passhelper docker enable --registry registry.example:5000 --registry ghcr.io
     """
-    changes = dockerconfig.use_pass(os.environ, registries, "repair it")
-    file = dockerconfig.path(os.environ)
+    changes = config.use_pass(os.environ, registries, "repair it")
+    file = config.path(os.environ)
     output.say(f"set {', '.join(changes)} to pass in {file}" if changes else f"{file} names pass already")
     for route in _of(registries):
         if route.source == "DOCKER_AUTH_CONFIG":
@@ -111,8 +111,8 @@ def disable(*, registries: tuple[str, ...]) -> None:
       passhelper docker disable
       passhelper docker disable --registry ghcr.io
     """
-    changes = dockerconfig.stop_using_pass(os.environ, registries)
-    file = dockerconfig.path(os.environ)
+    changes = config.stop_using_pass(os.environ, registries)
+    file = config.path(os.environ)
     output.say(f"removed {', '.join(changes)} from {file}" if changes else f"{file} does not name pass there")
     for route in _of(registries):
         name = "registries that it does not name" if route.server == OTHERS else route.server
@@ -121,12 +121,12 @@ def disable(*, registries: tuple[str, ...]) -> None:
                 f"docker now chooses a helper for {name} by itself: {route.helper}; it does so while "
                 f"docker-credential-{route.helper} is on PATH and the file has no auths, credsStore or credHelpers"
             )
-        elif route.helper == dockerconfig.HELPER:
+        elif route.helper == config.HELPER:
             output.warn(f"{name} is still served by pass, through {route.source}")
 
 
 def _of(registries: tuple[str, ...]) -> list[Route]:
     """Find the routes that a command was about; all the others' one where it named none."""
-    wanted = {dockerconfig.server_name(registry) for registry in registries} or {OTHERS}
+    wanted = {config.server_name(registry) for registry in registries} or {OTHERS}
     found = {route.server: route for route in routes(os.environ)}
     return [found.get(server) or replace(found[OTHERS], server=server) for server in sorted(wanted)]

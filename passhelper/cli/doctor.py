@@ -7,11 +7,11 @@ import os
 import click
 
 from passhelper.cli import output
+from passhelper.doctor import metrics, report
+from passhelper.doctor.context import Context
+from passhelper.doctor.model import Severity
 from passhelper.errors import PasshelperError, printable
-from passhelper.machine.doctor import metrics, report
-from passhelper.machine.doctor.model import Severity
-from passhelper.machine.doctor.patient import Patient
-from passhelper.store import rights
+from passhelper.store import readable
 
 _LONGEST = 4000  # characters of a line: a remedy that is cut cannot be typed, and what is foreign in it was cut before
 _COLOURS = {Severity.NOTE.word: "green", Severity.FAILED.word: "red", report.NOT_CHECKED: "bright_black"}
@@ -40,11 +40,11 @@ def doctor(*, fix: bool, lead: int, as_json: bool, prometheus: bool) -> int:
         raise click.UsageError("--json and --prometheus exclude each other")
     environ = dict(os.environ)
     repaired = report.repair(environ, lead) if fix else []
-    patient = Patient(environ, lead)
-    results = report.examine(patient)
-    _write_rights(patient)
+    context = Context(environ, lead)
+    results = report.examine(context)
+    _write_rights(context)
     if prometheus:
-        output.raw(metrics.write(patient, results).rstrip("\n"))
+        output.raw(metrics.write(context, results).rstrip("\n"))
         return 0
     if as_json:
         output.envelope("doctor", report.document(results, repaired))
@@ -57,9 +57,9 @@ def doctor(*, fix: bool, lead: int, as_json: bool, prometheus: bool) -> int:
     return report.exit_code(results)
 
 
-def _write_rights(patient: Patient) -> None:
+def _write_rights(context: Context) -> None:
     try:
-        rights.write(patient.store)
+        readable.write(context.store)
     except PasshelperError:
         return  # there is no store, which a check has said
 

@@ -9,7 +9,7 @@ import click
 from passhelper.cli import output
 from passhelper.client import short_name
 from passhelper.errors import ConfigurationError
-from passhelper.machine import link as linking
+from passhelper.setup import link as linking
 
 _DIR = "The directory; ~/.local/bin by default."
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from passhelper.cli import output
+from passhelper.docker import inventory
 from passhelper.errors import DockerError
-from passhelper.machine import inventory
 from passhelper.store.store import PassStore
 
 if TYPE_CHECKING:

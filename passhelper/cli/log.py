@@ -9,10 +9,10 @@ import click
 
 from passhelper.cli import output
 from passhelper.store.store import PassStore
-from passhelper.team import log as search
+from passhelper.team.entries import log as search
 
 if TYPE_CHECKING:
-    from passhelper.team.log import Event
+    from passhelper.team.entries.log import Event
 
 
 @click.command()

@@ -13,20 +13,20 @@ from passhelper.cli.unbound import EVERYTHING, asking, hint, unbound
 from passhelper.errors import PasshelperError, printable
 from passhelper.shellwords import word
 from passhelper.store.store import PassStore
-from passhelper.team.drift import Policy, survey
-from passhelper.team.failures import name
-from passhelper.team.keys import KeyRing
-from passhelper.team.members import Members
-from passhelper.team.recipher import UnboundError
-from passhelper.team.rekey import Rekey
+from passhelper.team.entries.drift import Policy, survey
+from passhelper.team.entries.failures import name
+from passhelper.team.entries.pipeline import UnboundError
+from passhelper.team.entries.reencrypt import Rekey
+from passhelper.team.keyring.keys import KeyRing
+from passhelper.team.recipients.members import Members
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence
 
-    from passhelper.team.drift import Record
-    from passhelper.team.key import Key
-    from passhelper.team.leaving import Left
-    from passhelper.team.members import Report
+    from passhelper.team.entries.drift import Record
+    from passhelper.team.entries.leaving import Left
+    from passhelper.team.keyring.key import Key
+    from passhelper.team.recipients.members import Report
 
 DRIFT = 3  # exit code: readers are not the recipients, or something has to be rotated
 _SHOWN = 10  # names in a warning
@@ -115,7 +115,7 @@ def _known(store: PassStore, report: Report, server: str) -> list[tuple[str, str
     """List the credentials that a removed key could ever read and that are still the same; None if nobody can tell."""
     if store.repository("") is None:
         return sorted({(record.entry.server, record.entry.username) for record in report.result.changed})
-    from passhelper.team import rotation  # noqa: PLC0415 - reads the history, which takes a while
+    from passhelper.team.entries import rotation  # noqa: PLC0415 - reads the history, which takes a while
 
     try:
         found = [item for key in report.keys for item in rotation.open_for(store, key.split()[0])]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from passhelper.cli import terminal
-from passhelper.team.key import mail_address
-from passhelper.team.keys import KeyRing
-from passhelper.team.owners import UnsureOwnerError
+from passhelper.team.keyring.key import mail_address
+from passhelper.team.keyring.keys import KeyRing
+from passhelper.team.keyring.owners import UnsureOwnerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,16 +15,16 @@ from passhelper.store.files import Files
 from passhelper.store.recipients import find, normalize
 from passhelper.store.store import PassStore
 from passhelper.store.transaction import Transaction
-from passhelper.team import gpgid
-from passhelper.team import offer as offers
-from passhelper.team.keys import KeyRing
+from passhelper.team.keyring.keys import KeyRing
+from passhelper.team.recipients import gpgid
+from passhelper.team.sync import offer as offers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from passhelper.store.repository import Repository
     from passhelper.store.trust import Pins
-    from passhelper.team.offer import Offer
+    from passhelper.team.sync.offer import Offer
 
 
 @click.group(invoke_without_command=True)

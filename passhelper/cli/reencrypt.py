@@ -14,12 +14,12 @@ from passhelper.cli.unbound import EVERYTHING, agreed, hint, unbound
 from passhelper.errors import ConfigurationError, printable
 from passhelper.shellwords import word
 from passhelper.store.store import PassStore
-from passhelper.team.failures import failure, name
-from passhelper.team.recipher import UnboundError
-from passhelper.team.rekey import Rekey
+from passhelper.team.entries.failures import failure, name
+from passhelper.team.entries.pipeline import UnboundError
+from passhelper.team.entries.reencrypt import Rekey
 
 if TYPE_CHECKING:
-    from passhelper.team.rekey import Result
+    from passhelper.team.entries.reencrypt import Result
 
 
 @click.command()

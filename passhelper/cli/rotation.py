@@ -9,13 +9,13 @@ import click
 
 from passhelper.cli import output, owners
 from passhelper.store.store import PassStore
-from passhelper.team import rotation as search
+from passhelper.team.entries import rotation as search
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from passhelper.team.history import Revision
-    from passhelper.team.rotation import RotationItem
+    from passhelper.team.entries.rotation import RotationItem
+    from passhelper.team.git.history import Revision
 
 EXIT_OPEN = 3
 

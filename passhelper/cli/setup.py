@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 
 import click
 
+from passhelper.ci import handover
+from passhelper.ci import runner as ci_runner
 from passhelper.cli import output, owners, terminal
+from passhelper.docker import routes
 from passhelper.errors import ConfigurationError
-from passhelper.machine import ci as ci_runner
-from passhelper.machine import ciexport, routes
-from passhelper.machine.setup import Step, Wishes, run
+from passhelper.setup.steps import Step, Wishes, run
 from passhelper.store.store import PassStore
-from passhelper.team import freshness
-from passhelper.team.clone import COMMIT, Source
+from passhelper.team.sync import freshness
+from passhelper.team.sync.clone import COMMIT, Source
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -152,13 +153,13 @@ def _set_up_runner(ctx: click.Context, registries: tuple[str, ...], env_file: st
                 raise click.UsageError(f"--ci and {option} exclude each other")
         environ = dict(os.environ)
         with ci_runner.set_up(environ, registries, output.warn, output.note, depth) as runner:
-            ciexport.check(runner.settings)
+            handover.check(runner.settings)
             shadow = routes.shadow(environ)
             if shadow:
                 output.warn(f"{shadow}; {routes.UNSET}")
-            for file in ciexport.append(environ, runner.settings, runner.home.bin, env_file):
+            for file in handover.append(environ, runner.settings, runner.home.bin, env_file):
                 output.note(f"settings: appended to {file}")
-            output.raw("\n".join(ciexport.shell_lines(runner.settings)))
+            output.raw("\n".join(handover.shell_lines(runner.settings)))
     except BaseException:
         output.say("false")  # eval "" would succeed
         raise

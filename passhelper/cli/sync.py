@@ -11,9 +11,9 @@ import click
 
 from passhelper.cli import output
 from passhelper.store.store import PassStore
-from passhelper.team import autosync
-from passhelper.team.joining import describe
-from passhelper.team.sync import Options, Report, sync
+from passhelper.team.sync import automatic
+from passhelper.team.sync.exchange import Options, Report, sync
+from passhelper.team.sync.joining import describe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,7 +48,7 @@ def sync_(  # noqa: PLR0913 - one for each option
     """
     store = PassStore(dict(os.environ), output.warn)
     if auto is not None:
-        words = autosync.set_up(store, auto)
+        words = automatic.set_up(store, auto)
         if as_json:
             output.envelope("sync", {"auto": words})
         else:

@@ -6,8 +6,8 @@ import os
 
 import click
 
+from passhelper.ci import runner
 from passhelper.cli import output
-from passhelper.machine import ci
 
 
 @click.command()
@@ -21,7 +21,7 @@ def teardown(*, store: bool) -> None:
     Example:
       trap 'passhelper teardown' EXIT
     """
-    done = ci.tear_down(dict(os.environ), store=store)
+    done = runner.tear_down(dict(os.environ), store=store)
     for line in done:
         output.say(line)
     if not done:

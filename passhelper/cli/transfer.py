@@ -10,9 +10,9 @@ import click
 
 from passhelper.cli import output, terminal
 from passhelper.client import SECONDS
+from passhelper.docker import config, endpoints, importing, plaintext
+from passhelper.docker import export as exporting
 from passhelper.errors import ConfigurationError, DockerError, printable
-from passhelper.machine import dockerconfig, migrate, plaintext, transfer
-from passhelper.machine import export as exporting
 from passhelper.machine.privatefile import PrivateFile
 from passhelper.shellwords import word
 from passhelper.store.helper import PassHelper
@@ -34,7 +34,7 @@ _VERBS = {"stored": "stored", "kept": "the store already had", "would-store": "w
 @click.option("--docker-config", "file", is_flag=False, flag_value=_HERE, metavar="[FILE]", help=_FILE)
 @click.option("--docker-auth-config", "variable", is_flag=True, help="Copy from the variable DOCKER_AUTH_CONFIG.")
 @click.option("--from", "name", metavar="NAME", help="Copy from docker-credential-NAME, or a backend of ours.")
-@click.option("--to", "target", metavar="NAME", default=dockerconfig.HELPER, show_default=True, help=_TO)
+@click.option("--to", "target", metavar="NAME", default=config.HELPER, show_default=True, help=_TO)
 @click.option("--replace", is_flag=True, help="Overwrite another credential that the store has for a server.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and change nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Report for programs.")
@@ -58,18 +58,18 @@ def import_(  # noqa: PLR0913 - one argument per option
     """
     if [file is not None, variable, name is not None].count(True) != 1:
         raise click.UsageError("choose one of --docker-config, --docker-auth-config and --from")
-    path = dockerconfig.path(os.environ) if file == _HERE else os.path.abspath(file or "")
+    path = config.path(os.environ) if file == _HERE else os.path.abspath(file or "")
     seconds = SECONDS if terminal.is_present() else _UNATTENDED
-    source = transfer.source(name, target, os.environ, seconds) if name is not None else None
-    store = transfer.target(target, os.environ, output.warn, seconds)
-    importer = migrate.Importer(store, replace=replace, dry_run=dry_run)
-    found: Iterable[migrate.Report]
+    source = endpoints.source(name, target, os.environ, seconds) if name is not None else None
+    store = endpoints.target(target, os.environ, output.warn, seconds)
+    importer = importing.Importer(store, replace=replace, dry_run=dry_run)
+    found: Iterable[importing.Report]
     if source is not None:
-        found = migrate.copy_helper(source, importer)
+        found = importing.copy_helper(source, importer)
     elif variable:
-        found = migrate.copy_text(_variable(), plaintext.VARIABLE, importer)
+        found = importing.copy_text(_variable(), plaintext.VARIABLE, importer)
     else:
-        found = migrate.move_file(path, importer, dry_run=dry_run)
+        found = importing.move_file(path, importer, dry_run=dry_run)
     reports = []
     for report in found:  # one after the other: another helper may take its time
         reports.append(report)
@@ -81,7 +81,7 @@ def import_(  # noqa: PLR0913 - one argument per option
     if file is not None and reports:
         _conclude(path, reports, dry_run=dry_run, as_json=as_json)
     if name is None:
-        _warn_of_tokens(_variable() if variable else dockerconfig.read(path), plaintext.VARIABLE if variable else path)
+        _warn_of_tokens(_variable() if variable else config.read(path), plaintext.VARIABLE if variable else path)
     failed = sum(1 for report in reports if report.result == "failed")
     if failed:
         raise DockerError(f"{failed} of {len(reports)} credentials were not imported", "see above for each of them")
@@ -94,7 +94,7 @@ def _variable() -> str:
     return text
 
 
-def _print(report: migrate.Report, *, as_json: bool, is_prefixed: bool) -> None:
+def _print(report: importing.Report, *, as_json: bool, is_prefixed: bool) -> None:
     server, username = printable(report.server), printable(report.username)
     if report.result == "left":
         output.warn(str(report.error))
@@ -105,20 +105,20 @@ def _print(report: migrate.Report, *, as_json: bool, is_prefixed: bool) -> None:
         output.say(f"{_VERBS[report.result]} the credential of {username} for {server}")
 
 
-def _document(report: migrate.Report) -> dict[str, object]:
+def _document(report: importing.Report) -> dict[str, object]:
     document = asdict(report)
     document["error"] = str(report.error) if report.error is not None else None
     return document
 
 
-def _conclude(path: str, reports: list[migrate.Report], *, dry_run: bool, as_json: bool) -> None:
+def _conclude(path: str, reports: list[importing.Report], *, dry_run: bool, as_json: bool) -> None:
     moved = [report.server for report in reports if report.error is None]
     if moved and not dry_run and not as_json:
         output.say(f"blanked {len(moved)} in {path}")
-    left = migrate.unserved(path, moved)
+    left = importing.unserved(path, moved)
     if left:
         others = f" and {len(left) - 1} more" if len(left) > 1 else ""
-        is_dockers = path == dockerconfig.path(os.environ)
+        is_dockers = path == config.path(os.environ)
         remedy = "run: passhelper docker enable" if is_dockers else _FOR_PODMAN
         output.warn(f"{path} does not name pass for {printable(left[0])}{others}; {remedy}")
 

@@ -8,12 +8,12 @@ import click
 
 from passhelper.cli import output, terminal
 from passhelper.store.binding import digest
-from passhelper.team.failures import UnboundEntriesError, name
+from passhelper.team.entries.failures import UnboundEntriesError, name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Sequence
 
-    from passhelper.team.drift import Record
+    from passhelper.team.entries.drift import Record
 
 T = TypeVar("T")
 

@@ -1,1 +1,1 @@
-"""What a machine needs to be set up: keys, launcher, Docker configuration, and the proof that it works."""
+"""The files that a user names, the launchers on PATH, and the passphrases that gpg-agent holds."""

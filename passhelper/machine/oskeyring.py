@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from passhelper.errors import ConfigurationError, printable
 
 if TYPE_CHECKING:
-    from passhelper.team.key import Key
+    from passhelper.team.keyring.key import Key
 
 _SERVICE = "passhelper"
 _ATTENDED = 120.0  # seconds for a person to unlock a keyring that asks

@@ -8,7 +8,7 @@ import os
 import tempfile
 
 from passhelper.errors import GpgError, StoreError
-from passhelper.store import foreign, recipients
+from passhelper.store import recipients, treepolicy
 from passhelper.store.keyinfo import find_keys, parse_keys
 from passhelper.store.keynames import digits, is_fingerprint
 
@@ -35,7 +35,7 @@ def on_disk(root: str) -> "Offered":
 
     def read(fingerprint: str) -> "bytes | None":
         try:
-            return recipients.read_file(root, os.path.join(foreign.KEYS, fingerprint))
+            return recipients.read_file(root, os.path.join(treepolicy.KEYS, fingerprint))
         except (StoreError, OSError):
             return None
 
@@ -52,7 +52,7 @@ def owner(gpg: "Gpg", key: str, offered: "Offered | None") -> str:
     """
     fingerprint = digits(key)
     data = offered(fingerprint) if offered is not None and is_fingerprint(key) else None
-    if not data or len(data) > foreign.MAX_KEY:
+    if not data or len(data) > treepolicy.MAX_KEY:
         return ABSENT
     options = ("--with-colons", "--import-options", "show-only", "--import")
     with tempfile.TemporaryDirectory(prefix="passhelper-") as home:

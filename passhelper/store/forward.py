@@ -3,7 +3,7 @@
 import os
 import time
 
-from passhelper.store import foreign, journal, trust, unfinished
+from passhelper.store import journal, treepolicy, trust, unfinished
 from passhelper.store.journal import Change
 from passhelper.store.layout import SUFFIX
 from passhelper.store.remote import DoubtError, Remote, patience
@@ -68,11 +68,11 @@ def _changes(remote: Remote, head: str, theirs: str) -> "list[Change]":
     for facts, path in zip(fields[::2], paths, strict=False):
         _, mode, _, blob, status = facts.decode().split(" ")
         is_entry = path.endswith(SUFFIX) and (folder == "." or path.startswith(f"{folder}/"))
-        if not is_entry or foreign.decides_readers(path):
+        if not is_entry or treepolicy.decides_readers(path):
             raise DoubtError("more than entries has changed")
         if status == "D":
             gone.append(path)
-        elif foreign.complaint(mode, path) or mode == foreign.PROGRAM:
+        elif treepolicy.complaint(mode, path) or mode == treepolicy.PROGRAM:
             raise DoubtError("a path is odd")
         else:
             blobs[path] = blob
@@ -80,7 +80,7 @@ def _changes(remote: Remote, head: str, theirs: str) -> "list[Change]":
     # Of each file, though several may have one content: each is written to the disk.
     if sum(len(contents[blob]) for blob in blobs.values()) > _LIMIT:
         raise DoubtError("too much at once")
-    if any(len(contents[blob]) > foreign.limit(path) for path, blob in blobs.items()):
+    if any(len(contents[blob]) > treepolicy.limit(path) for path, blob in blobs.items()):
         raise DoubtError("a file is too large")
     return [*(Change(path, contents[blob]) for path, blob in blobs.items()), *(Change(path, None) for path in gone)]
 

@@ -129,11 +129,11 @@ class PassHelper(Helper):
         except FileNotFoundError:
             return None
         except NoSecretKeyError:
-            from passhelper.store import rights  # only where this machine cannot read an entry
+            from passhelper.store import readable  # only where this machine cannot read an entry
 
             # A build that asks for every server drops all when one fails: the next `list` leaves this one out.
-            if rights.load(self._environ) is None:
-                rights.write(store)
+            if readable.load(self._environ) is None:
+                readable.write(store)
             raise
         try:
             secret = data.decode()
@@ -177,9 +177,9 @@ class PassHelper(Helper):
         try:
             entries = store.walk()
             if entries:
-                from passhelper.store import rights  # the other verbs need it not
+                from passhelper.store import readable  # the other verbs need it not
 
-                known = rights.load(self._environ)
+                known = readable.load(self._environ)
                 if known is not None:
                     entries = [entry for entry in entries if not known.hides(entry.path)]
             return {entry.server: entry.username for entry in entries}

@@ -15,12 +15,13 @@ from remotes import PLAIN
 from support import run
 
 from passhelper.errors import RemoteError, StoreError, TrustError
-from passhelper.machine.sharedstore import SharedStore
+from passhelper.setup.sharedstore import SharedStore
 from passhelper.store import claims, forward, packets, recipients
 from passhelper.store.store import PassStore
-from passhelper.team import gitrepo, incomingtree, network
-from passhelper.team import sync as sync_module
-from passhelper.team.clone import Source
+from passhelper.team.git import gitrepo, network
+from passhelper.team.sync import exchange as sync_module
+from passhelper.team.sync import incomingtree
+from passhelper.team.sync.clone import Source
 
 if TYPE_CHECKING:
     from pathlib import Path

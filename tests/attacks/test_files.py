@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 import pytest
 from support import Answer, Helper, Program, run
 
+from passhelper.ci import handover
 from passhelper.errors import ConfigurationError
-from passhelper.machine import ciexport, paths, userfile
+from passhelper.machine import paths, userfile
 from passhelper.machine.privatefile import PrivateFile
 
 if TYPE_CHECKING:
@@ -343,8 +344,8 @@ def test_the_owner_of_another_file_is_not_changed(
 def test_nor_where_a_runner_appends_its_settings(shared: Path, tmp_path: Path) -> None:
     target, link = tmp_path / "target", shared / "settings.env"
     link.symlink_to(target)
-    ciexport.append({}, {"A": "/1"}, "/bin", str(link))
+    handover.append({}, {"A": "/1"}, "/bin", str(link))
     os.chown(link, ATTACKER, ATTACKER, follow_symlinks=False)
     with pytest.raises(ConfigurationError, match="is a symbolic link that belongs to nobody; "):
-        ciexport.append({}, {"A": "/2"}, "/bin", str(link))
+        handover.append({}, {"A": "/2"}, "/bin", str(link))
     assert target.read_text() == "A=/1\n"

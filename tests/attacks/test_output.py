@@ -25,9 +25,9 @@ from support import FOLDER, KeyRing, Program, require, run
 
 from passhelper import conformance
 from passhelper.cli import output
+from passhelper.doctor import metrics
 from passhelper.errors import one_line, printable
 from passhelper.jsontext import inert
-from passhelper.machine.doctor import metrics
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,7 +19,7 @@ from clones import Team
 from support import Helper, Program, require, run
 
 from passhelper.store import repository
-from passhelper.team.clone import password_pipe
+from passhelper.team.sync.clone import password_pipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

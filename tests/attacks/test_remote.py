@@ -13,7 +13,7 @@ from remotes import PLAIN, Member
 from support import FOLDER, NOT_FOUND, Helper, run, tree
 
 from passhelper.store.store import PassStore
-from passhelper.team import clone
+from passhelper.team.sync import clone
 
 
 @pytest.mark.parametrize("name", ATTACKS)

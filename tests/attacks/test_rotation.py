@@ -12,8 +12,8 @@ import pytest
 from leavers import A, B, Team
 from support import FOLDER, KeyRing
 
-from passhelper.store import foreign
-from passhelper.team import log, rotation
+from passhelper.store import treepolicy
+from passhelper.team.entries import log, rotation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -224,7 +224,7 @@ ELSEWHERE = f"{FOLDER}/Yi5leGFtcGxl/u.gpg"
 
 
 def too_large(path: str) -> str:
-    return f"{path} was larger than {foreign.limit(path)} bytes in the history, and was not looked at: "
+    return f"{path} was larger than {treepolicy.limit(path)} bytes in the history, and was not looked at: "
 
 
 def test_one_that_is_too_large_to_look_at(team: Team) -> None:

@@ -18,8 +18,8 @@ from registries import USERS
 from support import FOLDER, Helper, KeyRing
 
 from passhelper import Credentials
+from passhelper.docker import inventory, registrycheck
 from passhelper.errors import DockerError
-from passhelper.machine import inventory, registrycheck
 from passhelper.store.store import PassStore
 
 

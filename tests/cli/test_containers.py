@@ -12,7 +12,7 @@ import pytest
 from machines import Command
 from support import Helper, Program, require, run
 
-from passhelper.machine import containers
+from passhelper.docker import containers
 
 DROP_IN = ".config/containers/registries.conf.d/50-passhelper.conf"
 AUTH = "run/containers/auth.json"  # below XDG_RUNTIME_DIR

@@ -15,8 +15,8 @@ from machines import Command
 from support import FOLDER, NOT_FOUND, Helper, KeyRing, Program, require, run
 from terminals import Person
 
+from passhelper.docker import export as exporting
 from passhelper.errors import ConfigurationError
-from passhelper.machine import export as exporting
 from passhelper.machine.privatefile import PrivateFile
 
 HUB = "https://index.docker.io/v1/"

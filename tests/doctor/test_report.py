@@ -13,9 +13,9 @@ import pytest
 from doctors import Doctor, git
 from support import FOLDER, Helper, KeyRing, require, run
 
-from passhelper.machine.doctor import report
-from passhelper.machine.doctor.patient import Patient
-from passhelper.machine.doctor.registry import CHECKS
+from passhelper.doctor import report
+from passhelper.doctor.context import Context
+from passhelper.doctor.registry import CHECKS
 
 ROOT = Path(__file__).parent.parent.parent
 README = ROOT / "README.md"
@@ -200,7 +200,7 @@ def test_a_repair_that_fails_says_what_was_done(
 
     monkeypatch.setattr(os, "chmod", chmod)
     (check,) = (check for check in CHECKS if check.id == "store.modes")
-    assert [phrase for _, phrase in report._repaired(check, Patient(environ, 30))] == [
+    assert [phrase for _, phrase in report._repaired(check, Context(environ, 30))] == [
         "closed 2 files and directories of the store to other users",
         (
             "could not repair: 1 files and directories of the store stay open, such as docker-credential-helpers/b: "

@@ -20,17 +20,17 @@ import pytest
 from support import FOLDER, KeyRing
 from vault import Vault
 
+from passhelper.docker import importing, plaintext
+from passhelper.doctor import report
+from passhelper.doctor.context import Context
+from passhelper.doctor.model import Check
+from passhelper.doctor.registry import CHECKS
 from passhelper.errors import PasshelperError
-from passhelper.machine import migrate, plaintext
-from passhelper.machine.doctor import report
-from passhelper.machine.doctor.model import Check
-from passhelper.machine.doctor.patient import Patient
-from passhelper.machine.doctor.registry import CHECKS
 from passhelper.store import journal
 from passhelper.store.store import PassStore
 from passhelper.store.transaction import Transaction
-from passhelper.team import apply
-from passhelper.team.gitrepo import opened
+from passhelper.team.git.gitrepo import opened
+from passhelper.team.sync import apply
 
 CALLS = ("open", "replace", "unlink", "rmdir", "mkdir", "fsync", "fchmod", "chmod", "scandir", "listdir", "lstat")
 ERRORS = ("interrupt", "interrupt after", errno.EMFILE, errno.EIO, errno.ENOSPC)
@@ -218,7 +218,7 @@ def test_import(store: Path, environ: dict[str, str], monkeypatch: pytest.Monkey
     injector = Injector(monkeypatch, "machine")
     for injector.at, injector.error in itertools.islice(failures(), 0, None, 1 if ALL else 2):
         file.write_bytes(before)
-        error = injector.run(lambda: migrate.move_file(str(file), migrate.Importer(vault.helper), dry_run=False))
+        error = injector.run(lambda: importing.move_file(str(file), importing.Importer(vault.helper), dry_run=False))
         why = (injector.at, injector.name, injector.error, error)
         left, held = plaintext.credentials(file.read_text(), "file"), vault.list()
         if left:
@@ -275,7 +275,7 @@ def test_doctor_repairs(vault: Vault, keys: KeyRing, monkeypatch: pytest.MonkeyP
 
 
 def _repair(check: Check, environ: dict[str, str], said: list[tuple[str, str]]) -> None:
-    said.extend(report._repaired(check, Patient(environ, 30)))
+    said.extend(report._repaired(check, Context(environ, 30)))
 
 
 def commit_all(vault: Vault) -> None:

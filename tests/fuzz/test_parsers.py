@@ -18,11 +18,11 @@ from hostile import FUZZ, changed, is_linear
 from hypothesis import given
 
 from passhelper import jsontext, protocol, registry
+from passhelper.docker import config, jsonedit, plaintext, registrycheck
 from passhelper.errors import PasshelperError
-from passhelper.machine import dockerconfig, jsonedit, plaintext, registrycheck
 from passhelper.store import anatomy, gitwords, layout, packets, recipients
-from passhelper.team import history, remoteurl
-from passhelper.team.objects import Objects
+from passhelper.team.git import history, remoteurl
+from passhelper.team.git.objects import Objects
 from passhelper_backends.secretservice import _wire  # noqa: TID251 - what is tested
 
 KEY = b"0123456789ABCDEF0123456789ABCDEF01234567"
@@ -100,7 +100,7 @@ def _config(data: str) -> None:
     assert {key: value for key, value in json.loads(put).items() if key.lower() != "credsstore"} == {
         key: value for key, value in json.loads(data).items() if key.lower() != "credsstore"
     }
-    dockerconfig.helper_for(data, "r.example")
+    config.helper_for(data, "r.example")
     document = plaintext.document_of(data, "config.json")
     assert set(plaintext.document_of(plaintext.blanked(data, set(document)), "config.json")) == set(document)
     plaintext.credentials(data, "config.json")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from passhelper.ci import agent
 from passhelper.errors import GpgError
-from passhelper.machine import ciagent
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 def test_an_agent_that_does_not_end(own_keys: KeyRing, monkeypatch: pytest.MonkeyPatch) -> None:
     """As one in an uninterruptible wait: signals do nothing."""
     own_keys.gpg("--list-secret-keys")
-    process = ciagent.pid(str(own_keys.home), own_keys.environ)
+    process = agent.pid(str(own_keys.home), own_keys.environ)
     assert process
     kill = os.kill
     monkeypatch.setattr(os, "kill", lambda number, signal: None)
-    monkeypatch.setattr(ciagent, "_PATIENCE", 0.01)
-    monkeypatch.setattr(ciagent, "_CERTAINTY", 0.01)
-    ask = ciagent._run
-    monkeypatch.setattr(ciagent, "_run", lambda words, *rest: None if "--kill" in words else ask(words, *rest))
+    monkeypatch.setattr(agent, "_PATIENCE", 0.01)
+    monkeypatch.setattr(agent, "_CERTAINTY", 0.01)
+    ask = agent._run
+    monkeypatch.setattr(agent, "_run", lambda words, *rest: None if "--kill" in words else ask(words, *rest))
     with pytest.raises(GpgError) as caught:
-        ciagent.stop(str(own_keys.home), own_keys.environ, process)
+        agent.stop(str(own_keys.home), own_keys.environ, process)
     assert str(caught.value) == f"gpg-agent (pid {process}) does not end; run: kill -9 {process}"
     kill(process, 0)
 
@@ -38,5 +38,5 @@ def test_an_agent_that_cannot_be_told(tmp_path: Path) -> None:
     program.write_text("#!/bin/sh\necho ERR 1\n")
     program.chmod(0o755)
     with pytest.raises(GpgError) as caught:
-        ciagent.limit(str(tmp_path), {"PATH": str(tmp_path)}, 5)
+        agent.limit(str(tmp_path), {"PATH": str(tmp_path)}, 5)
     assert str(caught.value) == "gpg-agent does not take its new settings; run: gpgconf --reload gpg-agent"

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 from support import require
 
+from passhelper.ci import homedir
 from passhelper.errors import ConfigurationError
-from passhelper.machine import cihome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,8 +22,8 @@ def refuse(text: str) -> None:
     raise AssertionError(text)
 
 
-def create(environ: dict[str, str], warn: Callable[[str], None]) -> cihome.Home:
-    with cihome.create(environ, warn) as home:
+def create(environ: dict[str, str], warn: Callable[[str], None]) -> homedir.Home:
+    with homedir.create(environ, warn) as home:
         return home
 
 
@@ -38,20 +38,20 @@ def test_mark_survives_a_round_trip(runtime: Path) -> None:
     home = create({"XDG_RUNTIME_DIR": str(runtime)}, refuse)
     home.store, home.made_store, home.agent = "/a/store", True, 7
     home.save()
-    assert cihome.load(home.path) == home
+    assert homedir.load(home.path) == home
     home.erase()
     assert list(runtime.iterdir()) == []
-    assert cihome.load(home.path) is None
+    assert homedir.load(home.path) is None
 
 
 def test_a_base_that_hands_on_its_group(runtime: Path) -> None:
     """A setgid bit comes from the directory above; whoever else may look in, is no matter of that bit."""
     runtime.chmod(0o2700)
     home = create({"XDG_RUNTIME_DIR": str(runtime)}, refuse)
-    assert cihome.load(home.path) == home
+    assert homedir.load(home.path) == home
     os.chmod(home.path, 0o2750)
     with pytest.raises(ConfigurationError, match="was not made by"):
-        cihome.load(home.path)
+        homedir.load(home.path)
     home.erase()
     assert list(runtime.iterdir()) == []
 
@@ -97,7 +97,7 @@ def test_a_link_to_the_runtime_directory_is_resolved(runtime: Path, tmp_path: Pa
 
 def test_nowhere_may_a_program_run(runtime: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Such mounts would keep the tests' own programs from running."""
-    monkeypatch.setattr(cihome, "_may_run", lambda path: False)
+    monkeypatch.setattr(homedir, "_may_run", lambda path: False)
     with pytest.raises(ConfigurationError) as caught:
         create({"XDG_RUNTIME_DIR": str(runtime)}, refuse)
     assert caught.value.cause == (
@@ -118,13 +118,13 @@ def test_only_a_set_up_that_is_dead_counts_as_abandoned(runtime: Path) -> None:
     environ = {"XDG_RUNTIME_DIR": str(runtime)}
 
     def abandoned() -> list[str]:
-        with cihome.abandoned(environ) as left:
+        with homedir.abandoned(environ) as left:
             return [home.path for home in left if home.path.startswith(str(runtime))]
 
-    with cihome.create(environ, refuse) as home:
+    with homedir.create(environ, refuse) as home:
         assert abandoned() == []
     assert abandoned() == [home.path]
-    with cihome.abandoned(environ) as left:  # one of two that sweep at the same time
+    with homedir.abandoned(environ) as left:  # one of two that sweep at the same time
         assert home in left
         assert abandoned() == []
     home.is_complete = True

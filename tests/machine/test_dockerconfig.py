@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from passhelper.docker import config, containers, jsonedit
 from passhelper.errors import ConfigurationError, DockerError, InvalidRequestError, PasshelperError
-from passhelper.machine import containers, dockerconfig, jsonedit
 
 HUB = "https://index.docker.io/v1/"
 
@@ -65,10 +65,10 @@ def test_edits(tmp_path: Path, name: str) -> None:
     file = tmp_path / "config.json"
     file.write_bytes(before.encode())
     environ = {"DOCKER_CONFIG": str(tmp_path)}
-    assert dockerconfig.use_pass(environ, registries)
+    assert config.use_pass(environ, registries)
     assert file.read_bytes().decode() == after
     json.loads(after)
-    assert dockerconfig.use_pass(environ, registries) == []
+    assert config.use_pass(environ, registries) == []
     assert file.read_bytes().decode() == after
     assert sorted(os.listdir(tmp_path)) == ["config.json", "home"]  # no temporary file
 
@@ -77,13 +77,13 @@ def test_says_what_was_there(tmp_path: Path) -> None:
     file = tmp_path / "config.json"
     file.write_text('{"credsStore": "desktop", "credHelpers": {"q.io": "ecr-login"}}')
     environ = {"DOCKER_CONFIG": str(tmp_path)}
-    assert dockerconfig.use_pass(environ, ["q.io"]) == ['credHelpers for q.io (was "ecr-login")']
-    assert dockerconfig.use_pass(environ, []) == ['credsStore (was "desktop")']
+    assert config.use_pass(environ, ["q.io"]) == ['credHelpers for q.io (was "ecr-login")']
+    assert config.use_pass(environ, []) == ['credsStore (was "desktop")']
 
 
 def test_new_file_is_private(tmp_path: Path) -> None:
     os.umask(0o022)
-    dockerconfig.use_pass({"HOME": str(tmp_path)}, [])
+    config.use_pass({"HOME": str(tmp_path)}, [])
     file = tmp_path / ".docker" / "config.json"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
@@ -94,7 +94,7 @@ def test_mode_is_kept(tmp_path: Path, mode: int) -> None:
     file = tmp_path / "config.json"
     file.write_text("{}")
     file.chmod(mode)
-    dockerconfig.use_pass({"DOCKER_CONFIG": str(tmp_path)}, [])
+    config.use_pass({"DOCKER_CONFIG": str(tmp_path)}, [])
     assert stat.S_IMODE(file.stat().st_mode) == mode
 
 
@@ -104,7 +104,7 @@ def test_owner_is_kept(tmp_path: Path) -> None:
     file = tmp_path / "config.json"
     file.write_text("{}")
     os.chown(file, 12345, 23456)
-    dockerconfig.use_pass({"DOCKER_CONFIG": str(tmp_path)}, [])
+    config.use_pass({"DOCKER_CONFIG": str(tmp_path)}, [])
     assert (file.stat().st_uid, file.stat().st_gid) == (12345, 23456)
 
 
@@ -117,7 +117,7 @@ def test_a_link_stays_one(tmp_path: Path, exists: bool) -> None:
     link = tmp_path / "config" / "config.json"
     link.parent.mkdir()
     link.symlink_to("../dotfiles/docker.json")
-    dockerconfig.use_pass({"DOCKER_CONFIG": str(link.parent)}, [])
+    config.use_pass({"DOCKER_CONFIG": str(link.parent)}, [])
     assert link.is_symlink()
     assert json.loads(target.read_text()) == {"credsStore": "pass"}
     assert os.listdir(target.parent) == ["docker.json"]
@@ -140,7 +140,7 @@ def test_damaged_files_are_left_alone(tmp_path: Path, data: bytes) -> None:
     file = tmp_path / "config.json"
     file.write_bytes(data)
     with pytest.raises(DockerError) as caught:
-        dockerconfig.use_pass({"DOCKER_CONFIG": str(tmp_path)}, [])
+        config.use_pass({"DOCKER_CONFIG": str(tmp_path)}, [])
     assert caught.value.cause.startswith(f"{file} is damaged, so it is left as it is: {DAMAGED[data]}")
     assert caught.value.remedy == "repair it, or run setup with --no-docker"
     assert file.read_bytes() == data
@@ -150,17 +150,17 @@ def test_helpers_that_are_no_object(tmp_path: Path) -> None:
     file = tmp_path / "config.json"
     file.write_text('{"credHelpers": "pass"}')
     with pytest.raises(DockerError, match="credHelpers is not an object"):
-        dockerconfig.use_pass({"DOCKER_CONFIG": str(tmp_path)}, ["q.io"])
+        config.use_pass({"DOCKER_CONFIG": str(tmp_path)}, ["q.io"])
     assert file.read_text() == '{"credHelpers": "pass"}'
 
 
 def test_unreadable_and_unwritable(tmp_path: Path) -> None:
     (tmp_path / "config.json").mkdir()
     with pytest.raises(ConfigurationError, match=r"cannot read .*: Is a directory"):
-        dockerconfig.use_pass({"DOCKER_CONFIG": str(tmp_path)}, [])
+        config.use_pass({"DOCKER_CONFIG": str(tmp_path)}, [])
     (tmp_path / "file").write_text("")
     with pytest.raises(PasshelperError, match="Not a directory"):
-        dockerconfig.use_pass({"DOCKER_CONFIG": str(tmp_path / "file")}, [])
+        config.use_pass({"DOCKER_CONFIG": str(tmp_path / "file")}, [])
 
 
 def test_containers_get_a_file_of_their_own(tmp_path: Path) -> None:
@@ -244,7 +244,7 @@ def test_a_file_of_containers_that_is_not_ours(tmp_path: Path, name: str, why: s
     ],
 )
 def test_server_name(server: str, name: str) -> None:
-    assert dockerconfig.server_name(server) == name
+    assert config.server_name(server) == name
 
 
 _OF_A_PORT = ("a.example:port", "a.example:", "a.example:0", "a.example:65536", "a.example:\u0663")
@@ -255,14 +255,14 @@ _NEEDLESS = ("ftp://a.example/x", "docker-archive://x", "://a.example")
 @pytest.mark.parametrize("server", ["", " ", "https:///x", "/x", "a\tb", *_OF_A_PORT, *_ODD, *_NEEDLESS])
 def test_no_server_name(server: str) -> None:
     with pytest.raises(InvalidRequestError):
-        dockerconfig.server_name(server)
-    assert not server or dockerconfig.stored_name(server) == server
+        config.server_name(server)
+    assert not server or config.stored_name(server) == server
 
 
 @pytest.mark.parametrize("server", ["https://me:hunter2@a.example/x", "me:hunter2@a.example", "https://me:hunt/er2@a"])
 def test_a_user_in_a_server_name(server: str) -> None:
     with pytest.raises(InvalidRequestError) as caught:
-        dockerconfig.server_name(server)
+        config.server_name(server)
     assert "hunt" not in str(caught.value)
     assert caught.value.remedy
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from passhelper.docker import registrycheck
 from passhelper.errors import DockerError
-from passhelper.machine import registrycheck
 
 
 @pytest.mark.parametrize(

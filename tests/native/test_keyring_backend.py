@@ -19,8 +19,8 @@ from keyring.testing.backend import BackendBasicTests
 from support import FOLDER, KeyRing, Program, run
 
 from passhelper import Credentials, CredentialsNotFoundError, PassHelper
+from passhelper.docker.config import server_name
 from passhelper.keyring_backend import PassKeyring
-from passhelper.machine.dockerconfig import server_name
 
 NAME = "passhelper.keyring_backend.PassKeyring"
 SIMPLE = "https://packages.example/simple/"

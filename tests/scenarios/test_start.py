@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from support import Program, require
 
-from passhelper.machine import launcher, link
+from passhelper.machine import launcher
+from passhelper.setup import link
 
 REPOSITORY = Path(__file__).parents[2]
 SCRIPT = REPOSITORY / "passhelper" / "launch" / "docker-credential-pass"

@@ -25,8 +25,8 @@ from passhelper.store.binding import binding
 from passhelper.store.cipher import decrypt
 from passhelper.store.packets import key_ids
 from passhelper.store.store import PassStore
-from passhelper.team.members import Members
-from passhelper.team.rekey import Rekey
+from passhelper.team.entries.reencrypt import Rekey
+from passhelper.team.recipients.members import Members
 
 FEW = (
     "use-embedded-filename", "output", "list-only", "for-your-eyes-only", "unwrap", "dry-run", "throw-keyids",

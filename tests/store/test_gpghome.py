@@ -13,13 +13,13 @@ import pytest
 from support import FOLDER, KeyRing, Program, run
 from vault import SERVER, Vault, script
 
+from passhelper.doctor import gpg_checks
+from passhelper.doctor.context import Context
 from passhelper.errors import GpgError, PasshelperError, RecipientsError
-from passhelper.machine.doctor import gpg_checks
-from passhelper.machine.doctor.patient import Patient
 from passhelper.store import gpghome, keyinfo
 from passhelper.store.gpg import Gpg
-from passhelper.team.keys import KeyRing as Keys
-from passhelper.team.keys import NewKey
+from passhelper.team.keyring.keys import KeyRing as Keys
+from passhelper.team.keyring.keys import NewKey
 
 LABEL = f"{FOLDER}/aHR0cHM6Ly9hLmV4YW1wbGU=/bob.gpg"
 ELSEWHERE = "container-7"
@@ -105,7 +105,7 @@ def test_every_question_names_the_lock(own: Vault, own_keys: KeyRing, tmp_path: 
             verb()
         assert str(caught.value) == told(path)
     with pytest.raises(GpgError) as caught:  # doctor's check does not blame gpg-agent
-        list(gpg_checks._agent(Patient(own.environ, 30)))
+        list(gpg_checks._agent(Context(own.environ, 30)))
     assert str(caught.value) == told(path)
     lock(own_keys.home, name, host=socket.gethostname())
     with pytest.raises(GpgError) as caught:

@@ -10,7 +10,7 @@ import pytest
 
 from passhelper.autorecord import Record
 from passhelper.machine import userfile
-from passhelper.store import rights
+from passhelper.store import readable
 from passhelper.store.files import make_private
 from passhelper.store.lock import StoreLock
 
@@ -29,7 +29,7 @@ def umask(request: pytest.FixtureRequest) -> Iterator[None]:
 WRITERS: dict[str, Callable[[Path], object]] = {
     "a directory": lambda folder: make_private(str(folder)),
     "a file of the user": lambda folder: userfile.replace(str(folder / "file"), b"", 0o600),
-    "what can be read here": lambda folder: rights._save(str(folder / "rights"), b""),
+    "what can be read here": lambda folder: readable._save(str(folder / "rights"), b""),
     "a lock": lambda folder: os.close(StoreLock("", str(folder / "lock"))._open_file(str(folder / "lock"))),
     "the record of auto": lambda folder: Record({"XDG_STATE_HOME": str(folder)})._lock(),
 }

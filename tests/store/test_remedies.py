@@ -11,8 +11,8 @@ import pytest
 from support import KeyRing, Program, run
 
 from passhelper import shellwords
+from passhelper.docker import export
 from passhelper.errors import PasshelperError
-from passhelper.machine import export
 from passhelper.machine.privatefile import PrivateFile
 from passhelper.store import gpghome, owners, passphrase, unfinished
 from passhelper.store.gpg import Gpg

@@ -15,7 +15,7 @@ from passhelper import CredentialsNotFoundError
 from passhelper.errors import ConfigurationError
 from passhelper.store import autosync, forward, journal, remote
 from passhelper.store.store import PassStore
-from passhelper.team import apply
+from passhelper.team.sync import apply
 
 OTHER = "https://b.example"
 NOT_PUSHED = "changed here but not pushed, the next change or passhelper sync pushes it"

@@ -11,7 +11,7 @@ from support import Helper, KeyRing, Program, run
 from vault import Vault, script
 
 from passhelper.errors import NoSecretKeyError
-from passhelper.store import packets, rights
+from passhelper.store import packets, readable
 from passhelper.store.store import PassStore
 
 MINE, HERS, BOTH, HIDDEN = "https://mine.example", "https://hers.example", "https://both.example", "https://h.example"
@@ -39,7 +39,7 @@ def vault(store: Path, environ: dict[str, str], ring: KeyRing) -> Vault:
 
 
 def write(vault: Vault) -> None:
-    rights.write(PassStore(vault.environ, vault.warnings.append))
+    readable.write(PassStore(vault.environ, vault.warnings.append))
 
 
 def cache(environ: dict[str, str]) -> Path | None:
@@ -212,7 +212,7 @@ def test_a_get_of_what_others_read_writes_it_where_there_is_none(
     with pytest.raises(NoSecretKeyError):
         vault.get(HERS)
     assert set(vault.list()) == {MINE, BOTH, HIDDEN}
-    monkeypatch.setattr(rights, "write", lambda store: pytest.fail("gpg was asked again"))
+    monkeypatch.setattr(readable, "write", lambda store: pytest.fail("gpg was asked again"))
     with pytest.raises(NoSecretKeyError):
         vault.get(HERS)
 

@@ -13,9 +13,9 @@ from vault import Vault
 
 from passhelper.store.packets import HIDDEN
 from passhelper.store.store import PassStore
-from passhelper.team.drift import Drift, Policy, Recipient, Record, compare, survey
-from passhelper.team.key import Key
-from passhelper.team.keys import KeyRing as Ring
+from passhelper.team.entries.drift import Drift, Policy, Recipient, Record, compare, survey
+from passhelper.team.keyring.key import Key
+from passhelper.team.keyring.keys import KeyRing as Ring
 
 A, B, C = (letter * 16 for letter in "ABC")
 X, Y = "1" * 16, "2" * 16

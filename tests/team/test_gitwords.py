@@ -12,13 +12,13 @@ from clones import Clone, Team
 from sshhosts import SshHost, anybody, ssh_host
 from vault import script
 
+from passhelper.doctor import git_checks
+from passhelper.doctor.context import Context
 from passhelper.errors import GitError, RemoteError
-from passhelper.machine.doctor import git_checks
-from passhelper.machine.doctor.patient import Patient
-from passhelper.machine.sharedstore import SharedStore
+from passhelper.setup.sharedstore import SharedStore
 from passhelper.store import gitwords
 from passhelper.store.store import PassStore
-from passhelper.team import clone
+from passhelper.team.sync import clone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -63,7 +63,7 @@ def _verb(ann: Clone, _: str) -> tuple[str, str]:
 
 
 def _doctor(ann: Clone, _: str) -> tuple[str, str]:
-    (found,) = git_checks._remote(Patient(ann.environ, 30))
+    (found,) = git_checks._remote(Context(ann.environ, 30))
     return found.cause, found.remedy
 
 

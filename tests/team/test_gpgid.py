@@ -8,13 +8,13 @@ import pytest
 from support import KeyRing, run
 
 from passhelper.errors import GpgError, LockedKeyError, TrustError
-from passhelper.machine import newstore
+from passhelper.setup import newstore
 from passhelper.store import trust
 from passhelper.store.recipients import header, is_identity
 from passhelper.store.store import PassStore
-from passhelper.team import gpgid
-from passhelper.team.key import Key
-from passhelper.team.keys import KeyRing as Ring
+from passhelper.team.keyring.key import Key
+from passhelper.team.keyring.keys import KeyRing as Ring
+from passhelper.team.recipients import gpgid
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,9 +18,10 @@ from passhelper.store import child, pinning, trust
 from passhelper.store.files import Files
 from passhelper.store.store import PassStore
 from passhelper.store.transaction import Transaction
-from passhelper.team import acceptance, gitrepo
-from passhelper.team.joining import Joined, Joiner
-from passhelper.team.merge import MARK
+from passhelper.team.git import gitrepo
+from passhelper.team.git.commits import MARK
+from passhelper.team.recipients import acceptance
+from passhelper.team.sync.joining import Joined, Joiner
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,8 +13,9 @@ from support import FOLDER, require
 
 from passhelper.errors import StoreError, TrustError
 from passhelper.store.repository import Repository
-from passhelper.team import gitrepo, trees
-from passhelper.team.merge import MARK, SAME, Conflict, Merger, unit_of
+from passhelper.team.git import gitrepo, trees
+from passhelper.team.git.commits import MARK, SAME
+from passhelper.team.sync.merge import Conflict, Merger, unit_of
 
 A, B = "https://a.example", "https://b.example"
 NOW = 1_700_000_000

@@ -12,8 +12,8 @@ from vault import SERVER, children, is_alive, script
 
 from passhelper.errors import ConfigurationError, GitError, RemoteError, StoreError
 from passhelper.store import commit
-from passhelper.team import blobs, gitrepo, network
-from passhelper.team import sync as sync_module
+from passhelper.team.git import blobs, gitrepo, network
+from passhelper.team.sync import exchange as sync_module
 
 OTHER = "https://b.example"
 

@@ -15,9 +15,9 @@ from vault import Vault, children, is_alive, script
 
 from passhelper.errors import GitError
 from passhelper.store.repository import Repository
-from passhelper.team import blobs, gitrepo, objects
-from passhelper.team.gitrepo import Git
-from passhelper.team.objects import Objects
+from passhelper.team.git import blobs, gitrepo, objects
+from passhelper.team.git.gitrepo import Git
+from passhelper.team.git.objects import Objects
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ def test_it_ends_when_the_command_is_killed(vault: Vault) -> None:
     code = (
         "import os, time\n"
         "from passhelper.store.repository import Repository\n"
-        "from passhelper.team import gitrepo\n"
+        "from passhelper.team.git import gitrepo\n"
         f"with gitrepo.opened(Repository({str(vault.path)!r}, {str(vault.path / '.git')!r}), os.environ) as git:\n"
         "    git.revision('HEAD'); print(git.objects._process.pid, flush=True); time.sleep(600)"
     )

@@ -9,17 +9,17 @@ import pytest
 from support import KeyRing
 from vault import SERVER, Vault
 
+from passhelper.doctor import hygiene
+from passhelper.doctor.context import Context
 from passhelper.errors import ConfigurationError, RecipientsError, TrustError
-from passhelper.machine import agent
-from passhelper.machine.doctor import hygiene
-from passhelper.machine.doctor.patient import Patient
+from passhelper.machine import agentcache
 from passhelper.store import packets, recipients, trust
 from passhelper.store.store import PassStore
-from passhelper.team import rotation
-from passhelper.team.drift import Policy, survey
-from passhelper.team.keys import KeyRing as Keys
-from passhelper.team.members import Members, Report
-from passhelper.team.rekey import Rekey
+from passhelper.team.entries import rotation
+from passhelper.team.entries.drift import Policy, survey
+from passhelper.team.entries.reencrypt import Rekey
+from passhelper.team.keyring.keys import KeyRing as Keys
+from passhelper.team.recipients.members import Members, Report
 
 
 class Tokens:
@@ -142,7 +142,7 @@ def test_a_short_line_becomes_the_subkeys_fingerprint(tokens: Tokens) -> None:
     assert tokens.lines == [tokens.alice, f"{tokens.first}!", tokens.ring["stranger"]]
     assert tokens.first[-16:] in tokens.readers()
     tokens.name(tokens.alice, short)
-    assert list(hygiene.fix(Patient(tokens.vault.environ, 30))) == ["rewrote .gpg-id"]
+    assert list(hygiene.fix(Context(tokens.vault.environ, 30))) == ["rewrote .gpg-id"]
     assert tokens.lines == [tokens.alice, f"{tokens.first}!"]
     tokens.vault.store(secret="new")
     assert tokens.first[-16:] in tokens.readers()
@@ -189,7 +189,7 @@ def test_this_machine_has_the_other_token(tokens: Tokens) -> None:
     assert not tokens.rekey().reencrypt().changed
     gpg = PassStore(tokens.vault.environ, tokens.vault.warnings.append).gpg
     (key,) = [key for key in Keys(gpg).own() if key.fingerprint == tokens.primary]
-    assert agent.is_unlocked(gpg, key)  # a message to the key as a whole would be for the other token
+    assert agentcache.is_unlocked(gpg, key)  # a message to the key as a whole would be for the other token
 
 
 def test_rotation_asks_for_what_that_token_opens(shared: Tokens) -> None:

@@ -10,13 +10,13 @@ from clones import Clone, Team
 from support import KeyRing
 from vault import script
 
-from passhelper.machine.sharedstore import SharedStore
+from passhelper.setup.sharedstore import SharedStore
 from passhelper.store.programs import find_program
 from passhelper.store.store import PassStore
-from passhelper.team import autosync
-from passhelper.team.clone import Source
-from passhelper.team.members import Members
-from passhelper.team.rekey import Rekey
+from passhelper.team.entries.reencrypt import Rekey
+from passhelper.team.recipients.members import Members
+from passhelper.team.sync import automatic
+from passhelper.team.sync.clone import Source
 
 OTHER = "https://b.example"
 
@@ -136,7 +136,7 @@ def test_new_recipients(ann: Clone, bob: Clone, counter: Counter, keys: KeyRing)
 
 
 def test_automatic_sync_is_one_setting(ann: Clone, counter: Counter) -> None:
-    autosync.set_up(PassStore(ann.environ, ann.warnings.append), "push")
+    automatic.set_up(PassStore(ann.environ, ann.warnings.append), "push")
     counter.check(1)
 
 

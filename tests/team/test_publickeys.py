@@ -14,12 +14,13 @@ from support import KeyRing, require
 from vault import script
 
 from passhelper.errors import GpgError
-from passhelper.store import foreign, trust
+from passhelper.store import treepolicy, trust
 from passhelper.store.files import Files
 from passhelper.store.store import PassStore
-from passhelper.team import gitrepo, publickeys
-from passhelper.team.key import Key
-from passhelper.team.keys import KeyRing as Ring
+from passhelper.team.git import gitrepo
+from passhelper.team.keyring.key import Key
+from passhelper.team.keyring.keys import KeyRing as Ring
+from passhelper.team.recipients import publickeys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -193,7 +194,7 @@ def test_a_gpg_that_fails(team: Team, tmp_path: Path, step: str, why: str) -> No
 
 
 def test_a_key_too_large_to_travel(environ: dict[str, str], keys: KeyRing, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(foreign, "MAX_KEY", 100)
+    monkeypatch.setattr(treepolicy, "MAX_KEY", 100)
     store = PassStore(environ, print)
     with pytest.raises(GpgError) as caught:
         publickeys.export(store, Ring(store.gpg).resolve(keys["bob"]))

@@ -26,11 +26,11 @@ from passhelper.errors import (
 )
 from passhelper.store import recipients
 from passhelper.store.store import PassStore
-from passhelper.team import rekey as module
-from passhelper.team.failures import failure
-from passhelper.team.members import Members, Report
-from passhelper.team.recipher import Recipher
-from passhelper.team.rekey import Rekey, Result
+from passhelper.team.entries import reencrypt as module
+from passhelper.team.entries.failures import failure
+from passhelper.team.entries.pipeline import Recipher
+from passhelper.team.entries.reencrypt import Rekey, Result
+from passhelper.team.recipients.members import Members, Report
 
 OTHER = "https://other.example"
 

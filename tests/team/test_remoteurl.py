@@ -9,8 +9,8 @@ import pytest
 from support import run
 
 from passhelper.errors import ConfigurationError
-from passhelper.team import remoteurl
-from passhelper.team.clone import password_pipe
+from passhelper.team.git import remoteurl
+from passhelper.team.sync.clone import password_pipe
 
 HEX = "da39a3ee5e6b4b0d3255bfef95601890afd80709"
 TOKENS = {

@@ -12,9 +12,9 @@ from vault import SERVER, Vault, script
 
 from passhelper.errors import GpgError, TrustError
 from passhelper.store.store import PassStore
-from passhelper.team import gitrepo
-from passhelper.team.repair import RepairReport, repair
-from passhelper.team.sync import shared_repository
+from passhelper.team.entries.repair import RepairReport, repair
+from passhelper.team.git import gitrepo
+from passhelper.team.sync.exchange import shared_repository
 
 OTHER = "https://other.example"
 PLANT = "https://evil.example"

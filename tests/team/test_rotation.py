@@ -9,7 +9,8 @@ from leavers import A, B, C, D, Team
 from support import FOLDER, KeyRing
 
 from passhelper.errors import ConfigurationError, GitError, StoreError
-from passhelper.team import gitrepo, history, log, rotation
+from passhelper.team.entries import log, rotation
+from passhelper.team.git import gitrepo, history
 
 
 @pytest.fixture

@@ -16,9 +16,10 @@ from passhelper.errors import GitError, RemoteError, StoreError, TrustError
 from passhelper.store import commit, journal, pinning, trust
 from passhelper.store.files import Files
 from passhelper.store.recipients import Header, with_header
-from passhelper.team import gpgid, network, trees
-from passhelper.team import sync as sync_module
-from passhelper.team.merge import MARK, SAME
+from passhelper.team.git import network, trees
+from passhelper.team.git.commits import MARK, SAME
+from passhelper.team.recipients import gpgid
+from passhelper.team.sync import exchange as sync_module
 
 OTHER = "https://b.example"
 NOW = int(time.time()) - 1000

@@ -1,0 +1,74 @@
+"""Configuration for Docker, podman and skopeo that only one job sees."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING
+
+from passhelper.docker import config, jsonedit
+from passhelper.errors import DockerError, InvalidRequestError
+from passhelper.machine import userfile
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from passhelper.ci.homedir import Home
+
+# Go's decoder takes names in any case. Plaintext credentials stay where they are, and the user's
+# helper for all registries is what the runner replaces; one that he named for a single registry counts.
+_LEFT_OUT = ("auths", "credsstore")
+_LINKED = ("cli-plugins", "contexts")
+_HUB = "docker.io"  # as containers/image calls it
+
+
+def write(home: Home, environ: Mapping[str, str], registries: Sequence[str], known: Sequence[str]) -> None:
+    """Write ``DOCKER_CONFIG`` and ``REGISTRY_AUTH_FILE`` of a runner.
+
+    Args:
+        home: whose.
+        environ: the user's, which says where his own configuration is.
+        registries: the only ones that ``pass`` serves; none of them means all.
+        known: servers in the store, which podman and skopeo have to be told one by one.
+
+    Raises:
+        DockerError: the user's file is not what Docker would read.
+        InvalidRequestError: a registry's name cannot be one.
+    """
+    user_file = config.path(environ)
+    text = json.dumps(_without_credentials(user_file), indent="\t", ensure_ascii=False)
+    userfile.replace(os.path.join(home.docker, "config.json"), f"{text}\n".encode(errors="surrogateescape"), 0o600)
+    config.use_pass({**environ, "DOCKER_CONFIG": home.docker}, registries)
+    for name in _LINKED:
+        target = os.path.join(os.path.dirname(user_file), name)
+        if os.path.isdir(target):
+            os.symlink(target, os.path.join(home.docker, name))
+    helpers = dict.fromkeys(sorted(_container_names(registries or known)), config.HELPER)
+    for registry in registries:
+        config.server_name(registry)  # refuses what cannot be one
+    userfile.replace(home.auth_file, json.dumps({"auths": {}, "credHelpers": helpers}).encode() + b"\n", 0o600)
+
+
+def _without_credentials(path: str) -> dict[str, object]:
+    data = userfile.read(path)
+    if data is None or not data.strip():
+        return {}
+    try:
+        text = data.decode("utf-8-sig")
+        jsonedit.check(text)
+    except ValueError as error:
+        why = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
+        raise DockerError(f"{path} is damaged, so its settings cannot be copied: {why}", "repair it") from None
+    return {name: value for name, value in json.loads(text).items() if name.lower() not in _LEFT_OUT}
+
+
+def _container_names(servers: Sequence[str]) -> set[str]:
+    """Give servers the names that podman and skopeo ask for: host and port, and Docker Hub's short one."""
+    names = set()
+    for server in servers:
+        try:
+            name = config.server_name(server)
+        except InvalidRequestError:
+            continue
+        names.add(_HUB if name == config.DOCKER_HUB else name)
+    return names

@@ -1,0 +1,1 @@
+"""What Docker and its kin read and ask for: configuration files, routes, credentials in plain text, registries."""

@@ -1,0 +1,89 @@
+"""Which two places credentials are copied between, by name.
+
+Docker knows helpers by the name of a program, this installation has backends. What is read is what Docker would
+read, so there the program on PATH comes first; what is written goes through a backend of ours where there is
+one, which leaves no second user behind.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from passhelper.backends import get_helper
+from passhelper.client import PREFIX, ProgramHelper, short_name
+from passhelper.docker.config import HELPER
+from passhelper.errors import ConfigurationError, UnknownBackendError
+from passhelper.machine import launcher
+from passhelper.store.helper import PROGRAM, PassHelper
+from passhelper.store.programs import find_program
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from passhelper.credentials import Helper
+
+_SECONDS = 5.0  # for a program that is asked for its version
+
+
+def source(name: str, to: str, environ: Mapping[str, str], seconds: float) -> Helper:
+    """Find where credentials come from.
+
+    Args:
+        name: a helper's name.
+        to: the name of the place where they go.
+        environ: names PATH and the pass store.
+        seconds: what a program has for one verb.
+
+    Raises:
+        ConfigurationError: there is none of this name, or both names mean one place.
+    """
+    short, other = short_name(name), short_name(to)
+    program = find_program((PREFIX + short,), environ)
+    if program is not None and os.path.basename(program) == PROGRAM and other == HELPER:
+        if launcher.is_ours(program, environ, _SECONDS):
+            raise ConfigurationError(
+                f"{program} is passhelper itself, and reads the same store", "name another helper, or another --to"
+            )
+        return ProgramHelper(program, environ, seconds)
+    if short == other:
+        raise ConfigurationError(f"{short} is where the credentials are already", "name another helper with --to")
+    if program is not None:
+        return ProgramHelper(program, environ, seconds)
+    return _backend(short, environ) or ProgramHelper.find(short, environ, seconds)  # whose error says what is missing
+
+
+def target(name: str, environ: Mapping[str, str], warn: Callable[[str], None], seconds: float) -> Helper:
+    """Find where credentials go.
+
+    Args:
+        name: a helper's name.
+        environ: names PATH and the pass store.
+        warn: takes what the pass store warns about.
+        seconds: what a program has for one verb.
+
+    Raises:
+        ConfigurationError: there is none of this name.
+    """
+    short = short_name(name)
+    if short == HELPER:
+        return PassHelper(dict(environ), warn)
+    return _backend(short, environ) or ProgramHelper.find(short, environ, seconds)
+
+
+def _backend(name: str, environ: Mapping[str, str]) -> Helper | None:
+    """Make a backend of this installation that can be used here; None if there is none of this name.
+
+    Raises:
+        ConfigurationError: there is one, and it cannot be used.
+    """
+    if name == HELPER:
+        return PassHelper(dict(environ))
+    try:
+        helper = get_helper(name)
+    except UnknownBackendError:
+        return None
+    reason = helper.unavailable()
+    if reason:
+        raise ConfigurationError(f"the backend {name} cannot be used here: {reason}", "choose another one")
+    return helper

@@ -1,0 +1,281 @@
+"""The store's git repository; nothing here asks anybody, and a remote has five seconds."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from functools import partial
+from typing import TYPE_CHECKING
+
+from passhelper import shellwords
+from passhelper.doctor.context import LIMIT, Context, NotCheckedError
+from passhelper.doctor.model import Check, Finding, Severity
+from passhelper.errors import GitError, StoreError, printable
+from passhelper.store import claims, gitwords, kept, layout, pinning, recipients, repository, trust, unfinished
+from passhelper.team.git import remoteurl
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from passhelper.store.child import Child
+    from passhelper.store.repository import Repository
+
+_STATUS = ("status", "--porcelain", "-z", "--no-renames", "--untracked-files=all", "--")
+_LASTING = 60.0  # seconds after which a lock of git's is worth a word
+
+
+def _outer(context: Context) -> Iterator[Finding]:
+    """Say of a store in a folder of a larger repository that we commit nothing there; nor does ``pass``."""
+    root = os.path.realpath(context.store.root)
+    top = os.path.join(os.path.splitdrive(root)[0], os.sep)
+    if context.store.repository("") is not None:
+        return
+    try:
+        outer = repository.find(top, os.path.relpath(root, top))
+    except (StoreError, OSError) as error:
+        raise NotCheckedError(f"what is above the store cannot be read: {error}") from error
+    if outer is None:
+        return
+    ask = partial(_ask, context, outer)
+    inside = [os.path.relpath(path, outer.root) for path in (root, os.path.join(root, layout.FOLDER))]
+    tracked = [bytes(ask("ls-files", "-z", "--", path).stdout) for path in inside]
+    probe = os.path.join(inside[1], "server", f"user{layout.SUFFIX}")
+    if not tracked[0] or (not tracked[1] and ask("check-ignore", "--quiet", "--no-index", "--", probe).returncode == 0):
+        return  # it knows nothing of the store, or is to know nothing of what we write
+    count = len(_uncommitted(bytes(ask(*_STATUS, inside[0]).stdout)))
+    cause = f"the store is a part of the git repository {printable(outer.root)}, to which passhelper commits nothing"
+    if not count:
+        yield Finding(cause, severity=Severity.NOTE)
+        return
+    here, there = f"git -C {shellwords.word(context.store.root)}", f"git -C {shellwords.word(outer.root)}"
+    yield Finding(f"{cause}; changed since its last commit: {count} files",
+                  f"run: {here} add . && {here} commit -m Credentials .; or give the store a repository of its own: "
+                  f"{here} init && {there} rm -rq --cached {shellwords.word(inside[0])}")  # fmt: skip
+
+
+def _program(context: Context) -> Iterator[Finding]:
+    root = context.place.root
+    repository.program(context.environ)
+    child = context.git("rev-parse", "--git-dir")
+    if child.returncode != 0 or child.timed_out:
+        error = gitwords.failure(root, "rev-parse", child, LIMIT)
+        raise GitError(error.cause, error.remedy or f"run: git -C {shellwords.word(root)} status")
+    yield from ()
+
+
+def _identity(context: Context) -> Iterator[Finding]:
+    for kind in ("GIT_AUTHOR_IDENT", "GIT_COMMITTER_IDENT"):
+        if context.git("-c", "user.useConfigOnly=true", "var", kind).returncode != 0:
+            yield Finding("git knows no user.name and user.email, so changes are committed as passhelper",
+                          "run: git config --global user.name NAME && git config --global user.email ADDRESS",
+                          )  # fmt: skip
+            return
+
+
+def _unfinished(context: Context) -> Iterator[Finding]:
+    what = unfinished.find(context.place)
+    if what:
+        yield Finding(f"{what}, so changes wait for their commit", unfinished.remedy(context.place))
+
+
+def _locks(context: Context) -> list[tuple[str, float]]:
+    """List git's locks that are older than a git takes that asks nobody, and how old they are in seconds."""
+    found = []
+    for git_dir in {context.place.git_dir, repository.common_dir(context.place.git_dir)}:
+        for folder, folders, names in os.walk(git_dir):
+            if folder == git_dir:
+                folders[:] = [name for name in folders if name == "refs"]
+            for name in names:
+                if name.endswith(".lock"):
+                    path = os.path.join(folder, name)
+                    with contextlib.suppress(FileNotFoundError):
+                        age = time.time() - os.lstat(path).st_mtime
+                        if age >= _LASTING:
+                            found.append((path, age))
+    return sorted(found)
+
+
+def _lock(context: Context) -> Iterator[Finding]:
+    for path, age in _locks(context):
+        since = f"{printable(path)} is there since {age:.0f} s"
+        holders = _gits(context.place.root)
+        if holders:
+            yield Finding(f"{since}; git runs here: {', '.join(holders)}", "let it finish, or end it")
+        else:
+            yield Finding(f"{since}; no git of this machine that can be seen runs in {context.place.root}",
+                          f"make sure that none does elsewhere (ps -ef | grep git; containers, other machines that "
+                          f"share the directory), then run: rm {shellwords.word(path)}")  # fmt: skip
+
+
+def _gits(root: str) -> list[str]:
+    """Name the gits that run in a work tree, as far as this system tells."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc") if os.path.isdir("/proc") else []):
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                words = os.fsdecode(file.read(4096)).split("\0")
+            where = os.readlink(f"/proc/{pid}/cwd")
+        except OSError:
+            continue
+        if os.path.basename(words[0]).startswith("git") and (where == root or where.startswith(root + os.sep)):
+            found.append(f"{printable(' '.join(words[:2]).strip())} (pid {pid})")
+    return found
+
+
+def _pending(context: Context) -> Iterator[Finding]:
+    place = context.place
+    paths, copies = place.load_pending(), kept.load(place).files
+    if not paths:
+        if os.path.exists(place.kept) and not copies:
+            yield Finding(f"{place.kept} holds copies of what waited for its commit, and cannot be read",
+                          f"see whether all credentials are there, then: rm {shellwords.word(place.kept)}")  # fmt: skip
+        return
+    cause = "1 change waits for its commit" if len(paths) == 1 else f"{len(paths)} changes wait for their commit"
+    remedy = "run: passhelper sync, or store a credential: either commits what waits"
+    bare = [path for path in paths if path not in copies]
+    if bare:  # as after a kill, or where the disk was full
+        more = f" and {len(bare) - 1} more" if bare[1:] else ""
+        cause += f"; no copy is kept of {printable(bare[0])}{more}, so git loses it where it aborts or resets anything"
+        remedy += "; where the disk is full, make room first"
+    yield Finding(cause, remedy)
+
+
+def _changes(context: Context) -> Iterator[Finding]:
+    root, store = context.place.root, context.store
+    ours = [path for path in (store.folder, os.path.join(store.root, recipients.FILE)) if os.path.lexists(path)]
+    inside = [os.path.relpath(path, root) for path in ours if path == root or path.startswith(root + os.sep)]
+    child = context.git(*_STATUS, *inside)
+    if child.returncode != 0:
+        raise gitwords.failure(root, "status", child, LIMIT)
+    names = _uncommitted(bytes(child.stdout))
+    if names:
+        what = "1 file of the store is" if len(names) == 1 else f"{len(names)} files of the store are"
+        yield Finding(f"{what} not committed as now on disk, such as {printable(names[0])}",
+                      f"look: git -C {shellwords.word(root)} status")  # fmt: skip
+
+
+def _ask(context: Context, outer: Repository, *arguments: str) -> Child:
+    """Ask git about a repository that is not the store's; it may say no, with 1.
+
+    Raises:
+        NotCheckedError: it cannot tell.
+    """
+    try:
+        begin = repository.command(outer, repository.program(context.environ))
+    except GitError as error:
+        raise NotCheckedError(error.cause) from error
+    child = context.run([*begin, *arguments], repository.environment(outer, context.environ))
+    if child.timed_out or child.returncode not in (0, 1):
+        why = "no answer" if child.timed_out else gitwords.reason(child.stderr, child.returncode)
+        raise NotCheckedError(f"git cannot read {printable(outer.root)}: {why}")
+    return child
+
+
+def _uncommitted(status: bytes) -> list[str]:
+    """List the files of a store in what :data:`_STATUS` has printed."""
+    names = [os.fsdecode(line[3:]) for line in status.split(b"\0") if line]
+    return [name for name in names if name.endswith((layout.SUFFIX, recipients.FILE))]
+
+
+def _text(context: Context, *arguments: str) -> str:
+    child = context.git(*arguments)
+    return child.stdout.decode(errors="replace").strip() if child.returncode == 0 else ""
+
+
+def _ssh(context: Context) -> dict[str, str]:
+    """Give the effective ssh command the option that keeps it from asking."""
+    told = context.environ.get("GIT_SSH_COMMAND") or _text(context, "config", "core.sshCommand")
+    if not told and context.environ.get("GIT_SSH"):
+        return {}
+    return {"GIT_SSH_COMMAND": f"{told or 'ssh'} -oBatchMode=yes"}
+
+
+def _transport(context: Context) -> Iterator[Finding]:
+    remotes = _text(context, "remote").split()
+    if not remotes:
+        raise NotCheckedError("the store has no remote")
+    for remote in remotes:
+        urls: dict[str, None] = {}
+        for direction in ((), ("--push",)):
+            urls.update(dict.fromkeys(_text(context, "remote", "get-url", *direction, "--all", remote).splitlines()))
+        for url in urls:
+            told = remoteurl.unencrypted(url)
+            if told:
+                here, name = shellwords.word(context.place.root), shellwords.word(remote)
+                yield Finding(told, f"run: git -C {here} remote set-url {name} URL, with one of https or ssh")
+
+
+def _remote(context: Context) -> Iterator[Finding]:
+    branch = _text(context, "symbolic-ref", "--short", "HEAD")
+    remotes = _text(context, "remote").split()
+    if not remotes or not branch:
+        raise NotCheckedError("the store has no remote" if branch else "the store is on no branch")
+    remote = _text(context, "config", f"branch.{branch}.remote") or ("origin" if "origin" in remotes else remotes[0])
+    ref = _text(context, "config", f"branch.{branch}.merge") or f"refs/heads/{branch}"
+    told = context.git("config", "--null", "--list")
+    if told.returncode != 0:
+        raise gitwords.failure(context.place.root, "config", told, LIMIT)
+    settings = repository.parse_settings(told.stdout.decode(errors="replace"))
+    allowed = repository.transports(context.environ, settings)
+    child = context.git("ls-remote", "--", remote, ref, **_ssh(context), GIT_ALLOW_PROTOCOL=allowed)
+    if child.timed_out or child.returncode != 0:
+        remedy = f"look: git -C {shellwords.word(context.place.root)} fetch {shellwords.word(remote)}"
+        if child.timed_out:
+            why = f"no answer within {LIMIT:g} s"
+        else:
+            why = gitwords.reason(child.stderr, child.returncode)
+            remedy = gitwords.remedy(child.stderr, remedy)
+        yield Finding(f"remote {printable(remote)} cannot be reached: {why}", remedy)
+        return
+    theirs = child.stdout.decode(errors="replace").partition("\t")[0].strip()
+    ours = _text(context, "rev-parse", "--verify", "--quiet", "HEAD")
+    if theirs and theirs != ours:
+        yield _compared(context, remote, branch, theirs)
+
+
+def _compared(context: Context, remote: str, branch: str, theirs: str) -> Finding:
+    """Tell which side has commits that the other has not; nothing is fetched for it."""
+    if context.git("cat-file", "-e", f"{theirs}^{{commit}}").returncode == 0:
+        is_ahead = context.git("merge-base", "--is-ancestor", "HEAD", theirs).returncode != 0
+        is_behind = context.git("merge-base", "--is-ancestor", theirs, "HEAD").returncode != 0
+    else:  # what was fetched last is all that is known to be common
+        is_ahead = _text(context, "rev-list", "--count", f"refs/remotes/{remote}/{branch}..HEAD") not in ("", "0")
+        is_behind = True
+    name, remedy = printable(remote), "run: passhelper sync"
+    if is_ahead and is_behind:
+        return Finding(f"the store and its remote {name} have diverged", remedy, Severity.FAILED)
+    if is_behind:
+        return Finding(f"the remote {name} has commits that are not here", remedy, Severity.WARNING)
+    return Finding(f"the store has commits that the remote {name} has not", remedy, Severity.WARNING)
+
+
+def _pins(context: Context) -> Iterator[Finding]:
+    pins = trust.load(context.place.state)
+    if pins is None:
+        raise NotCheckedError("the recipients were never pinned; the first write does")
+    changed = pinning.all_differences(pins, pinning.current(context.store.root))
+    if changed:
+        cause = f"recipients changed: {claims.describe(changed, context.gpg, claims.on_disk(context.store.root))}"
+        yield Finding(cause, "run: passhelper recipients accept")
+
+
+CHECKS = (
+    Check("git.outer", "the store is in no larger git repository where changes wait for a commit by hand",
+          Severity.WARNING, _outer, ("store.path",)),
+    Check("git.program", "git is there and takes the store's repository", Severity.FAILED, _program, ("store.path",)),
+    Check("git.identity", "a name and address to commit with", Severity.WARNING, _identity, ("git.program",)),
+    Check("git.unfinished", "no merge, rebase or the like is unfinished, and HEAD is on a branch", Severity.FAILED,
+          _unfinished, ("git.program",)),
+    Check("git.lock", "no lock of git's that has lasted for a minute; says whether a git runs here", Severity.WARNING,
+          _lock, ("git.program",)),
+    Check("git.pending", "no change waits for its commit", Severity.WARNING, _pending, ("git.program",)),
+    Check("git.changes", "credentials and recipients are as in the last commit", Severity.WARNING, _changes,
+          ("git.program",)),
+    Check("git.transport", "what goes to and from a remote is encrypted", Severity.WARNING, _transport,
+          ("git.program",)),
+    Check("git.remote", "the remote answers within 5 s and has not diverged", Severity.UNREACHABLE, _remote,
+          ("git.program",)),
+    Check("git.pins", "the recipients are those that this machine accepted", Severity.UNACCEPTED, _pins,
+          ("gpg.version", "gpg.home", "git.program")),
+)  # fmt: skip

@@ -1,0 +1,262 @@
+"""``passhelper setup --git URL``: join the team's store, or make this one the team's.
+
+A remote with commits is cloned: its recipients are shown, accepted and pinned. An empty one gets the store of
+this machine, unless that also holds entries that are no Docker credentials.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from passhelper.errors import ConfigurationError, StoreError, TrustError
+from passhelper.machine import userfile, wipe
+from passhelper.settings import home_directory
+from passhelper.store import claims, layout, pinning, recipients, trust
+from passhelper.store.repository import PUSH, Repository
+from passhelper.store.transaction import Transaction
+from passhelper.team.git import gitrepo, remoteurl
+from passhelper.team.recipients import acceptance, publickeys, recipientlists, signed
+from passhelper.team.recipients.scope import other_entries
+from passhelper.team.sync import clone, exchange, incomingtree
+from passhelper.team.sync.clone import RemoteGit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from passhelper.store.store import PassStore
+    from passhelper.team.keyring.key import Key
+
+_REMOTE = "origin"
+_SECONDS = 300.0  # for a look at the whole history
+
+
+class SharedStore:
+    """The store of a team on its way to or from this machine.
+
+    Args:
+        store: where it is, or goes.
+        source: the remote.
+        is_whole: whether entries that are no Docker credentials may be shared too.
+
+    Attributes:
+        is_ours: whether the remote is still empty, and gets what is here.
+        was_cloned: whether :meth:`obtain` has cloned it.
+    """
+
+    def __init__(self, store: PassStore, source: clone.Source, *, is_whole: bool) -> None:
+        self._store = store
+        self._source = source
+        self._is_whole = is_whole
+        self.is_ours = False
+        self.was_cloned = False
+
+    def obtain(self) -> str:
+        """Clone the store, or find out that this machine's own is to be shared.
+
+        Returns:
+            what was found or done.
+
+        Raises:
+            ConfigurationError: another store is here.
+            StoreError: the store also holds other entries.
+        """
+        store = self._store
+        place = store.repository("")
+        clone.warn_of_the_way(store, self._source.url)
+        wanted = _bare(self._source.url)
+        shown = remoteurl.shown(wanted)
+        if place is not None:
+            remote = self._remote(place)
+            if _is_same(remote, wanted):
+                self.is_ours = not self._is_pushed(place)
+                return f"{store.root} is a clone of {shown}"
+            if remote:
+                raise ConfigurationError(
+                    f"{store.root} has another remote, {remoteurl.shown(remote)}",
+                    "set PASSWORD_STORE_DIR to a directory for the other store",
+                )
+        is_here = os.path.isdir(store.root) and bool(os.listdir(store.root))
+        if self._is_empty_remote(place):
+            self.is_ours = True
+            self.check_scope(place)
+            return f"{shown} is empty and gets the store at {store.root}"
+        if is_here:
+            raise ConfigurationError(
+                f"there is a store at {store.root} and another one at {shown}",
+                "set PASSWORD_STORE_DIR to a new directory for the other one",
+            )
+        clone.clone(store, self._source)
+        self.was_cloned = True
+        return f"cloned {shown} into {store.root}"
+
+    def check_scope(self, place: Repository | None) -> None:
+        """Refuse to share a store, or a history, with entries that are no Docker credentials."""
+        if self._is_whole:
+            return
+        others = other_entries(self._store)
+        if not others and place is not None:
+            others = _other_entries_in_history(self._store, place)
+        if others:
+            raise StoreError(
+                f"{self._store.root} is not pushed: it also holds {others} other entries",
+                "use PASSWORD_STORE_DIR for a store of its own, or --whole-store",
+            )
+
+    def accept(self, confirm: Callable[[str], bool] | None) -> str:
+        """Pin the recipients of a fresh clone.
+
+        Args:
+            confirm: shows a person what is to be accepted and asks; None where nobody is there.
+
+        Returns:
+            who was accepted.
+
+        Raises:
+            TrustError: they were not, or nobody is there to say so where a signature should; the clone is gone again.
+        """
+        store = self._store
+        place = store.repository("")
+        pins = pinning.current(store.root)
+        if not pins or place is None:
+            wipe.remove_tree(store.root)
+            shown = remoteurl.shown(_bare(self._source.url))
+            raise StoreError(f"{shown} names no recipients: it is no password store", "check the URL")
+        who = claims.describe({path: (keys, []) for path, keys in pins.items()}, store.gpg, claims.on_disk(store.root))
+        allowed = pinning.accepted_by_environment(store.environ.get("PASSHELPER_ACCEPT_RECIPIENTS", ""))
+        with gitrepo.opened(place, store.environ) as git:
+            lists = recipientlists.read(store, git, git.revision("HEAD"))
+            found = signed.counting(store, lists, trust.load_all(place.state))
+        vouched = all(pinning.is_allowed(keys, allowed) or path in found for path, keys in pins.items())
+        if not vouched and not self._is_accepted(who, confirm, is_limited=bool(allowed)):
+            wipe.remove_tree(store.root)
+            if allowed or confirm is not None:
+                raise TrustError(
+                    f"recipients not accepted: {who}",
+                    "ask a member of the team which keys are right, then set up again",
+                )
+            raise TrustError(
+                f"recipients not accepted: {who}; no signature that counts, by a key in PASSWORD_STORE_SIGNING_KEY "
+                "that this keyring holds, says that they are right",
+                "import the signer's key, or name the readers in PASSHELPER_ACCEPT_RECIPIENTS, then set up again"
+                if any(file.signature is not None for file in lists.values())
+                else "let a member sign them (passhelper recipients sign), or unset PASSWORD_STORE_SIGNING_KEY",
+            )
+        with gitrepo.opened(place, store.environ) as git, Transaction(store, place):
+            acceptance.pin(store, git, pins)
+        return who
+
+    def _is_accepted(self, who: str, confirm: Callable[[str], bool] | None, *, is_limited: bool) -> bool:
+        """Tell whether readers are accepted for whom neither the environment nor a signature vouches.
+
+        Args:
+            who: they are.
+            confirm: asks a person; None where nobody is there, who can then only be shown them.
+            is_limited: whether the environment names the complete set.
+        """
+        if is_limited:
+            return False
+        return confirm(who) if confirm is not None else not recipients.signing_keys(self._store.environ)
+
+    def catch_up(self, own: Iterable[Key]) -> bool:
+        """See whether a member has let this machine in since it asked.
+
+        Args:
+            own: its keys; that one of them has become a reader is what it asked for, and accepted with it.
+
+        Returns:
+            whether anything has come in.
+
+        Raises:
+            TrustError: other readers have come, too, or something else wants a person's word.
+            RemoteError: the remote cannot be reached.
+        """
+        place = self._store.repository("")
+        if place is None or trust.load(place.state) is None:
+            return False
+        # Not a set that holds for every list: who reads one may not come into another unasked.
+        joining = frozenset(key.fingerprint for key in own)
+        return exchange.sync(self._store, exchange.Options(own=joining)).fetched > 0
+
+    def import_keys(self) -> None:
+        """Import the public keys of the accepted recipients that came with the store."""
+        place = self._store.repository("")
+        if place is not None:
+            with gitrepo.opened(place, self._store.environ) as git:
+                publickeys.refresh(self._store, git)
+                signed.learn(self._store, git)  # the signer's key may have come only now
+
+    def publish(self) -> str:
+        """Push the store to the empty remote.
+
+        Raises:
+            RemoteError: it cannot be pushed; the store here is as it should be.
+        """
+        store = self._store
+        place = store.repository("")
+        if place is None:
+            raise StoreError(f"{store.root} is no git repository", "run: passhelper setup --git")
+        self.check_scope(place)
+        with gitrepo.opened(place, store.environ) as opened:
+            incomingtree.check_outgoing(opened, incomingtree.commit_id(opened, "HEAD"), "")
+        git = RemoteGit(place, store, self._source.remedy)
+        with clone.password_pipe(clone.absolute(self._source.url)) as (clean, helper, pipe):
+            if not self._remote(place):
+                git.run(["remote", "add", "--", _REMOTE, clean], "git cannot add the remote")
+            branch = git.run(["symbolic-ref", "--short", "HEAD"], "the store is on no branch")
+            git.run([*helper, *PUSH, "--quiet", "--set-upstream", _REMOTE, f"HEAD:refs/heads/{branch}"],
+                    f"git cannot push to {remoteurl.shown(clean)}", remote=True, keep=pipe)  # fmt: skip
+        return f"pushed to {remoteurl.shown(clean)}"
+
+    def _remote(self, place: Repository) -> str:
+        """Read where the repository's remote is; empty if it has none."""
+        child = RemoteGit(place, self._store, "").ask(["config", "--get", f"remote.{_REMOTE}.url"])
+        return child.stdout.decode(errors="surrogateescape").strip()
+
+    def _is_pushed(self, place: Repository) -> bool:
+        child = RemoteGit(place, self._store, "").ask(["rev-parse", "--verify", "--quiet", "@{upstream}"])
+        return child.returncode == 0
+
+    def _is_empty_remote(self, place: Repository | None) -> bool:
+        """Ask whether the remote has any branch; with no repository yet, from the directory above it."""
+        where = place or Repository(home_directory(self._store.environ), os.path.join(self._store.root, ".git"))
+        git = RemoteGit(where, self._store, self._source.remedy)
+        with clone.password_pipe(clone.absolute(self._source.url)) as (clean, helper, pipe):
+            return not git.run([*helper, "ls-remote", "--heads", "--", clean],
+                               f"git cannot read {remoteurl.shown(clean)}", remote=True, keep=pipe)  # fmt: skip
+
+
+def export(store: PassStore, key: Key) -> str:
+    """Write the public part of a key to a file in the home directory, for a member of the team.
+
+    Returns:
+        the file.
+    """
+    _, data = publickeys.export(store, key)
+    path = os.path.join(home_directory(store.environ), f"passhelper-{key.fingerprint[-16:]}.asc")
+    userfile.replace(path, data, 0o644)
+    return path
+
+
+def _bare(url: str) -> str:
+    return remoteurl.split(clone.absolute(url)).clean
+
+
+def _is_same(remote: str, wanted: str) -> bool:
+    """Compare with the remote of a clone that somebody made with git, which has kept the secret."""
+    try:
+        return remoteurl.split(remote).clean == wanted
+    except ConfigurationError:
+        return False
+
+
+def _other_entries_in_history(store: PassStore, place: Repository) -> int:
+    """Count the entries that are gone from the tree and would be pushed with the history."""
+    # Without ours, of which there may be any number.
+    others = ("--", ":(top)", f":(top,exclude){layout.FOLDER}")
+    with gitrepo.opened(place, store.environ) as git:
+        text = git.run(
+            "log", "--format=", "--name-only", "-z", "--no-renames", "HEAD", *others, seconds=_SECONDS,
+            environ={"GIT_LITERAL_PATHSPECS": "0"},
+        )  # fmt: skip
+    return len({name for name in text.split(b"\0") if os.fsdecode(name).endswith(layout.SUFFIX)})

@@ -1,0 +1,1 @@
+"""Entries and those who can read them: drift, re-encryption, rotation, history."""

@@ -1,0 +1,139 @@
+"""What encrypting an entry anew is to come to: for whom, and whether it may get a reader.
+
+Nothing in a message proves who reads it: whoever can push writes what key ids he likes before a ciphertext that he has
+copied. What is bound to its place is for those whom the list of that place names. What is not may have been put there,
+so it is encrypted for nobody but this machine's own keys before a person has said that it belongs there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from passhelper import settings
+from passhelper.errors import RecipientsError
+from passhelper.store import keyinfo
+from passhelper.team.entries.drift import compare
+from passhelper.team.entries.pipeline import Task
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container, Iterable, Sequence
+
+    from passhelper.store.store import PassStore
+    from passhelper.team.entries.drift import Drift, Policy, Recipient, Record
+
+
+@dataclass(frozen=True)
+class Purpose:
+    """What entries are encrypted anew for.
+
+    Attributes:
+        is_edit: some files will say something else.
+        is_removal: that takes readers away; nobody vetoes it with an entry that may get none.
+        may_add: paths of entries that may get a reader although they are not bound to their place.
+        is_private: tells whether nobody but this machine can put an entry into the store.
+    """
+
+    is_edit: bool
+    is_removal: bool
+    may_add: Container[str]
+    is_private: Callable[[], bool]
+
+
+class Chooser:
+    """Chooses what to do about each entry: as its file says, or says from now on.
+
+    Args:
+        store: whose.
+        before: what its files say now.
+        purpose: what for.
+    """
+
+    def __init__(self, store: PassStore, before: Policy, purpose: Purpose) -> None:
+        self._store = store
+        self._before = before
+        self._is_edit = purpose.is_edit
+        self._is_removal = purpose.is_removal
+        self._may_add = purpose.may_add
+        self._is_private = purpose.is_private
+        self._known = before.known
+        self._usable: dict[str, tuple[Recipient, ...]] = {}
+
+    def choose(self, record: Record, source: str) -> Task | None:
+        """Decide about one entry, below one ``.gpg-id``; None for nothing to do.
+
+        Raises:
+            RecipientsError: a recipient there is unusable.
+        """
+        drift = record.drift
+        if not drift.is_there and not (self._is_edit and drift.hidden):
+            return None
+        if source not in self._usable:
+            self._usable[source] = usable(self._store, record.wanted, source)
+        readers = self._usable[source]
+        if not self._is_edit and readers != record.wanted and not can_mend(drift):
+            return None
+        if record.closed is not None:
+            return self._choose_closed(record, readers)
+        if self._is_edit:
+            drift = compare(record.ids, self._before.of(record.directory), self._known)
+        return self._task(record, readers, adds=any(_is_among(each, readers) for each in drift.missing))
+
+    def _choose_closed(self, record: Record, readers: tuple[Recipient, ...]) -> Task | None:
+        """Decide about an entry that some recipients are not added to; not where nobody knows who reads it."""
+        drift, lines = record.drift, record.closed.lines if record.closed is not None else frozenset()
+        readers = tuple(each for each in readers if each.line not in lines)
+        adds = [each for each in drift.missing if each in readers]
+        if drift.hidden or not readers or not (drift.extra or drift.surplus or adds):
+            return None
+        return self._task(record, readers, adds=bool(adds))
+
+    def _task(self, record: Record, readers: tuple[Recipient, ...], *, adds: bool) -> Task:
+        is_sure = record.entry.path in self._may_add
+        adds = not is_sure and (adds or (may_add(readers) and not self._is_ours(record)))
+        return Task(record, readers, adds, self._kept(record, readers), is_sure)
+
+    def _is_ours(self, record: Record) -> bool:
+        """Tell whether this machine alone reads what a list decides about that is changed here, and nobody can push."""
+        return self._is_edit and all(each.is_own for each in self._before.of(record.directory)) and self._is_private()
+
+    def _kept(self, record: Record, readers: tuple[Recipient, ...]) -> tuple[Recipient, ...]:
+        """Say who reads an entry that is not bound, once somebody else is taken away: nobody whom it only names."""
+        left = tuple(each for each in readers if each in present(record))
+        return left if self._is_removal and not may_add(left) else ()
+
+
+def may_add(readers: Iterable[Recipient]) -> bool:
+    """Tell whether encrypting an entry anew could let somebody read it who could not: anybody but this machine."""
+    return not all(each.is_own for each in readers)
+
+
+def present(record: Record) -> tuple[Recipient, ...]:
+    """List the recipients of whom an entry says that they are among its readers."""
+    return tuple(each for each in record.wanted if not each.key_ids.isdisjoint(record.ids))
+
+
+def usable(store: PassStore, wanted: tuple[Recipient, ...], source: str) -> tuple[Recipient, ...]:
+    """Make sure that one can encrypt to all recipients, or choose those for whom one can, where the user allows it.
+
+    Raises:
+        RecipientsError: at least one is unusable; all such are named.
+    """
+    if all(recipient.is_usable for recipient in wanted):
+        return wanted
+    if settings.is_on(store.environ, settings.SKIP_UNUSABLE):
+        left = keyinfo.usable_recipients(store.gpg, [each.line for each in wanted], source, store.warn)
+        return tuple(recipient for recipient in wanted if recipient.line in left)
+    complaints = [keyinfo.complaint(store.gpg, each.line) for each in wanted if not each.is_usable]
+    raise RecipientsError(
+        f"cannot encrypt for {len(complaints)} of {len(wanted)} recipients in {source}: " + "; ".join(complaints)
+    )
+
+
+def can_mend(drift: Drift) -> bool:
+    """Tell whether encrypting anew to the usable recipients would change anything."""
+    return bool(drift.extra or drift.surplus or any(recipient.is_usable for recipient in drift.missing))
+
+
+def _is_among(recipient: Recipient, others: Sequence[Recipient]) -> bool:
+    return any(recipient.line == other.line or recipient.key_ids & other.key_ids for other in others)

@@ -1,0 +1,365 @@
+"""Who can read an entry, against who should: no decryption, and no gpg but one look at the keyring.
+
+An entry names the key ids that it is encrypted to in the clear; its ``.gpg-id`` names keys. A recipient's own are
+the ids of all his keys that encrypt, expired ones too, as for ``pass``, and any one of them will do. What cannot be
+told is not called wrong: a reader who is hidden may be any recipient who is not seen, and so may an id that
+nobody here has a key for, where a recipient's key is not in this keyring. Only more of them than that are drift.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from passhelper import oserrors
+from passhelper.errors import PasshelperError, StoreError
+from passhelper.store import keyinfo, keynames, layout, owners, packets, recipients
+from passhelper.store.store import Entry
+from passhelper.team.entries.limits import Limits, is_odd
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+
+    from passhelper.store.store import PassStore
+    from passhelper.team.entries.limits import Closed
+    from passhelper.team.keyring.key import Key
+    from passhelper.team.keyring.keys import KeyRing
+
+
+@dataclass(frozen=True)
+class Recipient:
+    """One line of a ``.gpg-id``.
+
+    Attributes:
+        line: as it is written.
+        keys: what it means in this keyring: one key, none, or, for an address, perhaps several.
+    """
+
+    line: str
+    keys: tuple[Key, ...]
+
+    @property
+    def key_ids(self) -> frozenset[str]:
+        """The ids by which a message may name this recipient; not the revoked ones."""
+        if not self.keys:  # a key that can itself encrypt is named by its fingerprint
+            if not recipients.is_fingerprint(self.line):
+                return frozenset()
+            return frozenset([keynames.long_id(self.line.removesuffix("!"))])
+        return frozenset(
+            each for key in self.keys for each in key.key_ids if each not in key.revoked_ids and self._means(each)
+        )
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether one subkey is meant and no other of the same key."""
+        return keyinfo.is_pinned(self.line)
+
+    def is_among(self, readers: Collection[str], pinned: Collection[str]) -> bool:
+        """Tell whether a message is encrypted to this recipient.
+
+        Args:
+            readers: the key ids that it names.
+            pinned: the ids of subkeys that are recipients of their own. Such a one stands for its key as a whole only
+                if gpg would take it for that.
+        """
+        found = self.key_ids.intersection(readers)
+        newest = {each for key in self.keys for each in key.newest_ids}
+        return bool(found if self.is_pinned else found.difference(pinned) | (found & newest))
+
+    def _means(self, key_id: str) -> bool:
+        return not self.is_pinned or keyinfo.names(self.line, key_id)
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether one can encrypt to it today."""
+        return any(key.can_encrypt and any(map(self._means, key.usable_ids)) for key in self.keys)
+
+    @property
+    def is_own(self) -> bool:
+        """Whether this machine can decrypt what is encrypted to it."""
+        return any(key.is_own and any(map(self._means, key.own_ids)) for key in self.keys)
+
+    @property
+    def uid(self) -> str:
+        """The owner; empty if nobody here knows."""
+        return self.keys[0].uid if self.keys else ""
+
+    def __str__(self) -> str:
+        """Name the recipient in a table."""
+        return f"{self.line} {self.uid or '(not in this keyring)'}"
+
+
+@dataclass(frozen=True)
+class Drift:
+    """How the readers of an entry differ from its recipients.
+
+    Attributes:
+        missing: recipients who are not among the readers; where readers are hidden or unknown, some of these.
+        extra: ids of keys in this keyring that are no recipient's, or revoked.
+        unknown: ids that are in no key of this keyring and no recipient's for certain.
+        hidden: how many readers the entry does not name.
+        surplus: how many of ``unknown`` and ``hidden`` there are beyond the recipients who are not seen.
+    """
+
+    missing: tuple[Recipient, ...] = ()
+    extra: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    hidden: int = 0
+    surplus: int = 0
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the readers are certainly not the recipients."""
+        return bool(self.missing or self.extra or self.surplus)
+
+    @property
+    def is_uncertain(self) -> bool:
+        """Whether some readers could only be counted."""
+        return bool(self.hidden or self.unknown)
+
+
+def compare(ids: Sequence[str], wanted: Sequence[Recipient], known: Mapping[str, Key]) -> Drift:
+    """Compare the readers of an entry with its recipients.
+
+    Args:
+        ids: the key ids that the entry is encrypted to.
+        wanted: the recipients.
+        known: the keys of the keyring by all their ids.
+    """
+    visible = dict.fromkeys(each for each in ids if each != packets.HIDDEN)
+    hidden = sum(each == packets.HIDDEN for each in ids)
+    pinned = {key_id for recipient in wanted if recipient.is_pinned for key_id in recipient.key_ids}
+    unseen = [recipient for recipient in wanted if not recipient.is_among(visible, pinned)]
+    others = [each for each in visible if not any(each in recipient.key_ids for recipient in wanted)]
+    extra = tuple(each for each in others if each in known)
+    unknown = tuple(each for each in others if each not in known)
+    # An unknown id can only be a recipient's whose key is not here; a hidden one can be anybody's.
+    absent = [recipient for recipient in unseen if not recipient.keys]
+    taken = min(len(unknown), len(absent))
+    lacking = len(unseen) - taken
+    missing: list[Recipient] = []
+    if hidden < lacking:
+        missing = [recipient for recipient in unseen if recipient.keys or not taken]
+        if hidden or not missing:  # some of them; which ones cannot be told
+            missing = unseen
+    surplus = len(unknown) - taken + max(0, hidden - lacking)
+    return Drift(tuple(missing), extra, unknown, hidden, surplus)
+
+
+class Policy:
+    """Who should read what, by the store's ``.gpg-id`` files; ``PASSWORD_STORE_KEY`` has no say here.
+
+    Args:
+        store: which.
+        ring: where the keys are looked up, each once.
+        changed: what some of the files will say, as lines by path relative to the store; None for a file that goes.
+        accepted: the paths of the lists that this machine has accepted; see :meth:`sources`.
+    """
+
+    def __init__(
+        self,
+        store: PassStore,
+        ring: KeyRing,
+        changed: Mapping[str, Sequence[str] | None] | None = None,
+        accepted: Collection[str] = (),
+    ) -> None:
+        self._store = store
+        self._ring = ring
+        self._changed = changed or {}
+        self._accepted = accepted
+        self._sources: dict[str, tuple[Recipient, ...] | None] = {}
+        self._lines: dict[str, Recipient] = {}
+
+    @property
+    def known(self) -> Mapping[str, Key]:
+        """The keys of the keyring by all ids that they encrypt to."""
+        return {key_id: key for key in self._ring.all() for key_id in key.key_ids}
+
+    def source(self, directory: str) -> str:
+        """Find the ``.gpg-id`` that counts for a server directory, as a path relative to the store.
+
+        Raises:
+            StoreError: there is none, or it cannot be used.
+        """
+        for path in recipients.candidates(directory):
+            if self._read(path) is not None:
+                return path
+        recipients.find(self._store.root, directory, {})  # says why not
+        raise StoreError(f"no .gpg-id counts for {directory}")  # pragma: no cover - one has just been made
+
+    def sources(self, directory: str) -> list[str]:
+        """List every ``.gpg-id`` that has a say about a server directory; raises as :meth:`source` does.
+
+        After the one that counts come those of its registry's other names, the accepted ones without a file too.
+        """
+        server = layout.decode_server(directory)
+        found = self._limits.others(server) if server is not None else []
+        return [self.source(directory), *(path for _, path in found)]
+
+    def decides(self, paths: Collection[str], directory: str) -> bool:
+        """Tell whether one of some lists has a say about a server directory."""
+        return any(path in paths for path in self.sources(directory))
+
+    @cached_property
+    def _limits(self) -> Limits:
+        there = [recipients.own(name) for name, _ in directories(self._store)]
+        there = [path for path in there if os.path.lexists(os.path.join(self._store.root, path))]
+        return Limits([*there, *self._changed, *self._accepted], self._named)
+
+    def _named(self, path: str) -> set[str] | None:
+        try:
+            found = self._read(path)
+        except StoreError:
+            return set()  # a list that cannot be used lets nobody in
+        return None if found is None else {each.line for each in found}
+
+    def closed(self, server: str, directory: str, ids: Sequence[str]) -> Closed | None:
+        """Find the recipients for whom an entry is not to be encrypted anew; see :mod:`passhelper.team.entries.limits`.
+
+        Args:
+            server: the entry's.
+            directory: where it lies.
+            ids: the key ids that it is encrypted to.
+        """
+        if not is_odd(directory) and not self._limits.others(server):
+            return None
+        wanted = self.of(directory)
+        absent = [each.line for each in wanted if each.key_ids.isdisjoint(ids)]
+        return self._limits.closed(server, directory, [each.line for each in wanted], absent)
+
+    def of(self, directory: str) -> tuple[Recipient, ...]:
+        """Find the recipients for a server directory; raises as :meth:`source` does."""
+        return self._read(self.source(directory)) or ()
+
+    def recipient(self, line: str) -> Recipient:
+        """Look up one line in the keyring."""
+        if line not in self._lines:
+            self._lines[line] = Recipient(line, tuple(self._ring.find(line)))
+        return self._lines[line]
+
+    def _read(self, path: str) -> tuple[Recipient, ...] | None:
+        if path not in self._sources:
+            self._sources[path] = self._parse(path)
+        return self._sources[path]
+
+    def _parse(self, path: str) -> tuple[Recipient, ...] | None:
+        if path in self._changed:
+            lines = self._changed[path]
+        else:
+            text = recipients.read_file(self._store.root, path)
+            full = os.path.join(self._store.root, path)
+            lines = None if text is None else recipients.parse(text, full)
+            if lines is not None and not lines:
+                raise StoreError(f"{full} names no key", "write one key fingerprint per line")
+        return None if lines is None else tuple(self.recipient(recipients.normalize(line)) for line in lines)
+
+
+@dataclass(frozen=True)
+class Record:
+    """One entry and its readers, or a directory whose entries nobody can list.
+
+    Attributes:
+        entry: where it is; without a username for such a directory.
+        directory: its server directory's name.
+        ids: the key ids that it is encrypted to.
+        wanted: who should read it.
+        drift: how the two differ.
+        closed: those of ``wanted`` for whom it is not to be encrypted anew; None for nobody.
+        trouble: why that cannot be told, empty if it can.
+        remedy: what helps against it.
+    """
+
+    entry: Entry
+    directory: str
+    ids: tuple[str, ...] = ()
+    wanted: tuple[Recipient, ...] = ()
+    drift: Drift = Drift()
+    closed: Closed | None = None
+    trouble: str = ""
+    remedy: str = ""
+
+    @property
+    def is_short(self) -> bool:
+        """Whether a reader is missing, for certain or perhaps, who is not to be added, or nobody would be left."""
+        return self.closed is not None and bool(
+            self.drift.hidden
+            or any(each.line in self.closed.lines for each in self.drift.missing)
+            or (self.drift.is_there and all(each.line in self.closed.lines for each in self.wanted))
+        )
+
+    @property
+    def is_directory(self) -> bool:
+        """Whether this stands for all that lies in a directory."""
+        return not self.entry.username
+
+
+def survey(store: PassStore, policy: Policy, servers: Sequence[str] | None = None) -> Iterator[Record]:
+    """Compare every entry of the store, left-over second ones too, or those of some servers.
+
+    A directory that cannot be listed hides no other; it is a record of its own, so that nobody overlooks it.
+
+    Raises:
+        StoreError: the store cannot be read, or a server's directory is a link.
+    """
+    known = policy.known
+    seen: dict[tuple[tuple[str, ...], int], Drift] = {}
+    for directory, server in directories(store, servers):
+        try:
+            entries = store.entries(server, directory)
+        except OSError as error:
+            yield _unlisted(store, server, directory, error)
+            continue
+        if not entries:
+            continue
+        try:
+            wanted = policy.of(directory)
+        except StoreError as error:
+            yield from (Record(entry, directory, trouble=error.cause) for entry in entries)
+            continue
+        for entry in entries:
+            record = _record(store, entry, directory, wanted)
+            if record is not None and not record.trouble:
+                key = record.ids, id(wanted)  # nearly all have the same readers, and the policy keeps its answers
+                if key not in seen:
+                    seen[key] = compare(record.ids, wanted, known)
+                record = replace(record, drift=seen[key], closed=policy.closed(server, directory, record.ids))
+            if record is not None:
+                yield record
+
+
+def _record(store: PassStore, entry: Entry, directory: str, wanted: tuple[Recipient, ...]) -> Record | None:
+    """Read for whom an entry is encrypted; None if it was erased meanwhile."""
+    try:
+        return Record(entry, directory, tuple(store.key_ids(entry)), wanted)
+    except PasshelperError as error:
+        return Record(entry, directory, wanted=wanted, trouble=error.cause)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return Record(entry, directory, wanted=wanted, trouble=f"cannot be read: {error.strerror}")
+
+
+def _unlisted(store: PassStore, server: str, directory: str, error: OSError) -> Record:
+    path = os.path.join(store.folder, directory)
+    refused = isinstance(error, PermissionError)
+    return Record(
+        Entry(server, "", path),
+        directory,
+        trouble=f"{path} cannot be read: {error.strerror}",
+        remedy=owners.remedy(path, store.root) if refused else oserrors.remedy(error),
+    )
+
+
+def directories(store: PassStore, servers: Sequence[str] | None = None) -> list[tuple[str, str]]:
+    """List the server directories, by name, with what they mean; of some servers, every spelling."""
+    if servers is not None:
+        return [(name, server) for server in servers for name in layout.spellings(server)]
+    store.check_folder()
+    try:
+        names = sorted(item.name for item in os.scandir(store.folder) if item.is_dir(follow_symlinks=False))
+    except FileNotFoundError:
+        return []
+    decoded = ((name, layout.decode_server(name)) for name in names)
+    return [(name, server) for name, server in decoded if server is not None]

@@ -1,0 +1,120 @@
+"""``passhelper log``: who stored, erased or re-keyed what, and when."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from passhelper.errors import StoreError, printable
+from passhelper.store import layout, pinning, recipients
+from passhelper.team.git import blobs, gitrepo, history
+
+if TYPE_CHECKING:
+    from passhelper.store.store import PassStore
+    from passhelper.team.git.gitrepo import Git
+    from passhelper.team.git.history import Change, Revision
+
+STORED, ERASED, REKEYED, RECIPIENTS = "stored", "erased", "re-encrypted", "recipients"
+
+
+@dataclass(frozen=True)
+class Event:
+    """What one commit did to one credential, or to one list of recipients.
+
+    Attributes:
+        revision: the commit.
+        action: a stable word: ``stored``, ``erased``, ``re-encrypted`` or ``recipients``.
+        server: whose credential; empty for a list of recipients that counts for several.
+        username: likewise.
+        path: the file, below the work tree.
+        added, removed: the keys of a list of recipients that came and went.
+    """
+
+    revision: Revision
+    action: str
+    server: str
+    username: str
+    path: str
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+
+
+def events(store: PassStore, server: str = "") -> list[Event]:
+    """List what happened to the credentials, newest first.
+
+    Args:
+        store: which.
+        server: only to this server, and to the lists of recipients that count for it.
+
+    Raises:
+        StoreError: the store has no history.
+    """
+    place = store.repository("")
+    if place is None:
+        raise StoreError(f"{store.root} is no git repository, so it has no history", "run: passhelper setup --git")
+    with gitrepo.opened(place, store.environ) as git:
+        head = history.head_of(git)
+        revisions = list(history.revisions(git, head)) if head else []
+        large = _large_lists(store, git, revisions)
+        found = [event for revision in revisions for event in _events(store, git, revision, large)]
+    return [event for event in found if not server or event.server in ("", server)]
+
+
+def _large_lists(store: PassStore, git: Git, revisions: list[Revision]) -> frozenset[str]:
+    """Find the lists of recipients that no command of ours would read, and say so."""
+    found = {
+        blob: (revision, change)
+        for revision in revisions
+        for change in revision.changes
+        if os.path.basename(change.path) == recipients.FILE
+        for blob in (change.before, change.after)
+        if blob
+    }
+    large = blobs.larger(git, found, recipients.MAX_FILE)
+    for path in sorted({found[blob][1].path for blob in large}):
+        store.warn(
+            f"{printable(path)} was larger than {recipients.MAX_FILE} bytes in the history, and was not looked at: the "
+            "keys that came and went with it are not shown"
+        )
+    return large
+
+
+def _events(store: PassStore, git: Git, revision: Revision, large: frozenset[str]) -> list[Event]:
+    found = []
+    for change in revision.changes:
+        if os.path.basename(change.path) == recipients.FILE:
+            added, removed = _keys(git, change, large)
+            found.append(Event(revision, RECIPIENTS, _owner(change.path), "", change.path, added, removed))
+        else:
+            named = history.credential(git, store, change.path)
+            if named is not None:
+                found.append(Event(revision, _action(revision, change), *named, change.path))
+    return found
+
+
+def _action(revision: Revision, change: Change) -> str:
+    if not change.after:
+        return ERASED
+    return REKEYED if change.before and revision.is_rekeying else STORED
+
+
+def _owner(path: str) -> str:
+    """Find the one server that a ``.gpg-id`` counts for; empty if it counts for all."""
+    folder = os.path.basename(os.path.dirname(path))
+    return (layout.decode_server(folder) or "") if folder not in ("", layout.FOLDER) else ""
+
+
+def _keys(git: Git, change: Change, large: frozenset[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Compare the keys of a list before and after."""
+    contents = blobs.read(git, [blob for blob in (change.before, change.after) if blob and blob not in large])
+    before, after = (_parse(contents.get(blob, b"")) for blob in (change.before, change.after))
+    added, removed = pinning.apart(before, after)
+    return tuple(added), tuple(removed)
+
+
+def _parse(text: bytes) -> list[str]:
+    try:
+        return pinning.keys_of(text, recipients.FILE)
+    except StoreError:
+        return []  # what somebody once committed there was no list of keys

@@ -1,0 +1,1 @@
+"""git for the commands: objects, trees, commits, history, remotes."""

@@ -1,0 +1,254 @@
+"""The other end of a shared store: which remote, fetched and pushed to without a question and within a time.
+
+A remote that cannot be reached is no reason to lose anything: every failure here is a RemoteError, exit 6, and what
+was done locally stays.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from passhelper import shellwords
+from passhelper.errors import ConfigurationError, GitError, RemoteError, StoreError, printable
+from passhelper.store import gitwords
+from passhelper.store.repository import PUSH
+from passhelper.team.git import gitrepo, objects
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from passhelper.store.child import Child
+    from passhelper.team.git.gitrepo import Git
+
+BRANCH = "main"  # what a store that passhelper makes calls it
+SECONDS = 120.0  # for one fetch or push; a store of 10,000 entries takes a few
+ALL_SECONDS = 300.0  # for all of them in one command: one that is slow each time could keep it for as long as it likes
+_SETTINGS = ("transfer.fsckObjects=true",)
+# What a server says to the slower one of two that push at once; asking again helps.
+_RACES = ("fetch first", "non-fast-forward", "cannot lock ref", "failed to update ref", "incorrect old value",
+          "stale info", "already exists", "failed to lock")  # fmt: skip
+# What git says when another fetch, a verb's perhaps, is at work in this clone.
+_LOCKED = (b"cannot lock ref", b".lock': File exists")
+_PAUSES = (0.1, 0.3, 1.0)  # seconds to wait for it
+
+
+class RejectedError(RemoteError):
+    """Others have pushed meanwhile; after another merge it may go better."""
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """Where a branch is shared.
+
+    Attributes:
+        branch: the branch that is checked out here.
+        remote: the name of the remote.
+        their_branch: what the branch is called there.
+        is_new: whether git does not know yet that the two belong together.
+    """
+
+    branch: str
+    remote: str
+    their_branch: str
+    is_new: bool
+
+    @property
+    def tracking(self) -> str:
+        """The reference that remembers what was last seen there."""
+        return f"refs/remotes/{self.remote}/{self.their_branch}"
+
+    def __str__(self) -> str:
+        """Name it as git does."""
+        return printable(f"{self.remote}/{self.their_branch}")
+
+
+def find(git: Git, wanted: str = "") -> Upstream:
+    """Find out where the store is shared.
+
+    Args:
+        git: the store's repository.
+        wanted: a remote's name; empty for the branch's own, or the only one.
+
+    Raises:
+        GitError: the store is on no branch, or has no remote.
+        ConfigurationError: it has several, or not the wanted one.
+    """
+    root = git.place.root
+    child = git.ask("symbolic-ref", "--quiet", "--short", "HEAD")
+    if child.returncode not in (0, 1):
+        raise gitwords.failure(root, "symbolic-ref", child, gitrepo.SECONDS)
+    branch = child.stdout.decode(errors="surrogateescape").strip()
+    if not branch:
+        switch = f"git -C {shellwords.word(root)} switch main"
+        raise GitError(f"{root} is on no branch", f"run: {switch}, or whatever its branch is called")
+    own = git.settings.get(f"branch.{branch}.remote", "")
+    remotes = [wanted or own]
+    if f"remote.{remotes[0]}.url" not in git.settings:
+        remotes = git.run("remote").decode(errors="surrogateescape").split()
+    if not remotes:
+        raise GitError(
+            f"{root} has no remote to sync with", f"run: git -C {shellwords.word(root)} remote add origin URL"
+        )
+    remote = wanted or own or (remotes[0] if len(remotes) == 1 else "")
+    if remote not in remotes:
+        listed = ", ".join(map(printable, remotes))
+        if remote:
+            raise ConfigurationError(f"{root} has no remote {printable(remote)}", f"use one of: {listed}")
+        raise ConfigurationError(f"{root} has several remotes: {listed}", "name one: passhelper sync --remote NAME")
+    merged = git.settings.get(f"branch.{branch}.merge", "") if remote == own else ""
+    theirs = merged.removeprefix("refs/heads/") or branch
+    return Upstream(branch, remote, theirs, is_new=not own or (remote == own and not merged))
+
+
+def fetch(git: Git, upstream: Upstream, *more: str) -> str:
+    """Fetch the shared branch.
+
+    Args:
+        git: the store's repository.
+        upstream: which branch.
+        more: options of ``git fetch``.
+
+    Returns:
+        its newest commit; empty if the branch is not there yet.
+
+    Raises:
+        RemoteError: the remote cannot be reached.
+        TrustError: it sends objects that git's own checks refuse.
+    """
+    source = f"refs/heads/{upstream.their_branch}"
+    for pause in (*_PAUSES, 0.0):
+        child = _talk(
+            git, "fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--refmap=", *more, "--", upstream.remote,
+            f"+{source}:{upstream.tracking}",
+        )  # fmt: skip
+        if not pause or child.returncode == 0 or not any(word in child.stderr for word in _LOCKED):
+            break
+        time.sleep(pause)
+    git.forget()
+    if child.returncode == 0:
+        # A server may give a tag a branch's name; what is looked at from here on is the commit.
+        theirs = git.revision(f"{upstream.tracking}^{{commit}}")
+        if not theirs:
+            raise GitError(f"git has fetched {upstream} and has no {upstream.tracking} in {git.place.root}")
+        return theirs
+    if b"couldn't find remote ref" in child.stderr:
+        return ""
+    if any(word in child.stderr for word in _LOCKED):
+        path = gitwords.lock_in_the_way(git.place, child.stderr)
+        is_there = bool(path) and os.path.lexists(path)  # or a server could have written the words and the path
+        raise GitError(
+            f"another git is at work in {git.place.root}",
+            f"run: passhelper doctor, should {path} stay" if is_there else "try again",
+        )
+    objects.refuse_malformed(child)
+    raise _unreachable(git, upstream, child, "fetched from")
+
+
+def branches(git: Git, upstream: Upstream) -> tuple[list[str], str]:
+    """List the branches of a remote.
+
+    Returns:
+        their names, and the one that a clone would check out; empty where the remote's HEAD names none of them.
+
+    Raises:
+        RemoteError: the remote cannot be reached.
+    """
+    child = _talk(git, "ls-remote", "--symref", "--", upstream.remote, "HEAD", "refs/heads/*")
+    if child.returncode != 0:
+        raise _unreachable(git, upstream, child, "asked for its branches")
+    found, first = [], ""
+    for line in child.stdout.decode(errors="surrogateescape").splitlines():
+        left, _, name = line.partition("\t")
+        if left.startswith("ref: refs/heads/"):
+            first = left.removeprefix("ref: refs/heads/")
+        elif name.startswith("refs/heads/"):
+            found.append(name.removeprefix("refs/heads/"))
+    return sorted(found), first if first in found else ""
+
+
+def choose(git: Git, upstream: Upstream) -> str:
+    """Choose which branch of a remote is the team's, where it has none of the name here; empty if it has none at all.
+
+    Raises:
+        RemoteError: the remote cannot be reached.
+        StoreError: it has several, and does not say which one counts.
+    """
+    there, first = branches(git, upstream)
+    if not there or upstream.their_branch in there:
+        return ""
+    if first or len(there) == 1 or BRANCH in there:
+        return first or (there[0] if len(there) == 1 else BRANCH)
+    raise StoreError(
+        f"the remote {printable(upstream.remote)} does not say which of its branches counts: "
+        f"{', '.join(map(printable, there))}",
+        "let its HEAD name one, there: git symbolic-ref HEAD refs/heads/NAME",
+    )
+
+
+def push(git: Git, upstream: Upstream, commit: str) -> None:
+    """Push a commit to the shared branch; never over what is not part of it.
+
+    Raises:
+        RejectedError: others have pushed meanwhile.
+        RemoteError: the remote cannot be reached, or does not take it.
+    """
+    target = f"refs/heads/{upstream.their_branch}"
+    child = _talk(git, *PUSH, "--porcelain", "--", upstream.remote, f"{commit}:{target}")
+    if child.returncode == 0:
+        if git.revision(upstream.tracking) != commit:  # git does it where the remote has a refspec for it
+            git.run("update-ref", upstream.tracking, commit)
+        return
+    answer = child.stdout.decode(errors="replace")
+    refusal = next((line for line in answer.splitlines() if line.startswith("!")), "")
+    if refusal and any(word in refusal.rpartition("\t")[2] for word in _RACES):
+        raise RejectedError(f"others keep pushing to {upstream}", "run: passhelper sync")
+    if refusal:
+        why = gitwords.reason(f"{refusal}\n{child.stderr.decode(errors='replace')}", child.returncode)
+        raise RemoteError(
+            f"{upstream} does not take the push: {why}",
+            "ask whoever runs the remote; the commits stay here",
+        )
+    raise _unreachable(git, upstream, child, "pushed to")
+
+
+def remember(git: Git, upstream: Upstream) -> Upstream:
+    """Tell git that the two branches belong together, if it does not know; gives what it knows now."""
+    if upstream.is_new:
+        git.run("config", f"branch.{upstream.branch}.remote", upstream.remote)
+        git.run("config", f"branch.{upstream.branch}.merge", f"refs/heads/{upstream.their_branch}")
+    return replace(upstream, is_new=False)
+
+
+def _talk(git: Git, *arguments: str) -> Child:
+    """Run a git that talks to the remote: no questions, a limit, and nothing left running after it."""
+    environ = {**_ssh_without_questions(git), "GIT_ALLOW_PROTOCOL": git.transports}
+    begin = time.monotonic()
+    try:
+        return git.ask(*arguments, seconds=_left(git), settings=_SETTINGS, environ=environ, group=True)
+    finally:
+        git.talked += time.monotonic() - begin
+
+
+def _left(git: Git) -> float:
+    return min(SECONDS, max(ALL_SECONDS - git.talked, 0.0))
+
+
+def _ssh_without_questions(git: Git) -> Mapping[str, str]:
+    """Give the effective ssh command the option that keeps it from asking."""
+    told = git.environ.get("GIT_SSH_COMMAND") or git.settings.get("core.sshcommand", "")
+    if not told and git.environ.get("GIT_SSH"):
+        return {}
+    return {"GIT_SSH_COMMAND": f"{told or 'ssh'} -oBatchMode=yes"}
+
+
+def _unreachable(git: Git, upstream: Upstream, child: Child, what: str) -> RemoteError:
+    remote = printable(upstream.remote)
+    look = f"look: git -C {shellwords.word(git.place.root)} fetch {shellwords.word(remote)}"
+    if child.timed_out:
+        late = f"no answer within {SECONDS:g} s" if _left(git) else f"it has kept us for {ALL_SECONDS:g} s in all"
+        return RemoteError(f"the remote {remote} cannot be {what}: {late}", look)
+    why = gitwords.reason(child.stderr, child.returncode)
+    return RemoteError(f"the remote {remote} cannot be {what}: {why}", gitwords.remedy(child.stderr, look))

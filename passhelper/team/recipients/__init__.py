@@ -1,0 +1,1 @@
+"""Lists of recipients: written, signed, compared with what was accepted, and changed."""

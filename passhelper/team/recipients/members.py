@@ -1,0 +1,412 @@
+"""Who is in the team: add a key to the recipients or remove one, for the whole store or for one server."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from shlex import quote
+from typing import TYPE_CHECKING
+
+from passhelper.errors import ConfigurationError, GitError, RecipientsError, TrustError, printable
+from passhelper.store import keyinfo, layout, pinning, recipients, repository, treepolicy
+from passhelper.team.entries import leaving
+from passhelper.team.entries.choose import usable
+from passhelper.team.entries.drift import Policy, directories
+from passhelper.team.entries.leaving import Left
+from passhelper.team.entries.limits import is_odd
+from passhelper.team.entries.reencrypt import Batch, Edit, Rekey, Result
+from passhelper.team.keyring.key import mail_address
+from passhelper.team.recipients import gpgid, idfile, publickeys, scope
+from passhelper.team.recipients.gpgid import Signer
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterable, Mapping, Sequence
+
+    from passhelper.errors import PasshelperError
+    from passhelper.store.store import PassStore
+    from passhelper.team.entries.drift import Recipient
+    from passhelper.team.keyring.key import Key
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a change of the recipients did.
+
+    Attributes:
+        keys: those that were added, or, by fingerprint or as they were written, removed.
+        files: the ``.gpg-id`` files that changed, by their path in the store.
+        result: the entries that were encrypted anew.
+        strays: files among the credentials that are none and stayed as they were.
+        lists: the ``.gpg-id`` files that still name who was removed, and why.
+        left: the entries that are not encrypted to exactly their recipients now, and why.
+    """
+
+    keys: tuple[str, ...]
+    files: tuple[str, ...]
+    result: Result
+    strays: tuple[str, ...] = ()
+    lists: tuple[tuple[str, PasshelperError], ...] = ()
+    left: tuple[Left, ...] = ()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing is left for anybody to do."""
+        return not self.lists and not self.left
+
+
+@dataclass(frozen=True)
+class Signed:
+    """What was signed.
+
+    Attributes:
+        files: the ``.gpg-id`` files, by their path in the store.
+        identity: the store's.
+        serial: of all of them.
+    """
+
+    files: tuple[str, ...]
+    identity: str
+    serial: int
+
+
+class Members:
+    """Changes the recipients of one store.
+
+    Args:
+        rekey: how its entries are encrypted anew.
+    """
+
+    def __init__(self, rekey: Rekey) -> None:
+        rekey.settle()
+        self._rekey = rekey
+        self._store: PassStore = rekey.store
+        self._ring = rekey.ring
+        self._policy = Policy(rekey.store, rekey.ring)
+
+    def add(self, wanted: Sequence[str], server: str = "", may_add: Container[str] = ()) -> Report:
+        """Let more keys read.
+
+        Args:
+            wanted: fingerprints, e-mail addresses or key files.
+            server: one server's; the whole store's if empty.
+            may_add: see :class:`passhelper.team.entries.reencrypt.Batch`.
+
+        Raises:
+            UnsureOwnerError: nobody vouches that a key with that address is its owner's.
+            ConfigurationError: one of them means no key, or several.
+            RecipientsError: one cannot encrypt to one of them, or to one who is a recipient already.
+            UnboundEntriesError: nobody has said of some entries that they belong where they are.
+            PasshelperError: see :meth:`Rekey.apply`.
+        """
+        self._check_git()
+        keys = {key.line("".join(one.split())): key for one in wanted for key in [self._ring.resolve(one)]}
+        path = self._file(server)
+        signer = Signer(self._store, self._rekey.accept([path]))
+        before = self._current(path)
+        new = {line: key for line, key in keys.items() if not any(_means(each, line, key) for each in before)}
+        edits = {}
+        if new or not self._is_there(path):
+            edits[path] = self._edit(path, before, [], new)
+        where = f" of {server}" if server else ""
+        told = [f"{line} {key.uid}".rstrip() for line, key in new.items()]
+        subject = f"Add {_count(told)}{where}: {', '.join(told)}"
+        if not new:
+            return Report((), (), Result())
+        batch = Batch(subject, *self._seal(edits, signer, new.values()), self._servers(server), may_add=may_add)
+        result = self._rekey.apply(batch)
+        left = tuple(Left(result.records[path], error, is_readable=False) for path, error in result.left.items())
+        return Report(tuple(told), tuple(edits), result, self._strays(edits, server), left=left)
+
+    def remove(self, wanted: Sequence[str], server: str = "", may_add: Container[str] = ()) -> Report:
+        """Let some keys read no longer: in every ``.gpg-id`` that names them, or for one server.
+
+        Whoever leaves has no veto: an entry that this machine cannot encrypt anew, and a server's own list that would
+        name nobody, stay as they are and are reported.
+
+        Args:
+            wanted: fingerprints, e-mail addresses, key files, or lines as they are written there.
+            server: one server's; if empty, everywhere.
+            may_add: see :class:`passhelper.team.entries.reencrypt.Batch`.
+
+        Raises:
+            UnsureOwnerError: nobody vouches that a recipient with that address is its owner.
+            ConfigurationError: one of them is no recipient, or nobody, or nobody here, would be left.
+            PasshelperError: see :meth:`Rekey.apply`.
+        """
+        self._check_git()
+        paths = [self._file(server)] if server else self._files()
+        signer = Signer(self._store, self._rekey.accept(paths))
+        edits: dict[str, Edit] = {}
+        kept: dict[str, ConfigurationError] = {}
+        found: dict[str, list[Recipient]] = {one: [] for one in wanted}
+        for path in paths:
+            before = self._current(path)
+            gone = []
+            for one in wanted:
+                meant = self._match(one, before, path)
+                found[one] += meant
+                gone += meant
+            if gone:
+                try:
+                    edits[path] = self._edit(path, before, gone, {})
+                except ConfigurationError as error:
+                    if path == paths[0]:
+                        raise
+                    kept[path] = error
+        for one, meant in found.items():
+            if not meant:
+                where = f" of {printable(server)}" if server else ""
+                raise ConfigurationError(f"{printable(one)} is no recipient{where}", "run: passhelper recipients list")
+        if not edits:
+            raise next(iter(kept.values()))
+        dropped = list(dict.fromkeys(each for several in found.values() for each in several))
+        keys = [self._told(each.line) for each in dropped]
+        where = f" of {server}" if server else ""
+        subject = f"Remove {_count(keys)}{where}: {', '.join(keys)}"
+        sealed = self._seal(edits, signer)
+        batch = Batch(subject, *sealed, self._servers(server), may_add=may_add, skip_failed=True, is_removal=True)
+        result = self._rekey.apply(batch)
+        left = tuple(leaving.left(self._store, self._ring, result, dropped, self._servers(server)))
+        return Report(tuple(keys), tuple(edits), result, self._strays(edits, server), tuple(kept.items()), left)
+
+    def sign(self, *, other_store: bool = False) -> Signed:
+        """Sign every list of recipients anew, as they are accepted on this machine: with what a signed list says now.
+
+        Args:
+            other_store: whether the store gets another identity, as a copy that goes its own way should.
+
+        Raises:
+            ConfigurationError: nothing says who signs.
+            TrustError: a list is not the accepted one or may be of another store, or this machine cannot sign.
+            PasshelperError: see :meth:`Rekey.apply`.
+        """
+        self._check_git()
+        paths = self._files()
+        signer = Signer(self._store, self._rekey.unchanged(paths), gpgid.new_identity() if other_store else "")
+        if not signer.is_wanted:
+            raise ConfigurationError(
+                "nothing says who signs the lists of recipients",
+                "set PASSWORD_STORE_SIGNING_KEY to the full fingerprint of the key that does",
+            )
+        if not signer.identity:
+            self._refuse_claims()
+            signer.identity = gpgid.new_identity()
+        edits = {}
+        for path in paths:
+            lines = tuple(each.line for each in self._current(path))
+            edits[path] = Edit(self._base(path), None, lines, recipients.read_file(self._store.root, path))
+        self._rekey.put(Batch("Sign the lists of recipients", *self._seal(edits, signer)))
+        return Signed(tuple(edits), signer.identity, signer.serial)
+
+    def _refuse_claims(self) -> None:
+        """Stop where a signed list names a store, and nobody here can tell whether who signed it may.
+
+        Raises:
+            TrustError: one does.
+        """
+        for path, named in gpgid.headers(self._store).items():
+            if named.store and self._is_there(f"{path}.sig"):
+                raise TrustError(
+                    f"{path} says that it is a list of store {named.store}, and it is not signed by a key in "
+                    "PASSWORD_STORE_SIGNING_KEY that this keyring holds",
+                    "import the key that has signed it, or run: passhelper recipients sign --new-store",
+                )
+
+    def _told(self, line: str) -> str:
+        keys = self._policy.recipient(line).keys
+        return f"{keys[0].line(line)} {keys[0].uid}".rstrip() if keys else line
+
+    # Which files
+
+    def _file(self, server: str) -> str:
+        """Choose the ``.gpg-id`` to change; it need not exist yet."""
+        if not server:
+            return scope.recipients_file(self._store)
+        directory = layout.encode_server(server)
+        odd = next((path for path in map(recipients.own, layout.spellings(server)[1:]) if self._is_there(path)), "")
+        if odd:
+            raise ConfigurationError(
+                f"{odd} limits who reads {printable(server)}, but its directory is not spelled as it is written",
+                f"move it to {os.path.join(layout.FOLDER, directory)}",
+            )
+        similar = self._store.equivalents(server)
+        # Where another name has a list, this one may need its own, so that more cannot read what is stored for it.
+        has_list = any(self._is_there(recipients.own(layout.encode_server(other))) for other in similar)
+        if not os.path.isdir(os.path.join(self._store.folder, directory)) and similar and not has_list:
+            raise ConfigurationError(
+                f"nothing is stored for {printable(server)}, but for {', '.join(map(printable, similar))}",
+                "name the server as it is stored",
+            )
+        return recipients.own(directory)
+
+    def _servers(self, server: str) -> list[str] | None:
+        """List the servers that a change of one's list may be about: all names of its registry; None for all."""
+        return [server, *self._store.equivalents(server)] if server else None
+
+    def _files(self) -> list[str]:
+        """List every ``.gpg-id`` that decides about credentials and is ours to change, the whole store's first."""
+        ours = scope.recipients_file(self._store)
+        nested = [
+            path
+            for path in pinning.current(self._store.root)
+            if path.startswith(layout.FOLDER + os.sep) and not is_odd(recipients.directory_of(path))
+        ]
+        return list(dict.fromkeys([ours, *nested]))
+
+    def _is_there(self, path: str) -> bool:
+        return recipients.read_file(self._store.root, path) is not None
+
+    def _current(self, path: str) -> tuple[Recipient, ...]:
+        """Find whom a file names, or, where it does not exist, who reads what it would decide about."""
+        return self._policy.of(recipients.directory_of(path))
+
+    # What they will say
+
+    def _edit(
+        self,
+        path: str,
+        before: tuple[Recipient, ...],
+        drop: Sequence[Recipient],
+        add: Mapping[str, Key],
+    ) -> Edit:
+        """Write the new file, and make sure that everything can be encrypted to what it names."""
+        left = [each for each in before if each not in drop]
+        if not left and not add:
+            raise ConfigurationError(
+                f"{path} would name no key any more",
+                f"add another one first: passhelper recipients add {_path_option(path)}KEY",
+            )
+        named = {
+            each.line: idfile.Line(key.line(each.line), key.uid)
+            for each in left
+            if not recipients.is_fingerprint(each.line)
+            for key in [self._one(each, path)]
+        }
+        renamed = [self._policy.recipient(named[each.line].written) if each.line in named else each for each in left]
+        after = (*renamed, *map(self._policy.recipient, add))
+        # Somebody who does not read what a list decides about may take others out of it, and locks nobody out by that.
+        is_reader = bool(add) or any(each.is_own for each in before)
+        if not any(each.is_own and each.is_usable for each in usable(self._store, after, path)) and is_reader:
+            raise ConfigurationError(
+                f"{path} would name no key of this machine, which could then not read what it stores",
+                "let another member do this, or add a key of this machine first",
+            )
+        content = idfile.edited(
+            self._base(path),
+            {each.line for each in drop},
+            named,
+            [idfile.Line(line, key.uid) for line, key in add.items()],
+        )
+        before_text = recipients.read_file(self._store.root, path)
+        return Edit(content, None, tuple(each.line for each in after), before_text)
+
+    def _seal(
+        self, edits: Mapping[str, Edit], signer: Signer, new: Iterable[Key] = ()
+    ) -> tuple[dict[str, Edit], list[tuple[str, bytes]]]:
+        """Sign the new files where that is demanded, and export the keys that go with them."""
+        exported = self._public_keys(new, edits, every=signer.is_wanted)
+        digests = {os.path.basename(path): publickeys.digest(data) for path, data in exported}
+        sealed = {}
+        for path, edit in edits.items():
+            named = {key.fingerprint for line in edit.lines for key in self._policy.recipient(line).keys}
+            own = {fingerprint: digests[fingerprint] for fingerprint in named if fingerprint in digests}
+            text, signature = signer.seal(path, edit.text, own)
+            sealed[path] = replace(edit, text=text, signature=signature)
+        return sealed, exported
+
+    def _base(self, path: str) -> bytes:
+        """Read a file; one that does not exist begins as the one above it, without what vouches for that."""
+        text = recipients.read_file(self._store.root, path)
+        if text is not None:
+            return text
+        above = self._policy.source(recipients.directory_of(path))
+        return recipients.body(recipients.read_file(self._store.root, above) or b"")
+
+    def _one(self, recipient: Recipient, path: str) -> Key:
+        """Find the one key that an old line means, for its fingerprint to be written instead."""
+        if not recipient.keys:
+            raise RecipientsError(
+                f"{recipient.line} in {path} means no key in this keyring", "replace the line with a fingerprint"
+            )
+        return self._ring.meant(recipient.line, recipient.keys, path)
+
+    def _match(self, one: str, before: Sequence[Recipient], path: str) -> list[Recipient]:
+        """Find the recipients that a person means: by line, fingerprint or address; the key need not be here."""
+        bare = recipients.normalize("".join(one.split()))
+        if os.path.isfile(one) and not recipients.is_fingerprint(bare):
+            bare = self._ring.resolve(one).fingerprint
+        address = mail_address(one)
+        exact = [
+            each
+            for each in before
+            if bare in (each.line, each.line.removesuffix("!"), *(key.fingerprint for key in each.keys))
+            or one == each.line
+        ]
+        found = exact or [each for each in before if address and any(address in key.emails for key in each.keys)]
+        if len(found) > 1:
+            raise ConfigurationError(
+                f"{len(found)} recipients in {path} are {printable(one)}: {', '.join(each.line for each in found)}",
+                "name one by its fingerprint",
+            )
+        if found and not exact:  # anybody can have that address, and the one that is meant would stay
+            self._ring.meant(one, [key for key in found[0].keys if address in key.emails])
+        return found
+
+    # What goes with them
+
+    def _public_keys(self, new: Iterable[Key], edits: Mapping[str, Edit], *, every: bool) -> list[tuple[str, bytes]]:
+        """Export the keys that others will need: the new ones, and those that are not in the store yet.
+
+        Args:
+            new: those who could not read before.
+            edits: the files that change.
+            every: whether to export all that these name, for what is signed must be known to be whole.
+        """
+        if self._rekey.place is None:
+            return []
+        wanted = {key.fingerprint: key for key in new}
+        for edit in edits.values():
+            for line in edit.lines:
+                wanted |= {
+                    key.fingerprint: key
+                    for key in self._policy.recipient(line).keys
+                    if every or not os.path.lexists(os.path.join(self._store.root, treepolicy.KEYS, key.fingerprint))
+                }
+        folder = os.path.join(self._store.root, treepolicy.KEYS)
+        return [(os.path.join(folder, name), publickeys.united(self._store, key)) for name, key in wanted.items()]
+
+    def _strays(self, edits: dict[str, Edit], server: str) -> tuple[str, ...]:
+        """List what lies among the credentials and is none, so that nobody takes it for encrypted anew."""
+        if server or not edits or not os.path.isdir(self._store.folder):
+            return ()
+        entries: set[str] = set()
+        for name, decoded in directories(self._store):
+            with suppress(OSError):  # who could be in there has been settled: the change would have been refused
+                entries.update(entry.path for entry in self._store.entries(decoded, name))
+        return tuple(scope.strays(self._store, entries))
+
+    def _check_git(self) -> None:
+        """Refuse to change a git store that nothing could be committed to."""
+        if self._rekey.place is not None:
+            try:
+                repository.program(self._store.environ)
+            except GitError as error:
+                raise GitError(f"{error.cause}, which {self._store.root} is kept with", error.remedy) from error
+
+
+def _means(recipient: Recipient, line: str, key: Key) -> bool:
+    """Tell whether a recipient means a key and no other that one could encrypt to; one subkey is itself alone."""
+    if keyinfo.is_pinned(line) or keyinfo.is_pinned(recipient.line):
+        return recipient.line == line
+    return key in recipient.keys and all(other == key or not other.can_encrypt for other in recipient.keys)
+
+
+def _path_option(path: str) -> str:
+    """Write the option that names the server whose list this is; empty for a list of more than one."""
+    server = layout.decode_server(recipients.directory_of(path))
+    return f"--path {quote(printable(server))} " if server is not None else ""
+
+
+def _count(keys: Sequence[object]) -> str:
+    return f"{len(keys)} recipients" if len(keys) > 1 else "recipient"

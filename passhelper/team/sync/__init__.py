@@ -1,0 +1,1 @@
+"""Bring clones together: fetch, check, merge, apply, push."""

@@ -1,0 +1,106 @@
+"""What is left to do in a repository before it can be synced: changes without a commit."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from passhelper.errors import GitError, TrustError
+from passhelper.store import claims, layout, pinning, recipients, trust
+from passhelper.store.commit import Committer
+from passhelper.store.files import Files
+from passhelper.store.transaction import Transaction
+from passhelper.store.treepolicy import KEYS
+from passhelper.store.workspace import sweep
+from passhelper.team.recipients import recipientlists
+from passhelper.team.recipients.scope import other_entries
+from passhelper.team.sync import apply
+
+if TYPE_CHECKING:
+    from passhelper.store.repository import Repository
+    from passhelper.store.store import PassStore
+    from passhelper.team.git.gitrepo import Git
+
+_SUBJECT = "Commit changes that were left without a commit"
+
+
+def committer(store: PassStore, place: Repository) -> Committer:
+    """Prepare commits whose failure is an error, and no warning as it is for the verbs."""
+    return Committer(place, store.environ, Files(store.environ), _fail)
+
+
+def _fail(why: str) -> None:
+    raise GitError(f"the store's changes cannot be committed: {why.partition(': ')[2] or why}")
+
+
+def find(store: PassStore, git: Git) -> list[str]:
+    """List our files that are not committed as they are: absolute paths.
+
+    Ours are entries, lists of recipients and public keys; any other file is left to its owner.
+    """
+    root = git.place.root
+    inside = [os.path.relpath(os.path.join(store.root, name), root) for name in (layout.FOLDER, KEYS, recipients.FILE)]
+    inside.append(f"{inside[-1]}.sig")
+    inside = [path for path in inside if not path.startswith(os.pardir)]
+    listing = git.run("status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=all", "--", *inside)
+    names = [os.fsdecode(line[3:]) for line in listing.split(b"\0") if line]
+    keys = tuple(path for path in inside if path.startswith(KEYS))
+    ours = (layout.SUFFIX, recipients.FILE, f"{recipients.FILE}.sig")
+    found = [os.path.join(root, name) for name in names if name.endswith(ours) or name.startswith(keys)]
+    above = {os.path.join(store.root, recipients.FILE), os.path.join(store.root, f"{recipients.FILE}.sig")}
+    if not above.isdisjoint(found) and other_entries(store):  # it says who reads those, too
+        found = [path for path in found if path not in above]
+    return found
+
+
+def commit(store: PassStore, git: Git) -> int:
+    """Finish and commit what earlier writers could not, or other programs did not.
+
+    Returns:
+        how many files were committed.
+
+    Raises:
+        GitError: they cannot be committed.
+        TrustError: a list of recipients among them was not accepted.
+    """
+    with Transaction(store, git.place):
+        apply.refuse_unfinished(git.place)
+        sweep(store, git.place)
+        git.place.prepare(Files(store.environ))
+        paths = find(store, git)
+        work = committer(store, git.place)
+        if not paths and not work.has_pending():
+            return 0
+        _check_recipients(store, paths)
+        try:
+            work.plan(paths)
+            work.commit(_SUBJECT)
+        finally:
+            work.close()
+        return len(paths)
+
+
+def _check_recipients(store: PassStore, paths: list[str]) -> None:
+    """Refuse to commit a list of recipients that this machine has not accepted."""
+    place = store.repository("")
+    pins = trust.load(place.state) if place is not None else None
+    changed = {os.path.relpath(path, store.root).removesuffix(".sig") for path in paths if _is_list(path)}
+    if pins is None or not changed:
+        return
+    there = pinning.current(store.root)
+    allowed = pinning.accepted_by_environment(store.environ.get("PASSHELPER_ACCEPT_RECIPIENTS", ""))
+    refused = {}
+    for path in sorted(changed):
+        here = there.get(path)
+        readers = here if here is not None else recipientlists.readers_without(path, there)
+        if here != pins.get(path) and not pinning.is_allowed(readers or (), allowed):
+            refused[path] = pinning.apart(pins.get(path), here)
+    if refused:
+        raise TrustError(
+            f"recipients changed: {claims.describe(refused, store.gpg, claims.on_disk(store.root))}",
+            "run: passhelper recipients accept",
+        )
+
+
+def _is_list(path: str) -> bool:
+    return os.path.basename(path) in (recipients.FILE, f"{recipients.FILE}.sig")
