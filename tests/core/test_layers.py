@@ -32,7 +32,7 @@ WRONG = {
     "from a room below": (
         "passhelper/store/helper.py",
         "def _wrong() -> None:\n    from passhelper.team import sync\n",
-        "passhelper.store.helper -> passhelper.team.sync.exchange",
+        "passhelper.store.helper -> passhelper.team.sync",
     ),
     "from the root, which only others use": (
         "passhelper/errors.py",

@@ -133,7 +133,7 @@ def test_the_readme_lists_every_check() -> None:
 
 def test_no_remedy_names_a_command_that_there_is_not(doctor: Doctor) -> None:
     """``passhelper recipients add`` alone is still to come, and the verbs name it already."""
-    sources = "\n".join(path.read_text() for path in (ROOT / "passhelper" / "machine" / "doctor").glob("*.py"))
+    sources = "\n".join(path.read_text() for path in (ROOT / "passhelper" / "doctor").glob("*.py"))
     named = set(re.findall(r"(?:run: |keep one: |again: |mean: |or )passhelper ([a-z]+)", sources))
     assert named >= {"setup", "doctor", "unlock", "login", "recipients", "import"}
     listed = run([doctor.program, "--help"], doctor.environ).text

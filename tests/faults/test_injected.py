@@ -215,7 +215,7 @@ def test_import(store: Path, environ: dict[str, str], monkeypatch: pytest.Monkey
     wanted = {"a.example": "ann", "b.example": "bob"}
     auths = {server: {"auth": base64.b64encode(f"{user}:s3cret".encode()).decode()} for server, user in wanted.items()}
     before = json.dumps({"auths": auths}).encode()
-    injector = Injector(monkeypatch, "machine")
+    injector = Injector(monkeypatch, "machine", "docker")
     for injector.at, injector.error in itertools.islice(failures(), 0, None, 1 if ALL else 2):
         file.write_bytes(before)
         error = injector.run(lambda: importing.move_file(str(file), importing.Importer(vault.helper), dry_run=False))
@@ -243,7 +243,7 @@ def test_doctor_repairs(vault: Vault, keys: KeyRing, monkeypatch: pytest.MonkeyP
     odd, wrong = f"{keys['alice']}\r\n".encode(), right.with_name(right.name.rstrip("="))
     assert wrong != right
     vault.store()
-    injector = Injector(monkeypatch, "machine/doctor")
+    injector = Injector(monkeypatch, "machine", "doctor")
     for injector.at, injector.error in failures():
         listed.write_bytes(odd)
         if right.exists():
