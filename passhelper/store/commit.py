@@ -274,7 +274,10 @@ class Committer:
         elif others:
             listed = "".join(f"- {other.partition(chr(10))[0]}\n" for other in others)
             subject = f"{subject}\n\nWith what had waited for its commit:\n\n{listed}"
-        begin = git.command(self._repository, self._git.program, hooks=is_on(settings, "passhelper.hooks"))
+        has_hooks = is_on(settings, "passhelper.hooks")
+        if has_hooks:
+            self._git.open_to_hooks(settings)
+        begin = git.command(self._repository, self._git.program, hooks=has_hooks)
         begin += git.without_filters(settings)
         if any(layout.twin(self._repository.root, path) for path in paths):
             self._commit_twins(begin, paths, subject, end)

@@ -87,6 +87,10 @@ class CommitGit:
             raise self.failure(child)
         return git.parse_settings(child.stdout.decode(errors="replace"))
 
+    def open_to_hooks(self, settings: "Mapping[str, str]") -> None:
+        """Let what the user's hooks start reach a remote, as git itself would; no other git of a commit needs one."""
+        self.child_environ["GIT_ALLOW_PROTOCOL"] = git.transports(self._environ, settings)
+
     def run(self, argv: "list[str]", stdin: bytes, end: float) -> bytes:
         """Run git; again and again while somebody else holds the index or a ref. Gives what it printed."""
         pause, locked = 0.02, None

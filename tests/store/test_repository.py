@@ -320,6 +320,22 @@ def test_hooks_run_only_on_request(git_vault: Vault, tmp_path: Path, place: str)
     assert git_vault.warnings == []
 
 
+@pytest.mark.parametrize("forbidden", [False, True])
+def test_a_hook_reaches_what_git_may_reach(git_vault: Vault, tmp_path: Path, *, forbidden: bool) -> None:
+    """A hook that pushes is why people switch hooks on."""
+    mirror = tmp_path / "mirror"
+    git_vault.git("init", "-q", "--bare", str(mirror))
+    script(git_vault.path / ".git" / "hooks" / "post-commit", f"git push -q {mirror} HEAD:refs/heads/main")
+    git_vault.git("config", "passhelper.hooks", "true")
+    if forbidden:
+        git_vault.git("config", "protocol.file.allow", "never")
+    git_vault.store()
+    git_vault.store(username="bob")
+    pushed = git_vault.git("--git-dir", str(mirror), "for-each-ref", "--format=%(objectname)").strip()
+    assert pushed == ("" if forbidden else git_vault.git("rev-parse", "HEAD").strip())
+    assert git_vault.warnings == []
+
+
 def test_passphrases_never_reach_git(git_vault: Vault, keys: KeyRing, tmp_path: Path) -> None:
     log = tmp_path / "log"
     (tmp_path / "bin").mkdir()
