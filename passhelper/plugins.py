@@ -5,7 +5,7 @@ Everything here runs code of other people, and turns whatever it raises into one
 
 from __future__ import annotations
 
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, distributions, entry_points
 from typing import TYPE_CHECKING
 
 from passhelper.credentials import Helper
@@ -13,6 +13,7 @@ from passhelper.errors import ConfigurationError, UnknownBackendError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from importlib.metadata import Distribution
 
 
 def backend_class(name: str, group: str, shipped: Iterable[str]) -> type[Helper]:
@@ -27,10 +28,32 @@ def backend_class(name: str, group: str, shipped: Iterable[str]) -> type[Helper]
         UnknownBackendError: there is none.
         ConfigurationError: it cannot be loaded, or is not a class of :class:`~passhelper.Helper`.
     """
-    for entry in entry_points(group=group, name=name):
-        return load(entry)
-    known = ", ".join(sorted({*shipped, *(entry.name for entry in entry_points(group=group))}))
+    others = registered(group)
+    for entry in others:
+        if entry.name == name:
+            return load(entry)
+    known = ", ".join(sorted({*shipped, *(entry.name for entry in others)}))
     raise UnknownBackendError(f"no backend is called {name!r}", f"choose one of: {known}")
+
+
+def registered(group: str) -> list[EntryPoint]:
+    """Return the entry points of a group; those of a distribution whose files cannot be read are left out."""
+    try:
+        return list(entry_points(group=group))
+    except Exception:  # noqa: BLE001 - one damaged file of any distribution is enough
+        found: dict[tuple[str, str], EntryPoint] = {}  # each once, though several finders may know a distribution
+        for one in distributions():
+            for entry in _entries(one):
+                if entry.group == group:
+                    found.setdefault((entry.name, entry.value), entry)
+        return list(found.values())
+
+
+def _entries(one: Distribution) -> Iterable[EntryPoint]:
+    try:
+        return one.entry_points
+    except Exception:  # noqa: BLE001 - as above
+        return []
 
 
 def load(entry: EntryPoint) -> type[Helper]:
@@ -57,4 +80,10 @@ def load(entry: EntryPoint) -> type[Helper]:
 
 def origin(entry: EntryPoint) -> str:
     """Return the distribution that registers an entry point, with its version."""
-    return f"{entry.dist.name} {entry.dist.version}" if entry.dist is not None else "another distribution"
+    if entry.dist is None:
+        return "another distribution"
+    try:
+        name, version = entry.dist.name, entry.dist.version
+    except Exception:  # noqa: BLE001 - a removal that was cut short may have left it without metadata
+        name, version = "", ""
+    return f"{name} {version}" if name else "a distribution without a name"

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
 from passhelper import backends, plugins
@@ -48,7 +47,7 @@ def survey() -> list[Found]:
     """
     found = [_ask(name, "passhelper", partial(backends.backend_class, name)) for name in backends.SHIPPED]
     taken = dict.fromkeys(backends.SHIPPED, "passhelper")
-    for entry in entry_points(group=backends.GROUP):
+    for entry in plugins.registered(backends.GROUP):
         if backends.SHIPPED.get(entry.name) == entry.value:
             continue
         origin = plugins.origin(entry)

@@ -136,6 +136,28 @@ def test_a_survey_names_the_broken_ones_and_goes_on(tmp_path: Path, monkeypatch:
     assert order[0] == 99
 
 
+@pytest.fixture
+def leftovers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a removal that was cut short, or somebody's editor, has left of other distributions."""
+    for name, text in (("half", f"[{GROUP}]\nhalf = half:Half\n"), ("odd", "[console_scripts]\njust words\n")):
+        info = tmp_path / f"{name}-1.0.dist-info"
+        info.mkdir()
+        (info / "entry_points.txt").write_text(text)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: odd\nVersion: 1.0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+@pytest.mark.usefixtures("distribution", "leftovers")
+def test_damaged_distributions_are_not_in_the_way() -> None:
+    found = {(one.name, one.origin): one for one in survey()}
+    half = found["half", "a distribution without a name"]
+    assert (half.is_broken, half.remedy) == (True, "install a distribution without a name again, or remove it")
+    assert found["mine", "thirdparty-ph 1.0"].priority == -1
+    assert isinstance(get_helper("mine"), MemoryHelper)
+    with pytest.raises(ConfigurationError, match=r"^no backend is called 'valt'; choose one of: .*, mine, "):
+        get_helper("valt")
+
+
 def test_a_class_answers_without_an_object(
     store: Path, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
