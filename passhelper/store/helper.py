@@ -55,7 +55,7 @@ class PassHelper(Helper):
         try:
             write(store, credentials.server, credentials.username, credentials.secret.encode())
         except OSError as error:
-            raise _converted(error, "write", store) from error
+            raise _converted(error, "write", store.root) from error
 
     def _get(self, server: str) -> Credentials:
         """Decrypt the credential of a server, or of an equivalent name; see :class:`~passhelper.Helper`."""
@@ -74,7 +74,7 @@ class PassHelper(Helper):
                 with shared_lock(store, store.repository("")):
                     found = self._read(store, server)
         except OSError as error:
-            raise _converted(error, "read", store) from error
+            raise _converted(error, "read", store.root) from error
         if found is None:
             raise CredentialsNotFoundError
         return found
@@ -158,7 +158,7 @@ class PassHelper(Helper):
 
             remove(store, present)
         except OSError as error:
-            raise _converted(error, "write", store) from error
+            raise _converted(error, "write", store.root) from error
 
     def _undone(self, store: PassStore) -> "set[str]":
         """List the servers of which git has undone an entry that waits for its commit."""
@@ -184,7 +184,7 @@ class PassHelper(Helper):
                     entries = [entry for entry in entries if not known.hides(entry.path)]
             return {entry.server: entry.username for entry in entries}
         except OSError as error:
-            raise _converted(error, "read", store) from error
+            raise _converted(error, "read", store.root) from error
 
     @classmethod
     def priority(cls) -> float:
@@ -219,24 +219,28 @@ def _require_recipients(environ: "Mapping[str, str]") -> None:
     """Find the list of recipients of the store.
 
     Raises:
-        StoreError: there is none, so nobody is named to encrypt for.
+        StoreError: there is none, so nobody is named to encrypt for; or the system refuses to read it.
     """
     from passhelper.store import recipients  # only where there is a choice of backends
 
-    recipients.find(settings.store_path(environ), layout.FOLDER, environ)
+    root = settings.store_path(environ)
+    try:
+        recipients.find(root, layout.FOLDER, environ)
+    except OSError as error:
+        raise _converted(error, "read", root) from error
 
 
-def _converted(error: OSError, doing: str, store: PassStore) -> StoreError:
+def _converted(error: OSError, doing: str, root: str) -> StoreError:
     """Say which path the system refused, and as whom."""
     # Of two, the second: what was to take its place was a temporary file.
-    path = next((name for name in (error.filename2, error.filename) if isinstance(name, str)), store.root)
+    path = next((name for name in (error.filename2, error.filename) if isinstance(name, str)), root)
     from passhelper import oserrors  # after a failure only
 
     remedy = oserrors.remedy(error)
     if isinstance(error, PermissionError):
         from passhelper.store import owners  # only on failure
 
-        remedy = owners.remedy(path, store.root)
+        remedy = owners.remedy(path, root)
     if len(path) > _LONG:  # a directory too deep for the system would fill the screen
         path = f"{path[: _LONG // 2]}...{path[-_LONG // 2 :]}"
     return StoreError(f"cannot {doing} {path}: {error.strerror}", remedy)

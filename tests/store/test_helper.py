@@ -14,7 +14,7 @@ import pytest
 from support import FOLDER, NOT_FOUND, Answer, KeyRing, require, run
 from vault import SERVER, Vault
 
-from passhelper import Credentials, CredentialsNotFoundError, PassHelper
+from passhelper import AutoHelper, Credentials, CredentialsNotFoundError, PassHelper, get_helper
 from passhelper.errors import EntryError, NoServerURLError, StoreError
 from passhelper.store.erase import remove
 from passhelper.store.store import PassStore
@@ -49,6 +49,25 @@ def client(store: Path, environ: dict[str, str]) -> Client:
 
 
 # The class
+
+
+def test_a_store_that_the_system_refuses_is_no_choice(
+    store: Path, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A link to itself stands for what root has made with sudo: nobody may look inside."""
+    shutil.rmtree(store)
+    store.symlink_to(store)
+    reason = PassHelper(environ).unavailable()
+    assert reason.startswith(f"cannot read {store}/"), reason
+    assert reason.endswith(": Too many levels of symbolic links")
+    monkeypatch.setenv("PASSWORD_STORE_DIR", str(store))
+    with pytest.raises(StoreError) as caught:
+        PassHelper.priority()
+    assert caught.value.cause == reason
+    memory = get_helper("memory")
+    auto = AutoHelper(("pass", "memory"), {"pass": PassHelper(environ), "memory": memory}.__getitem__, environ)
+    auto.store(Credentials(SERVER, "bob", "s3cret"))
+    assert (auto.list(), memory.list()) == ({SERVER: "bob"}, {SERVER: "bob"})
 
 
 @pytest.mark.parametrize("server", ["", " ", "\n"])
