@@ -18,7 +18,9 @@ from passhelper.store.lock import StoreLock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping
+
+    _Entry = dict[str, object]
 
 _NEWEST, _ERASED, _NAMES = "newest", "erased", "names"
 
@@ -54,7 +56,7 @@ class Record:
         self.path = os.path.join(self._folder, "auto.json")
         self._is_strict = settings.is_on(environ, settings.STRICT)
 
-    def of(self, server: str, entries: "dict[str, dict[str, object]] | None" = None) -> Known:
+    def of(self, server: str, entries: "dict[str, _Entry] | None" = None) -> Known:
         """Look a server up.
 
         Args:
@@ -73,11 +75,11 @@ class Record:
         entries = self.read()
         return len({entries.get(own, {}).get(_NEWEST) for own in _names(entries.get(registry, {}))} - {None}) > 1
 
-    def restore(self, server: str, entries: "Mapping[str, dict[str, object]]") -> None:
+    def restore(self, server: str, entries: "Mapping[str, _Entry]") -> None:
         """Write down again what :meth:`read` gave for a server and its registry."""
-        self._update({key: entries.get(key, {}) for key in self._keys(server)})
+        self._update(lambda _: {key: entries.get(key, {}) for key in self._keys(server)})
 
-    def read(self) -> "dict[str, dict[str, object]]":
+    def read(self) -> "dict[str, _Entry]":
         """Read the whole file; it may be missing.
 
         Raises:
@@ -115,13 +117,16 @@ class Record:
     def stored(self, server: str, name: str) -> None:
         """Write down that a backend has taken a store."""
         own, registry = self._keys(server)
-        entries = self.read()
-        entry: dict[str, object] = {
-            _NEWEST: name,
-            _ERASED: sorted(self.of(server, entries).erased - {name}),
-            _NAMES: sorted({*_names(entries.get(registry, {})), own}),
-        }
-        self._update({own: {_NEWEST: name}, registry: entry})
+
+        def change(entries: "dict[str, _Entry]") -> "dict[str, _Entry]":
+            entry: _Entry = {
+                _NEWEST: name,
+                _ERASED: sorted(self.of(server, entries).erased - {name}),
+                _NAMES: sorted({*_names(entries.get(registry, {})), own}),
+            }
+            return {own: {_NEWEST: name}, registry: entry}
+
+        self._update(change)
 
     def erased(self, server: str, stale: "Collection[str]", newest: str) -> None:
         """Write down what an erase has left.
@@ -132,24 +137,31 @@ class Record:
             newest: the backend that still has the newest one; empty if none has.
         """
         own, registry = self._keys(server)
-        entry: dict[str, object] = {_NEWEST: newest} if newest else {}
-        if stale:
-            entry[_ERASED] = sorted(stale)
-        if entry:
-            entry[_NAMES] = _names(self.read().get(registry, {}))
-        self._update({own: {_NEWEST: newest} if newest else {}, registry: entry})
+
+        def change(entries: "dict[str, _Entry]") -> "dict[str, _Entry]":
+            entry: _Entry = {_NEWEST: newest} if newest else {}
+            if stale:
+                entry[_ERASED] = sorted(stale)
+            if entry:
+                entry[_NAMES] = _names(entries.get(registry, {}))
+            return {own: {_NEWEST: newest} if newest else {}, registry: entry}
+
+        self._update(change)
 
     def _keys(self, server: str) -> tuple[str, str]:
         known = None if self._is_strict else normalize(server)
         own = digest(b"=" + server.encode())
         return own, own + "*" if known is None else digest(repr(known).encode()) + "*"
 
-    def _update(self, changes: "Mapping[str, dict[str, object]]") -> None:
-        if not _differs(self.read(), changes):
+    def _update(self, change: "Callable[[dict[str, _Entry]], Mapping[str, _Entry]]") -> None:
+        """Write what is to change, found from what the file holds once nobody else may write."""
+        entries = self.read()
+        if not _differs(entries, change(entries)):
             return
         try:
             with self._lock():
-                entries = {key: entry for key, entry in {**self.read(), **changes}.items() if entry}
+                entries = self.read()
+                entries = {key: entry for key, entry in {**entries, **change(entries)}.items() if entry}
                 Files({}).replace(self.path, jsontext.render(entries).encode(), self._folder)
         except OSError as error:
             raise self._refused(error) from error

@@ -389,6 +389,30 @@ def test_half_an_erase_of_a_registry_brings_no_older_credential_back(
     assert set(places.auto.list().values()) <= {"bob"}
 
 
+@pytest.mark.parametrize("other", ["stores", "erases"])
+def test_two_that_write_at_once_lose_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: str) -> None:
+    """What is written is made from what the file holds once nobody else may write."""
+    server, alias = BOB.server, "https://a.example/v2/"
+    record = Record({"HOME": str(tmp_path)})
+    lock = Record._lock
+
+    def late(self: Record) -> object:
+        monkeypatch.undo()
+        if other == "stores":
+            record.stored(alias, "second")
+        else:
+            record.erased(alias, ["second"], "")
+        return lock(self)
+
+    monkeypatch.setattr(Record, "_lock", late)
+    record.stored(server, "first")
+    assert record.of(server).newest == "first"
+    if other == "stores":
+        assert record.is_split(server)
+    else:
+        assert record.of(server).erased == {"second"}
+
+
 def test_an_erase_that_reaches_nothing_changes_nothing(places: Places) -> None:
     other = BOB.replace(server="https://a.example/v2/", secret="other")
     split(places, other)
