@@ -49,9 +49,15 @@ def _own(context: Context) -> Iterator[Finding]:
 def _known(context: Context) -> Iterator[Finding]:
     for source in context.sources:
         for line in source.keys:
-            if not context.ring.find(line):
-                cause = f"recipient {printable(line)} in {printable(source.label)} is not in this keyring"
-                yield Finding(cause, "run: gpg --import KEYFILE")
+            found = [key.fingerprint for key in context.ring.find(line)]
+            place = printable(source.label)
+            unseen = keyinfo.overlooked(context.gpg, line, found)
+            if not found:
+                yield Finding(
+                    f"recipient {printable(line)} in {place} is not in this keyring", "run: gpg --import KEYFILE"
+                )
+            elif unseen is not None:
+                yield Finding(f"recipient {printable(line)} in {place}: {unseen[0]}", unseen[1])
 
 
 def _usable(context: Context) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ Imported only after a failure, and by the commands.
 import os
 import time
 
+from passhelper import shellwords
 from passhelper.errors import GpgError, RecipientsError, printable
 from passhelper.store import gpghome, packets
 from passhelper.store.child import last_line
@@ -14,7 +15,7 @@ from passhelper.store.keynames import digits, is_fingerprint, long_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from passhelper.store.child import Child
 
@@ -130,17 +131,65 @@ def find_keys(gpg: Gpg, name: str, *, secret: bool = False) -> "list[Key]":
 def holders(gpg: Gpg, name: str, *, secret: bool = False) -> "list[Key]":
     """List the keys that gpg finds for a name: those that hold a fingerprint as a subkey's, too. May raise GpgError."""
     kind = "--list-secret-keys" if secret else "--list-keys"
-    found = _listed(gpg, kind, name, "--", name.removesuffix("!"))
+    found = _named(gpg, kind, name)
     bare = digits(name)
-    if len(found) == 1 and is_fingerprint(bare) and _has_keyboxd(gpg):
-        # keyboxd notes one key for each fingerprint, the last that came with it: there may be more.
-        return [key for key in _listed(gpg, kind, name) if bare in key.fingerprints] or found
+    if len(found) < 2 and bare and _has_keyboxd(gpg):
+        # keyboxd notes one key for each fingerprint, the last that came with it, and none once that one is removed.
+        return [key for key in _listed(gpg, kind, name) if any(_is(bare, each) for each in key.fingerprints)] or found
     return found
+
+
+def _is(bare: str, fingerprint: str) -> bool:
+    """Return whether a fingerprint or a key id is that of a key."""
+    return fingerprint == bare if is_fingerprint(bare) else long_id(fingerprint).endswith(bare)
 
 
 def _has_keyboxd(gpg: Gpg) -> bool:
     """Return whether keyboxd may keep the public keys, in a file of its own."""
-    return os.path.exists(os.path.join(gpghome.path(gpg), "public-keys.d", "pubring.db"))
+    return os.path.exists(_database(gpg))
+
+
+def _database(gpg: Gpg) -> str:
+    return os.path.join(gpghome.path(gpg), "public-keys.d", "pubring.db")
+
+
+def overlooked(gpg: Gpg, name: str, keys: "Collection[str]") -> "tuple[str, str] | None":
+    """Say that keyboxd has a key which it does not find; None if it finds it, or does not have it.
+
+    Args:
+        gpg: which.
+        name: what it is to find it by: a fingerprint or a key id.
+        keys: the fingerprints of those that the name means, of which one is enough.
+
+    Returns:
+        the cause, and what to do.
+
+    Raises:
+        GpgError: gpg cannot say.
+    """
+    if not keys or not digits(name) or not _has_keyboxd(gpg):
+        return None
+    found = _named(gpg, "--list-keys", name)
+    if any(key.fingerprint in keys for key in found):
+        return None
+    for key in found:
+        other = f"{key.fingerprint} {key.uid}".rstrip()
+        return (
+            f"the key {other} calls {name} a subkey of its own, and keyboxd finds no other key for it",
+            f"find out who made it, then remove it: gpg --delete-keys {key.fingerprint}",
+        )
+    file = shellwords.word(_database(gpg))
+    remedy = (  # it cannot import a key again that it has
+        "let it take all keys in anew: gpg --export-options backup --export > KEYFILE && gpgconf --kill keyboxd && "
+        f"mv {file} {file}.old && gpg --import-options restore --import KEYFILE"
+    )
+    cause = f"{name} is in this keyring, but keyboxd does not find it, as after a key has gone that called it a subkey"
+    return cause, remedy
+
+
+def _named(gpg: Gpg, kind: str, name: str) -> "list[Key]":
+    """List the keys that gpg itself finds for a name."""
+    return _listed(gpg, kind, name, "--", name.removesuffix("!"))
 
 
 def _listed(gpg: Gpg, kind: str, name: str, *words: str) -> "list[Key]":
@@ -244,6 +293,9 @@ def complaint(gpg: Gpg, name: str) -> str:
         return f"{name} is a key of a newer format than {version(gpg)} takes, {NEWER}"
     if not keys:
         return f"{name} is not in this keyring, run: gpg --import KEYFILE"
+    unseen = overlooked(gpg, name, [key.fingerprint for key in keys])
+    if unseen is not None:
+        return ", ".join(unseen)
     usable = [key for key in keys if not key.problem]
     if usable and (not is_pinned(name) or any(names(name, each) for key in usable for each in key.encryption)):
         return ""

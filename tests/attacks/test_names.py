@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -48,6 +49,19 @@ def refused(vault: Vault) -> str:
     return str(caught.value)
 
 
+def has_keyboxd(ring: KeyRing) -> bool:
+    return (ring.home / "public-keys.d" / "pubring.db").exists()
+
+
+def take_in_anew(vault: Vault, ring: KeyRing, name: str) -> None:
+    """keyboxd does not find the owner's key any more when the impostor's has gone, and cannot import it: as it says."""
+    if has_keyboxd(ring):
+        said = refused(vault)
+        assert f"{name} is in this keyring, but keyboxd does not find it, as after a key has gone that called " in said
+        command = said.partition("let it take all keys in anew: ")[2].replace("KEYFILE", f"{ring.home}/all-keys")
+        subprocess.run(["sh", "-ec", command], env=ring.environ, check=True, capture_output=True)
+
+
 def impostor(ring: KeyRing, victim: str) -> str:
     return (
         f"the key {ring['bob']} bob <bob@example.test> calls {victim} a subkey of its own, so that gpg takes it for "
@@ -65,6 +79,7 @@ def test_an_owner_has_expired_and_another_key_calls_hers_a_subkey(
     add(ring, adopting(own_keys, "bob", public(own_keys, "expired")))
     assert refused(vault) == impostor(ring, ring["expired"])
     ring.gpg("--yes", "--delete-keys", ring["bob"])  # what the message says
+    take_in_anew(vault, ring, ring["expired"])
     assert f"key {ring['expired']} expired <expired@example.test> expired on " in refused(vault)
 
 
@@ -132,6 +147,46 @@ def test_names_are_shown_of_the_key_itself(vault: Vault, own_keys: KeyRing, ring
     add(ring, public(own_keys, "stranger"))
     add(ring, adopting(own_keys, "bob", public(own_keys, "stranger")))
     assert [key.uid for key in find_keys(Gpg(vault.environ), ring["stranger"])] == ["stranger <stranger@example.test>"]
+
+
+def test_a_key_id_means_both(vault: Vault, own_keys: KeyRing, ring: KeyRing) -> None:
+    """With keyboxd, gpg itself finds one."""
+    add(ring, public(own_keys, "stranger"))
+    add(ring, adopting(own_keys, "bob", public(own_keys, "stranger")))
+    found = find_keys(Gpg(vault.environ), f"0x{ring['stranger'][-16:]}")
+    assert {key.fingerprint for key in found} == {ring["bob"], ring["stranger"]}
+
+
+def test_the_other_key_has_gone(vault: Vault, own_keys: KeyRing, ring: KeyRing, installed: Program) -> None:
+    """keyboxd forgets the owner's with it, though it has it."""
+    recipients(vault, ring["alice"], ring["stranger"])
+    add(ring, public(own_keys, "stranger"))
+    add(ring, adopting(own_keys, "bob", public(own_keys, "stranger")))
+    ring.gpg("--yes", "--delete-keys", ring["bob"])
+    doctor = Doctor(installed.passhelper, vault.environ)
+    if has_keyboxd(ring):
+        severity, cause, remedy = doctor().finding("key.known")
+        assert severity == "failed"
+        assert f"{ring['stranger']} is in this keyring, but keyboxd does not find it" in cause
+        assert remedy.startswith("let it take all keys in anew: gpg ")
+    take_in_anew(vault, ring, ring["stranger"])
+    vault.store()
+    assert set(key_ids(vault.entry().read_bytes())) == {subkey(ring, name)[-16:] for name in ("alice", "stranger")}
+    assert doctor().status("key.known") == "ok"
+
+
+def test_the_other_key_cannot_be_encrypted_to(vault: Vault, own_keys: KeyRing, ring: KeyRing) -> None:
+    """gpg takes the owner's; where keyboxd finds the other one alone, that one is named."""
+    recipients(vault, ring["alice"], ring["stranger"])
+    add(ring, public(own_keys, "stranger"))
+    add(ring, adopting(own_keys, "expired", public(own_keys, "stranger")))
+    if not has_keyboxd(ring):
+        vault.store()
+        assert subkey(ring, "stranger")[-16:] in key_ids(vault.entry().read_bytes())
+        return
+    said = refused(vault)
+    assert f"the key {ring['expired']} expired <expired@example.test> calls {ring['stranger']} a subkey " in said
+    assert said.endswith(f"remove it: gpg --delete-keys {ring['expired']}")
 
 
 def test_doctor_names_both(vault: Vault, own_keys: KeyRing, ring: KeyRing, installed: Program) -> None:
