@@ -192,8 +192,9 @@ def _show(store: PassStore, there: Pins, pins: Pins, owners: Mapping[str, str] |
     offered = claims.on_disk(store.root)
     for row in _rows(store, there, pins):
         mark, line, owner = " " if row["accepted"] else "+", str(row["key"]), _owner(row)
+        owner = claims.whose(line, str(row["fingerprint"]), owner)
         if not row["fingerprint"]:
-            owner = claims.owner(store.gpg, line, offered) if owners is None else owners.get(line, owner)
+            owner = claims.owner(store.gpg, line, offered) if owners is None else owners.get(line, claims.ABSENT)
         output.say(f"{mark} {line} {owner} ({row['file']})")
     for path, keys in pins.items():
         for key in keys:

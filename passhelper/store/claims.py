@@ -63,6 +63,22 @@ def owner(gpg: "Gpg", key: str, offered: "Offered | None") -> str:
     return f'"{name[:_MAX_NAME]}" (unverified, {ABSENT[1:]}' if name else ABSENT
 
 
+def whose(line: str, fingerprint: str, uid: str) -> str:
+    """Say whose a recipient is that is in this keyring.
+
+    Args:
+        line: the recipient.
+        fingerprint: of the key that the keyring has for it.
+        uid: that key's user id.
+
+    Returns:
+        the user id; of a part of that key also whose part it is: anybody can call another one's key a part of his own.
+    """
+    if not is_fingerprint(line) or digits(line) == fingerprint:
+        return uid
+    return f"(a subkey of {fingerprint} {uid})"
+
+
 def describe(changed: "dict[str, tuple[list[str], list[str]]]", gpg: "Gpg", offered: "Offered | None" = None) -> str:
     """Write differences as ``+<key> <user id> -<key> <user id> (<file>)``.
 
@@ -105,7 +121,7 @@ def _named(key: str, names: "dict[str, str]", gpg: "Gpg", offered: "Offered | No
     if key not in names:
         try:
             found = find_keys(gpg, key)
-            name = found[0].uid if found else owner(gpg, key, offered)
+            name = whose(key, found[0].fingerprint, found[0].uid) if found else owner(gpg, key, offered)
         except GpgError:  # what there is to say about the key matters more than whose it is
             name = ""
         names[key] = f"{key} {name}".rstrip()

@@ -13,6 +13,7 @@ from support import KeyRing, Program, run
 from vault import Vault
 
 from passhelper.errors import PasshelperError, RecipientsError
+from passhelper.store import claims
 from passhelper.store.gpg import Gpg
 from passhelper.store.keyinfo import find_keys
 from passhelper.store.packets import key_ids
@@ -147,6 +148,20 @@ def test_names_are_shown_of_the_key_itself(vault: Vault, own_keys: KeyRing, ring
     add(ring, public(own_keys, "stranger"))
     add(ring, adopting(own_keys, "bob", public(own_keys, "stranger")))
     assert [key.uid for key in find_keys(Gpg(vault.environ), ring["stranger"])] == ["stranger <stranger@example.test>"]
+
+
+def test_a_part_is_not_shown_as_the_key(vault: Vault, own_keys: KeyRing, ring: KeyRing, installed: Program) -> None:
+    """Who accepts a list sees that it names no key of bob's, but what bob's key calls a part of its own."""
+    add(ring, adopting(own_keys, "bob", public(own_keys, "stranger")))
+    said = f"{ring['stranger']} (a subkey of {ring['bob']} bob <bob@example.test>)"
+    assert claims.describe({".gpg-id": ([ring["stranger"]], [])}, Gpg(vault.environ)) == f"+{said} (.gpg-id)"
+    vault.git("init", "-q")
+    vault.store()  # which accepts the first list
+    recipients(vault, ring["alice"], ring["stranger"], ring["bob"])
+    answer = run([installed.passhelper, "recipients", "accept"], vault.environ)
+    assert answer.code == 4, answer
+    assert f"+ {ring['bob']} bob <bob@example.test> (.gpg-id)" in answer.text.splitlines()
+    assert any(line.startswith(f"+ {said}") for line in answer.text.splitlines()), answer
 
 
 def test_a_key_id_means_both(vault: Vault, own_keys: KeyRing, ring: KeyRing) -> None:
