@@ -16,7 +16,7 @@ from passhelper.store.recipients import find, normalize
 from passhelper.store.store import PassStore
 from passhelper.store.transaction import Transaction
 from passhelper.team.keyring.keys import KeyRing
-from passhelper.team.recipients import gpgid
+from passhelper.team.recipients import gpgid, recipientlists
 from passhelper.team.sync import offer as offers
 
 if TYPE_CHECKING:
@@ -81,8 +81,8 @@ def accept(*, fingerprints: tuple[str, ...], yes: bool) -> None:
 
     Whoever can push to a shared store can add a key to it; this machine encrypts to no key that it has
     not accepted. Compare the fingerprints with their owners before you accept them. Without a terminal,
-    name all of them, or give --yes. What else would be accepted, such as a rewritten history or lists that say
-    that they are another store's, no fingerprint says: that takes --yes.
+    name all of them, or give --yes. What else would be accepted, such as a rewritten history, a list that names
+    nobody, or lists that say that they are another store's, no fingerprint says: that takes --yes.
 
     \b
     Examples:
@@ -107,9 +107,11 @@ def accept(*, fingerprints: tuple[str, ...], yes: bool) -> None:
     if other and known is not None:
         besides.append(f"the lists say that they are those of store {other}, and the accepted one is {known.store}")
         output.say(f"! {besides[-1]}")
+    besides += _empty(there, known.pins if known else {})
     wanted = {key for keys in there.values() for key in keys}
     if offer is not None:
-        _show_offer(store, offer)
+        _show_offer(store, offer, there)
+        besides += _empty(offer.after, offer.before)
         wanted |= {key for keys in offer.after.values() for key in keys}
     _decide(wanted, besides, fingerprints, yes=yes)
     with Transaction(store, place):
@@ -180,7 +182,15 @@ def _known(place: Repository, *, quiet: bool = False) -> trust.Trust | None:
         return trust.Trust({})
 
 
-def _show(store: PassStore, there: Pins, pins: Pins, owners: Mapping[str, str] | None = None) -> None:
+def _empty(there: Pins, pins: Pins) -> list[str]:
+    """Say which lists would name nobody; no fingerprint says anything about such a one."""
+    paths = [path for path, keys in there.items() if not keys and pins.get(path) != keys]
+    return [f"a list that names nobody ({printable(path)})" for path in paths]
+
+
+def _show(
+    store: PassStore, there: Pins, pins: Pins, owners: Mapping[str, str] | None = None, others: Pins | None = None
+) -> None:
     """Show what would be accepted.
 
     Args:
@@ -188,6 +198,7 @@ def _show(store: PassStore, there: Pins, pins: Pins, owners: Mapping[str, str] |
         there: the keys of every file.
         pins: those that are accepted.
         owners: whose the keys say that they are that are not in this keyring; None to look into the store.
+        others: the keys of the files that stay as they are, where ``there`` has only those that change.
     """
     offered = claims.on_disk(store.root)
     for row in _rows(store, there, pins):
@@ -204,13 +215,18 @@ def _show(store: PassStore, there: Pins, pins: Pins, owners: Mapping[str, str] |
     for path in sorted({*there, *pins}):
         if there.get(path) != pins.get(path) and not (there.get(path) or (path not in there and pins[path])):
             output.say(f"{'+' if path in there else '-'} a list that names nobody ({printable(path)})")
+    # A list that goes may let more in than it has named.
+    for path in sorted({*pins} - {*there}):
+        readers = recipientlists.readers_without(path, {**(others or {}), **there})
+        output.say(f"! {printable(path)} goes, so what it was for is for: {', '.join(readers or ['nobody'])}")
 
 
-def _show_offer(store: PassStore, offer: Offer) -> None:
+def _show_offer(store: PassStore, offer: Offer, here: Pins) -> None:
     output.say(f"in commit {offer.commit[:12]} of the remote, which sync refused:")
     for note in offer.notes:
         output.say(f"! {note}")
-    _show(store, offer.after, offer.before, offer.owners)
+    others = {path: keys for path, keys in here.items() if path not in offer.before}
+    _show(store, offer.after, offer.before, offer.owners, others)
 
 
 def _rows(store: PassStore, there: Pins, pins: Pins | None) -> list[dict[str, object]]:

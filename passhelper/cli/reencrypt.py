@@ -61,7 +61,7 @@ def reencrypt(*, servers: tuple[str, ...], jobs: int | None, yes: bool, is_sure:
     for path in left:
         output.warn(f"{name(result.records[path])} is left as it is: {result.failed[path].cause}")
     if left:
-        output.note(hint(" ".join(word(printable(server)) for server in servers) or "SERVER"))
+        output.note(hint(" ".join(word(printable(server)) for server in servers)) if servers else hint())
     for path, error in result.left.items():
         output.warn(f"{name(result.records[path])} has fewer readers than its list names: {error}")
     return DRIFT if left or result.left else 0

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_ANY = "SERVER"  # in a command that is for one server after the other
+
 unbound = click.option(
     "--unbound",
     "is_sure",
@@ -85,7 +87,8 @@ def agreed(records: Sequence[Record]) -> Seen | None:
     for readers, names in groups.items():
         one = len(names) == 1
         are, them = ("is not bound to its server", "it") if one else ("are not bound to their server", "them")
-        output.note(f"{', '.join(names)} {are}. Who reads {them} then: {', '.join(readers)}")
+        # One in a line: who may push chooses the names, and none may hide behind the end of another one.
+        output.note("\n".join([*names[:-1], f"{names[-1]} {are}. Who reads {them} then: {', '.join(readers)}"]))
     return seen if terminal.confirm("Is this what belongs there, and may they read it?") else None
 
 
@@ -97,10 +100,13 @@ def _digest(path: str) -> str:
         return ""
 
 
-def hint(servers: str = "SERVER") -> str:
+def hint(servers: str = _ANY) -> str:
     """Say how to let what is not bound have the readers that its list names.
 
     Args:
         servers: whose entries, as words of a command.
     """
-    return f"look at each, then run: passhelper reencrypt {'' if terminal.is_present() else '--yes '}{servers}"
+    return (
+        f"look at each, then run: passhelper reencrypt {'' if terminal.is_present() else '--yes '}{servers}"
+        f"{'; or, for all of them: passhelper reencrypt --unbound' if servers == _ANY else ''}"
+    )

@@ -64,10 +64,11 @@ def _headers(context: Context) -> Iterator[Finding]:
 def _users(context: Context) -> Iterator[Finding]:
     for name, several in context.entries.items():
         if len(several) > 1:
-            server = printable(layout.decode_server(name) or name)
+            plain = layout.decode_server(name) or name
+            server = printable(plain)
             users = [entry.username for entry in several]
             yield Finding(f"{server} has {len(users)} users ({_few(users)}), and {printable(users[0])} is served",
-                          f"keep one: passhelper login {server} -u USER")  # fmt: skip
+                          f"keep one: passhelper login {word(plain)} -u USER")  # fmt: skip
 
 
 def _classes(context: Context) -> Iterator[Finding]:

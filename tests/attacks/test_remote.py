@@ -198,7 +198,29 @@ def test_a_list_that_names_nobody_is_shown(scene: Scene) -> None:
     scene.remote.push({place(PROD, ".gpg-id"): (PLAIN, b"# nobody\n")})
     assert scene.passhelper("sync").code == 4
     shown = scene.passhelper("recipients", "accept")
-    assert f"+ a list that names nobody ({place(PROD, '.gpg-id')})" in shown.text.splitlines()
+    said = f"a list that names nobody ({place(PROD, '.gpg-id')})"
+    assert f"+ {said}" in shown.text.splitlines()
+    known = scene.pins
+    answer = scene.passhelper("recipients", "accept", scene.keys["alice"], scene.keys["bob"])
+    assert (answer.code, scene.pins) == (4, known)
+    assert answer.err.decode() == (
+        f"error: the fingerprints say nothing about this, so nothing was accepted: {said}\n"
+        "hint: find out who did it; to accept it, run it again with --yes\n"
+    )
+    assert scene.passhelper("sync").code == 4
+    assert scene.passhelper("recipients", "accept", "--yes", scene.keys["alice"], scene.keys["bob"]).code == 0
+    assert scene.passhelper("sync").code == 0
+
+
+def test_whom_a_list_that_goes_lets_in_is_shown(scene: Scene) -> None:
+    """To take alice from the list of prod's readers, as it looks, lets bob read prod."""
+    scene.remote.push({".gpg-id": scene.lines("alice", "bob"), place(PROD, ".gpg-id"): scene.lines("alice")})
+    names = [scene.keys["alice"], scene.keys["bob"]]
+    assert scene.passhelper("sync", "--accept-recipients", " ".join(names)).code in (0, 3)
+    scene.remote.push({place(PROD, ".gpg-id"): None})
+    assert scene.passhelper("sync").code == 4
+    said = f"! {place(PROD, '.gpg-id')} goes, so what it was for is for: {', '.join(sorted(names))}"
+    assert said in scene.passhelper("recipients", "accept").text.splitlines()
 
 
 # The first clone

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 COPY = place(MALLORYS, "mallory.gpg")
+HINT = "look at each, then run: passhelper reencrypt --yes SERVER; or, for all of them: passhelper reencrypt --unbound"
 WHY = "it is not bound to its server, so it may have been copied here to be read by others"
 
 
@@ -89,10 +90,7 @@ def test_reencrypt(scene: Scene, mallory: Reader) -> None:
     assert (answer.code, said in answer.err.decode()) == (3, True), answer
     answer = scene.passhelper("reencrypt")
     assert answer.code == 3, answer
-    assert answer.err.decode() == (
-        f"warning: {MALLORYS} (mallory) is left as it is: {WHY}\n"
-        "look at each, then run: passhelper reencrypt --yes SERVER\n"
-    )
+    assert answer.err.decode() == (f"warning: {MALLORYS} (mallory) is left as it is: {WHY}\n{HINT}\n")
     answer = scene.passhelper("reencrypt", MALLORYS)  # nobody is there to say yes
     assert answer.code == 3
     assert answer.err.decode().endswith(f"look at each, then run: passhelper reencrypt --yes {MALLORYS}\n")
@@ -128,7 +126,7 @@ def test_recipients_remove(scene: Scene, mallory: Reader) -> None:
     assert answer.code == 3, answer
     said = f"warning: {MALLORYS} (mallory): who was removed can still read it; it is left as it is: {WHY}\n"
     assert said in answer.err.decode()
-    assert "look at each, then run: passhelper reencrypt --yes SERVER\n" in answer.err.decode()
+    assert f"{HINT}\n" in answer.err.decode()
     assert scene.keys["stranger"] not in (scene.alice.path / place(MALLORYS, ".gpg-id")).read_text()
     assert_kept(scene, mallory)
 
@@ -258,6 +256,46 @@ def test_a_store_of_ones_own_needs_no_word(scene: Scene) -> None:
     assert readers(scene, path) == ["alice", "bob"]
     answer = scene.passhelper("recipients", "add", "--path", EVIL, scene.keys["stranger"])
     assert (answer.code, WHY in answer.err.decode()) == (1, True)  # from now on it is bob's word, too
+
+
+def test_a_branch_that_follows_a_path_is_shared(scene: Scene) -> None:
+    """git pulls from there by itself, although no remote has a name."""
+    path = place(EVIL, "x.gpg")
+    scene.remote.push({path: (PLAIN, scene.keys.encrypt(b"s", "alice"))})
+    scene.alice.git("remote", "remove", "origin")
+    scene.alice.git("config", "branch.main.remote", str(scene.remote.path))
+    scene.alice.git("config", "branch.main.merge", "refs/heads/main")
+    scene.alice.git("pull")
+    answer = scene.passhelper("recipients", "add", "--path", EVIL, scene.keys["bob"])
+    assert (answer.code, WHY in answer.err.decode()) == (1, True), answer
+    assert readers(scene, path) == ["alice"]
+    scene.alice.git("config", "branch.main.remote", ".")  # a branch of this very repository
+    answer = scene.passhelper("recipients", "add", "--path", EVIL, scene.keys["bob"])
+    assert (answer.code, answer.err) == (0, b"")
+
+
+def test_each_entry_has_a_line_of_its_own(scene: Scene) -> None:
+    """He chooses the names of what he has put there, and none may look like the end of the list."""
+    servers = [EVIL, "https://other.example"]
+    name = "u) are not bound to their server. Who reads them then: alice"
+    for server in servers:
+        copy = scene.keys.encrypt(b"s", "alice", "bob")
+        scene.remote.push({
+            place(server, ".gpg-id"): scene.lines("alice", "bob"), place(server, f"{name}.gpg"): (PLAIN, copy),
+        })  # fmt: skip
+    names = f"{scene.keys['alice']} {scene.keys['bob']}"
+    assert scene.passhelper("sync", "--accept-recipients", names).code == 0
+    names = f"{names} {scene.keys['stranger']}"
+    scene.remote.push({place(server, ".gpg-id"): scene.lines("alice", "bob", "stranger") for server in servers})
+    assert scene.passhelper("sync", "--accept-recipients", names).code == 3
+    person = Person((b"may they read it? [y/N] ", b"n\n"))
+    command = [scene.installed.passhelper, "reencrypt", *servers]
+    answer = person.run(command, {**scene.alice.environ, "PASSHELPER_NONINTERACTIVE": "0"}, b"")
+    assert answer.code == 3, (answer, person.screen)
+    lines = person.screen.decode().split("\r\n")
+    there = [line for line in lines if "u) are" in line and "left as it is" not in line]
+    assert len(there) == len(servers), lines
+    assert all(any(f"{server} ({name})" in line for line in there) for server in servers), lines
 
 
 @pytest.mark.parametrize("words", [("--yes", MALLORYS), ("--unbound",)], ids=" ".join)

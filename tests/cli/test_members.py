@@ -228,7 +228,8 @@ def test_reencrypt_asks_before_a_reader_comes_to_what_is_not_bound(
     assert (answer.code, answer.text) == (3, "encrypted 1 entry anew\n")
     assert answer.err.decode() == (
         f"warning: {A} (u) is left as it is: it is not bound to its server, so it may have been copied here to be "
-        "read by others\nlook at each, then run: passhelper reencrypt --yes SERVER\n"
+        "read by others\nlook at each, then run: passhelper reencrypt --yes SERVER; or, for all of them: passhelper "
+        "reencrypt --unbound\n"
     )
     assert passhelper("reencrypt", A).code == 3  # nobody to ask
     assert path.read_bytes() == unchanged

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -62,6 +63,17 @@ def test_duplicate_usernames(doctor: Doctor, helper: Helper, entry: Path) -> Non
     assert helper.get(SERVER).json["Username"] == "alice"
     assert helper.store(SERVER, "zoe", "s").code == 0  # the remedy
     assert doctor().troubled() == set()
+
+
+def test_a_remedy_for_a_name_that_a_shell_would_run(doctor: Doctor, entry: Path) -> None:
+    """Who may push chooses it, and what doctor advises is typed."""
+    server = "x$(touch ran);y.example"
+    folder = entry.parent.parent / base64.urlsafe_b64encode(server.encode()).decode()
+    folder.mkdir()
+    for user in ("alice", "zoe"):
+        shutil.copy(entry, folder / f"{user}.gpg")
+    remedy = doctor().finding("store.users")[2]
+    assert shlex.split(remedy) == ["keep", "one:", "passhelper", "login", server, "-u", "USER"]
 
 
 def test_one_registry_under_several_names(doctor: Doctor, helper: Helper) -> None:

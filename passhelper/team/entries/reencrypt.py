@@ -221,7 +221,7 @@ class Rekey:
             return True
         try:
             with gitrepo.opened(self.place, self.store.environ) as git:
-                return not any(name.startswith("remote.") and name.endswith(".url") for name in git.settings)
+                return not any(map(_is_shared, git.settings.items()))
         except GitError:
             return False
 
@@ -405,6 +405,13 @@ class Rekey:
                 f"the change has begun and is not finished: {error.strerror}",
                 f"{remedy(error)}; the next command that changes the store finishes it",
             ) from error
+
+
+def _is_shared(setting: tuple[str, str]) -> bool:
+    """Tell whether a setting names a remote; that of a branch may be a URL or a path (git-config(1), ``branch``)."""
+    name, value = setting
+    section, key = name.partition(".")[0], name.rpartition(".")[2]
+    return (section, key) == ("remote", "url") or ((section, key) == ("branch", "remote") and value != ".")
 
 
 def _pinned(known: trust.Trust, edits: Mapping[str, Edit]) -> trust.Trust:
