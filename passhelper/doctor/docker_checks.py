@@ -125,7 +125,7 @@ def _helpers(context: Context) -> Iterator[Finding]:
             yield Finding(f"{setting} names {printable(name)}, and {cause}", _WSL if _is_wsl(name) else remedy)
             continue
         try:
-            running.append((program, name, start([program, "list"], clean_environ(context.environ))))
+            running.append((program, name, start([program, "list"], clean_environ(context.environ), group=True)))
         except PasshelperError as error:
             yield Finding(f"{error.cause}{_interpreter(program)}", _WSL if _is_wsl(name) else _SETUP)
     finish([child for _, _, child in running], LIMIT)

@@ -54,6 +54,13 @@ def find_program(names: "Iterable[str]", environ: "Mapping[str, str]") -> "str |
         for folder in folders:
             for suffix in suffixes:
                 path = os.path.join(folder, name + suffix)
-                if os.access(path, os.X_OK) and os.path.isfile(path):
+                if _is_program(path):
                     return path
     return None
+
+
+def _is_program(path: str) -> bool:
+    try:
+        return os.access(path, os.X_OK) and os.path.isfile(path)
+    except ValueError:  # somebody's configuration names what no file can be called
+        return False

@@ -68,6 +68,22 @@ def test_missing_program(doctor: Doctor, config: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("name", ["a\0b", "\ud800"], ids=["NUL", "surrogate"])
+def test_a_name_that_no_file_can_have(doctor: Doctor, config: Path, name: str) -> None:
+    config_of(config, credsStore=name)
+    assert doctor().finding("docker.helpers")[1].startswith("credsStore names ")
+
+
+def test_what_has_lost_its_parent_ends_too(doctor: Doctor, config: Path, folder: Path) -> None:
+    """It would stay after each run of doctor, and hold what the helper holds."""
+    note = folder / "pid"
+    program(folder / "docker-credential-left", f"#!/bin/sh\n(sleep 300 & echo $! > {note})\nexec sleep 60\n")
+    config_of(config, credsStore="left")
+    assert "gives no answer" in doctor().finding("docker.helpers")[1]
+    stat = Path(f"/proc/{note.read_text().strip()}/stat")
+    assert not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] in "ZX"
+
+
 def test_program_that_may_not_be_run(doctor: Doctor, config: Path, folder: Path) -> None:
     path = program(folder / "docker-credential-shut", "#!/bin/sh\n", 0o644)
     config_of(config, credsStore="shut")

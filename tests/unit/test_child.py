@@ -313,6 +313,11 @@ def test_relative_entries_of_path_are_ignored(
     assert find_program(("gpg",), {"PATH": f"{entry}:{entry}"}) is None
 
 
+@pytest.mark.parametrize("name", ["a\0b", "\ud800"])
+def test_what_no_file_can_be_called_is_not_found(name: str) -> None:
+    assert find_program((name, "sh"), {}) in ("/bin/sh", "/usr/bin/sh")
+
+
 def test_without_path_the_systems_default_is_used() -> None:
     assert find_program(("sh",), {}) in ("/bin/sh", "/usr/bin/sh")
     assert find_program(("sh",), {"PATH": ""}) is None
