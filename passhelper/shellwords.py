@@ -11,3 +11,9 @@ def word(path: str) -> str:
 def quoted(text: str) -> str:
     """Quote a text for sh, whatever it is."""
     return "'" + text.replace("'", "'\\''") + "'"
+
+
+def operands(*texts: str) -> str:
+    """Quote what a command is about: whoever names it like an option, such as ``--unbound``, is not obeyed."""
+    words = " ".join(map(word, texts))
+    return f"-- {words}" if any(text.startswith("-") for text in texts) else words

@@ -12,7 +12,7 @@ from passhelper.cli.members import DRIFT, entries
 from passhelper.cli.progress import bar
 from passhelper.cli.unbound import EVERYTHING, agreed, hint, unbound
 from passhelper.errors import ConfigurationError, printable
-from passhelper.shellwords import word
+from passhelper.shellwords import operands
 from passhelper.store.store import PassStore
 from passhelper.team.entries.failures import failure, name
 from passhelper.team.entries.pipeline import UnboundError
@@ -61,7 +61,7 @@ def reencrypt(*, servers: tuple[str, ...], jobs: int | None, yes: bool, is_sure:
     for path in left:
         output.warn(f"{name(result.records[path])} is left as it is: {result.failed[path].cause}")
     if left:
-        output.note(hint(" ".join(word(printable(server)) for server in servers)) if servers else hint())
+        output.note(hint(operands(*map(printable, servers))) if servers else hint())
     for path, error in result.left.items():
         output.warn(f"{name(result.records[path])} has fewer readers than its list names: {error}")
     return DRIFT if left or result.left else 0

@@ -274,6 +274,28 @@ def test_a_branch_that_follows_a_path_is_shared(scene: Scene) -> None:
     assert (answer.code, answer.err) == (0, b"")
 
 
+@pytest.mark.parametrize("name", ["--unbound", "-h"])
+def test_a_server_that_is_called_like_an_option(scene: Scene, mallory: Reader, name: str) -> None:
+    """What the message says to type is about that server alone, and opens no other copy."""
+    server_list = scene.lines("alice", "bob")
+    scene.remote.push({place(name, ".gpg-id"): server_list, place(EVIL, ".gpg-id"): server_list})
+    names = f"{scene.keys['alice']} {scene.keys['bob']}"
+    assert scene.passhelper("sync", "--accept-recipients", names).code == 0
+    scene.his.add(b"harmless")
+    harmless = scene.keys.encrypt(b"harmless", "alice")
+    scene.remote.push({place(name, "x.gpg"): (PLAIN, harmless), place(EVIL, "x.gpg"): (PLAIN, scene.ciphertext(PROD))})
+    answer = scene.passhelper("sync")
+    said = next(line for line in answer.err.decode().splitlines() if line.startswith(f"warning: {name} (x): "))
+    typed = shlex.split(said.partition("run: passhelper ")[2])
+    answer = scene.passhelper(*typed)
+    assert readers(scene, place(EVIL, "x.gpg")) == ["alice"], typed
+    assert answer.code == 3, answer  # nobody is there to say yes
+    answer = scene.passhelper(*shlex.split(answer.err.decode().splitlines()[-1].partition("run: passhelper ")[2]))
+    assert (answer.code, readers(scene, place(name, "x.gpg"))) == (0, ["alice", "bob"]), answer
+    assert readers(scene, place(EVIL, "x.gpg")) == ["alice"]
+    assert_kept(scene, mallory)
+
+
 def test_each_entry_has_a_line_of_its_own(scene: Scene) -> None:
     """He chooses the names of what he has put there, and none may look like the end of the list."""
     servers = [EVIL, "https://other.example"]

@@ -109,7 +109,7 @@ class _Repair:
         unbound = {path: records[path] for path, why in result.failed.items() if isinstance(why, UnboundError)}
         for path, why in result.failed.items():
             server = printable(tasks[path].record.entry.server)
-            remedy = f"; run: passhelper reencrypt {shellwords.word(server)}" if path in unbound else ""
+            remedy = f"; run: passhelper reencrypt {shellwords.operands(server)}" if path in unbound else ""
             self._report.reported.append(f"{name(tasks[path].record)}: {why.cause}{remedy}")
         return unbound
 
