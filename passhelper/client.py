@@ -51,7 +51,8 @@ def short_name(name: str) -> str:
     short = name.removeprefix(PREFIX)
     if not short or not short.isprintable() or any(char in "/\\ " for char in short):
         raise ConfigurationError(
-            f"{printable(name)!r} is no name of a credential helper", "name it as docker does, such as secretservice"
+            f"{printable(name)!r} is not the name of a credential helper",
+            "name it as docker does, such as secretservice",
         )
     return short
 
@@ -120,7 +121,7 @@ class ProgramHelper(Helper):
         fields = {key.lower(): value for key, value in document.items()}
         username, secret = fields.get("username"), fields.get("secret")
         if not isinstance(username, str) or not isinstance(secret, str):
-            raise self._failed("get", "its answer is no credential")
+            raise self._failed("get", "its answer is not a credential")
         if not username and not secret:
             raise CredentialsNotFoundError
         try:
@@ -193,7 +194,7 @@ class ProgramHelper(Helper):
         except ValueError:
             document = None
         if not isinstance(document, dict):
-            raise self._failed(verb, "its answer is no JSON object")
+            raise self._failed(verb, "its answer is not a JSON object")
         return document
 
     def _failed(self, verb: str, reason: str) -> DockerError:

@@ -160,7 +160,7 @@ class Helper(ABC):
         return found
 
     def erase(self, server: str) -> None:
-        """Forget a server. Doing so twice is no error: ``docker logout`` erases four names for one host.
+        """Forget a server. Doing so twice is not an error: ``docker logout`` erases four names for one host.
 
         Args:
             server: the server URL.
@@ -242,7 +242,7 @@ def validate_server(server: str) -> str:
 
     Raises:
         NoServerURLError: nothing is left.
-        InvalidRequestError: a control character or an unpaired surrogate is in it, or it is no text.
+        InvalidRequestError: a control character or an unpaired surrogate is in it, or it is not text.
     """
     if not isinstance(server, str):
         raise InvalidRequestError(f"the server URL is {type(server).__name__} and no text")
@@ -258,7 +258,7 @@ def validate_username(username: str) -> str:
 
     Raises:
         NoUsernameError: it is empty.
-        InvalidRequestError: a control character or an unpaired surrogate is in it, or it is no text.
+        InvalidRequestError: a control character or an unpaired surrogate is in it, or it is not text.
     """
     if not isinstance(username, str):
         raise InvalidRequestError(f"the username is {type(username).__name__} and no text")
@@ -288,7 +288,7 @@ def validate_secret(secret: str) -> str:
 
 
 def _all_ordinary(listed: dict[str, str]) -> bool:
-    """Tell quickly that nothing listed is odd: ten thousand names are one text each way."""
+    """Return, quickly, whether nothing listed is odd: ten thousand names are joined to one text."""
     try:
         servers, usernames = "".join(listed), "".join(listed.values())
     except TypeError:
@@ -312,12 +312,12 @@ def _refuse_odd(text: str, label: str) -> None:
 
 
 def has_control(text: str) -> bool:
-    """Tell whether a C0 or C1 control character or DEL is in the text."""
+    """Return whether a C0 or C1 control character or DEL is in the text."""
     return not text.isprintable() and any(char < " " or "\x7f" <= char <= "\x9f" for char in text)
 
 
 def encodable(text: str) -> bool:
-    """Tell whether the text has a UTF-8 form, that is, holds no unpaired surrogate."""
+    """Return whether the text has a UTF-8 form, that is, holds no unpaired surrogate."""
     try:
         text.encode()
     except UnicodeEncodeError:

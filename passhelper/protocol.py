@@ -226,7 +226,7 @@ def _take_no_notice(number: int, frame: object) -> None:
 
 
 def interruption(error: BaseException) -> int:
-    """Tell which signal has interrupted this program."""
+    """Return which signal has interrupted this program."""
     return error.args[0] if isinstance(error, KeyboardInterrupt) and error.args else 2  # SIGINT
 
 

@@ -26,7 +26,7 @@ def normalize(server: str) -> "tuple[str, str, int] | None":
 
     Returns:
         two servers are equivalent when their results are equal; None for a name that equals only
-        itself (another path or scheme, a query, user information, a port that is no number).
+        itself (another path or scheme, a query, user information, a port that is not a number).
     """
     scheme, separator, rest = server.partition("://")
     if not separator:

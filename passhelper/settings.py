@@ -76,7 +76,7 @@ def switch(environ: "Mapping[str, str]", name: str) -> "bool | None":
     """Read a switch: True, False, or None where it is not set or empty.
 
     Raises:
-        ConfigurationError: its value is no word for either.
+        ConfigurationError: its value is not a word for either.
     """
     text = environ.get(name, "")
     value = text.strip().lower()
@@ -93,12 +93,12 @@ def switch(environ: "Mapping[str, str]", name: str) -> "bool | None":
 
 
 def is_on(environ: "Mapping[str, str]", name: str) -> bool:
-    """Tell whether a switch is on; raises as :func:`switch` does."""
+    """Return whether a switch is on; raises as :func:`switch` does."""
     return switch(environ, name) is True
 
 
 def is_ci(environ: "Mapping[str, str]") -> bool:
-    """Tell whether a build system set ``CI``. The variable is not ours: every word but those for "off" counts."""
+    """Return whether a build system set ``CI``. The variable is not ours: every word but those for "off" counts."""
     value = environ.get("CI", "").strip().lower()
     return bool(value) and value not in OFF
 
@@ -111,7 +111,7 @@ def seconds(environ: "Mapping[str, str]", name: str) -> float:
         name: one of :data:`DEFAULT_SECONDS`.
 
     Raises:
-        ConfigurationError: it is no positive number, or more than a day.
+        ConfigurationError: it is not a positive number, or more than a day.
     """
     default = DEFAULT_SECONDS[name]
     text = environ.get(name, "").strip()
@@ -133,7 +133,7 @@ def times(environ: "Mapping[str, str]") -> int:
     """Read how many times as much as by default may come in from a remote at once.
 
     Raises:
-        ConfigurationError: it is no whole number from 1 on.
+        ConfigurationError: it is not a whole number from 1 on.
     """
     text = environ.get(INCOMING, "").strip()
     if not text:
@@ -169,7 +169,7 @@ class Deadline:
         return seconds(self._environ, TIMEOUT)
 
     def left(self, most: "float | None" = None) -> float:
-        """Tell how long the next step may take.
+        """Return how long the next step may take.
 
         Args:
             most: seconds that it may take at most; without it, all that is left.
@@ -180,7 +180,7 @@ class Deadline:
         return left if most is None else min(left, most)
 
     def most(self, most: float) -> float:
-        """Tell how long such a step could have taken, for messages."""
+        """Return how long such a step could have taken, for messages."""
         return min(self.seconds, most) if self._shared else most
 
 
@@ -228,7 +228,7 @@ def home_directory(environ: "Mapping[str, str]") -> str:
     try:
         return pwd.getpwuid(os.geteuid()).pw_dir
     except KeyError:
-        what = f"is no absolute path: {home!r}" if home else "is not set"
+        what = f"is not an absolute path: {home!r}" if home else "is not set"
         raise ConfigurationError(
             f"HOME {what}, and uid {os.geteuid()} has no home", "set HOME to a directory that this user may write"
         ) from None

@@ -332,7 +332,7 @@ def _(scene: Scene) -> str:
     return f"commit {commit[:12]} brings a file in the place of a folder: .public-keys\nhint: {MEND}"
 
 
-@attack("adds names that are no text")
+@attack("adds names that are not text")
 def _(scene: Scene) -> str:
     """Odd, and nothing of ours: they come in as they are."""
     scene.remote.push({place(EVIL, "\udcff\udcfe.gpg"): (PLAIN, b"x"), "\udcc3.txt": (PLAIN, b"x")})
@@ -389,7 +389,7 @@ def _(scene: Scene) -> str:
 def _(scene: Scene) -> str:
     commit = scene.remote.push({place(PROD, ".gpg-id"): (PLAIN, b"--output=/tmp/x\n")})
     return (
-        f"commit {commit[:12]}: {place(PROD, '.gpg-id')} has a line that is no key: '--output=/tmp/x'\n"
+        f"commit {commit[:12]}: {place(PROD, '.gpg-id')} has a line that is not a key: '--output=/tmp/x'\n"
         "hint: write one key fingerprint per line"
     )
 

@@ -416,7 +416,7 @@ class Walk:
             self.offered = None
 
     def _may(self, path: str, there: Accepted, allowed: frozenset[str]) -> bool:
-        """Tell whether a list may be what it is."""
+        """Return whether a list may be what it is."""
         now, then = there.get(path), self.accepted.get(path)
         if now == then:
             return True

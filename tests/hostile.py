@@ -50,7 +50,7 @@ def cost(parse: Callable[[bytes], object], data: bytes) -> float:
 
 
 def is_linear(parse: Callable[[bytes], object], grow: Callable[[int], bytes], size: int) -> bool:
-    """Tell whether a parser takes about eight times as long for an input of eight times the size.
+    """Return whether a parser takes about eight times as long for an input of eight times the size.
 
     Of what takes no time at all even then, nothing more is asked.
 

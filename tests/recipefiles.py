@@ -98,7 +98,7 @@ def _blocks(path: Path) -> Iterator[tuple[str, str]]:
     elif path.suffix in (".hcl", ".toml"):
         pass  # no shell in what these configure here
     else:
-        raise AssertionError(f"{path} is no kind of file that the tests of recipes know")
+        raise AssertionError(f"{path} is not a kind of file that the tests of recipes know")
 
 
 def _in_yaml(node: Any, place: str) -> Iterator[tuple[str, str]]:

@@ -77,7 +77,7 @@ def configure_registry(
         password: whether it wants a password.
         users: whose password it takes.
         tls: whether it has a certificate.
-        auth: its section ``auth``, where that is no file of passwords.
+        auth: its section ``auth``, where that is not a file of passwords.
     """
     if password:
         require("htpasswd")

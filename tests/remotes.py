@@ -1,4 +1,4 @@
-"""A shared remote, and somebody with write access to it who is no friend.
+"""A shared remote, and somebody with write access to it who is not a friend.
 
 The attacker needs no git client that means well: tree objects are written as bytes, so a path may be
 anything that a tree can hold.

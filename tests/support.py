@@ -24,7 +24,7 @@ GO_HELPER = "/usr/bin/docker-credential-pass"
 # Debian 12 has pip 23.0.1, which does not run on a Python that came after it.
 OLD_PIP = "pip==23.0.1" if sys.version_info < (3, 12) else "pip==23.3.2"
 PASSPHRASE = "correct horse battery"
-# What a machine says in its own git settings (git-lfs puts filters there) is no part of a test.
+# What a machine says in its own git settings (git-lfs puts filters there) is not part of a test.
 OWN_GIT = {"GIT_CONFIG_NOSYSTEM": "1"}
 NOT_FOUND = b"credentials not found in native keychain\n"
 

@@ -115,7 +115,7 @@ def _children() -> set[int]:
 
 
 def is_alive(process: int) -> bool:
-    """Tell whether a process does anything; one that has ended may still wait for init."""
+    """Return whether a process does anything; one that has ended may still wait for init."""
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):  # the latter if it ends while it is looked at

@@ -245,7 +245,7 @@ def _write_index(backend: KeyringBackend, index: dict[str, str]) -> None:
 
 
 def _remove(backend: KeyringBackend, server: str, username: str) -> None:
-    """Remove an entry; one that somebody else has removed is no error."""
+    """Remove an entry; one that somebody else has removed is not an error."""
     try:
         backend.delete_password(_service(server), username)
     except keyring.errors.PasswordDeleteError:

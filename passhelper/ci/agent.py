@@ -129,7 +129,7 @@ def _is_zombie(process: int) -> bool:
 
 
 def _is_agent(process: int, home: str) -> bool:
-    """Tell whether a process id still is the agent of a ``GNUPGHOME``; only where the system can say so."""
+    """Return whether a process id still is the agent of a ``GNUPGHOME``; only where the system can say so."""
     words = _read(f"/proc/{process}/cmdline").split(b"\0") if process > 1 else []
     return bool(words) and words[0].endswith(b"gpg-agent") and os.fsencode(home) in words
 

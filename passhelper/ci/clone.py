@@ -34,7 +34,7 @@ _MADE_IN_GIT = "made-by-setup-ci"  # in <git dir>/passhelper
 
 
 def is_made(root: str) -> bool:
-    """Tell whether ``setup --ci`` made a store."""
+    """Return whether ``setup --ci`` made a store."""
     place = repository.find(root, "")
     mark = os.path.join(root, MADE) if place is None else os.path.join(place.state, _MADE_IN_GIT)
     return os.path.isfile(mark) and not os.path.islink(mark)
@@ -66,10 +66,10 @@ def check_readable(store: PassStore, key: Key) -> None:
     ring = KeyRing(store.gpg)
     lines = {line for keys in pinning.current(store.root).values() for line in keys}
     if not lines:
-        raise StoreError(f"{store.root} names no recipients: it is no password store", f"check {URL}")
+        raise StoreError(f"{store.root} names no recipients: it is not a password store", f"check {URL}")
     if not any(found.fingerprint == key.fingerprint for line in lines for found in ring.find(line)):
         raise ConfigurationError(
-            f"the key of this runner is no recipient of the store: {key}",
+            f"the key of this runner is not a recipient of the store: {key}",
             f"ask a member to run: passhelper recipients add {key.fingerprint}",
         )
 

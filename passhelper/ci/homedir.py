@@ -257,7 +257,7 @@ def _temporary(environ: Mapping[str, str]) -> list[str]:
 
 
 def _is_safe(base: str, *, private: bool) -> bool:
-    """Tell whether nobody else can take away what is made in a directory."""
+    """Return whether nobody else can take away what is made in a directory."""
     try:
         facts = os.stat(base)
     except OSError:
@@ -269,7 +269,7 @@ def _is_safe(base: str, *, private: bool) -> bool:
 
 
 def _has_room(base: str) -> bool:
-    """Tell whether a file system has space left; what is full later would leave half a set-up behind."""
+    """Return whether a file system has space left; what is full later would leave half a set-up behind."""
     if sys.platform == "win32":
         return True
     facts = os.statvfs(base)
@@ -277,7 +277,7 @@ def _has_room(base: str) -> bool:
 
 
 def _may_run(path: str) -> bool:
-    """Tell whether programs may run in a directory; Docker mounts a container's ``/dev/shm`` so that none may."""
+    """Return whether programs may run in a directory; Docker mounts a container's ``/dev/shm`` so that none may."""
     if sys.platform == "win32":
         return True
     return not os.statvfs(path).f_flag & getattr(os, "ST_NOEXEC", 0)

@@ -58,7 +58,7 @@ def read(environ: Mapping[str, str]) -> bytes:
     data = data.strip(b" \t\r\n") if data.isascii() else data
     if len(data) > MAX_KEY_FILE:
         raise ConfigurationError(
-            f"{name} is larger than {MAX_KEY_FILE} bytes, which is no key", f"set it to: {_EXPORT}"
+            f"{name} is larger than {MAX_KEY_FILE} bytes, which is not a key", f"set it to: {_EXPORT}"
         )
     if data.isascii() and not data.startswith(_BEGIN):
         try:
@@ -80,7 +80,7 @@ def read(environ: Mapping[str, str]) -> bytes:
 
 
 def _has_more_than_armor(data: bytes) -> bool:
-    """Tell whether anything but white space and further armor, on lines of its own, stands behind the end of an armor.
+    """Return whether anything but white space and further armor, on its own lines, follows the end of an armor.
 
     gpg skips that, exits with 0, and the readers whose keys it held are missed by the first job that stores something.
     """

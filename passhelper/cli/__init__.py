@@ -131,7 +131,7 @@ def _usage(error: click.UsageError) -> int:
     """Say in our own grammar what click says in sentences."""
     message = error.format_message().rstrip(".")
     help_ = error.ctx.get_help() if error.ctx is not None else ""
-    if help_ and message == help_.rstrip("."):  # a group without a command, which is no mistake
+    if help_ and message == help_.rstrip("."):  # a group without a command, which is not a mistake
         output.note(help_)
         return error.exit_code
     path = error.ctx.command_path if error.ctx is not None else "passhelper"

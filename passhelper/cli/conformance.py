@@ -28,7 +28,7 @@ _WORDS = {Outcome.PASSED: "ok", Outcome.FAILED: "FAILED", Outcome.SKIPPED: "-"}
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=examining.SECONDS, show_default=True,
               metavar="SECONDS", help="Time for one verb.")  # fmt: skip
 @click.option("--junit", "report", metavar="FILE", default="", help="Write a report in JUnit's XML, too.")
-@click.option("--json", "as_json", is_flag=True, help="Report for programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def conformance(  # noqa: PLR0913 - one argument per option
     *, program: str, backend: str, ids: tuple[str, ...], timeout: float, report: str, as_json: bool
 ) -> None:
@@ -70,7 +70,7 @@ def _program(name: str, seconds: float) -> ProgramHelper:
         return ProgramHelper.find(name, seconds=seconds)
     path = os.path.abspath(name)
     if not (os.path.isfile(path) and os.access(path, os.X_OK)):
-        raise ConfigurationError(f"{path} is no program", "check its path and mode")
+        raise ConfigurationError(f"{path} is not a program", "check its path and mode")
     return ProgramHelper(path, seconds=seconds)
 
 

@@ -38,7 +38,7 @@ def docker() -> None:
 
 
 @docker.command()
-@click.option("--json", "as_json", is_flag=True, help="Report for programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show(*, as_json: bool) -> None:
     """Show which helper serves which registry, and why; for podman and skopeo too, where they are installed.
 

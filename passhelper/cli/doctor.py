@@ -20,7 +20,7 @@ _COLOURS = {Severity.NOTE.word: "green", Severity.FAILED.word: "red", report.NOT
 @click.command()
 @click.option("--fix", is_flag=True, help="Repair what is safe to repair, and say what was done.")
 @click.option("--lead", default=30, metavar="DAYS", type=click.IntRange(0, 36500), help="Warn so early of an expiry.")
-@click.option("--json", "as_json", is_flag=True, help="Report for programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--prometheus", is_flag=True, help="Print metrics for a textfile collector; exits with 0.")
 def doctor(*, fix: bool, lead: int, as_json: bool, prometheus: bool) -> int:
     """Find out why something does not work, and what to do.

@@ -23,7 +23,7 @@ _BAD = ("refused", "failed")
 @click.command("list")
 @click.option("--check", is_flag=True, help="Ask each registry whether the credential still works.")
 @click.option("--readable-by", default="", metavar="KEY", help="Only what this key can read.")
-@click.option("--json", "as_json", is_flag=True, help="Report for programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_(*, check: bool, readable_by: str, as_json: bool) -> None:
     """List the credentials and who can read them.
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("server", default="")
-@click.option("--json", "as_json", is_flag=True, help="Report for programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def log(*, server: str, as_json: bool) -> None:
     """Say who stored, erased or re-keyed what, and when.
 

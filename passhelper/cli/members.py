@@ -32,7 +32,7 @@ DRIFT = 3  # exit code: readers are not the recipients, or something has to be r
 _SHOWN = 10  # names in a warning
 
 _path = click.option("--path", "server", default="", metavar="SERVER", help="Of this server alone.")
-_json = click.option("--json", "as_json", is_flag=True, help="Report for programs.")
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.command()
@@ -76,7 +76,7 @@ def add(*, keys: tuple[str, ...], server: str, is_sure: bool, as_json: bool) -> 
 @unbound
 @_json
 def remove(*, keys: tuple[str, ...], server: str, is_sure: bool, as_json: bool) -> int:
-    """Let keys read no longer: nothing in the store, or not one server's credential.
+    """Remove readers from the store, or from one server.
 
     Every entry that they can read is encrypted anew for the others; then one commit is made. What cannot be
     encrypted anew here, such as an entry that only they can read, stays as it is and is named (exit 3). So does what
@@ -103,11 +103,11 @@ def remove(*, keys: tuple[str, ...], server: str, is_sure: bool, as_json: bool) 
     if as_json:
         return 0 if report.is_whole else DRIFT
     if known:
-        output.warn("who was removed knows these credentials; change each at its registry and store it again")
+        output.warn("the removed key could read these credentials; change each at its registry and store it again")
         for name, user in known:
             output.say(f"{printable(name)} ({printable(user)})")
     elif known is None:
-        output.warn("who was removed still knows what is in the history; run: passhelper rotation list KEY")
+        output.warn("the removed key can still read what is in the history; run: passhelper rotation list KEY")
     return 0 if report.is_whole else DRIFT
 
 
@@ -166,11 +166,11 @@ def _left_document(left: Left) -> dict[str, object]:
 
 
 def _tell_left(report: Report) -> None:
-    """Name what a change has left, and what of it who was removed can read."""
+    """Name what a change has left undone, and what of that a removed key can read."""
     for path, error in report.lists:
-        output.warn(f"{printable(path)} still names who was removed: {error}")
+        output.warn(f"{printable(path)} still names the removed key: {error}")
     for left in report.left:
-        readable = {True: "who was removed can still read it", None: "who was removed may still read it", False: ""}
+        readable = {True: "a removed key can still read it", None: "a removed key may still read it", False: ""}
         why = f"it is left as it is: {left.error}" if left.error is not None else ""
         output.warn(f"{name(left.record)}: {'; '.join(filter(None, (readable[left.is_readable], why)))}")
     if any(isinstance(left.error, UnboundError) for left in report.left):

@@ -82,7 +82,7 @@ def secret(text: str) -> None:
 
 
 def note(text: str) -> None:
-    """Print lines that are no result."""
+    """Print lines that are not part of the result."""
     click.echo("\n".join(map(one_line, text.split("\n"))), err=True)
 
 

@@ -47,7 +47,7 @@ for _command in (members.add, members.remove, members.sign, members.check):
 
 
 @recipients.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Report for programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_(*, as_json: bool) -> None:
     """Show the keys in every .gpg-id: fingerprint, owner, expiry.
 
@@ -92,7 +92,7 @@ def accept(*, fingerprints: tuple[str, ...], yes: bool) -> None:
     store = _store()
     place = store.repository("")
     if place is None:
-        output.say(f"{store.root} is no git repository: only its owner can change the recipients, nothing to accept")
+        output.say(f"{store.root} is not a git repository: only its owner can change the recipients, nothing to accept")
         return
     there = pinning.current(store.root)
     known = _known(place)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @click.option("--jobs", type=click.IntRange(1, 64), default=None, help="How many gpg processes run side by side.")
 @click.option("--yes", is_flag=True, help="Add readers to the entries of SERVER without a question.")
 @unbound
-@click.option("--json", "as_json", is_flag=True, help="Report for programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def reencrypt(*, servers: tuple[str, ...], jobs: int | None, yes: bool, is_sure: bool, as_json: bool) -> int:
     """Bring every entry in line with its .gpg-id.
 

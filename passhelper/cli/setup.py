@@ -50,9 +50,9 @@ class _SetupCommand(click.Command):
 @click.option("--name", default="", metavar="NAME", help="The new key's owner; git's user.name by default.")
 @click.option("--email", default="", metavar="EMAIL", help="The new key's address; git's user.email by default.")
 @click.option("--expire", default="", metavar="DATE", help="When the new key expires, such as 2y; never by default.")
-@click.option("--no-passphrase", is_flag=True, help="Protect the new key by nothing but this machine.")
+@click.option("--no-passphrase", is_flag=True, help="Create the key without a passphrase.")
 @click.option("--git", is_flag=False, flag_value=_HERE, metavar="[URL]", help=_GIT)
-@click.option("--whole-store", is_flag=True, help="With --git URL: push entries that are no Docker credentials too.")
+@click.option("--whole-store", is_flag=True, help="With --git URL: push entries that are not Docker credentials too.")
 @click.option("--depth", default=None, metavar="N", type=click.IntRange(1), help=_DEPTH)
 @click.option("--bin-dir", default="", metavar="DIR", help=_BIN_DIR)
 @click.option("--registry", "registries", multiple=True, metavar="HOST", help="Only for this registry. Repeatable.")
@@ -60,7 +60,7 @@ class _SetupCommand(click.Command):
 @click.option("--containers", is_flag=True, help="Set up podman, buildah and skopeo too.")
 @click.option("--ci", is_flag=True, help=_CI)
 @click.option("--env-file", default="", metavar="FILE", help="With --ci: append the settings here too, as NAME=value.")
-@click.option("--json", "as_json", is_flag=True, help="Report for programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def setup(  # noqa: PLR0913 - one argument per option
     ctx: click.Context,

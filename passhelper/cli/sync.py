@@ -29,7 +29,7 @@ _DRIFT = 3  # exit code: something is left for a person to decide
     "--accept-recipients", multiple=True, metavar="FINGERPRINT", help="A key that may read the store; name all of them."
 )
 @click.option("--push", is_flag=True, help="Push from a clone that setup --ci made, too.")
-@click.option("--json", "as_json", is_flag=True, help="Report for programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def sync_(  # noqa: PLR0913 - one for each option
     *, dry_run: bool, auto: str | None, remote: str, accept_recipients: tuple[str, ...], push: bool, as_json: bool
 ) -> int:

@@ -18,7 +18,7 @@ _INPUT, _OUTPUT = ("CONIN$", "CONOUT$") if sys.platform == "win32" else ("/dev/t
 
 
 def is_present() -> bool:
-    """Tell whether there is a terminal and somebody to answer."""
+    """Return whether there is a terminal and somebody to answer."""
     if not can_prompt(os.environ):
         return False
     try:

@@ -37,7 +37,7 @@ _VERBS = {"stored": "stored", "kept": "the store already had", "would-store": "w
 @click.option("--to", "target", metavar="NAME", default=config.HELPER, show_default=True, help=_TO)
 @click.option("--replace", is_flag=True, help="Overwrite another credential that the store has for a server.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and change nothing.")
-@click.option("--json", "as_json", is_flag=True, help="Report for programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def import_(  # noqa: PLR0913 - one argument per option
     *, file: str | None, variable: bool, name: str | None, target: str, replace: bool, dry_run: bool, as_json: bool
 ) -> None:

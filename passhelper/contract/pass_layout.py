@@ -85,8 +85,8 @@ def _foreign_files(place: Place) -> None:
 LAWS = (
     Law(
         "pass-stray-directory",
-        "a directory in the store that is no server's does not hide the others",
+        "a directory in the store that is not a server's does not hide the others",
         _stray_directory,
     ),
-    Law("pass-foreign-files", "other files in a server's directory are no users", _foreign_files),
+    Law("pass-foreign-files", "other files in a server's directory are not users", _foreign_files),
 )

@@ -1,4 +1,4 @@
-"""What a law looks at: one helper, names that are nobody's, and what the helper is known to refuse."""
+"""What a law looks at: one helper, made-up names that belong to nobody, and what the helper is known to refuse."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ class Limits:
     """What is known about a place; override what is different there."""
 
     def refuses_server(self, server: str) -> bool:  # noqa: ARG002 - for those who override it
-        """Tell whether ``store`` refuses this server URL, with an error and without a trace."""
+        """Return whether ``store`` refuses this server URL, with an error and without a trace."""
         return False
 
     def refuses_username(self, username: str) -> bool:  # noqa: ARG002 - for those who override it
-        """Tell whether ``store`` refuses this username."""
+        """Return whether ``store`` refuses this username."""
         return False
 
     def refuses_secret(self, secret: str) -> bool:  # noqa: ARG002 - for those who override it
-        """Tell whether ``store`` refuses this secret, maybe for its length."""
+        """Return whether ``store`` refuses this secret, maybe for its length."""
         return False
 
     def listed_as(self, server: str) -> str:
@@ -48,7 +48,7 @@ class Limits:
         return server
 
     def finds(self, asked: str, stored: str) -> bool:
-        """Tell whether ``get`` of one server answers with another, where it has nothing under the exact name.
+        """Return whether ``get`` of one server answers with another, where it has nothing under the exact name.
 
         Of several the first in byte order answers; ``erase`` of the asked one forgets them all.
         """
@@ -196,7 +196,7 @@ class Place:
             return None
 
     def has(self, server: str) -> bool:
-        """Tell whether a server may still have a credential."""
+        """Return whether a server may still have a credential."""
         try:
             self.helper.get(server)
         except CredentialsNotFoundError:

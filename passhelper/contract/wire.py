@@ -111,7 +111,7 @@ def _not_found_message(place: Place) -> None:
     answer = program.run("get", place.server("https://not-found.{}").encode())
     _expect_message(answer, NOT_FOUND, "get of an unknown server")
     if answer.err:
-        raise LawBrokenError(f"a miss says {_brief(answer.err)} on stderr, though it is no failure")
+        raise LawBrokenError(f"a miss says {_brief(answer.err)} on stderr, though it is not a failure")
 
 
 def _no_server_url(place: Place) -> None:

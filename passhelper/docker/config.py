@@ -54,7 +54,7 @@ def server_name(server: str) -> str:
         )
     if normalize(host) is None:
         shown = "this" if "@" in server else printable(host)  # it may be a password with a slash in it
-        raise InvalidRequestError(f"{shown} is no name of a registry", _NAME_IT)
+        raise InvalidRequestError(f"{shown} is not the name of a registry", _NAME_IT)
     return DOCKER_HUB if normalize(host) == normalize(DOCKER_HUB) else host.lower()
 
 
@@ -69,7 +69,7 @@ def stored_name(server: str) -> str:
 
 
 def is_asked_for(server: str) -> bool:
-    """Tell whether any client asks a helper for a server of this name: a host, or what Docker keeps for its Hub.
+    """Return whether any client asks a helper for a server of this name: a host, or what Docker keeps for its Hub.
 
     podman's keys for a namespace (``host/team``) are looked for in files alone; a helper is asked for the host.
     """
@@ -173,7 +173,7 @@ def read(file: str, remedy: str = "repair it") -> str:
 
 
 def helper_for(text: str, server: str) -> str:
-    """Tell which helper a checked document names for a server; empty for none."""
+    """Return which helper a checked document names for a server; empty for none."""
     helpers = jsonedit.find(text, "credHelpers")
     if helpers is not None and isinstance(helpers.value, dict) and isinstance(helpers.value.get(server), str):
         return str(helpers.value[server])

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 VARIABLE = "REGISTRY_AUTH_FILE"
 PROGRAMS = ("podman", "skopeo", "buildah")
-_FILES = "containers-auth.json"  # the helper that is no program
+_FILES = "containers-auth.json"  # the helper that is not a program
 _SYSTEM = "/etc/containers"
 _DROP_IN = os.path.join("registries.conf.d", "50-passhelper.conf")
 _HEADER = "# Written by: passhelper setup --containers\n"

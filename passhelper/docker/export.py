@@ -154,7 +154,7 @@ def _is_open(mode: int) -> bool:
 
 
 def check_file(file: PrivateFile) -> list[str]:
-    """Refuse to replace what is no earlier export, or what other users can read.
+    """Refuse to replace what is not an earlier export, or what other users can read.
 
     Returns:
         the servers whose credentials the file holds; see :func:`check_kept`.

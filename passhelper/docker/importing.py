@@ -243,6 +243,6 @@ def copy_helper(source: Helper, importer: Importer) -> Iterator[Report]:
 
 
 def unserved(file: str, servers: list[str]) -> list[str]:
-    """Tell for which servers a file does not name the helper ``pass``."""
+    """Return the servers for which a file does not name the helper ``pass``."""
     text = config.read(file)
     return [server for server in servers if config.helper_for(text, server) != config.HELPER]

@@ -58,7 +58,7 @@ class Item:
         entry: where it is.
         changed: when it was last committed, in seconds since 1970; None if nobody knows.
         readers: who can decrypt it.
-        trouble: why the file is no entry, empty if it is one.
+        trouble: why the file is not an entry, empty if it is one.
     """
 
     entry: Entry

@@ -44,7 +44,7 @@ def members(text: str, start: int = 0) -> list[Member]:
     """List the members of the document, or of the object that begins at a place in it.
 
     Raises:
-        ValueError: it is no JSON object.
+        ValueError: it is not a JSON object.
     """
     found, _ = _scan(text, start)
     return found
@@ -160,7 +160,7 @@ def _put(text: str, key: str, value: str, place: tuple[list[Member], int, list[M
 
 
 def indentation(text: str) -> str:
-    """Tell what one level of indentation is; empty for a document on one line, a tab for an empty one."""
+    """Return what one level of indentation is; empty for a document on one line, a tab for an empty one."""
     match = re.search(r"\n([ \t]+)[\"}]", text)
     if match:
         return match.group(1)

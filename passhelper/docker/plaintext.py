@@ -57,7 +57,7 @@ def entries(text: str, label: str) -> list[jsonedit.Member]:
     """Find the entry of each server in a checked document.
 
     Raises:
-        DockerError: ``auths`` is no object of objects.
+        DockerError: ``auths`` is not an object whose values are objects.
     """
     found: list[jsonedit.Member] = []
     for outer in jsonedit.members(text):

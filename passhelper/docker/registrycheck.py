@@ -39,7 +39,7 @@ MAX_REDIRECTS = 3  # within the same host
 IDENTITY_TOKEN = "<token>"  # noqa: S105 - the username by which docker/cli marks a token that is not a password
 _HUB_REGISTRY = "registry-1.docker.io"  # where Docker Hub's /v2/ is
 _CERTIFICATES = "/etc/docker/certs.d"  # Docker's own trusted certificates, a directory for each host
-_MAX_CHALLENGE = 8192  # bytes of a WWW-Authenticate header; what asks for more is no registry
+_MAX_CHALLENGE = 8192  # bytes of a WWW-Authenticate header; what asks for more is not a registry
 
 
 class Verdict(Enum):
@@ -100,7 +100,7 @@ def check(credentials: Credentials) -> Verdict:
 
 def _check(credentials: Credentials) -> Verdict:
     if credentials.username == IDENTITY_TOKEN:
-        raise DockerError("an identity token is no password and cannot be tried", "pull an image to try it")
+        raise DockerError("an identity token is not a password and cannot be tried", "pull an image to try it")
     last: Exception | None = None
     for base in _bases(credentials.server):
         try:
@@ -151,7 +151,7 @@ def _load_docker_certificates(context: ssl.SSLContext, host: str) -> None:
         try:
             context.load_verify_locations(os.path.join(folder, name))
         except (OSError, ssl.SSLError) as error:
-            raise DockerError(f"{os.path.join(folder, name)} is no certificate", "repair or remove it") from error
+            raise DockerError(f"{os.path.join(folder, name)} is not a certificate", "repair or remove it") from error
 
 
 class _Check:
@@ -168,7 +168,7 @@ class _Check:
         if first.status_code == httpx.codes.OK:
             return Verdict.OPEN
         if first.status_code != httpx.codes.UNAUTHORIZED:
-            raise DockerError(f"{self._base} is no registry: /v2/ answers {first.status_code}", "check the name")
+            raise DockerError(f"{self._base} is not a registry: /v2/ answers {first.status_code}", "check the name")
         ways = {way.lower(): _parameters(rest) for way, rest in map(_split, first.headers.get_list("www-authenticate"))}
         if "bearer" in ways:
             return self._bearer(ways["bearer"])
@@ -196,7 +196,7 @@ class _Check:
             here, there = urlsplit(self._base), urlsplit(str(httpx.URL(realm)))
         except (httpx.InvalidURL, ValueError):
             raise DockerError(
-                f"{self._base} sends logins to {printable(realm)}, which is no URL, so none was sent",
+                f"{self._base} sends logins to {printable(realm)}, which is not a URL, so none was sent",
                 "ask the registry's administrator",
             ) from None
         secure = there.scheme == "https"

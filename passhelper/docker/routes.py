@@ -82,7 +82,7 @@ class Configuration:
         self.auths = document_of(text, self.file)
 
     def is_given(self, server: str) -> bool:
-        """Tell whether the variable holds a server's credential, which comes before the file."""
+        """Return whether the variable holds a server's credential, which comes before the file."""
         return bool(self.given.get(server, {}).get("auth"))
 
     def helper(self, server: str) -> tuple[str, str]:
@@ -120,7 +120,7 @@ def shadow(environ: Mapping[str, str]) -> str:
 
 
 def automatic(environ: Mapping[str, str]) -> str:
-    """Tell which helper Docker chooses by itself where nothing is configured; empty for none."""
+    """Return which helper Docker chooses by itself where nothing is configured; empty for none."""
     choice = _CHOICES.get(sys.platform) or ("pass" if find_program(("pass",), environ) else "secretservice")
     return choice if find_program((PREFIX + choice,), environ) else ""
 

@@ -109,7 +109,7 @@ class Context:
 
     @cached_property
     def headers(self) -> dict[str, tuple[str, ...] | PasshelperError]:
-        """The key ids of every entry's file, or why it is no entry."""
+        """The key ids of every entry's file, or why it is not an entry."""
         found: dict[str, tuple[str, ...] | PasshelperError] = {}
         for entry in (entry for several in self.entries.values() for entry in several):
             try:
@@ -154,7 +154,7 @@ class Context:
         """
         found = self.store.repository("")
         if found is None:
-            raise NotCheckedError("the store is no git repository")
+            raise NotCheckedError("the store is not a git repository")
         return found
 
     def git(self, *arguments: str, **environ: str) -> Child:
@@ -180,9 +180,9 @@ class Context:
         try:
             document = jsontext.parse(data.decode())
         except ValueError as error:
-            raise DockerError(f"{path} is no JSON that Docker reads: {error}", "repair it") from None
+            raise DockerError(f"{path} is not JSON that Docker reads: {error}", "repair it") from None
         if not isinstance(document, dict):
-            raise DockerError(f"{path} is no JSON object", "repair it")
+            raise DockerError(f"{path} is not a JSON object", "repair it")
         return document
 
     def locate(self, name: str) -> str | None:

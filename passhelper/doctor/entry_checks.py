@@ -45,7 +45,7 @@ def _names(context: Context) -> Iterator[Finding]:
     for name in context.directories:
         if layout.decode_server(name) is None and not name.startswith("."):
             path = os.path.join(context.store.folder, printable(name))
-            yield Finding(f"{path} is no server's name, so nothing in it is found", "look into it, then remove it")
+            yield Finding(f"{path} is not a server's name, so nothing in it is found", "look into it, then remove it")
 
 
 def _headers(context: Context) -> Iterator[Finding]:

@@ -235,7 +235,7 @@ def _remote(context: Context) -> Iterator[Finding]:
 
 
 def _compared(context: Context, remote: str, branch: str, theirs: str) -> Finding:
-    """Tell which side has commits that the other has not; nothing is fetched for it."""
+    """Return which side has commits that the other has not; nothing is fetched for it."""
     if context.git("cat-file", "-e", f"{theirs}^{{commit}}").returncode == 0:
         is_ahead = context.git("merge-base", "--is-ancestor", "HEAD", theirs).returncode != 0
         is_behind = context.git("merge-base", "--is-ancestor", theirs, "HEAD").returncode != 0

@@ -44,7 +44,7 @@ def _home(context: Context) -> Iterator[Finding]:
         if not os.path.lexists(home) and os.access(os.path.dirname(home), os.R_OK | os.X_OK):
             yield Finding(f"{name} {home} does not exist", "run: passhelper setup --generate-key, or check GNUPGHOME")
         else:
-            yield Finding(f"{name} {home} is no directory that can be reached", "check GNUPGHOME")
+            yield Finding(f"{name} {home} is not a directory that can be reached", "check GNUPGHOME")
         return
     if sys.platform == "win32":
         return  # access is not told by owner and mode there

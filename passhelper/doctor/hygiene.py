@@ -55,7 +55,7 @@ def _kind(key: str) -> str:
     return (
         "a short key id"
         if _HEX.issuperset(key.removeprefix("0x").removesuffix("!"))
-        else "a name that is no fingerprint"
+        else "a name that is not a fingerprint"
     )
 
 
@@ -69,7 +69,7 @@ def fix(context: Context) -> Iterator[str]:
         before = recipients.read_file(context.store.root, path) or b""
         if not faults(before) or not is_ours(context, path):
             continue
-        recipients.parse(before, os.path.join(context.store.root, path))  # what is no list of keys is not guessed at
+        recipients.parse(before, os.path.join(context.store.root, path))  # what is not a list of keys is not guessed at
         after = _rewritten(context, before)
         if after != before and _write(context, path, before, after):
             yield f"rewrote {printable(path)}"

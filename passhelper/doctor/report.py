@@ -36,7 +36,7 @@ class Result:
 
     @property
     def trouble(self) -> tuple[Finding, ...]:
-        """The findings that are no mere notes."""
+        """The findings that are not mere notes."""
         return tuple(found for found in self.findings if found.severity is not Severity.NOTE)
 
     @property

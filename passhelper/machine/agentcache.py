@@ -55,7 +55,7 @@ def passphrase_pipe(
 
 
 def is_unlocked(gpg: Gpg, key: Key) -> bool:
-    """Tell whether the agent decrypts with a key without asking anybody."""
+    """Return whether the agent decrypts with a key without asking anybody."""
     cleaned = {name: value for name, value in gpg.environ.items() if not name.startswith("PASSHELPER_PASSPHRASE")}
     try:
         quiet = Gpg({**cleaned, "PASSHELPER_NONINTERACTIVE": "1"})
@@ -66,7 +66,7 @@ def is_unlocked(gpg: Gpg, key: Key) -> bool:
 
 
 def is_protected(gpg: Gpg, key: Key) -> bool:
-    """Tell whether a key has a passphrase, whatever the agent has in its cache.
+    """Return whether a key has a passphrase, whatever the agent has in its cache.
 
     Raises:
         GpgError: the agent cannot be asked.

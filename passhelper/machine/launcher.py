@@ -73,7 +73,7 @@ def find(environ: Mapping[str, str]) -> str | None:
 
 
 def is_ours(program: str, environ: Mapping[str, str], seconds: float = _SECONDS) -> bool:
-    """Tell whether a program is a helper of passhelper's, and works."""
+    """Return whether a program is a helper of passhelper's, and works."""
     try:
         child = start([program, "version"], clean_environ(environ))
     except PasshelperError:
@@ -206,10 +206,10 @@ def text_of(path: str) -> str:
 
 
 def is_launcher(path: str, program: str = PROGRAM) -> bool:
-    """Tell whether a file is a launcher that passhelper wrote for a program."""
+    """Return whether a file is a launcher that passhelper wrote for a program."""
     return mark(program) in text_of(path).splitlines()[:2]
 
 
 def _is_stale(path: str, text: str) -> bool:
-    """Tell whether a launcher starts another installation than this one."""
+    """Return whether a launcher starts another installation than this one."""
     return is_launcher(path) and text_of(path) != text

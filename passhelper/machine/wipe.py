@@ -29,7 +29,7 @@ def overwrite(path: str) -> None:
 
 
 def remove(path: str) -> None:
-    """Remove a file, link or directory; what is gone already is no error."""
+    """Remove a file, link or directory; what is gone already is not an error."""
     try:
         if os.path.isdir(path) and not os.path.islink(path):
             remove_tree(path)
@@ -40,7 +40,7 @@ def remove(path: str) -> None:
 
 
 def remove_tree(path: str) -> None:
-    """Remove a directory; what goes by itself meanwhile (an agent's sockets) is no error.
+    """Remove a directory; what goes by itself meanwhile (an agent's sockets) is not an error.
 
     Raises:
         OSError: something stays.

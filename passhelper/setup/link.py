@@ -150,7 +150,7 @@ def self_test(name: str, say: Callable[[str], None]) -> bool:
 
 
 def shadow(path: str, environ: Mapping[str, str]) -> str | None:
-    """Tell what Docker would run instead of a launcher: another program, "" for none, None if all is well."""
+    """Return what Docker would run instead of a launcher: another program, "" for none, None if all is well."""
     found = find_program((os.path.basename(path),), environ)
     if found is None:
         return ""

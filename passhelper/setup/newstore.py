@@ -95,7 +95,7 @@ def make_repository(store: PassStore, *, is_whole: bool = False) -> list[str]:
 
     Args:
         store: which.
-        is_whole: whether that goes for entries that are no Docker credentials too.
+        is_whole: whether that goes for entries that are not Docker credentials too.
 
     Returns:
         what was done, one phrase each; empty if everything was there.

@@ -1,7 +1,7 @@
 """``passhelper setup --git URL``: join the team's store, or make this one the team's.
 
 A remote with commits is cloned: its recipients are shown, accepted and pinned. An empty one gets the store of
-this machine, unless that also holds entries that are no Docker credentials.
+this machine, unless that also holds entries that are not Docker credentials.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class SharedStore:
     Args:
         store: where it is, or goes.
         source: the remote.
-        is_whole: whether entries that are no Docker credentials may be shared too.
+        is_whole: whether entries that are not Docker credentials may be shared too.
 
     Attributes:
         is_ours: whether the remote is still empty, and gets what is here.
@@ -91,7 +91,7 @@ class SharedStore:
         return f"cloned {shown} into {store.root}"
 
     def check_scope(self, place: Repository | None) -> None:
-        """Refuse to share a store, or a history, with entries that are no Docker credentials."""
+        """Refuse to share a store, or a history, with entries that are not Docker credentials."""
         if self._is_whole:
             return
         others = other_entries(self._store)
@@ -121,7 +121,7 @@ class SharedStore:
         if not pins or place is None:
             wipe.remove_tree(store.root)
             shown = remoteurl.shown(_bare(self._source.url))
-            raise StoreError(f"{shown} names no recipients: it is no password store", "check the URL")
+            raise StoreError(f"{shown} names no recipients: it is not a password store", "check the URL")
         who = claims.describe({path: (keys, []) for path, keys in pins.items()}, store.gpg, claims.on_disk(store.root))
         allowed = pinning.accepted_by_environment(store.environ.get("PASSHELPER_ACCEPT_RECIPIENTS", ""))
         with gitrepo.opened(place, store.environ) as git:
@@ -147,7 +147,7 @@ class SharedStore:
         return who
 
     def _is_accepted(self, who: str, confirm: Callable[[str], bool] | None, *, is_limited: bool) -> bool:
-        """Tell whether readers are accepted for whom neither the environment nor a signature vouches.
+        """Return whether readers are accepted for whom neither the environment nor a signature vouches.
 
         Args:
             who: they are.
@@ -195,7 +195,7 @@ class SharedStore:
         store = self._store
         place = store.repository("")
         if place is None:
-            raise StoreError(f"{store.root} is no git repository", "run: passhelper setup --git")
+            raise StoreError(f"{store.root} is not a git repository", "run: passhelper setup --git")
         self.check_scope(place)
         with gitrepo.opened(place, store.environ) as opened:
             incomingtree.check_outgoing(opened, incomingtree.commit_id(opened, "HEAD"), "")

@@ -45,7 +45,7 @@ class Wishes:
         protect: whether a new key gets a passphrase.
         git: whether the store is to be a git repository.
         source: the team's store, to be cloned or filled; None for a store of one's own.
-        whole_store: whether entries that are no Docker credentials may be pushed there too.
+        whole_store: whether entries that are not Docker credentials may be pushed there too.
         bin_dir: where the launcher goes; chosen when empty.
         docker: whether to point Docker at ``pass``.
         registries: only for these servers; none of them means all.
@@ -172,7 +172,7 @@ class _Keys:
         return [key for key in self._ring.own() if key.is_own]
 
     def can_read(self) -> bool:
-        """Tell whether this machine holds a key of any recipient of the store, be it for a single server."""
+        """Return whether this machine holds a key of any recipient of the store, be it for a single server."""
         return bool(self._readers())
 
     def fingerprinted(self) -> list[Key]:
@@ -195,7 +195,7 @@ class _Keys:
             key = self._only_own()
         path = sharedstore.export(self._store, key)
         text = (
-            f"join: this machine's key is no recipient of the store yet: {key}\n"
+            f"join: this machine's key is not a recipient of the store yet: {key}\n"
             f"join: give a member of the team the file {path}, to run: "
             f"passhelper recipients add {os.path.basename(path)} && passhelper sync\n"
             "join: then run this command again"
@@ -220,7 +220,7 @@ class _Keys:
         yield Step("recipients", changed=True, text=f"recipients: wrote {path} for {names(chosen)}")
 
     def _may_add(self, found: Recipients, asked: list[Key]) -> bool:
-        """Tell whether keys other than the store's may be written beside its own ``.gpg-id``.
+        """Return whether keys other than the store's may be written beside its own ``.gpg-id``.
 
         A store of ``pass`` keeps its root's file; Docker credentials get one of their own as long as
         there are none that are encrypted to somebody else.

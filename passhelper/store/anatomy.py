@@ -1,6 +1,6 @@
 """What an encrypted message is made of, beyond what :mod:`passhelper.store.packets` lets through.
 
-After gpg has failed this tells what it cannot read at all, or that the bytes are no whole message: both without a key.
+After gpg has failed, this finds what gpg cannot read at all, and bytes that are not one whole message. It needs no key.
 """
 
 from passhelper.store import packets
@@ -19,7 +19,7 @@ class Anatomy:
         tag: the type of its encrypted data packet.
         version: of that packet; 0 for the type that has none.
         keys: for each recipient the version of the packet that names it, its key id and its algorithm.
-        fault: why the bytes are no single whole message; empty if they are one.
+        fault: why the bytes are not one whole message; empty if they are one.
     """
 
     def __init__(self, message: bytes) -> None:
@@ -85,7 +85,7 @@ def _end(data: bytes, position: int) -> int:
     """Find where a packet ends (RFC 9580, section 4.2).
 
     Raises:
-        PacketError: it is no packet, or the message ends before it.
+        PacketError: it is not a packet, or the message ends before it.
     """
     _, start, length = packets.header(data, position)
     if length is None and not data[position] & 0x40:

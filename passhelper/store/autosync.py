@@ -31,7 +31,7 @@ def push(store: "PassStore", repository: "Repository", config: "Mapping[str, str
     """Push what is committed, if this clone does so by itself; the caller no longer holds the lock.
 
     Args:
-        store: warned when the push failed, which is no failure of the verb.
+        store: warned when the push failed, which is not a failure of the verb.
         repository: where to push from.
         config: what ``git config --list`` says, if the caller knows it.
     """

@@ -274,7 +274,7 @@ else:
     def _numbered(
         argv: "Sequence[str | int]", streams: "dict[int, int]", pipes: "dict[int, int]", taken: "Sequence[int]"
     ) -> "tuple[list[str], dict[int, int]]":
-        """Choose a child's numbers for pipes that are no standard streams; give its argv and all numbers with ours."""
+        """Choose a child's numbers for pipes that are not standard streams; give its argv and all numbers with ours."""
         used = (*taken, *streams.values())
         free = (number for number in range(3, 3 + len(used) + len(pipes)) if number not in used)
         numbers = {item: next(free) for item in pipes}

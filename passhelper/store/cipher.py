@@ -145,7 +145,7 @@ def _has_groups(gpg: "Gpg") -> bool:
 
 
 def has_ended_well(child: "Child", lines: "list[list[str]]") -> bool:
-    """Tell whether gpg did what it was to do.
+    """Return whether gpg did what it was to do.
 
     Where a recipient is hidden, gpg tries one secret key after the other, and exits with 2 for each that was the
     wrong one, even if another has opened the message. gpg 2.2 exits so, and with the same good words, for an OCB

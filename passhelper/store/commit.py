@@ -251,7 +251,7 @@ class Committer:
         self._git.close()
 
     def settings(self) -> "Mapping[str, str]":
-        """Tell what git is configured to. Empty where git could not be asked."""
+        """Return what git is configured to. Empty where git could not be asked."""
         self.begin()
         try:
             return self._git.read_settings(self._git.end())
@@ -259,7 +259,7 @@ class Committer:
             return {}
 
     def has_pending(self) -> bool:
-        """Tell whether an earlier change waits for its commit."""
+        """Return whether an earlier change waits for its commit."""
         return bool(self._repository.load_pending())
 
     def _commit(self, paths: "list[str]", subject: str, others: "Sequence[str]" = ()) -> None:
@@ -348,7 +348,7 @@ class Committer:
         return path
 
     def _has_case(self, paths: "list[str]") -> bool:
-        """Tell whether two paths differ in case alone and only one is there: the setting came from another disk."""
+        """Return whether two paths differ in case alone and only one is there: the setting came from another disk."""
         found: dict[str, bool] = {}
         for path in paths:
             is_there = os.path.lexists(os.path.join(self._repository.root, path))

@@ -69,7 +69,7 @@ class CommitGit:
             self.trouble = error
 
     def end(self) -> float:
-        """Tell when a commit that begins now must have ended."""
+        """Return when a commit that begins now must have ended."""
         return time.monotonic() + self._deadline.left(self.seconds)
 
     def close(self) -> None:
@@ -160,7 +160,7 @@ class CommitGit:
         self.run([*begin, *reset], git.lines(paths), end)
 
     def may_have_identity(self, settings: "Mapping[str, str]") -> bool:
-        """Tell whether git could know a name to commit with; where nothing says so, asking it costs a process."""
+        """Return whether git could know a name to commit with; where nothing says so, asking it costs a process."""
         return any(name.startswith(("user.", "author.", "committer.")) for name in settings) or any(
             name.startswith(("GIT_AUTHOR_", "GIT_COMMITTER_")) or name == "EMAIL" for name in self.child_environ
         )
@@ -197,7 +197,7 @@ class NoIdentityError(GitError):
 
 
 def _is_script(path: str, text: str) -> bool:
-    """Tell whether a file is this script already, so that another process that runs it is not disturbed."""
+    """Return whether a file is this script already, so that another process that runs it is not disturbed."""
     try:
         with open(path, encoding="utf-8") as file:
             return file.read() == text and os.access(path, os.X_OK)
@@ -206,7 +206,7 @@ def _is_script(path: str, text: str) -> bool:
 
 
 def _is_lasting(path: str) -> bool:
-    """Tell whether a lock is older than a git takes that asks nobody. Whose it is, nobody can tell: it stays."""
+    """Return whether a lock is older than a git takes that asks nobody. Whose it is, nobody can tell: it stays."""
     try:
         return time.time() - os.stat(path).st_mtime >= _LASTING
     except OSError:

@@ -21,7 +21,7 @@ def remove(store: "PassStore", servers: "list[str]") -> None:
 
     Args:
         store: where.
-        servers: exact names; those without entries are no error.
+        servers: exact names; those without entries are not an error.
     """
     for repository, group in _by_repository(store, servers):
         committer = committer_for(store, repository)

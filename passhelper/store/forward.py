@@ -55,8 +55,8 @@ def _check_history(remote: Remote, head: str, theirs: str) -> None:
 
 
 def _changes(remote: Remote, head: str, theirs: str) -> "list[Change]":
-    """List the entries that differ, new ones first; anything that is no entry raises."""
-    # It prints while it looks, so a tree that names one folder over and over is no burden to it.
+    """List the entries that differ, new ones first; anything that is not an entry raises."""
+    # It prints while it looks, so a tree that names one folder over and over is not a burden to it.
     remote.answer("ls-tree", "-r", "-t", "-z", "--name-only", "--full-tree", theirs)
     fields = remote.answer("diff-tree", "-r", "-z", "--raw", "--no-renames", head, theirs).split(b"\0")
     paths = [os.fsdecode(name) for name in fields[1::2]]
@@ -96,7 +96,7 @@ def _contents(remote: Remote, blobs: "list[str]") -> "dict[str, bytes]":
         end = answer.index(b"\n", at)
         _, kind, size = answer[at:end].decode().split(" ")
         if kind != "blob":
-            raise DoubtError("a file is no file")
+            raise DoubtError("what should be a file is something else")
         found[blob] = answer[end + 1 : end + 1 + int(size)]
         at = end + 2 + int(size)
     return found
@@ -117,5 +117,5 @@ def _check_work_tree(remote: Remote, head: str, changes: "list[Change]") -> None
         place = os.path.dirname(os.path.join(root, change.path))
         while len(place) > len(root):
             if os.path.lexists(place) and (os.path.islink(place) or not os.path.isdir(place)):
-                raise DoubtError("a folder is no folder")
+                raise DoubtError("what should be a folder is something else")
             place = os.path.dirname(place)

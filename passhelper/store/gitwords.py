@@ -134,7 +134,7 @@ def explained(root: str, command: str, complaint: "bytes | bytearray | str", cod
     if "dubious ownership" in text:
         return refused(root)
     if "not a git repository" in text or "not in a git directory" in text:
-        return GitError(f"{root} is no repository that git can read")
+        return GitError(f"{root} is not a repository that git can read")
     return GitError(f"{_name(command)} failed in {root}: {reason(text, code)}")
 
 
@@ -161,7 +161,7 @@ def without_passwords(text: str) -> str:
         if "@" in place:
             part = part[place.rindex("@") + 1 :]
         elif "@" in path and not place.rpartition(":")[2].isdigit() and ":" in place:
-            # A slash in a password ends the host too early, and leaves a port that is no number.
+            # A slash in a password ends the host too early, and leaves a port that is not a number.
             part = part[part.rindex("@", 0, end) + 1 :]
         shown.append(part)
     return "://".join(shown)

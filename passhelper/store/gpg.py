@@ -142,7 +142,7 @@ class Gpg:
         """Seconds that a verb may take as a whole, or one gpg of a command.
 
         Raises:
-            ConfigurationError: ``PASSHELPER_TIMEOUT`` is no positive number.
+            ConfigurationError: ``PASSHELPER_TIMEOUT`` is not a positive number.
         """
         return self.deadline.seconds
 

@@ -52,5 +52,5 @@ def locked_code(lines: "list[list[str]]") -> int:
 
 
 def is_bad_passphrase(code: int) -> bool:
-    """Tell a wrong passphrase from one that could not be asked for."""
+    """Return whether a passphrase was wrong; one that could not be asked for has another code."""
     return code == BAD_PASSPHRASE

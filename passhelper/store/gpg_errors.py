@@ -3,7 +3,7 @@
 Every outcome is one stable message: which key, which file, what to type. What is known to be good is ruled out
 first (gpg's home, its agent, the bytes of the entry), then what is known to be missing is named. The codes and words
 of gpg differ between its versions, so the rest is a failure of gpg, in its own words, and never the entry's.
-"Erase it" is said of bytes that are no OpenPGP message, and of nothing else.
+"Erase it" is said of bytes that are not an OpenPGP message, and of nothing else.
 """
 
 import os
@@ -52,7 +52,7 @@ _AGENT_TROUBLE = (
 def decryption_error(
     gpg: Gpg, child: "Child", lines: "list[list[str]]", label: str, source: "bytes | int" = b""
 ) -> PasshelperError:
-    """Tell why an entry could not be decrypted.
+    """Return why an entry could not be decrypted.
 
     Args:
         gpg: what failed.
@@ -96,7 +96,7 @@ def _too_late(gpg: Gpg, child: "Child", label: str) -> "GpgError | None":
 def _unopened(
     gpg: Gpg, child: "Child", lines: "list[list[str]]", label: str, anatomy: "Anatomy | None"
 ) -> PasshelperError:
-    """Tell why a whole message, read by a gpg that lacks nothing around it, was not opened."""
+    """Return why a whole message, read by a gpg that lacks nothing around it, was not opened."""
     seen = {line[0] for line in lines}
     if seen.isdisjoint({"DECRYPTION_KEY", "DECRYPTION_INFO"}):
         return _closed(gpg, child, lines, label, anatomy)
@@ -121,7 +121,7 @@ def _read(source: "bytes | int") -> bytes:
 
 
 def _unreadable(gpg: Gpg, anatomy: "Anatomy | None", label: str) -> "PasshelperError | None":
-    """Tell that an entry is no whole message, or one that this gpg does not know."""
+    """Return the error for an entry that is not a whole message, or is one that this gpg does not know."""
     if anatomy is None:
         return None
     if anatomy.fault:
@@ -138,7 +138,7 @@ def _unreadable(gpg: Gpg, anatomy: "Anatomy | None", label: str) -> "PasshelperE
 def _closed(
     gpg: Gpg, child: "Child", lines: "list[list[str]]", label: str, anatomy: "Anatomy | None"
 ) -> PasshelperError:
-    """Tell why no key has opened an entry."""
+    """Return why no key has opened an entry."""
     wanted = list(dict.fromkeys(line[1] for line in lines if line[0] == "ENC_TO"))
     if not wanted:
         if any(line[0] == "PLAINTEXT" for line in lines):
@@ -169,7 +169,7 @@ def _closed(
 def _refused_by_key(
     gpg: Gpg, lines: "list[list[str]]", label: str, anatomy: "Anatomy | None", ours: "list[str]"
 ) -> "PasshelperError | None":
-    """Tell why a key that is here, and not locked, has not opened an entry."""
+    """Return why a key that is here, and not locked, has not opened an entry."""
     name, codes = " ".join(ours), error_codes(lines)
     algorithm = anatomy.strange_algorithm({*ours}) if anatomy is not None else ""
     if algorithm:
@@ -202,7 +202,7 @@ def _ours(gpg: Gpg, wanted: "list[str]") -> "list[str]":
 
 
 def _no_keyring(gpg: Gpg, child: "Child", lines: "list[list[str]]") -> "GpgError | None":
-    """Tell whether there is no directory where gpg looks for its keyring, nor can it make one."""
+    """Return whether there is no directory where gpg looks for its keyring, nor can it make one."""
     is_missing = any(line[:2] == ["ERROR", "add_keyblock_resource"] for line in lines)
     # As for a daemon's user, whose home directory does not exist.
     if is_missing or b"can't create directory" in child.stderr or not os.path.isdir(gpghome.path(gpg)):
@@ -211,7 +211,7 @@ def _no_keyring(gpg: Gpg, child: "Child", lines: "list[list[str]]") -> "GpgError
 
 
 def _refused(lines: "list[list[str]]", label: str) -> "GpgError | None":
-    """Tell what the agent took no orders about."""
+    """Return what the agent refused to do."""
     if any(line[:2] == ["ERROR", "set_pinentry_mode"] for line in lines):
         # The socket that is made for forwarding: its agent asks on its own screen or not at all.
         return GpgError(
@@ -241,7 +241,7 @@ def _words(child: "Child") -> str:
 
 
 def agent_error(gpg: Gpg, child: "Child") -> "GpgError | None":
-    """Tell whether gpg failed because it has no agent, and why."""
+    """Return whether gpg failed because it has no agent, and why."""
     if not any(sign in child.stderr for sign in _AGENT_TROUBLE):
         return None
     home = gpghome.path(gpg)
@@ -285,7 +285,7 @@ def refuse_card(gpg: Gpg, lines: "list[list[str]]") -> None:
 
 
 def encryption_error(gpg: Gpg, child: "Child", recipients: "Sequence[str]", where: str) -> PasshelperError:
-    """Tell why nothing could be encrypted, naming every unusable recipient at once (pain T4)."""
+    """Return why nothing could be encrypted, naming every unusable recipient at once (pain T4)."""
     trouble = gpghome.lock_error(gpg, child.stderr)
     if trouble is None and child.timed_out:
         return GpgError(f"gpg did not encrypt within {gpg.timeout():g} s", "set PASSHELPER_TIMEOUT")

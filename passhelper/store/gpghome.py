@@ -28,7 +28,7 @@ def path(gpg: "Gpg") -> str:
 
 
 def unreadable(gpg: "Gpg") -> "GpgError | None":
-    """Tell whether the home is another user's: gpg then finds no key in it, and says only that."""
+    """Return whether the home is another user's: gpg then finds no key in it, and says only that."""
     home = gpg.home
     if not os.path.isdir(home) or os.access(home, os.R_OK | os.X_OK):
         return None
@@ -39,7 +39,7 @@ def unreadable(gpg: "Gpg") -> "GpgError | None":
 
 
 def is_waiting(stderr: "bytes | bytearray") -> bool:
-    """Tell whether gpg has said that it waits for a lock."""
+    """Return whether gpg has said that it waits for a lock."""
     return _WAITING.encode() in stderr
 
 
@@ -69,7 +69,7 @@ def lock_error(gpg: "Gpg", stderr: "bytes | bytearray") -> "GpgError | None":
 
 
 def _is_keyboxd(process: str) -> bool:
-    """Tell whether a process of this machine is gpg's daemon for public keys."""
+    """Return whether a process of this machine is gpg's daemon for public keys."""
     try:
         with open(f"/proc/{int(process)}/comm", "rb") as opened:
             return opened.read() == b"keyboxd\n"

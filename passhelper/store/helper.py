@@ -31,7 +31,7 @@ class PassHelper(Helper):
 
     Args:
         environ: the settings; the process's environment by default.
-        warn: takes one line when something went half well; stderr by default.
+        warn: takes one line when something worked only in part; stderr by default.
     """
 
     def __init__(

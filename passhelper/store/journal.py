@@ -268,7 +268,7 @@ def replay(store: "PassStore", repository: "Repository | None", changes: "Sequen
 
 
 def _has_room(base: str, target: str) -> bool:
-    """Tell whether a file can be put in its place; folders there go if no file is in them."""
+    """Return whether a file can be put in its place; folders there go if no file is in them."""
     above = os.path.dirname(target)
     while above.startswith(base + os.sep) and not os.path.lexists(above):
         above = os.path.dirname(above)

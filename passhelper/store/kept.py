@@ -99,7 +99,7 @@ def add(repository: "Repository", files: "Files", message: str, paths: "list[str
 
 
 def is_there(repository: "Repository", kept: Kept, but: "Sequence[str]" = ()) -> bool:
-    """Tell whether the disk holds all that waits as it was stored.
+    """Return whether the disk holds all that waits as it was stored.
 
     Args:
         repository: where.

@@ -246,12 +246,12 @@ def _unescape(text: str) -> str:
 
 
 def is_pinned(line: str) -> bool:
-    """Tell whether a recipient is exactly one subkey, by a ``!`` behind its id: two tokens may hold two of one key."""
+    """Return whether a recipient is exactly one subkey (``!`` after its id): two tokens may hold two of one key."""
     return line.endswith("!") and bool(digits(line))
 
 
 def names(line: str, key_id: str) -> bool:
-    """Tell whether a fingerprint or a key id, with or without ``!``, is that of a long key id."""
+    """Return whether a fingerprint or a key id, with or without ``!``, is that of a long key id."""
     bare = digits(line)
     return long_id(bare) == key_id if is_fingerprint(bare) else bool(bare) and key_id.endswith(bare)
 
@@ -263,7 +263,7 @@ def version(gpg: Gpg) -> str:
 
 
 def knows_newer_keys(gpg: Gpg) -> bool:
-    """Tell whether gpg is new enough for keys of version 5."""
+    """Return whether gpg is new enough for keys of version 5."""
     numbers = version(gpg).rpartition(" ")[2].split(".")
     return len(numbers) < 2 or not numbers[1].isdigit() or (int(numbers[0]), int(numbers[1])) >= (2, 4)
 
@@ -301,7 +301,7 @@ def complaint(gpg: Gpg, name: str) -> str:
         return ""
     if usable:
         others = " or ".join(f"0x{each}!" for each in usable[0].encryption)
-        return f"{name} is no subkey of {usable[0].fingerprint} {usable[0].uid} to encrypt to today, name {others}"
+        return f"{name} is not a subkey of {usable[0].fingerprint} {usable[0].uid} to encrypt to today, name {others}"
     key = keys[0]
     remedy = f", {key.remedy}" if key.remedy else ""
     return f"key {key.fingerprint} {key.uid} {key.problem}{remedy}".replace("  ", " ")

@@ -39,12 +39,12 @@ def normalize(name: str) -> str:
 
 
 def is_fingerprint(name: str) -> bool:
-    """Tell a full version 4 or 6 fingerprint from a short id, an e-mail or a group."""
+    """Return whether a text is a full fingerprint of version 4 or 6, not a short id, an e-mail or a group."""
     return len(digits(name)) in FINGERPRINTS
 
 
 def can_be_name(name: str) -> bool:
-    """Tell what could name a key from what gpg would find in every user id, or in none."""
+    """Return whether a text could name a key: one without a letter or digit is in every user id for gpg, or in none."""
     return any(letter.isalnum() for letter in name.lower().removeprefix("0x"))
 
 
@@ -63,7 +63,7 @@ def selected(lines: "Iterable[Sequence[str]]") -> "set[str]":
 
 
 def is_plain(names: "Sequence[str]", taken: "Collection[str]", ids: "Collection[str]") -> bool:
-    """Tell, without another look at the keyring, whether a message is for the keys that were named and no others.
+    """Return, without another look at the keyring, whether a message is for the keys that were named and no others.
 
     gpg looks for a fingerprint among the subkeys of all keys, too, and goes on to the next key that has it where the
     first one has expired. So whoever makes somebody's key a subkey of his own could be encrypted to in his place.
@@ -74,7 +74,7 @@ def is_plain(names: "Sequence[str]", taken: "Collection[str]", ids: "Collection[
         ids: the key ids that the message names; no more than there are names.
 
     Returns:
-        True also of a name that is no fingerprint; False where a look at the keyring has to tell, for a name that is
+        True also of a name that is not a fingerprint; False where a look at the keyring has to tell, for a name that is
         a subkey's.
     """
     # In capitals and without a "!", as they are in nearly every list.

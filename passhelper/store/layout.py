@@ -109,7 +109,7 @@ def canonical(name: str) -> str:
 
 
 def may_contain(name: str, host: str) -> bool:
-    """Tell, cheaply and never wrongly saying no, whether a directory's name could be for a host.
+    """Return whether a directory's name could be for a host; cheap, and never wrongly False.
 
     Args:
         name: the directory's name.
@@ -122,7 +122,7 @@ def may_contain(name: str, host: str) -> bool:
 
 
 def holds(folder: str, path: str) -> bool:
-    """Tell whether a directory holds something of exactly this name.
+    """Return whether a directory holds something of exactly this name.
 
     A disk that does not tell ``Bob`` from ``bob`` (macOS, Windows, exFAT), or composed letters from decomposed ones,
     finds one file by many names; the one that it lists is what the file is called. The list is read only where
@@ -180,7 +180,7 @@ def folded(path: str) -> str:
 
 
 def is_refused_by_some(path: str) -> bool:
-    """Tell whether a name has a character that the disks of Windows (FAT, exFAT, NTFS) cannot hold."""
+    """Return whether a name has a character that the disks of Windows (FAT, exFAT, NTFS) cannot hold."""
     return not set(_WINDOWS).isdisjoint(path)
 
 
@@ -213,7 +213,7 @@ def decode_username(name: str) -> "str | None":
         name: ``user.gpg``, or ``org/bot.gpg`` as the Go helper writes a username with a slash.
 
     Returns:
-        the username, or None when the file is no entry: another suffix, a ``.gpg-id``, a copy that
+        the username, or None when the file is not an entry: another suffix, a ``.gpg-id``, a copy that
         a file synchroniser left, or a name that the protocol would refuse.
     """
     last = name[name.rfind("/") + 1 :]

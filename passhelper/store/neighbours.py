@@ -65,7 +65,7 @@ class Neighbours:
                 )
 
     def have_changed(self) -> bool:
-        """Tell whether one of the lists has come, gone or changed since."""
+        """Return whether one of the lists has come, gone or changed since."""
         root = self._store.root
         return self._look() != self._stamp or any(
             recipients.read_file(root, path) != text for path, text in self._texts.items()

@@ -35,7 +35,7 @@ _REFUSED = {
 # Of these RFC 9580 says that no message begins with them: signatures, keys, what belongs to them, and what is reserved.
 _NO_MESSAGE = frozenset((0, 2, 4, 5, 6, 7, 12, 13, 14, 17, 19))
 _ARMOR = b"-----BEGIN PGP MESSAGE-----"
-NO_MESSAGE = "it is no OpenPGP message"
+NO_MESSAGE = "it is not an OpenPGP message"
 AGAIN = "restore it from git, or store the credential again"
 
 
@@ -52,14 +52,14 @@ class PacketError(ValueError):
 
 
 def refusal(label: str, error: PacketError) -> "EntryError":
-    """Say that a file is no entry; only what is certainly no message may be erased.
+    """Say that a file is not an entry; only what is certainly no message may be erased.
 
     Args:
         label: the file's name for messages.
         error: what it is instead.
     """
     remedy = AGAIN if error.is_message else "restore it from git, or erase it and store it again"
-    return EntryError(f"{label} is no entry: {error}", remedy)
+    return EntryError(f"{label} is not an entry: {error}", remedy)
 
 
 def key_ids(message: bytes) -> "list[str]":
@@ -98,7 +98,7 @@ def headers(message: bytes) -> "tuple[list[str], int]":
         # gpg takes a message that begins with padding for none at all.
         if (tag != SESSION_KEY and tag not in IGNORED) or length is None or (tag == _PADDING and not position):
             raise PacketError(
-                f"it is no encrypted OpenPGP message (packet type {tag})", is_message=tag not in _NO_MESSAGE
+                f"it is not an encrypted OpenPGP message (packet type {tag})", is_message=tag not in _NO_MESSAGE
             )
         if len(message) < start + length:
             raise PacketError("it is truncated")

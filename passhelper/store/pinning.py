@@ -162,7 +162,7 @@ def newer(found: "Recipients", trust: Trust, environ: "Mapping[str, str]") -> "H
 
 
 def is_unknown(named: "Header", trust: Trust) -> bool:
-    """Tell whether a signed file is the first to name its store, in one that has readers already.
+    """Return whether a signed file is the first to name its store, in one that has readers already.
 
     The list of any other store could be that. So together with its first name a store gets no reader unasked.
     """
@@ -175,5 +175,5 @@ def accepted_by_environment(value: str) -> "set[str]":
 
 
 def is_allowed(keys: "Collection[str]", allowed: "Container[str]") -> bool:
-    """Tell whether a list names somebody, and nobody but whom a set allows; a list of nobody is in no such set."""
+    """Return whether a list names somebody, and nobody but whom a set allows; a list of nobody is in no such set."""
     return bool(keys) and all(key in allowed for key in keys)

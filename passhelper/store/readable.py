@@ -48,7 +48,7 @@ class Rights:
         self._bytes = [bytes.fromhex(key_id) for key_id in key_ids]
 
     def hides(self, path: str) -> bool:
-        """Tell whether a file is certainly nothing that this machine could decrypt.
+        """Return whether a file is certainly nothing that this machine could decrypt.
 
         Args:
             path: a file that a directory listing has just named.
@@ -141,7 +141,7 @@ def _save(path: str, text: bytes) -> None:
 
 
 def _owner(path: str) -> int:
-    """Tell who owns a directory, or the nearest one above that is there."""
+    """Return who owns a directory, or the nearest one above that is there."""
     while not os.path.lexists(path):
         path = os.path.dirname(path)
     return os.stat(path).st_uid

@@ -1,7 +1,7 @@
 """Who can read an entry: the nearest ``.gpg-id`` upwards, as pass(1) finds it.
 
 Read as ``pass`` reads it (one key per line, ``#`` starts a comment), and where ``pass`` trips, as its
-users meant it: a last line without a line end counts, CRLF is no part of a key. ``PASSWORD_STORE_KEY``
+users meant it: a last line without a line end counts, CRLF is not part of a key. ``PASSWORD_STORE_KEY``
 overrides the files; ``PASSWORD_STORE_SIGNING_KEY`` demands a good signature beside them
 (:mod:`passhelper.store.signature`).
 """
@@ -68,7 +68,7 @@ def parse(text: bytes, label: str) -> "list[str]":
     for line in lines:
         key = normalize(line.partition("#")[0].strip())
         if key.startswith("-") or not key.isprintable() or (key and not can_be_name(key)):
-            raise StoreError(f"{label} has a line that is no key: {key!r}", "write one key fingerprint per line")
+            raise StoreError(f"{label} has a line that is not a key: {key!r}", "write one key fingerprint per line")
         if key:
             keys[key] = None
     if len(keys) > MAX_KEYS:
@@ -155,7 +155,7 @@ def _missing(root: str, environ: "Mapping[str, str]") -> str:
         return "run: passhelper setup"
     return (
         f"set PASSWORD_STORE_DIR={own}/.password-store and GNUPGHOME={own}/.gnupg, for HOME is that of the snap "
-        f"{environ.get('SNAP_NAME', '')}; where it may not read them, use a docker that is no snap"
+        f"{environ.get('SNAP_NAME', '')}; where it may not read them, use a docker that is not a snap"
     )
 
 
@@ -229,7 +229,7 @@ def _words(line: bytes) -> "list[str]":
 
 
 def is_identity(text: str) -> bool:
-    """Tell whether a text can be the identity of a store."""
+    """Return whether a text can be the identity of a store."""
     return len(text) == 32 and _DIGITS.issuperset(text)
 
 

@@ -66,7 +66,7 @@ class Remote:
             self._tracking = f"refs/remotes/{name}/{self._ref.removeprefix('refs/heads/')}"
 
     def may(self, verb: str) -> bool:
-        """Tell whether this clone pushes or pulls by itself; a runner's never does.
+        """Return whether this clone pushes or pulls by itself; a runner's never does.
 
         Raises:
             PasshelperError: git does not say where to; what is to be pushed is noted.
@@ -131,7 +131,7 @@ class Remote:
         return "" if theirs in ("", head) or self.is_ancestor(theirs, head) else head
 
     def is_accepted(self) -> bool:
-        """Tell whether every ``.gpg-id`` here is as it was accepted."""
+        """Return whether every ``.gpg-id`` here is as it was accepted."""
         from passhelper.store import pinning, trust  # only with automatic sync
 
         known = trust.load_all(self.repository.state)
@@ -145,7 +145,7 @@ class Remote:
         return child
 
     def answer(self, *arguments: str, stdin: bytes = b"", codes: "tuple[int, ...]" = (0,)) -> bytes:
-        """Give what git prints; any exit status but those is no answer."""
+        """Give what git prints; any exit status but those is not an answer."""
         child = self._ask(*arguments, stdin=stdin)
         if child.timed_out or child.returncode not in codes:
             raise DoubtError(f"git {arguments[0]} failed")

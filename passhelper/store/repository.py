@@ -128,7 +128,7 @@ class Repository:
 
 
 def is_inside(path: str) -> bool:
-    """Tell whether a path that we have noted leads nowhere else: the file is ours, but it may be damaged."""
+    """Return whether a path that we have noted leads nowhere else: the file is ours, but it may be damaged."""
     return not os.path.isabs(path) and ".." not in path.replace(os.sep, "/").split("/")
 
 

@@ -140,7 +140,7 @@ class _Questions:
         return self._blob(facts[2].decode()) if facts and facts[1] == b"blob" else None
 
     def changed(self, path: str) -> int:
-        """Tell when the last change of a file that is committed was made; a rebase keeps that time."""
+        """Return when the last change of a file that is committed was made; a rebase keeps that time."""
         if not self._head:
             return 0
         child = self._ask("log", "-1", "--no-show-signature", "--format=%at", self._head, "--", path)
@@ -148,7 +148,7 @@ class _Questions:
         return int(words[0]) if words else 0
 
     def has_been_committed(self, path: str, data: bytes) -> bool:
-        """Tell whether the branch once had these bytes there: all that came after them was decided after them.
+        """Return whether the branch once had these bytes there: all that came after them was decided after them.
 
         Times do not tell it where a clock is behind, or where a merge took an earlier erasure.
         """
@@ -159,7 +159,7 @@ class _Questions:
         return bool(self._ask(*find, self._head, "--", path).stdout.strip())
 
     def is_in_head(self, commit: str) -> bool:
-        """Tell whether a commit is part of the branch, or not here at all."""
+        """Return whether a commit is part of the branch, or not here at all."""
         return self._ask("merge-base", "--is-ancestor", commit, "HEAD", codes=(0, 1, 128)).returncode != 1
 
     def commit(self, commit: str) -> "tuple[str, int, dict[str, bytes | None]]":

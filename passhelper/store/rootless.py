@@ -47,7 +47,7 @@ def prefix(environ: "Mapping[str, str]") -> "list[str]":
 
 
 def is_mapped(environ: "Mapping[str, str]") -> bool:
-    """Tell whether we are root of a user namespace, and the user that the variable names outside of it."""
+    """Return whether we are root of a user namespace, and the user that the variable names outside of it."""
     if sys.platform == "win32":
         return False
     user = environ.get(ROOTLESS, "")

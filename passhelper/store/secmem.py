@@ -24,7 +24,7 @@ _SECONDS = 5.0  # for one question to the agent
 
 
 def has_run_out(lines: "list[list[str]]") -> bool:
-    """Tell whether a decryption failed because the agent had no memory for it."""
+    """Return whether a decryption failed because the agent had no memory for it."""
     return CANNOT_ALLOCATE in error_codes(lines)
 
 
@@ -57,7 +57,7 @@ def retried(gpg: Gpg, child: "Child", again: "Callable[[], Child]") -> "Child":
 
 
 def _has_passphrase(gpg: Gpg, lines: "list[list[str]]") -> bool:
-    """Tell whether the agent holds the passphrase of a key that opens a message: then it need not have asked."""
+    """Return whether the agent holds the passphrase of a key that opens a message: then it need not have asked."""
     wanted = {line[1] for line in lines if line[0] == "ENC_TO"}
     program = find_program(("gpg-connect-agent",), gpg.environ)
     if program is None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def is_signed(signature: str, text: bytes, gpg: "Gpg") -> bool:
-    """Tell whether a key in ``PASSWORD_STORE_SIGNING_KEY`` has signed a text.
+    """Return whether a key in ``PASSWORD_STORE_SIGNING_KEY`` has signed a text.
 
     As in pass(1), the signing key or its primary key must be one of the full fingerprints there.
 

@@ -46,7 +46,7 @@ class PassStore:
 
     Args:
         environ: where ``PASSWORD_STORE_DIR`` and the other settings come from.
-        warn: takes one line for the user when something went half well.
+        warn: takes one line for the user when something worked only in part.
         deadline: of what the store is opened for; a command has none as a whole.
 
     Attributes:
@@ -214,7 +214,7 @@ class PassStore:
 
         Raises:
             FileNotFoundError: a writer removed the file meanwhile.
-            EntryError: it is no entry that may be handed to gpg, is corrupt, or was moved here.
+            EntryError: it is not an entry that may be handed to gpg, is corrupt, or was moved here.
             GpgError: it cannot be decrypted here.
         """
         descriptor = self.open(entry)
@@ -313,7 +313,7 @@ class PassStore:
         return any(os.path.exists(os.path.join(folder, state)) for folder in (self.folder, self.root))
 
     def _has_aborted(self) -> bool:
-        """Tell whether a rebase was aborted lately that nobody has looked at; each writes ORIG_HEAD when it begins."""
+        """Return whether a rebase was aborted since anybody last looked; each writes ORIG_HEAD when it begins."""
         if not any(_is_recent(os.path.join(folder, ".git", "ORIG_HEAD")) for folder in (self.folder, self.root)):
             return False
         from passhelper.store import unfinished  # only after a rebase, a merge or a reset

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def can_prompt(environ: "Mapping[str, str]") -> bool:
-    """Tell whether somebody could answer a prompt.
+    """Return whether somebody could answer a prompt.
 
     ``PASSHELPER_NONINTERACTIVE`` decides where it is set (1: nobody, 0: somebody); then ``CI`` says
     nobody; then, on Linux and BSD, there must be a controlling terminal or a display.

@@ -87,5 +87,5 @@ def limit(path: str) -> int:
 
 
 def decides_readers(path: str) -> bool:
-    """Tell whether a file names recipients, vouches for some, or brings keys."""
+    """Return whether a file names recipients, vouches for some, or brings keys."""
     return path.rpartition("/")[2] in _LISTS or path.startswith(f"{KEYS}/")

@@ -209,5 +209,5 @@ def write_down(state: str, accepted: Accepted, files: Files) -> None:
 
 
 def is_same(one: "Trust | None", other: "Trust | None") -> bool:
-    """Tell whether the same was accepted; never pinned is not the same as nothing accepted."""
+    """Return whether the same was accepted; never pinned is not the same as nothing accepted."""
     return (None if one is None else text(one)) == (None if other is None else text(other))

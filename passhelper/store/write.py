@@ -234,7 +234,7 @@ class _Writer:
         return decrypting, existing
 
     def _is_waited_for(self) -> bool:
-        """Tell whether git may have undone a later change: what is on the disk is not what was stored last."""
+        """Return whether git may have undone a later change: what is on the disk is not what was stored last."""
         from passhelper.store import unfinished  # whoever takes the lock needs it too
 
         place = self.repository

@@ -72,7 +72,7 @@ def test_recipients_that_gpg_would_have_to_try(scene: Scene, tmp_path: Path, *, 
         why = f"it hides or repeats {packets.MAX_BLIND} or more of its recipients"
         if count > packets.MAX_KEYS:
             why = f"it is encrypted to more than {packets.MAX_KEYS} keys"
-        assert (answer.code, answer.text) == (1, f"{place(PROD, 'deploy.gpg')} is no entry: {why}; {AGAIN}\n")
+        assert (answer.code, answer.text) == (1, f"{place(PROD, 'deploy.gpg')} is not an entry: {why}; {AGAIN}\n")
         assert not note.exists()
     assert scene.helper.store(PROD, "deploy", "again").code == 0  # what the message advises
     assert scene.helper.get(PROD).json["Secret"] == "again"

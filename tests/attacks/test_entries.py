@@ -128,7 +128,7 @@ def _link(path: Path) -> None:
 
 @pytest.mark.parametrize("make", [_link, os.mkfifo, os.mkdir], ids=["symlink", "fifo", "directory"])
 def test_entry_is_no_file(helper: Helper, any_store: Path, make: Callable[[Path], object]) -> None:
-    """It is no entry: not found, not listed, and a ``store`` beside it works without following it."""
+    """It is not an entry: not found, not listed, and a ``store`` beside it works without following it."""
     folder_of(any_store, EVIL).mkdir()
     make(folder_of(any_store, EVIL) / "alice.gpg")
     answer = helper.get(EVIL)
@@ -161,19 +161,19 @@ def test_literal_packet(helper: Helper, any_store: Path, keys: KeyRing) -> None:
     message = keys.gpg("--store", "--compress-algo", "none", stdin=b"planted").stdout
     assert keys.gpg("--decrypt", stdin=message).stdout == b"planted"
     put(any_store, message)
-    assert_refused(helper, EVIL, "is no entry: it is not encrypted (literal data)")
+    assert_refused(helper, EVIL, "is not an entry: it is not encrypted (literal data)")
 
 
 def test_compressed_packet(helper: Helper, any_store: Path, keys: KeyRing) -> None:
     put(any_store, keys.gpg("--store", "--compress-algo", "zlib", stdin=b"planted").stdout)
-    assert_refused(helper, EVIL, "is no entry: it is not encrypted (compressed data)")
+    assert_refused(helper, EVIL, "is not an entry: it is not encrypted (compressed data)")
 
 
 def test_signed_only(helper: Helper, any_store: Path, keys: KeyRing) -> None:
     message = keys.gpg("--local-user", keys["alice"], "--sign", "--compress-algo", "none", stdin=b"planted").stdout
     assert keys.gpg("--decrypt", stdin=message).stdout == b"planted"
     put(any_store, message)
-    assert_refused(helper, EVIL, "is no entry: it is no encrypted OpenPGP message (packet type 4)")
+    assert_refused(helper, EVIL, "is not an entry: it is not an encrypted OpenPGP message (packet type 4)")
 
 
 @pytest.mark.parametrize("armor", [(), ("--armor",)], ids=["", "armor"])
@@ -181,11 +181,11 @@ def test_password_of_its_own(helper: Helper, any_store: Path, keys: KeyRing, arm
     """A symmetric entry would make gpg ask the user for a password that somebody else chose."""
     loopback = ("--pinentry-mode", "loopback", "--passphrase", "x", *armor)
     put(any_store, keys.gpg(*loopback, "--symmetric", stdin=b"planted").stdout)
-    assert_refused(helper, EVIL, "is no entry: it can be opened with a password of its own")
+    assert_refused(helper, EVIL, "is not an entry: it can be opened with a password of its own")
     both = keys.gpg(*loopback, "--trust-model", "always", "-r", keys["alice"], "--encrypt", "--symmetric",
                     stdin=b"planted").stdout  # fmt: skip
     put(any_store, both)
-    assert_refused(helper, EVIL, "is no entry: it can be opened with a password of its own")
+    assert_refused(helper, EVIL, "is not an entry: it can be opened with a password of its own")
 
 
 def test_literal_after_encrypted(helper: Helper, any_store: Path, keys: KeyRing) -> None:
@@ -227,14 +227,14 @@ def test_memory_stays_small(helper: Helper, any_store: Path, keys: KeyRing) -> N
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda data: b"", "is no entry: it is empty"),
-        (lambda data: data[:20], "is no entry: it is truncated"),
-        (lambda data: data[:-30], "is no entry: it is truncated"),
+        (lambda data: b"", "is not an entry: it is empty"),
+        (lambda data: data[:20], "is not an entry: it is truncated"),
+        (lambda data: data[:-30], "is not an entry: it is truncated"),
         (lambda data: data[:-5] + b"\0\0\0\0\0", "is damaged: its content does not match its check sum"),
-        (lambda data: data + b"more", "alice.gpg is no entry: something follows its end"),
+        (lambda data: data + b"more", "alice.gpg is not an entry: something follows its end"),
         (lambda data: b"\xff" * 5_000_000, "is larger than 4194304 bytes"),
-        (lambda data: b"ref: refs/heads/main\n", "is no entry: it is no OpenPGP message"),
-        (lambda data: b"version https://git-lfs.github.com/spec/v1\n", "is no entry: it is no OpenPGP message"),
+        (lambda data: b"ref: refs/heads/main\n", "is not an entry: it is not an OpenPGP message"),
+        (lambda data: b"version https://git-lfs.github.com/spec/v1\n", "is not an entry: it is not an OpenPGP message"),
     ],
     ids=["empty", "header cut", "end cut", "end overwritten", "something behind", "huge", "text", "git lfs pointer"],
 )

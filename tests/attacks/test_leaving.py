@@ -54,14 +54,14 @@ def broken(scene: Scene) -> bytes:
     return bytes(data)
 
 
-READS, MAY, NOT = "who was removed can still read it; ", "who was removed may still read it; ", ""
+READS, MAY, NOT = "a removed key can still read it; ", "a removed key may still read it; ", ""
 PLANTS: dict[str, tuple[Callable[[Scene], bytes], str]] = {
     "that only he can read": (lambda scene: scene.keys.encrypt(b"x", "bob"), READS),
     "that he hides": (hidden, MAY),
     "for a key of hers that is locked": (lambda scene: scene.keys.encrypt(b"x", "bob", "locked"), READS),
     "that is bound elsewhere": (lambda scene: scene.ciphertext(PROD), READS),
     "that is damaged": (broken, READS),
-    "that is no message": (lambda _: b"\x84\x5e\x03", MAY),
+    "that is not a message": (lambda _: b"\x84\x5e\x03", MAY),
     "that has a password of its own": (
         lambda scene: (
             scene.keys.gpg("--pinentry-mode", "loopback", "--passphrase", "x", "--symmetric", stdin=b"x").stdout
@@ -84,7 +84,7 @@ def test_an_entry(scene: Scene, kind: str) -> None:
     assert f"removed {scene.name('', 'bob')}" in answer.text
     assert readers(scene, PROD) == {"alice"}
     assert scene.keys["bob"] not in (scene.alice.path / ".gpg-id").read_text()
-    # He is no recipient of what comes next, here and in the remote.
+    # He is not a recipient of what comes next, here and in the remote.
     assert scene.helper.store(LATER, "deploy", "new").code == 0
     assert readers(scene, LATER) == {"alice"}
     assert scene.passhelper("sync").code in (0, 3)
@@ -143,7 +143,7 @@ def test_a_list_that_names_only_him(scene: Scene) -> None:
     answer = scene.passhelper("recipients", "remove", scene.keys["bob"])
     assert answer.code == 3
     assert answer.err.decode().startswith(
-        f"warning: {path} still names who was removed: {path} would name no key any more; "
+        f"warning: {path} still names the removed key: {path} would name no key any more; "
         f"add another one first: passhelper recipients add --path {PLANT} KEY\n"
     )
     assert readers(scene, PROD) == {"alice"}
@@ -159,7 +159,7 @@ def test_a_list_that_does_not_name_the_remover(scene: Scene) -> None:
     accepted(scene, {path: scene.lines("bob", "stranger"), entry: (PLAIN, data)})
     answer = scene.passhelper("recipients", "remove", scene.keys["bob"])
     assert answer.code == 3
-    said = f"warning: {PLANT} (x): who was removed can still read it; it is left as it is: it is encrypted to "
+    said = f"warning: {PLANT} (x): a removed key can still read it; it is left as it is: it is encrypted to "
     assert said in answer.err.decode()
     assert (scene.alice.path / path).read_text().split() == [scene.keys["stranger"]]
     assert readers(scene, PROD) == {"alice"}

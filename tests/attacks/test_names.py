@@ -261,5 +261,5 @@ def test_a_line_that_names_nobody(vault: Vault, keys: KeyRing, line: str) -> Non
     recipients(vault, keys["alice"], line)
     with pytest.raises(PasshelperError) as caught:
         vault.store()
-    said = f"{vault.path}/.gpg-id has a line that is no key: {line!r}; write one key fingerprint per line"
+    said = f"{vault.path}/.gpg-id has a line that is not a key: {line!r}; write one key fingerprint per line"
     assert str(caught.value) == said

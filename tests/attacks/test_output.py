@@ -40,7 +40,7 @@ HIM = "::stop-commands::x ##vso[a]b \u202e"
 # What is left of hostile words when they are escaped, and is in no path here.
 PARTS = ("stop-commands::x", "task.setvariable", "teamcity[buildStop]", "set-output name")
 # Commands that have nothing to print that others choose, and those that end in this world before they print it: for
-# these the walk says no more than that their errors are no commands.
+# these the walk says only that their errors are not commands.
 SILENT = frozenset({
     "backends", "link", "teardown", "unlink",
     "docker disable", "docker enable", "export", "recipients remove", "recipients sign", "reencrypt", "rotation list",

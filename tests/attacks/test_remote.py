@@ -38,7 +38,7 @@ def test_sync(scene: Scene, name: str) -> None:
     else:
         assert (answer.code, answer.err.decode()) == (4, f"error: {said}\n")
         assert (snapshot(scene), scene.alice.git("rev-parse", "HEAD")) == (around, head)
-        assert scene.passhelper("sync").code == 4  # asking again is no answer
+        assert scene.passhelper("sync").code == 4  # asking again is not an answer
     assert_unharmed(scene)
 
 

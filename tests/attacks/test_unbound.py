@@ -124,7 +124,7 @@ def test_recipients_remove(scene: Scene, mallory: Reader) -> None:
     scene.passhelper("sync")
     answer = scene.passhelper("recipients", "remove", scene.keys["stranger"])
     assert answer.code == 3, answer
-    said = f"warning: {MALLORYS} (mallory): who was removed can still read it; it is left as it is: {WHY}\n"
+    said = f"warning: {MALLORYS} (mallory): a removed key can still read it; it is left as it is: {WHY}\n"
     assert said in answer.err.decode()
     assert f"{HINT}\n" in answer.err.decode()
     assert scene.keys["stranger"] not in (scene.alice.path / place(MALLORYS, ".gpg-id")).read_text()
@@ -343,7 +343,7 @@ def test_remove_with_a_word(scene: Scene) -> None:
 
 
 def test_what_only_this_machine_reads_then_needs_no_word(scene: Scene) -> None:
-    """Nobody gains who is no reader of everything on this machine."""
+    """Nobody gains who is not a reader of everything on this machine."""
     path = _team(scene)
     answer = scene.passhelper("recipients", "remove", "--path", MALLORYS, scene.keys["bob"])
     assert answer.code == 0, answer

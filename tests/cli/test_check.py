@@ -175,7 +175,7 @@ def test_without_tls_only_to_loopback(passhelper: Command, store: Path) -> None:
 
 def test_identity_token(passhelper: Command, store: Path) -> None:
     code, _, err = login(passhelper, "127.0.0.1:9", "<token>", "x")
-    assert (code, err.splitlines()[0]) == (1, "error: an identity token is no password and cannot be tried")
+    assert (code, err.splitlines()[0]) == (1, "error: an identity token is not a password and cannot be tried")
 
 
 # Bearer, at a token server
@@ -244,7 +244,7 @@ def test_realm_that_is_no_url(passhelper: Command, store: Path, token_registry: 
     code, _, err = login(passhelper, token_registry.address, "alice", USERS["alice"])
     assert code == 1
     assert err.startswith(f"error: http://{token_registry.address} sends logins to https://")
-    assert ", which is no URL, so none was sent\n" in err
+    assert ", which is not a URL, so none was sent\n" in err
     assert token_registry.secrets_sent == []
 
 
@@ -286,7 +286,7 @@ def test_redirect_without_end(passhelper: Command, store: Path, token_registry: 
 def test_no_registry(passhelper: Command, store: Path, token_registry: TokenRegistry) -> None:
     token_registry.redirect = "/404"
     err = login(passhelper, token_registry.address, "alice", USERS["alice"])[2]
-    assert err.startswith(f"error: http://{token_registry.address} is no registry: /v2/ answers 404\n")
+    assert err.startswith(f"error: http://{token_registry.address} is not a registry: /v2/ answers 404\n")
 
 
 # list --check
@@ -323,7 +323,7 @@ def test_list_check_sends_no_unbound_entry(
 
 
 def test_list_check_sends_no_token_of_dockers_own_login(passhelper: Command, store: Path, helper: Helper) -> None:
-    """Neither to Docker Hub, where it is no password, nor is that a reason to fail."""
+    """Neither to Docker Hub, where it is not a password, nor is that a reason to fail."""
     for name in ("access-token", "refresh-token"):
         helper.store(f"https://index.docker.io/v1/{name}", "bob", "t0ken")
     answer = passhelper("list", "--check", "--json", HTTPS_PROXY="http://127.0.0.1:9")

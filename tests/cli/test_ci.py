@@ -402,7 +402,7 @@ BAD_KEYS = {
     "binary public": "PASSHELPER_GPG_KEY holds no secret key",
     "flat": "the key in PASSHELPER_GPG_KEY has lost its line ends",
     "noise": "PASSHELPER_GPG_KEY is neither an armored key nor the base64 of one",
-    "huge": "PASSHELPER_GPG_KEY is larger than 1048576 bytes, which is no key",
+    "huge": "PASSHELPER_GPG_KEY is larger than 1048576 bytes, which is not a key",
     "cut": "gpg could not import the key in PASSHELPER_GPG_KEY: ",
     "binary behind armor": "PASSHELPER_GPG_KEY holds an armored key and behind its end what gpg would ignore",
     "armor behind binary behind armor": "PASSHELPER_GPG_KEY holds an armored key and behind its end what gpg would",

@@ -402,11 +402,11 @@ def test_unusable_remotes(job: Job, keys: KeyRing, team: Team, tmp_path: Path) -
     job.environ["PASSHELPER_STORE_URL"] = url
     git(team.work, "rm", "-q", ".gpg-id")
     team.put("README", b"no store")
-    refused(job, "names no recipients: it is no password store\nhint: check PASSHELPER_STORE_URL\n")
+    refused(job, "names no recipients: it is not a password store\nhint: check PASSHELPER_STORE_URL\n")
     team.put(".gpg-id", f"{keys['bob']}\n".encode())
     refused(
         job,
-        f"error: the key of this runner is no recipient of the store: {keys['alice']} alice <alice@example.test>\n"
+        f"error: the key of this runner is not a recipient of the store: {keys['alice']} alice <alice@example.test>\n"
         f"hint: ask a member to run: passhelper recipients add {keys['alice']}\n",
     )
 
@@ -529,7 +529,7 @@ def test_a_place_of_the_users_choice(job: Job, tmp_path: Path) -> None:
 def test_a_failure_removes_the_clone(job: Job, team: Team, keys: KeyRing, tmp_path: Path) -> None:
     team.put(".gpg-id", f"{keys['bob']}\n".encode())
     job.environ["PASSWORD_STORE_DIR"] = str(tmp_path / "clone")
-    refused(job, "is no recipient of the store")
+    refused(job, "is not a recipient of the store")
     assert not (tmp_path / "clone").exists()
 
 

@@ -65,8 +65,8 @@ def test_same_name_as_docker_login(
     [
         ("https://me:hunter2@a.example", "a user stands before the server a.example"),
         ("me@a.example", "a user stands before the server a.example"),
-        ("https://me:hunt/er2@a.example", "this is no name of a registry"),
-        ("a.example:port", "a.example:port is no name of a registry"),
+        ("https://me:hunt/er2@a.example", "this is not the name of a registry"),
+        ("a.example:port", "a.example:port is not the name of a registry"),
         ("ftp://a.example", "ftp:// leads to no registry"),
     ],
 )

@@ -131,14 +131,14 @@ def test_log_without_history(passhelper: Command, store: Path) -> None:
     answer = passhelper("log")
     assert (answer.code, answer.err.decode()) == (
         1,
-        f"error: {store} is no git repository, so it has no history\nhint: run: passhelper setup --git\n",
+        f"error: {store} is not a git repository, so it has no history\nhint: run: passhelper setup --git\n",
     )
     git(store, "init", "-q")
     assert passhelper("log").err == b"nothing has happened yet\n"
 
 
 def test_odd_history_does_not_stop_the_log(passhelper: Command, git_store: Path) -> None:
-    """Files that are no entries, lists that are no lists, names that fool parsers."""
+    """Files that are not entries, lists that are not lists, names that fool parsers."""
     odd = git_store / FOLDER / "YS5leGFtcGxl"
     odd.mkdir(parents=True)
     (odd / ".gpg-id").write_bytes(b"\xff-x\n")

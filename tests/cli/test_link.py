@@ -126,7 +126,7 @@ def test_no_such_backend(passhelper: Command, bin_dir: Path, name: str) -> None:
         known = ", ".join(sorted(SHIPPED))
         assert answer.err.decode() == f"error: no backend is called 'nosuch'\nhint: choose one of: {known}\n"
     else:
-        assert b"is no name of a credential helper" in answer.err
+        assert b"is not the name of a credential helper" in answer.err
     assert not bin_dir.exists()
 
 
@@ -148,7 +148,7 @@ def test_a_backend_of_another_distribution(
         for path in (*information.iterdir(), module):
             path.unlink()
         information.rmdir()
-    # What is no backend any more can still be taken away.
+    # What is not a backend any more can still be taken away.
     assert run([installed.passhelper, "unlink", "third"], environ).code == 0
     assert list(bin_dir.iterdir()) == []
 

@@ -123,7 +123,7 @@ def test_a_damaged_entry_does_not_hide_the_others(passhelper: Command, store: Pa
     answer = passhelper("list", "--json")
     assert answer.code == 0
     assert sorted(bool(entry["trouble"]) for entry in answer.json["data"]) == [False, True]
-    assert "is no entry: it is empty" in passhelper("list").text
+    assert "is not an entry: it is empty" in passhelper("list").text
 
 
 def test_nothing(passhelper: Command, environ: dict[str, str]) -> None:

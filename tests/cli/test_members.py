@@ -38,7 +38,7 @@ def test_add_and_remove(passhelper: Command, git_store: Path, helper: Helper, ke
     answer = passhelper("recipients", "remove", keys["bob"])
     assert answer.text == (f"removed {bob}\nchanged .gpg-id, encrypted 2 entries anew\n{A} (u)\n{B} (u)\n")
     assert answer.err.decode() == (
-        "warning: who was removed knows these credentials; change each at its registry and store it again\n"
+        "warning: the removed key could read these credentials; change each at its registry and store it again\n"
     )
     assert answer.code == 0
     assert passhelper("recipients", "check").code == 0
@@ -61,7 +61,7 @@ def test_a_directory_that_cannot_be_read(passhelper: Command, store: Path, helpe
         answer = passhelper("recipients", "remove", keys["bob"])
         assert (answer.code, sorted(ids(other, keys))) == (3, ["alice"])
         assert answer.err.decode().splitlines()[0] == (
-            f"warning: {A}: who was removed may still read it; it is left as it is: {trouble}; choose a shorter path"
+            f"warning: {A}: a removed key may still read it; it is left as it is: {trouble}; choose a shorter path"
         )
         other.write_bytes(before[1])
         assert gpg_id.read_text() == keys["alice"] + "\n"
@@ -153,7 +153,7 @@ def test_check(passhelper: Command, store: Path, helper: Helper, keys: KeyRing) 
         f"{A} u +{stranger} stranger <stranger@example.test>",
         f"{B} u +{bob} bob <bob@example.test>; -{alice}",
         "https://c.example u +0101010101010101",
-        f"https://d.example u {FOLDER}/{folder('https://d.example')}/u.gpg is no entry: it is empty",
+        f"https://d.example u {FOLDER}/{folder('https://d.example')}/u.gpg is not an entry: it is empty",
         "https://f.example u 1 too many among 2 hidden",
     ]
     assert answer.err.decode() == ("of 1 entry some readers could only be counted: hidden, or not in this keyring\n")

@@ -149,5 +149,5 @@ def test_damaged_pins_are_repaired(passhelper: Command, git_store: Path, helper:
 def test_a_store_without_git_has_nothing_to_accept(passhelper: Command, store: Path) -> None:
     answer = passhelper("recipients", "accept")
     assert (answer.code, answer.text) == (
-        0, f"{store} is no git repository: only its owner can change the recipients, nothing to accept\n",
+        0, f"{store} is not a git repository: only its owner can change the recipients, nothing to accept\n",
     )  # fmt: skip

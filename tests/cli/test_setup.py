@@ -95,7 +95,7 @@ def test_default_owner_comes_from_git(machine: Machine) -> None:
     ("options", "message"),
     [
         (("--name", "a<b", "--email", "a@b"), "--name cannot be used in a key: 'a<b'"),
-        (("--name", "Ann", "--email", "nobody"), "--email is no address: 'nobody'"),
+        (("--name", "Ann", "--email", "nobody"), "--email is not an address: 'nobody'"),
         (("--name", "A\nB", "--email", "a@b"), "--name cannot be used in a key: 'A?B'"),
         (("--name", "Ann", "--email", "a@b", "--expire", "soon"), "gpg could not make a key: "),
     ],

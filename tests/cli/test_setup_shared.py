@@ -201,7 +201,7 @@ def test_somebody_new_asks_to_be_let_in(first: Machine, other: Machine, keys: Ke
     last = answer.text.splitlines()[-3:]
     run = f"passhelper recipients add {file.name} && passhelper sync"
     assert last == [
-        f"join: this machine's key is no recipient of the store yet: {key} Bea <bea@example.test>",
+        f"join: this machine's key is not a recipient of the store yet: {key} Bea <bea@example.test>",
         f"join: give a member of the team the file {file}, to run: {run}",
         "join: then run this command again",
     ]
@@ -422,7 +422,8 @@ def test_what_is_no_store_is_not_kept(machine: Machine, keys: KeyRing, remote: P
     git(work, "commit", "-q", "-m", "x")
     git(work, "push", "-q", str(remote), "main")
     answer = join(machine, remote)
-    assert answer.err.decode() == f"error: {remote} names no recipients: it is no password store\nhint: check the URL\n"
+    said = f"error: {remote} names no recipients: it is not a password store\nhint: check the URL\n"
+    assert answer.err.decode() == said
     assert not machine.store.exists()
     os.symlink("/etc/passwd", work / "link")
     git(work, "add", ".")

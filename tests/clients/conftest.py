@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 TROUBLES = {
     "locked": "is locked; run: passhelper unlock, or set PASSHELPER_PASSPHRASE_FILE",
     "foreign": "; ask a team member to run: passhelper recipients add",
-    "broken": " is no entry: it is truncated; restore it from git, or erase it and store it again",
+    "broken": " is not an entry: it is truncated; restore it from git, or erase it and store it again",
 }
 
 

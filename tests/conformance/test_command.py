@@ -151,7 +151,7 @@ def test_a_program_by_its_name(conformance: Command, installed: Program, store: 
         ((), "error: name either a program or a --backend", 2),
         (("x", "--backend", "memory"), "error: name either a program or a --backend", 2),
         (("nosuch",), "error: docker-credential-nosuch is not on PATH", 1),
-        (("/nonexistent/x",), "error: /nonexistent/x is no program\nhint: check its path and mode", 1),
+        (("/nonexistent/x",), "error: /nonexistent/x is not a program\nhint: check its path and mode", 1),
         (("--backend", "nosuch"), "error: no backend is called 'nosuch'", 1),
         (("--backend", "memory", "--check", "nosuch"), "error: no law is called 'nosuch'", 1),
         (("x", "--timeout", "0"), "error: invalid value for '--timeout'", 2),

@@ -67,15 +67,15 @@ def test_a_large_secret(program: ProgramHelper) -> None:
 
 
 ANSWERS = {
-    "not JSON": ("echo nonsense", "its answer is no JSON object"),
-    "a list": ("echo '[]'", "its answer is no JSON object"),
-    "no secret": ("""echo '{"Username":"u"}'""", "its answer is no credential"),
-    "a number": ("""echo '{"Username":"u","Secret":1}'""", "its answer is no credential"),
+    "not JSON": ("echo nonsense", "its answer is not a JSON object"),
+    "a list": ("echo '[]'", "its answer is not a JSON object"),
+    "no secret": ("""echo '{"Username":"u"}'""", "its answer is not a credential"),
+    "a number": ("""echo '{"Username":"u","Secret":1}'""", "its answer is not a credential"),
     "half a character": (r"""printf '{"Username":"u","Secret":"\\ud800"}'""", "holds an unpaired surrogate"),
     "a NUL": (r"""printf '{"Username":"u","Secret":"\\u0000"}'""", "the secret holds a NUL character"),
     "no user": ("""echo '{"Username":"","Secret":"s"}'""", "no credentials username"),
     "control character": (r"""printf '{"Username":"a\\nb","Secret":"s"}'""", "control characters are refused"),
-    "nothing": ("exit 0", "its answer is no JSON object"),
+    "nothing": ("exit 0", "its answer is not a JSON object"),
     "too much": ("head -c 5000000 /dev/zero", "it says too much"),
     "a reason": ("echo locked; exit 1", "locked"),
     "two lines": ("printf 'one\\n\\033two\\n'; exit 1", "one ?two"),
@@ -216,7 +216,7 @@ def test_find(installed: Program, environ: dict[str, str], tmp_path: Path, monke
 
 @pytest.mark.parametrize("name", ["", "../x", "a/b", "a b", "a\nb", "docker-credential-", "a\\b"])
 def test_names_that_lead_elsewhere(name: str) -> None:
-    with pytest.raises(ConfigurationError, match="is no name of a credential helper"):
+    with pytest.raises(ConfigurationError, match="is not the name of a credential helper"):
         short_name(name)
 
 

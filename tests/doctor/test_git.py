@@ -243,7 +243,7 @@ def test_a_list_that_names_nobody_is_not_none(
 def test_repository_that_git_cannot_read(doctor: Doctor, repository: Path) -> None:
     (repository / ".git" / "HEAD").unlink()
     report = doctor()
-    assert report.finding("git.program")[1] == f"{repository} is no repository that git can read"
+    assert report.finding("git.program")[1] == f"{repository} is not a repository that git can read"
     assert "git.changes" in report.blocked_by("git.program")
     assert (repository / FOLDER).is_dir()
 
@@ -297,7 +297,7 @@ def test_a_larger_repository(doctor: Doctor, helper: Helper, outer: Path) -> Non
     assert doctor().checks["git.outer"]["status"] == "ok"
 
 
-@pytest.mark.parametrize("known", ["nothing", "other passwords, and ours are ignored", "is no repository"])
+@pytest.mark.parametrize("known", ["nothing", "other passwords, and ours are ignored", "is not a repository"])
 def test_a_larger_repository_that_does_not_know_our_entries(
     doctor: Doctor, helper: Helper, outer: Path, known: str
 ) -> None:
@@ -306,7 +306,7 @@ def test_a_larger_repository_that_does_not_know_our_entries(
         (outer / "deep" / "store" / "mail.gpg").write_bytes(b"x")
         git(outer, "add", ".")
         git(outer, "commit", "-q", "-m", "Other passwords")
-    if known == "is no repository":
+    if known == "is not a repository":
         (outer / ".git" / "HEAD").unlink()
     helper.store(SERVER, "alice", "new")
     report = doctor()

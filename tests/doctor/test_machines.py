@@ -24,7 +24,7 @@ def test_healthy(doctor: Doctor) -> None:
         "git.program", "git.identity", "git.lock", "git.unfinished", "git.pending", "git.changes",
         "git.transport", "git.remote", "git.pins",
     }  # fmt: skip
-    assert report.checks["git.lock"]["reason"] == "the store is no git repository"
+    assert report.checks["git.lock"]["reason"] == "the store is not a git repository"
 
 
 def test_no_gpg(doctor: Doctor, helper: Helper, tmp_path: Path) -> None:

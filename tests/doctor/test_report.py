@@ -32,7 +32,7 @@ def test_one_line_each(doctor: Doctor, store: Path) -> None:
         f"failed        store.modes       other users can look into the store {store}; run: passhelper doctor --fix"
         in (answer.text)
     )
-    assert "not checked   git.lock          the store is no git repository\n" in answer.text
+    assert "not checked   git.lock          the store is not a git repository\n" in answer.text
     assert "\x1b" not in answer.text
     fixed = doctor.run("--fix")
     assert fixed.code == 0

@@ -47,7 +47,7 @@ def test_corrupt_entry(doctor: Doctor, helper: Helper, entry: Path, content: byt
     report = doctor()
     severity, cause, remedy = report.finding("store.entries")
     assert (severity, report.code) == ("failed", 1)
-    assert cause.startswith(f"{FOLDER}/{DIRECTORY}/alice.gpg is no entry: ")
+    assert cause.startswith(f"{FOLDER}/{DIRECTORY}/alice.gpg is not an entry: ")
     assert remedy == "restore it from git, or erase it and store it again"
     assert report.troubled() == {"store.entries"}
     assert helper.get(SERVER).text == f"{cause}; {remedy}\n"
@@ -143,7 +143,7 @@ def test_hand_made_spelling_of_a_list(doctor: Doctor, helper: Helper, entry: Pat
 def test_undecodable_directory(doctor: Doctor, store: Path) -> None:
     path = store / FOLDER / "notbase64!"
     path.mkdir(mode=0o700)
-    cause = f"{path} is no server's name, so nothing in it is found"
+    cause = f"{path} is not a server's name, so nothing in it is found"
     assert doctor().finding("store.names") == ("warning", cause, "look into it, then remove it")
 
 
@@ -274,7 +274,7 @@ def test_gpg_id_that_is_not_ours_to_write(doctor: Doctor, store: Path, keys: Key
 def test_gpg_id_that_is_no_list_of_keys(doctor: Doctor, store: Path) -> None:
     (store / ".gpg-id").write_bytes(b"--export-secret-keys\r\n")
     report = doctor("--fix")
-    assert report.finding("store.recipients")[1].endswith("has a line that is no key: '--export-secret-keys'")
+    assert report.finding("store.recipients")[1].endswith("has a line that is not a key: '--export-secret-keys'")
     assert (store / ".gpg-id").read_bytes() == b"--export-secret-keys\r\n"
 
 

@@ -108,7 +108,7 @@ def test_warnings(helper: Helper, store: Path) -> None:
 
 @pytest.mark.parametrize("command", [["recipients", "--help"], ["list"]])
 def test_no_stdout_at_all(installed: Program, environ: dict[str, str], store: Path, command: list[str]) -> None:
-    """As a daemon may start it: what nobody can read is no failure."""
+    """As a daemon may start it: what nobody can read is not a failure."""
     code = 'exec "$@" >&-'
     done = subprocess.run(
         ["/bin/sh", "-c", code, "sh", installed.passhelper, *command], env=environ, capture_output=True, check=False

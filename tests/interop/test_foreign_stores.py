@@ -70,7 +70,7 @@ def test_empty_directories_and_stray_files(helper: Helper, go: Helper, store: Pa
     put(keys, store / FOLDER / "orphan.gpg", b"x")
     (store / FOLDER / "notbase64!").mkdir()
     put(keys, store / FOLDER / "notbase64!" / "bob.gpg", b"x")
-    put(keys, store / FOLDER / "//79/v3+".replace("/", "_") / "bob.gpg", b"x")  # base64 of what is no UTF-8
+    put(keys, store / FOLDER / "//79/v3+".replace("/", "_") / "bob.gpg", b"x")  # base64 of what is not UTF-8
     put(keys, store / "personal" / "bank.gpg", b"mine")
     assert helper.list().json == {SERVER: "alice"}
     assert helper.get(SERVER).json["Username"] == "alice"

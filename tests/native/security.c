@@ -103,14 +103,14 @@ static OSStatus begin(char call, CFTypeRef query)
     for (CFIndex i = 0; i < entries(query); i++) {
         int known = 0;
         for (int j = 0; j < CONSTANT_COUNT; j++) known |= key_at(query, i) == *constants[j];
-        if (!known) misuse("a key that is no constant");
+        if (!known) misuse("a key that is not a constant");
     }
     for (int i = 0; i < ATTRIBUTES; i++) {
         CFTypeRef value = CFDictionaryGetValue(query, *constants[i]);
         if (value && CFGetTypeID(value) != (i == PORT ? NUMBER : STRING)) misuse("an attribute of the wrong type");
     }
     CFTypeRef data = CFDictionaryGetValue(query, kSecValueData);
-    if (data && CFGetTypeID(data) != DATA) misuse("a secret that is no CFData");
+    if (data && CFGetTypeID(data) != DATA) misuse("a secret that is not a CFData");
     return 0;
 }
 

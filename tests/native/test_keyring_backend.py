@@ -198,7 +198,7 @@ def test_what_cannot_be_read(
     with pytest.raises(KeyringError, match=r"^the password is not UTF-8 text$"):
         backend.get_password(SIMPLE, "ci")
     path.write_bytes(b"no message")
-    with pytest.raises(KeyringError, match="is no entry"):
+    with pytest.raises(KeyringError, match="is not an entry"):
         backend.get_password(SIMPLE, "ci")
     shutil.rmtree(store / FOLDER)
     (store / FOLDER).symlink_to(store)

@@ -299,7 +299,7 @@ def test_equivalent_names(gnome: Desktop) -> None:
 
 
 def test_odd_items_hide_no_other(gnome: Desktop) -> None:
-    """A server that no client can ask for is not listed; a secret that is no text is an error of its own."""
+    """A server that no client can ask for is not listed; a secret that is not text is an error of its own."""
     with gnome.connection() as bus:
         bus.create("", attributes("https://odd.example\nhttps://evil.example"))
         bus.create("", attributes("https://binary.example"), b"\xff\xfe")
@@ -358,7 +358,7 @@ def test_without_a_default_the_collection_that_docker_uses(gnome: Desktop) -> No
 
         advice = "no keyring is the default one; set PASSHELPER_COLLECTION to one of: Work keys"
         assert refused() == advice
-        # An item that goes with the session is no sign of where the others are.
+        # An item that goes with the session is not a sign of where the others are.
         bus.create("", attributes("https://a.example"), collection="/org/freedesktop/secrets/collection/session")
         assert refused() == advice
         bus.create("", attributes("https://other.example"), collection=work)

@@ -184,11 +184,11 @@ CUT = b"l\x02\x01\x01\x08\0\0\0\x01\0\0\0\x08\0\0\0" + b"\xff" * 16
         ((OK,), False, "the session bus at {} does not answer within 0.3 s"),
         ((), True, "the session bus at {} has closed the connection"),
         ((OK,), True, "the session bus at {} refuses uid {uid}"),
-        ((b"HTTP/1.1 400 Bad Request\r\n",), False, "what listens at {} is no D-Bus"),
-        ((b"x" * 5000,), False, "what listens at {} is no D-Bus"),
+        ((b"HTTP/1.1 400 Bad Request\r\n",), False, "what listens at {} is not a D-Bus server"),
+        ((b"x" * 5000,), False, "what listens at {} is not a D-Bus server"),
         ((b"REJECTED EXTERNAL\r\n",), False, "the session bus at {} refuses uid {uid}"),
-        ((OK, HUGE), False, "what listens at {} is no D-Bus"),
-        ((OK, CUT), False, "what listens at {} is no D-Bus"),
+        ((OK, HUGE), False, "what listens at {} is not a D-Bus server"),
+        ((OK, CUT), False, "what listens at {} is not a D-Bus server"),
     ],
     ids=["silent", "half a line", "silent later", "closes", "closes later", "http", "noise", "rejects", "huge", "cut"],
 )
@@ -256,7 +256,7 @@ def test_locked_gnome_keyring(gnome: Desktop) -> None:
     helper = SecretServiceHelper(gnome.environ)
     helper.store(Credentials(SERVER, "bob", "old"))
     gnome.lock()
-    assert helper.list() == {SERVER: "bob"}  # names are no secrets
+    assert helper.list() == {SERVER: "bob"}  # names are not secrets
     for verb, call in verbs(helper).items():
         if verb != "list":
             assert told(call, LockedKeychainError) == LOCKED

@@ -244,7 +244,7 @@ def test_secrets_travel_through_pipes_alone(
                 written.add(os.path.join(*opened.groups()))
     assert carried >= 5  # both canaries went to gpg and the agent, and the answer to us
     store = locked["PASSWORD_STORE_DIR"]
-    # The last is no file but a setting of the kernel's: which memory would be in a core.
+    # The last is not a file but a setting of the kernel's: which memory would be in a core.
     allowed = (store + "/docker-credential-helpers", store + "/.git/", locked["GNUPGHOME"], "/dev/",
                "/proc/self/coredump_filter")  # fmt: skip
     assert not {path for path in written if not path.startswith(allowed)}

@@ -326,7 +326,7 @@ def test_a_repository_that_is_none(git_vault: Vault) -> None:
     (git_vault.path / ".git" / "HEAD").unlink()
     git_vault.store()
     (warning,) = git_vault.warnings
-    assert warning == f"{UNCOMMITTED}{git_vault.path} is no repository that git can read"
+    assert warning == f"{UNCOMMITTED}{git_vault.path} is not a repository that git can read"
     assert git_vault.get() == ("bob", "s3cret")
 
 

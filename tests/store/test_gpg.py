@@ -330,7 +330,7 @@ def test_a_damaged_entry_may_be_restored_and_is_not_to_be_erased(
 @pytest.mark.parametrize("compress", [(), ("-z", "0")], ids=["compressed", "plain"])
 def test_a_truncated_entry_is_no_message(vault: Vault, keys: KeyRing, size: int, compress: tuple[str, ...]) -> None:
     vault.put(keys.encrypt(os.urandom(5000), "alice", options=compress)[:size])
-    assert failure(EntryError, vault.get) == f"{LABEL} is no entry: it is truncated; {RESTORE}"
+    assert failure(EntryError, vault.get) == f"{LABEL} is not an entry: it is truncated; {RESTORE}"
 
 
 @pytest.mark.parametrize(
@@ -338,15 +338,15 @@ def test_a_truncated_entry_is_no_message(vault: Vault, keys: KeyRing, size: int,
     [
         (b"", "it is empty"),
         (b"\x84", "it is truncated"),
-        (b"s3cret", "it is no OpenPGP message"),
-        (b"\0" * 512, "it is no OpenPGP message"),
+        (b"s3cret", "it is not an OpenPGP message"),
+        (b"\0" * 512, "it is not an OpenPGP message"),
         (b"-----BEGIN PGP MESSAGE-----\n\n", "it is truncated"),
     ],
 )
 def test_what_is_no_entry_never_reaches_gpg(vault: Vault, content: bytes, why: str) -> None:
     vault.put(content)
     vault.environ["PASSHELPER_GPG"] = "/nonexistent"
-    assert failure(EntryError, vault.get) == f"{LABEL} is no entry: {why}; {RESTORE}"
+    assert failure(EntryError, vault.get) == f"{LABEL} is not an entry: {why}; {RESTORE}"
     assert vault.list() == {SERVER: "bob"}
 
 
@@ -354,7 +354,7 @@ def test_an_entry_after_the_entry(vault: Vault, keys: KeyRing) -> None:
     message = keys.encrypt(b"s3cret", "alice")
     for more in (b"trailing", message):
         vault.put(message + more)
-        assert failure(EntryError, vault.get) == f"{LABEL} is no entry: something follows its end; {AGAIN}"
+        assert failure(EntryError, vault.get) == f"{LABEL} is not an entry: something follows its end; {AGAIN}"
 
 
 def test_a_password_message_hidden_inside_an_entry_opens_nothing(vault: Vault, keys: KeyRing) -> None:

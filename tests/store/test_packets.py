@@ -81,7 +81,7 @@ def test_hidden_recipients(keys: KeyRing) -> None:
 
 
 def listed(ring: KeyRing, message: bytes) -> list[str] | None:
-    """What ``gpg --list-packets`` sees before the encrypted data; None if that is no message to keys alone."""
+    """What ``gpg --list-packets`` sees before the encrypted data; None if that is not a message to keys alone."""
     said = ring.gpg("--list-only", "--list-packets", stdin=message, check=False)
     found = []
     for line in said.stdout.decode(errors="replace").splitlines():
@@ -190,7 +190,7 @@ def test_no_line_end_hides_from_gpg_what_is_seen_here(keys: KeyRing) -> None:
     with pytest.raises(PacketError, match=r"^it can be opened with a password of its own$"):
         key_ids(message)
     for first in (begin + b"x", begin + b" x"):
-        with pytest.raises(PacketError, match=r"^it is no OpenPGP message$"):
+        with pytest.raises(PacketError, match=r"^it is not an OpenPGP message$"):
             key_ids(first + b"\n\n" + shown + b"\n" + end + begin + b"\n\n" + base64.b64encode(hidden) + b"\n" + end)
 
 
@@ -201,11 +201,11 @@ def test_no_line_end_hides_from_gpg_what_is_seen_here(keys: KeyRing) -> None:
         (("--store", "-z", "0"), "it is not encrypted (literal data)"),
         (("--store", "--armor"), "it is not encrypted (compressed data)"),
         (("--sign", "-u", "alice"), "it is not encrypted (compressed data)"),
-        (("--sign", "-z", "0", "-u", "alice"), "it is no encrypted OpenPGP message (packet type 4)"),
-        (("--detach-sign", "-u", "alice"), "it is no encrypted OpenPGP message (packet type 2)"),
-        (("--clearsign", "-u", "alice"), "it is no OpenPGP message"),
-        (("--export", "alice"), "it is no encrypted OpenPGP message (packet type 6)"),
-        (("--export", "--armor", "alice"), "it is no OpenPGP message"),
+        (("--sign", "-z", "0", "-u", "alice"), "it is not an encrypted OpenPGP message (packet type 4)"),
+        (("--detach-sign", "-u", "alice"), "it is not an encrypted OpenPGP message (packet type 2)"),
+        (("--clearsign", "-u", "alice"), "it is not an OpenPGP message"),
+        (("--export", "alice"), "it is not an encrypted OpenPGP message (packet type 6)"),
+        (("--export", "--armor", "alice"), "it is not an OpenPGP message"),
     ],
 )
 def test_what_is_not_encrypted_is_refused(keys: KeyRing, options: tuple[str, ...], message: str) -> None:
@@ -227,7 +227,7 @@ def test_a_message_cut_at_any_byte_is_refused_or_still_says_who_can_open_it(
             assert key_ids(message[:size]) == whole
         except PacketError as error:
             seen.add(str(error))
-    assert seen <= {"it is empty", "it is truncated", "it is no OpenPGP message", "its armor is damaged"}
+    assert seen <= {"it is empty", "it is truncated", "it is not an OpenPGP message", "its armor is damaged"}
     assert "it is truncated" in seen
 
 
@@ -279,29 +279,29 @@ def test_recipients_of_rfc_9580(body: bytes, expected: str) -> None:
     ("message", "text"),
     [
         (b"", "it is empty"),
-        (b"s3cret", "it is no OpenPGP message"),
-        (b"\0" * 100, "it is no OpenPGP message"),
+        (b"s3cret", "it is not an OpenPGP message"),
+        (b"\0" * 100, "it is not an OpenPGP message"),
         (ENCRYPTED, "it is not encrypted to any key"),
         (packet(10, b"PGP") + ENCRYPTED, "it is not encrypted to any key"),
         (packet(1, session_key()), "it is truncated"),
         (packet(1, session_key())[:-1], "it is truncated"),
         (packet(1, session_key()) + b"\xd2", "it is truncated"),
         (packet(1, session_key()) + b"\xd2\xff\0\0", "it is truncated"),
-        (packet(1, session_key()) + b"plain", "it is no OpenPGP message"),
+        (packet(1, session_key()) + b"plain", "it is not an OpenPGP message"),
         (packet(1, session_key()) + packet(3, b"\x04x"), "it can be opened with a password of its own"),
         (packet(1, session_key()) + packet(11, b"b"), "it is not encrypted (literal data)"),
-        (b"\xc1\xefpartial", "it is no encrypted OpenPGP message (packet type 1)"),
-        (b"\x87indeterminate", "it is no encrypted OpenPGP message (packet type 1)"),
+        (b"\xc1\xefpartial", "it is not an encrypted OpenPGP message (packet type 1)"),
+        (b"\x87indeterminate", "it is not an encrypted OpenPGP message (packet type 1)"),
         (packet(1, b"") + ENCRYPTED, "it names a recipient in an unknown way (version 0)"),
         (packet(1, b"\x02" + b"x" * 20) + ENCRYPTED, "it names a recipient in an unknown way (version 2)"),
         (packet(1, b"\x03short") + ENCRYPTED, "it names a recipient in an unknown way (version 3)"),
-        (packet(63, b"x") + ENCRYPTED, "it is no encrypted OpenPGP message (packet type 63)"),
+        (packet(63, b"x") + ENCRYPTED, "it is not an encrypted OpenPGP message (packet type 63)"),
         (b"-----BEGIN PGP MESSAGE-----\n\n!!!!\n-----END PGP MESSAGE-----\n", "it is truncated"),
         (b"-----BEGIN PGP MESSAGE-----\n", "it is truncated"),
-        (b"-----BEGIN PGP MESSAGE-----x\n\nhV4D\n", "it is no OpenPGP message"),
-        (b"-----BEGIN PGP MESSAGE-----\rhV4D\n", "it is no OpenPGP message"),
+        (b"-----BEGIN PGP MESSAGE-----x\n\nhV4D\n", "it is not an OpenPGP message"),
+        (b"-----BEGIN PGP MESSAGE-----\rhV4D\n", "it is not an OpenPGP message"),
         (b"-----BEGIN PGP MESSAGE-----\r\nComment: x\r\rhV4D\n\nwcBM\n", "it is truncated"),
-        (b"-----BEGIN PGP MESSAGE-----\n\n" + base64.b64encode(b"plain text") + b"\n", "it is no OpenPGP message"),
+        (b"-----BEGIN PGP MESSAGE-----\n\n" + base64.b64encode(b"plain text") + b"\n", "it is not an OpenPGP message"),
     ],
 )
 def test_refusals(message: bytes, text: str) -> None:

@@ -49,10 +49,10 @@ def test_lines(text: str, expected: list[str]) -> None:
     ("text", "message"),
     [
         (b"\xff\xfe", "L is not UTF-8; write one key fingerprint per line"),
-        (b"--output=x\n", "L has a line that is no key: '--output=x'; write one key fingerprint per line"),
-        (b"a\x1bb\n", "L has a line that is no key: 'a\\x1bb'; write one key fingerprint per line"),
-        (b"AAAA\rBBBB\n", "L has a line that is no key: 'AAAA\\rBBBB'; write one key fingerprint per line"),
-        (b"a\0b\n", "L has a line that is no key: 'a\\x00b'; write one key fingerprint per line"),
+        (b"--output=x\n", "L has a line that is not a key: '--output=x'; write one key fingerprint per line"),
+        (b"a\x1bb\n", "L has a line that is not a key: 'a\\x1bb'; write one key fingerprint per line"),
+        (b"AAAA\rBBBB\n", "L has a line that is not a key: 'AAAA\\rBBBB'; write one key fingerprint per line"),
+        (b"a\0b\n", "L has a line that is not a key: 'a\\x00b'; write one key fingerprint per line"),
     ],
 )
 def test_lines_that_are_no_keys(text: bytes, message: str) -> None:
@@ -321,7 +321,7 @@ def test_a_snap_has_a_home_of_its_own(tmp_path: Path) -> None:
     own = f"{tmp_path}/.password-store"
     assert caught.value.remedy == (
         f"set PASSWORD_STORE_DIR={own} and GNUPGHOME={tmp_path}/.gnupg, for HOME is that of the snap docker; "
-        "where it may not read them, use a docker that is no snap"
+        "where it may not read them, use a docker that is not a snap"
     )
     for other in ({**environ, "PASSWORD_STORE_DIR": own}, {"HOME": str(tmp_path)}):
         with pytest.raises(StoreNotInitializedError) as caught:

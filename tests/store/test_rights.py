@@ -27,7 +27,7 @@ def ring(own_keys: KeyRing, environ: dict[str, str]) -> KeyRing:
 
 @pytest.fixture
 def vault(store: Path, environ: dict[str, str], ring: KeyRing) -> Vault:
-    """A store with entries for this machine, for others, for both, and with things that are no entries."""
+    """A store with entries for this machine, for others, for both, and with things that are not entries."""
     vault = Vault(environ)
     vault.put(ring.encrypt(b"s", "alice"), MINE)
     vault.put(ring.encrypt(b"s", "stranger"), HERS)

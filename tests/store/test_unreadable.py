@@ -86,14 +86,15 @@ def test_what_no_gnupg_reads_is_named(vault: Vault, keys: KeyRing, kind: str, wh
 def test_a_key_is_named_in_a_way_that_nobody_knows(vault: Vault, keys: KeyRing) -> None:
     session, data = parts(keys.encrypt(b"x", "alice"))
     vault.put(packet(1, bytes([5]) + session[1:]) + packet(18, data))
-    assert str(failed(vault)) == (f"{LABEL} is no entry: it names a recipient in an unknown way (version 5); {AGAIN}")
+    why = "it names a recipient in an unknown way (version 5)"
+    assert str(failed(vault)) == f"{LABEL} is not an entry: {why}; {AGAIN}"
 
 
 @pytest.mark.parametrize("tag", [22, 39, 40, 60, 63])
 def test_a_packet_that_nobody_knows_may_be_a_messages(vault: Vault, keys: KeyRing, tag: int) -> None:
     vault.put(packet(tag, b"x") + keys.encrypt(b"x", "alice"))
-    why = f"it is no encrypted OpenPGP message (packet type {tag})"
-    assert str(failed(vault)) == f"{LABEL} is no entry: {why}; {AGAIN}"
+    why = f"it is not an encrypted OpenPGP message (packet type {tag})"
+    assert str(failed(vault)) == f"{LABEL} is not an entry: {why}; {AGAIN}"
 
 
 @pytest.mark.parametrize("tag", [0, 2, 5, 6, 13])
@@ -111,7 +112,8 @@ def test_padding_is_no_reason_to_refuse_a_message(vault: Vault, keys: KeyRing) -
     vault.put(packet(1, session) + packet(18, data) + padding)
     assert vault.get() == ("bob", "x")
     vault.put(padding + packet(1, session) + packet(18, data))  # gpg finds no message there
-    assert str(failed(vault)).startswith(f"{LABEL} is no entry: it is no encrypted OpenPGP message (packet type 21)")
+    why = "it is not an encrypted OpenPGP message (packet type 21)"
+    assert str(failed(vault)).startswith(f"{LABEL} is not an entry: {why}")
 
 
 def test_no_integrity_protection(vault: Vault, keys: KeyRing) -> None:

@@ -133,7 +133,7 @@ def test_planted_drift_of_every_kind(vault: Vault, keys: KeyRing, own_keys: KeyR
     assert (drift["hidden"].hidden, drift["hidden"].is_uncertain) == (3, True)
     assert (drift["hidden-extra"].surplus, drift["hidden-missing"].hidden) == (1, 2)
     assert {name: record.trouble.rpartition(": ")[2] for name, record in kinds.items() if record.trouble} == {
-        "empty": "it is empty", "damaged": "it is no OpenPGP message",
+        "empty": "it is empty", "damaged": "it is not an OpenPGP message",
     }  # fmt: skip
     assert tree(vault.path) == before
 

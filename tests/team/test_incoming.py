@@ -390,7 +390,7 @@ def test_other_ways_to_write_the_same_keys(pinned: Team, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("data", "said"),
-    [(b"\xff\n", ".gpg-id is not UTF-8"), (b"--output=x\n", ".gpg-id has a line that is no key: '--output=x'")],
+    [(b"\xff\n", ".gpg-id is not UTF-8"), (b"--output=x\n", ".gpg-id has a line that is not a key: '--output=x'")],
 )
 def test_a_list_that_is_none(pinned: Team, data: bytes, said: str) -> None:
     commit = pinned.remote.push({".gpg-id": (PLAIN, data)})

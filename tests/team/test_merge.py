@@ -385,7 +385,7 @@ def test_a_signed_list_keeps_its_signature_or_gets_a_new_one(lab: Lab, base: str
 
 def test_a_list_that_is_none_is_named(lab: Lab, base: str) -> None:
     ours, theirs = lab.commit({".gpg-id": b"K1\nK2\n"}, base), lab.commit({".gpg-id": b"-rf\n"}, base)
-    with pytest.raises(StoreError, match=r"\.gpg-id has a line that is no key"):
+    with pytest.raises(StoreError, match=r"\.gpg-id has a line that is not a key"):
         lab.merge(ours, theirs)
 
 

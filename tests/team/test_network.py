@@ -196,13 +196,13 @@ def test_a_remote_that_is_busy_for_a_moment(team: Team, ann: Clone, monkeypatch:
 
 
 def test_a_store_without_git(store: Path, environ: dict[str, str]) -> None:
-    with pytest.raises(StoreError, match="is no git repository") as caught:
+    with pytest.raises(StoreError, match="is not a git repository") as caught:
         Clone(environ).sync()
     assert caught.value.remedy == "run: passhelper setup --git URL"
 
 
 def test_no_store(environ: dict[str, str]) -> None:
-    with pytest.raises(StoreError, match="is no git repository"):
+    with pytest.raises(StoreError, match="is not a git repository"):
         Clone(environ).sync()
 
 

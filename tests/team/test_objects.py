@@ -161,7 +161,7 @@ def test_ctrl_c_while_it_is_waited_for(vault: Vault, tmp_path: Path) -> None:
 
 def test_a_git_that_ends_says_why(vault: Vault, git: Git) -> None:
     os.rename(vault.path / ".git", vault.path / "was")
-    with pytest.raises(GitError, match=f"{vault.path} is no repository that git can read"):
+    with pytest.raises(GitError, match=f"{vault.path} is not a repository that git can read"):
         git.objects.find("HEAD")
     os.rename(vault.path / "was", vault.path / ".git")
     assert git.revision("HEAD") == head(vault)  # the next question starts another

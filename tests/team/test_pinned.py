@@ -168,7 +168,7 @@ def test_what_is_no_subkey_to_encrypt_to_is_named(tokens: Tokens) -> None:
     with pytest.raises(RecipientsError) as caught:
         tokens.vault.store()
     assert str(caught.value) == (
-        f"cannot encrypt for 1 of 2 recipients in .gpg-id: {tokens.primary}! is no subkey of {tokens.primary} "
+        f"cannot encrypt for 1 of 2 recipients in .gpg-id: {tokens.primary}! is not a subkey of {tokens.primary} "
         f"bob <bob@example.test> to encrypt to today, name 0x{tokens.first[-16:]}! or 0x{tokens.second[-16:]}!"
     )
     tokens.name(tokens.alice, f"0x{tokens.second[-16:]}!")

@@ -33,7 +33,7 @@ class Counter:
         self.path = f"{folder / 'bin'}{os.pathsep}{path}"
 
     def commands(self) -> list[str]:
-        """Tell what has been run since it was last asked."""
+        """Return what has been run since it was last asked."""
         calls = self._log.read_text().split("\0")[:-1]
         self._log.write_text("")
         return [call.partition("core.hooksPath=/dev/null ")[2] or call for call in calls]

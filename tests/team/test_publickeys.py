@@ -116,7 +116,7 @@ def test_a_key_that_was_not_accepted_is_not_even_looked_at(team: Team, name: str
 
 
 def test_accepting_comes_first(team: Team) -> None:
-    """A list that names a key is no acceptance; the pin is."""
+    """A list that names a key does not accept it; the pin does."""
     team.pin("alice")
     assert team.refresh({path_of(team, "bob"): (PLAIN, team.public("bob"))}) == []
     team.pin("alice", "bob")

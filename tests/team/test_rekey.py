@@ -347,7 +347,7 @@ def test_never_the_last_one_never_oneself(some: Vault, keys: KeyRing) -> None:
 def test_who_is_no_recipient(some: Vault, keys: KeyRing) -> None:
     for wanted in (keys["bob"], "bob@example.test", "x", keys["missing"]):
         assert refused(some, ConfigurationError, remove, wanted) == (
-            f"{wanted} is no recipient; run: passhelper recipients list"
+            f"{wanted} is not a recipient; run: passhelper recipients list"
         )
 
 

@@ -238,7 +238,7 @@ def test_a_store_without_history(store: Path, environ: dict[str, str], keys: Key
     with pytest.raises(StoreError) as caught:
         team.states()
     assert str(caught.value) == (
-        f"{store} is no git repository, so nobody knows what a key could read before; "
+        f"{store} is not a git repository, so nobody knows what a key could read before; "
         "run: passhelper list --readable-by KEY"
     )
     team.git("init", "-q")

@@ -941,7 +941,7 @@ def test_a_shallow_clone(team: Team, ann: Clone) -> None:
     ann.sync()
     bob.store("https://d.example")
     bob.sync()
-    assert bob.git("rev-parse", "--is-shallow-repository") == "true\n"  # who was last was no question
+    assert bob.git("rev-parse", "--is-shallow-repository") == "true\n"  # who was last was not a question
     converge(ann, bob)
 
 

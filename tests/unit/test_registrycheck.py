@@ -56,5 +56,5 @@ def test_a_damaged_certificate_of_docker(tmp_path: Path, monkeypatch: pytest.Mon
     folder.mkdir()
     (folder / "ca.crt").write_text("nothing")
     monkeypatch.setattr(registrycheck, "_CERTIFICATES", str(tmp_path))
-    with pytest.raises(DockerError, match=r"ca\.crt is no certificate"):
+    with pytest.raises(DockerError, match=r"ca\.crt is not a certificate"):
         registrycheck._load_docker_certificates(ssl.create_default_context(), "quay.io")

@@ -151,7 +151,7 @@ class Keychain:
         """Open the running system's own.
 
         Raises:
-            KeychainUnavailableError: this is no macOS.
+            KeychainUnavailableError: this is not macOS.
         """
         if sys.platform != "darwin":
             raise KeychainUnavailableError(ONLY_HERE, "use another backend: passhelper link NAME")

@@ -3,7 +3,7 @@
 An item is what ``docker-credential-secretservice`` writes (docker/docker-credential-helpers, secretservice.c), so that
 either program finds what the other one has stored. Where the two differ on purpose:
 
-* ``list`` reads the attribute ``server``. Docker's reads the label, which since 0.9.0 is no URL any more; the
+* ``list`` reads the attribute ``server``. Docker's reads the label, which since 0.9.0 is not a URL any more; the
   label here is the bare URL, as before 0.9.0, so that Docker's ``list`` is right about our items;
 * one item for each server: Docker's leaves those of earlier users, and finds any of them;
 * an item is searched without its schema, which is compared afterwards: in a keyring that was not unlocked since
@@ -67,7 +67,7 @@ class SecretServiceHelper(Helper):
 
     Args:
         environ: the settings; the process's environment by default.
-        warn: takes one line when something went half well; stderr by default.
+        warn: takes one line when something worked only in part; stderr by default.
         seconds: how long the keyring may take for one answer.
     """
 

@@ -180,7 +180,7 @@ class Bus:
         self._write(b"\0AUTH EXTERNAL " + identity + b"\r\nBEGIN\r\n" + hello, end)
         while (line_end := self._buffer.find(b"\r\n")) < 0:
             if len(self._buffer) > _LINE:
-                raise BusError(f"what listens at {self.address} is no D-Bus")
+                raise BusError(f"what listens at {self.address} is not a D-Bus server")
             self._fill(end)
         line = bytes(self._buffer[:line_end])
         del self._buffer[: line_end + 2]
@@ -188,7 +188,7 @@ class Bus:
         if line.startswith(b"REJECTED"):
             raise refused
         if not line.startswith(b"OK"):
-            raise BusError(f"what listens at {self.address} is no D-Bus")
+            raise BusError(f"what listens at {self.address} is not a D-Bus server")
         try:
             self.answer(self._serial)
         except ClosedError:
@@ -254,7 +254,7 @@ class Bus:
             fields = dict(decode("a(yv)", message[:begin], big=big, offset=12)[0])
             body = decode(fields.get(_SIGNATURE, ""), message[begin:], big=big) if kind != _CALL else []
         except ValueError:
-            raise BusError(f"what listens at {self.address} is no D-Bus") from None
+            raise BusError(f"what listens at {self.address} is not a D-Bus server") from None
         sender = fields.get(_SENDER, "")
         if kind == _RETURN:
             self._replies[fields.get(_REPLY_SERIAL, 0)] = (sender, body)

@@ -31,7 +31,7 @@ class Item:
         self.rank = (not locked, facts.get("Modified", 0), facts.get("Created", 0), len(path), path)
 
     def has(self, attributes: "dict[str, str]") -> bool:
-        """Tell whether an item has all these attributes; KeePassXC adds some of its own."""
+        """Return whether an item has all these attributes; KeePassXC adds some of its own."""
         return attributes.items() <= self._attributes.items()
 
 

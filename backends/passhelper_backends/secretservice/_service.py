@@ -76,7 +76,7 @@ class SecretService:
         self._bus.close()
 
     def is_running(self) -> bool:
-        """Tell whether somebody offers the service now; nobody is started."""
+        """Return whether somebody offers the service now; nobody is started."""
         bus = "org.freedesktop.DBus"
         (is_owned,) = self._bus.call(bus, "/org/freedesktop/DBus", bus, "NameHasOwner", "s", _NAME)
         return bool(is_owned)

@@ -108,7 +108,7 @@ class CredentialManager:
         """Open the running system's own.
 
         Raises:
-            KeychainUnavailableError: this is no Windows.
+            KeychainUnavailableError: this is not Windows.
         """
         if sys.platform != "win32":
             raise KeychainUnavailableError(ONLY_HERE, "use another backend: passhelper link NAME")

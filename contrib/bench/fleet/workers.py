@@ -159,7 +159,7 @@ class PasshelperRunner(Runner):
         self.run([self._helper, "erase"], server)
 
     def sync(self) -> bool:
-        """Sync; drift (exit 3) is no failure of a sync."""
+        """Sync; drift (exit 3) is not a failure of a sync."""
         done = self.run(self.sync_command()) in (0, 3)
         self.tally.refused += not done
         return done

@@ -94,7 +94,7 @@ class Chooser:
         return Task(record, readers, adds, self._kept(record, readers), is_sure)
 
     def _is_ours(self, record: Record) -> bool:
-        """Tell whether this machine alone reads what a list decides about that is changed here, and nobody can push."""
+        """Return whether only this machine reads what a list changed here decides about, and nobody can push."""
         return self._is_edit and all(each.is_own for each in self._before.of(record.directory)) and self._is_private()
 
     def _kept(self, record: Record, readers: tuple[Recipient, ...]) -> tuple[Recipient, ...]:
@@ -104,7 +104,7 @@ class Chooser:
 
 
 def may_add(readers: Iterable[Recipient]) -> bool:
-    """Tell whether encrypting an entry anew could let somebody read it who could not: anybody but this machine."""
+    """Return whether encrypting an entry anew could let somebody read it who could not: anybody but this machine."""
     return not all(each.is_own for each in readers)
 
 
@@ -131,7 +131,7 @@ def usable(store: PassStore, wanted: tuple[Recipient, ...], source: str) -> tupl
 
 
 def can_mend(drift: Drift) -> bool:
-    """Tell whether encrypting anew to the usable recipients would change anything."""
+    """Return whether encrypting anew to the usable recipients would change anything."""
     return bool(drift.extra or drift.surplus or any(recipient.is_usable for recipient in drift.missing))
 
 

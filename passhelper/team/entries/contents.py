@@ -51,7 +51,7 @@ class Contents:
         self.large: frozenset[str] = frozenset()
 
     def readers(self, blob: str) -> frozenset[str]:
-        """Give the ids of the keys that open a version; none opens what is no message.
+        """Give the ids of the keys that open a version; none opens what is not a message.
 
         What may be a message and does not name its readers as we know it, such as one that a password opens too, may
         be for anybody.
@@ -123,12 +123,12 @@ class Contents:
         except PasshelperError:
             pass  # it says nothing here
         else:
-            # As get gives it: line ends behind a password are no part of it.
+            # As get gives it: line ends behind a password are not part of it.
             self._digests[blob] = hashlib.blake2b(said.rstrip(b"\r\n"), key=self._salt).hexdigest()
 
 
 def _may_be_given(message: bytes) -> bool:
-    """Tell whether gpg may see a message; see :mod:`passhelper.store.packets`."""
+    """Return whether gpg may see a message; see :mod:`passhelper.store.packets`."""
     try:
         packets.key_ids(message[: packets.MAX_HEADERS])
     except packets.PacketError:

@@ -57,7 +57,7 @@ class Recipient:
         return keyinfo.is_pinned(self.line)
 
     def is_among(self, readers: Collection[str], pinned: Collection[str]) -> bool:
-        """Tell whether a message is encrypted to this recipient.
+        """Return whether a message is encrypted to this recipient.
 
         Args:
             readers: the key ids that it names.
@@ -97,7 +97,7 @@ class Drift:
 
     Attributes:
         missing: recipients who are not among the readers; where readers are hidden or unknown, some of these.
-        extra: ids of keys in this keyring that are no recipient's, or revoked.
+        extra: ids of keys in this keyring that are not a recipient's, or revoked.
         unknown: ids that are in no key of this keyring and no recipient's for certain.
         hidden: how many readers the entry does not name.
         surplus: how many of ``unknown`` and ``hidden`` there are beyond the recipients who are not seen.
@@ -199,7 +199,7 @@ class Policy:
         return [self.source(directory), *(path for _, path in found)]
 
     def decides(self, paths: Collection[str], directory: str) -> bool:
-        """Tell whether one of some lists has a say about a server directory."""
+        """Return whether one of some lists has a say about a server directory."""
         return any(path in paths for path in self.sources(directory))
 
     @cached_property

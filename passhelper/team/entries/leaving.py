@@ -24,7 +24,7 @@ class Left:
     Attributes:
         record: which.
         error: why; None where it was not part of the change.
-        is_readable: whether who was removed can still read it; None if nobody can tell.
+        is_readable: whether a removed key can still read it; None if nobody can tell.
     """
 
     record: Record
@@ -41,7 +41,7 @@ def left(
         store: where.
         ring: its keyring.
         result: what the removal did.
-        leaving: who was removed.
+        leaving: the removed keys.
         servers: whose entries to look at; None for all.
     """
     ids = {key_id for each in leaving for key_id in each.key_ids}

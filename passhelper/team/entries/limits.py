@@ -40,7 +40,7 @@ class Closed:
 
 
 def is_odd(directory: str) -> bool:
-    """Tell whether a server's directory is not the canonical one."""
+    """Return whether a server's directory is not the canonical one."""
     return layout.canonical(directory) != directory
 
 

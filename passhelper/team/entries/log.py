@@ -52,7 +52,7 @@ def events(store: PassStore, server: str = "") -> list[Event]:
     """
     place = store.repository("")
     if place is None:
-        raise StoreError(f"{store.root} is no git repository, so it has no history", "run: passhelper setup --git")
+        raise StoreError(f"{store.root} is not a git repository, so it has no history", "run: passhelper setup --git")
     with gitrepo.opened(place, store.environ) as git:
         head = history.head_of(git)
         revisions = list(history.revisions(git, head)) if head else []

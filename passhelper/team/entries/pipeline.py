@@ -208,7 +208,7 @@ class Recipher:
         self._tick()
 
     def _is_strange(self, task: Task) -> bool:
-        """Tell whether an entry opens to this machine by no key that is a recipient's."""
+        """Return whether an entry opens to this machine by no key that is a recipient's."""
         wanted = {key_id for recipient in task.record.wanted for key_id in recipient.key_ids}
         return self._own.isdisjoint(wanted.intersection(task.record.ids))
 

@@ -3,7 +3,7 @@
 First everything that could go wrong is looked at; then the entries are encrypted anew, in memory, and each result
 is checked; then, under the lock, it is made sure that nothing has changed meanwhile, and a journal makes the
 change (:mod:`passhelper.store.journal`). Until that is written a kill leaves the old state; after it, whoever writes
-next finishes. What is no Docker credential is never touched.
+next finishes. What is not a Docker credential is never touched.
 """
 
 from __future__ import annotations
@@ -330,7 +330,7 @@ class Rekey:
     # Encrypting
 
     def _is_done(self, task: Task, renewed: Mapping[str, Renewed]) -> bool:
-        """Tell whether a new ciphertext is there, for these readers and from what the entry holds now."""
+        """Return whether a new ciphertext is there, for these readers and from what the entry holds now."""
         path = task.record.entry.path
         if path not in renewed or (renewed[path].readers, renewed[path].binds) != (task.readers, task.binds):
             return False

@@ -149,7 +149,7 @@ def _obstacle(record: Record) -> str:
         return "its readers are hidden, and not as many as its recipients"
     is_due = can_mend(drift)
     for each in record.wanted:
-        # Who cannot be found here may read it: under an id that is unknown, or, by a name that is no fingerprint
+        # Who cannot be found here may read it: under an id that is unknown, or, by a name that is not a fingerprint
         # (gpg's own groups are such), as anybody. Encrypting anew would shut him out.
         if is_due and not each.keys and (drift.unknown or not is_fingerprint(each.line)):
             return f"it cannot be encrypted anew for {each}"

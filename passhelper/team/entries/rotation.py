@@ -89,7 +89,7 @@ def find(store: PassStore, name: str) -> list[RotationItem]:
     place = store.repository("")
     if place is None:
         raise StoreError(
-            f"{store.root} is no git repository, so nobody knows what a key could read before",
+            f"{store.root} is not a git repository, so nobody knows what a key could read before",
             "run: passhelper list --readable-by KEY",
         )
     with gitrepo.opened(place, store.environ) as git:
@@ -304,13 +304,13 @@ class _Search:
         return found - {""}
 
     def _is_comparable(self, one: _Known, others: set[str]) -> bool:
-        """Tell whether all that the key could read and that anybody else can still read was read here."""
+        """Return whether all that the key could read and that anybody else can still read was read here."""
         missing = [version.blob for version in one.readable if not self._contents.digest(version.blob)]
         return bool(self._secrets(one)) and not any(others & self._contents.readers(blob) for blob in missing)
 
 
 def _is_only_rekeyed(one: _Known) -> bool:
-    """Tell whether commits say so themselves; who claims that has one credential more to change, and none less."""
+    """Return whether commits say so themselves; who claims that has one credential more to change, and none less."""
     later = one.versions[one.versions.index(one.readable[-1]) + 1 :]
     return bool(later) and all(version.revision.is_rekeying for version in later)
 

@@ -68,7 +68,7 @@ def _missing(git: Git, identity: str) -> GitError:
 
 
 def of_file(path: str, length: int) -> str:
-    """Give the id that a file's content has as a blob; empty for no file, ``?`` for what is no regular file.
+    """Give the id that a file's content has as a blob; empty for no file, ``?`` for what is not a regular file.
 
     Args:
         path: the file.

@@ -20,7 +20,7 @@ SAME = "Passhelper-Sync: re-encryption"
 
 
 def is_ancestor(git: Git, commit: str, of: str) -> bool:
-    """Tell whether a commit is part of another's history, or is that one; no if one of them is not here."""
+    """Return whether a commit is part of another's history, or is that one; no if one of them is not here."""
     if not is_id(commit) or not is_id(of):
         return False
     if commit == of:

@@ -145,7 +145,7 @@ class Git:
         return self._printed(self.ask_once(*arguments, environ=environ), arguments[0], SECONDS)
 
     def has_asked(self, *arguments: str) -> bool:
-        """Tell whether the answer to a command is known."""
+        """Return whether the answer to a command is known."""
         return arguments in self._answers
 
     def forget(self) -> None:
@@ -168,7 +168,7 @@ class Git:
         return repository.parse_settings(self._printed(child, _LIST[0], SECONDS).decode(errors="surrogateescape"))
 
     def is_on(self, name: str) -> bool:
-        """Tell whether a setting is true, as git reads it: a word for it, or a number that is not 0."""
+        """Return whether a setting is true, as git reads it: a word for it, or a number that is not 0."""
         value = self.settings.get(name, "").lower()
         return value in repository.TRUE or _NUMBER.fullmatch(value) is not None
 
@@ -182,7 +182,7 @@ class Git:
         return child.stdout.decode().strip() if child.returncode == 0 else ""
 
     def has_commit(self, commit: str) -> bool:
-        """Tell whether a commit is here, by its full id."""
+        """Return whether a commit is here, by its full id."""
         found = self.objects.find(commit) if is_id(commit) else None
         return found is not None and found.kind == "commit"
 

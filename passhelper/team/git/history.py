@@ -180,7 +180,7 @@ def _revision(fields: list[str], changes: list[Change]) -> Revision:
 
 
 def is_shallow(git: Git) -> bool:
-    """Tell whether the oldest commits are missing, so that history says nothing for certain."""
+    """Return whether the oldest commits are missing, so that history says nothing for certain."""
     return git.run("rev-parse", "--is-shallow-repository").strip() == b"true"
 
 
@@ -208,7 +208,7 @@ def credential(git: Git, store: PassStore, path: str) -> tuple[str, str] | None:
     """Read the path of an entry, whether it is still there or not.
 
     Returns:
-        the server and the username; None if it is no entry.
+        the server and the username; None if it is not an entry.
     """
     inside = os.path.relpath(os.path.join(git.place.root, path), store.folder)
     directory, _, file = inside.replace(os.sep, "/").partition("/")

@@ -215,7 +215,7 @@ def push(git: Git, upstream: Upstream, commit: str) -> None:
 
 
 def remember(git: Git, upstream: Upstream) -> Upstream:
-    """Tell git that the two branches belong together, if it does not know; gives what it knows now."""
+    """Tell git that the two branches belong together, if it does not know; return what it knows now."""
     if upstream.is_new:
         git.run("config", f"branch.{upstream.branch}.remote", upstream.remote)
         git.run("config", f"branch.{upstream.branch}.merge", f"refs/heads/{upstream.their_branch}")

@@ -219,7 +219,7 @@ class _Notes:
 
 
 def is_id(name: str) -> bool:
-    """Tell whether a name is the full id of an object."""
+    """Return whether a name is the full id of an object."""
     return _ID.fullmatch(name) is not None
 
 
@@ -237,7 +237,7 @@ def _windows(ids: Iterable[str]) -> Iterator[list[str]]:
 
 
 def refuse_malformed(child: Child) -> None:
-    """Tell objects that no honest git makes, which git's own checks have refused, from a remote that is away.
+    """Raise an error if git's own checks refused an object; otherwise the remote could not be reached.
 
     Args:
         child: a fetch or clone that failed.

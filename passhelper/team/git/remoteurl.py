@@ -71,7 +71,7 @@ def _parsed(url: str) -> SplitResult | None:
     """Take an http(s) URL apart; None where nobody could tell which part of it is the password."""
     try:
         parts = urlsplit(url)
-        _ = parts.port  # a slash in a password ends the host too early, and leaves a port that is no number
+        _ = parts.port  # a slash in a password ends the host too early, and leaves a port that is not a number
     except ValueError:
         return None
     is_cut = not parts.path and (parts.query or parts.fragment)  # so do # and ?; every store has a path
@@ -79,7 +79,7 @@ def _parsed(url: str) -> SplitResult | None:
 
 
 def is_token(user: str) -> bool:
-    """Tell whether the user of a URL is a token: by how it begins, or long, without a dot or @, and not of words.
+    """Return whether the user of a URL is a token: by how it begins, or long, without a dot or @, and not of words.
 
     In doubt it is one. A token that is taken for a name can be seen by every user of the machine; a name
     that is taken for a token fails at once, and its owner can tell git the name.
@@ -107,7 +107,7 @@ def unencrypted(url: str) -> str:
 
 
 def is_this_machine(host: str) -> bool:
-    """Tell whether the host of a URL is this machine itself: localhost, or a loopback address."""
+    """Return whether the host of a URL is this machine itself: localhost, or a loopback address."""
     if host.lower() == "localhost":
         return True
     try:

@@ -104,7 +104,7 @@ class KeyRing:
     def _list(self, *, secret: bool) -> list[Key]:
         listing = self._driver.list_keys(secret)
         trouble = self._lock_error(str(getattr(listing, "stderr", "")))
-        if trouble is not None:  # then an empty list is no answer
+        if trouble is not None:  # then an empty list is not an answer
             raise trouble
         return [read(found, secret=secret) for found in listing]
 
@@ -138,7 +138,7 @@ class KeyRing:
 
         Raises:
             UnsureOwnerError: it is an address, and nobody vouches that the key which has it is its owner's.
-            ConfigurationError: it means no key, several, or is no name of a key.
+            ConfigurationError: it means no key, several, or is not the name of a key.
             GpgError: the file cannot be imported.
         """
         bare = "".join(name.split())
@@ -186,7 +186,7 @@ class KeyRing:
                 f"cannot read the key file {printable(path)}: {error.strerror}", remedy(error)
             ) from error
         if len(data) > MAX_KEY_FILE:
-            raise ConfigurationError(f"{printable(path)} is larger than {MAX_KEY_FILE} bytes, which is no key")
+            raise ConfigurationError(f"{printable(path)} is larger than {MAX_KEY_FILE} bytes, which is not a key")
         inside = list(dict.fromkeys(found["fingerprint"] for found in self._driver.scan_keys_mem(data)))
         newer = keyinfo.newer_format(self._gpg, data) if not inside else ""
         if newer:
@@ -271,7 +271,7 @@ def _check_user(wanted: NewKey) -> None:
         if not text.strip() or not text.isprintable() or any(char in "<>%" for char in text):
             raise ConfigurationError(f"{option} cannot be used in a key: {printable(text)!r}", f"give another {option}")
     if "@" not in wanted.email or " " in wanted.email:
-        raise ConfigurationError(f"--email is no address: {printable(wanted.email)!r}", "give one with an @")
+        raise ConfigurationError(f"--email is not an address: {printable(wanted.email)!r}", "give one with an @")
 
 
 def _parameter(passphrase: bytes) -> str:

@@ -1,6 +1,6 @@
 """Whose a key is: anybody can write anybody's address into a key of his own.
 
-So a name that is no fingerprint means a key only where gpg vouches for the very user id that has it, where this
+So a name that is not a fingerprint means a key only where gpg vouches for the very user id that has it, where this
 machine holds the key's secret part, or where a person has said so. What nobody vouches for is never taken in place of
 a key that has expired or is not here.
 """

@@ -128,7 +128,7 @@ class Acceptance:
         return trust.Trust(pins, commit, serials, store=identity)
 
     def is_current(self) -> bool:
-        """Tell whether nobody has accepted anything since; the caller holds the store's lock."""
+        """Return whether nobody has accepted anything since; the caller holds the store's lock."""
         return trust.is_same(trust.load_all(self._git.place.state), self.known)
 
     def _is_inside(self, path: str) -> bool:
@@ -142,7 +142,7 @@ class Acceptance:
         return None if ours is None else ours.keys
 
     def _may_stay_unknown(self, path: str, spread: Mapping[str, RecipientFile] | None) -> bool:
-        """Tell whether a list is one that a runner need not accept, for it neither uses nor spreads it."""
+        """Return whether a list is one that a runner need not accept, for it neither uses nor spreads it."""
         if self.known is None or not recipientlists.counts(path) or path in self._known.pins:
             return False
         if not self._git.is_on("passhelper.ci"):
@@ -150,7 +150,7 @@ class Acceptance:
         return spread is None or keys_of(spread.get(path)) == keys_of(self._lists.get(path))
 
     def _is_within(self, path: str, keys: list[str]) -> bool:
-        """Tell whether somebody is left, and nobody but whom the user or the environment allows at this path."""
+        """Return whether somebody is left, and nobody but whom the user or the environment allows at this path."""
         if not keys or pinning.is_allowed(keys, self._allowed):
             return bool(keys)
         if not self._own:
@@ -161,7 +161,7 @@ class Acceptance:
         return self._own.union(before or []).issuperset(keys)
 
     def _is_covered(self, path: str, wanted: RecipientFile | None, before: list[str] | None) -> bool:
-        """Tell whether the user, the environment or a signature accepts what a list becomes, or that it goes."""
+        """Return whether the user, the environment or a signature accepts what a list becomes, or that it goes."""
         if wanted is None:
             if self._is_offered and self._offer is not None and path not in self._offer:
                 return True
@@ -251,5 +251,5 @@ def _allowed(store: PassStore, accepted: frozenset[str]) -> frozenset[str]:
 
 
 def _is_between(keys: list[str], before: list[str], after: list[str]) -> bool:
-    """Tell whether a list adds nobody but whom a change adds, and takes nobody but whom it takes."""
+    """Return whether a list adds nobody but whom a change adds, and takes nobody but whom it takes."""
     return {*before, *after}.issuperset(keys) and {*before}.difference(keys).isdisjoint(after)

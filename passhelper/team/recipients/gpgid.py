@@ -171,5 +171,5 @@ def sign(store: PassStore, path: str, text: bytes) -> bytes | None:
 
 
 def _is_locked(lines: list[list[str]]) -> bool:
-    """Tell whether the agent wanted to ask for a passphrase: the codes are libgpg-error's."""
+    """Return whether the agent wanted to ask for a passphrase: the codes are libgpg-error's."""
     return any(line[0] == "FAILURE" and line[1] == "sign" and int(line[2]) & 0xFFFF in (85, 99, 198) for line in lines)

@@ -38,7 +38,7 @@ class Report:
         files: the ``.gpg-id`` files that changed, by their path in the store.
         result: the entries that were encrypted anew.
         strays: files among the credentials that are none and stayed as they were.
-        lists: the ``.gpg-id`` files that still name who was removed, and why.
+        lists: the ``.gpg-id`` files that still name a removed key, and why.
         left: the entries that are not encrypted to exactly their recipients now, and why.
     """
 
@@ -131,7 +131,7 @@ class Members:
 
         Raises:
             UnsureOwnerError: nobody vouches that a recipient with that address is its owner.
-            ConfigurationError: one of them is no recipient, or nobody, or nobody here, would be left.
+            ConfigurationError: one of them is not a recipient, or nobody, or nobody here, would be left.
             PasshelperError: see :meth:`Rekey.apply`.
         """
         self._check_git()
@@ -157,7 +157,8 @@ class Members:
         for one, meant in found.items():
             if not meant:
                 where = f" of {printable(server)}" if server else ""
-                raise ConfigurationError(f"{printable(one)} is no recipient{where}", "run: passhelper recipients list")
+                said = f"{printable(one)} is not a recipient{where}"
+                raise ConfigurationError(said, "run: passhelper recipients list")
         if not edits:
             raise next(iter(kept.values()))
         dropped = list(dict.fromkeys(each for several in found.values() for each in several))
@@ -396,7 +397,7 @@ class Members:
 
 
 def _means(recipient: Recipient, line: str, key: Key) -> bool:
-    """Tell whether a recipient means a key and no other that one could encrypt to; one subkey is itself alone."""
+    """Return whether a recipient means a key and no other that one could encrypt to; one subkey is itself alone."""
     if keyinfo.is_pinned(line) or keyinfo.is_pinned(recipient.line):
         return recipient.line == line
     return key in recipient.keys and all(other == key or not other.can_encrypt for other in recipient.keys)

@@ -56,7 +56,7 @@ def join(path: str, bases: Sequence[bytes], winner: bytes | None, loser: bytes |
 
     Raises:
         TrustError: no key would be left.
-        StoreError: one of them is no list of keys.
+        StoreError: one of them is not a list of keys.
     """
     if winner is None or loser is None:
         left = loser if winner is None else winner

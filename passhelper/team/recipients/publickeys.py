@@ -76,7 +76,7 @@ def united(store: PassStore, key: Key) -> bytes:
 
 
 def _read(path: str) -> bytes | None:
-    """Read a file of the store that is none of ours to trust; None if it is no plain one, or too large."""
+    """Read a file of the store that is none of ours to trust; None if it is not a plain one, or too large."""
     try:
         if not stat.S_ISREG(os.lstat(path).st_mode):
             return None
@@ -162,7 +162,7 @@ def _files(git: Git) -> dict[str, str]:
 
 
 def _fingerprint(path: str, wanted: set[str]) -> str:
-    """Tell which wanted key a file is named for: its fingerprint, or a long key id as gopass writes it."""
+    """Return which wanted key a file is named for: its fingerprint, or a long key id as gopass writes it."""
     name = recipients.normalize(path.rpartition("/")[2])
     found = {key for key in wanted if key == name or (len(name) == 16 and key.endswith(name))}
     return found.pop() if len(found) == 1 else ""

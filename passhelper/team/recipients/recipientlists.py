@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from passhelper.store.store import PassStore
     from passhelper.team.git.gitrepo import Git
 
-_FILES = ("100644", "100755")  # git's modes of what is no link
+_FILES = ("100644", "100755")  # git's modes of what is not a link
 # A sync asks for the same few commits again and again, and finding the lists means a look at every folder.
 _KNOWN: WeakKeyDictionary[Git, dict[str, Mapping[str, RecipientFile]]] = WeakKeyDictionary()
 
@@ -96,7 +96,7 @@ def in_store(store: PassStore, git: Git, inside: str) -> str:
 
 
 def counts(path: str) -> bool:
-    """Tell whether a ``.gpg-id`` decides about credentials, so that it is pinned."""
+    """Return whether a ``.gpg-id`` decides about credentials, so that it is pinned."""
     parts = path.split(os.sep)
     return len(parts) == 1 or (parts[0] == FOLDER and len(parts) <= 3)
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def other_entries(store: PassStore) -> int:
-    """Count the entries of the store that are no Docker credentials."""
+    """Count the entries of the store that are not Docker credentials."""
     count = 0
     for folder, folders, files in os.walk(store.root):
         if folder == store.root:

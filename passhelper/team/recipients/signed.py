@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def is_signed(store: PassStore, file: RecipientFile) -> bool:
-    """Tell whether a key in ``PASSWORD_STORE_SIGNING_KEY`` has signed the text of a ``.gpg-id``."""
+    """Return whether a key in ``PASSWORD_STORE_SIGNING_KEY`` has signed the text of a ``.gpg-id``."""
     if file.signature is None:
         return False
     with tempfile.TemporaryDirectory(prefix="passhelper-") as folder:
@@ -81,7 +81,7 @@ def learn(store: PassStore, git: Git) -> None:
 
 
 def is_bound(store: PassStore, git: Git) -> bool:
-    """Tell whether this machine demands signed lists, and knows which store they have to name."""
+    """Return whether this machine demands signed lists, and knows which store they have to name."""
     known = trust.load_all(git.place.state)
     return known is not None and bool(known.store) and bool(recipients.signing_keys(store.environ))
 

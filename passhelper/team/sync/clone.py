@@ -153,7 +153,7 @@ def clone(store: PassStore, source: Source, settings: Sequence[str] = ()) -> Rep
         RemoteError: git cannot clone it.
         StoreError: the remote has no commit.
         TrustError: the history lacks the commit, the tree holds what no store may hold, or it is not what is demanded.
-        ConfigurationError: the directory is in use, or the commit is no full id.
+        ConfigurationError: the directory is in use, or the commit is not a full id.
     """
     _check(source)
     if os.path.isdir(store.root) and os.listdir(store.root):

@@ -119,7 +119,7 @@ def shared_repository(store: PassStore) -> Repository:
         store.check_folder()  # a file may have come from the remote, and go with what it has now
     place = store.repository("")
     if place is None:
-        raise StoreError(f"{store.root} is no git repository", "run: passhelper setup --git URL")
+        raise StoreError(f"{store.root} is not a git repository", "run: passhelper setup --git URL")
     return place
 
 

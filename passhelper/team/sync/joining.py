@@ -75,7 +75,7 @@ class Joiner:
 
         Args:
             head: the commit here; empty if there is none.
-            theirs: the one that was fetched, and that is no part of it.
+            theirs: the one that was fetched, and that is not part of it.
             accepted: the complete set of keys that the user allows; empty to leave it to the environment.
             dry_run: whether no commit is made.
 

@@ -79,7 +79,7 @@ class Merge:
 
 
 def unit_of(path: str, folder: str) -> Unit:
-    """Tell which unit a file belongs to.
+    """Return which unit a file belongs to.
 
     Args:
         path: its path in the work tree.
@@ -104,7 +104,7 @@ def folder_in(git: Git, store_root: str) -> str:
 
 
 def may_be_own(git: Git, commit: str) -> bool:
-    """Tell whether a commit has the mark anywhere, so that a closer look is worth while."""
+    """Return whether a commit has the mark anywhere, so that a closer look is worth while."""
     found = git.objects.find(commit)
     return found is not None and (found.data is None or MARK.encode() in found.data)
 
@@ -135,7 +135,7 @@ class Merger:
 
         Raises:
             TrustError: a merged ``.gpg-id`` would name nobody.
-            StoreError: a ``.gpg-id`` is no list of keys.
+            StoreError: a ``.gpg-id`` is not a list of keys.
         """
         return _Joint(self, (ours, theirs), bases).merge()
 
