@@ -1,1 +1,1 @@
-"""A throw-away runner: from a secret key in the environment to a proved ``docker login``, and nothing left behind."""
+"""A throw-away runner: from a secret key in the environment to a tested ``docker login``; nothing is left behind."""

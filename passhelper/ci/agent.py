@@ -1,4 +1,4 @@
-"""The gpg-agent of a runner: configured before it starts, and ended for certain."""
+"""The gpg-agent of a runner: it is configured before it starts, and ended reliably."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ def configure(home: str, seconds: int = CACHE) -> None:
 
 
 def limit(home: str, environ: Mapping[str, str], seconds: int) -> None:
-    """Let the agent keep passphrases for some seconds only, from the next one on; it forgets those that it has.
+    """Let the agent keep passphrases for some seconds only; it forgets those that it has now.
 
     Raises:
-        GpgError: it cannot be told.
+        GpgError: the agent does not take the setting.
     """
     configure(home, seconds)
     child = _run(("gpg-connect-agent", "--homedir", home, "RELOADAGENT", "/bye"), home, environ)
@@ -76,13 +76,13 @@ def stop(home: str, environ: Mapping[str, str], remembered: int) -> bool:
     Args:
         home: the runner's ``GNUPGHOME``.
         environ: where PATH comes from.
-        remembered: its process id as it was at the start, for an agent that answers nobody.
+        remembered: its process id as it was at the start, for an agent that does not answer.
 
     Returns:
         whether there was one.
 
     Raises:
-        GpgError: it would not end.
+        GpgError: it does not end.
     """
     is_there = os.path.isdir(home)
     found = pid(home, environ) if is_there else 0

@@ -1,4 +1,4 @@
-"""Configuration for Docker, podman and skopeo that only one job sees."""
+"""Configuration files for Docker, podman and skopeo that only one job uses."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def write(home: Home, environ: Mapping[str, str], registries: Sequence[str], kno
     """Write ``DOCKER_CONFIG`` and ``REGISTRY_AUTH_FILE`` of a runner.
 
     Args:
-        home: whose.
-        environ: the user's, which says where his own configuration is.
-        registries: the only ones that ``pass`` serves; none of them means all.
-        known: servers in the store, which podman and skopeo have to be told one by one.
+        home: the runner's directory.
+        environ: the user's environment, which says where the user's own configuration is.
+        registries: the only ones that ``pass`` serves; empty means all.
+        known: servers in the store; podman's and skopeo's file must list each of them.
 
     Raises:
         DockerError: the user's file is not what Docker would read.
-        InvalidRequestError: a registry's name cannot be one.
+        InvalidRequestError: a name is not valid for a registry.
     """
     user_file = config.path(environ)
     text = json.dumps(_without_credentials(user_file), indent="\t", ensure_ascii=False)

@@ -1,7 +1,7 @@
-"""The store of a runner: cloned from the team's, made new, or one that is there.
+"""The store of a runner: cloned from the team's, made new, or one that exists already.
 
-What comes out of a clone is data. Its recipients are pinned only as far as somebody outside the clone
-vouches for them; with nobody, the runner reads and does not write. What it writes stays in the clone.
+What comes out of a clone is data. Its recipients are pinned only as far as the environment or a signature
+vouches for them; without either, the runner reads and does not write. What it writes stays in the clone.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def clone(store: PassStore, url: str, commit: str, depth: int = 0) -> Repository
 
 
 def make(store: PassStore, key: Key) -> None:
-    """Make a new store that the runner's key reads."""
+    """Make a new store with the runner's key as its recipient."""
     newstore.write_recipients(store, [key])
     with open(os.path.join(store.root, MADE), "x", encoding="utf-8"):
         pass
@@ -95,7 +95,7 @@ def source(environ: Mapping[str, str]) -> tuple[str, str]:
     """Read from the environment what to clone, and the commit that it must contain.
 
     Raises:
-        ConfigurationError: a demand without a URL, or one that makes no sense.
+        ConfigurationError: a commit or depth without a URL, or one that is not valid.
     """
     url, commit = environ.get(URL, ""), environ.get(COMMIT, "")
     for name in (COMMIT, *freshness.VARIABLES):

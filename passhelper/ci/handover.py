@@ -1,6 +1,6 @@
-"""Hand a runner's settings to what comes after: the shell, GitHub's later steps, a dotenv file.
+"""Hand a runner's settings to the steps that follow: the shell, GitHub's later steps, a dotenv file.
 
-They are names of directories and nothing else: no key and no passphrase is among them.
+They are only names of directories; no key and no passphrase is among them.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""The private directory that ``setup --ci`` makes, and how it goes again.
+"""The private directory that ``setup --ci`` makes, and its removal.
 
-It holds the runner's secret key, so it lies in memory where the machine has such a place, and on a
-path so short that the agent's sockets fit. A mark inside says who made it; ``teardown`` touches nothing
-without one.
+It holds the runner's secret key, so it lies in memory if the machine has a file system there. Its path is short
+enough for the agent's sockets. A mark inside says who made it; ``teardown`` touches nothing without one.
 """
 
 from __future__ import annotations
@@ -77,7 +76,7 @@ class Home:
         return os.path.join(self.path, "auth.json")
 
     def save(self) -> None:
-        """Write the mark: what belongs to this runner and has to go with it."""
+        """Write the mark: what belongs to this runner and has to be removed with it."""
         text = json.dumps({"version": _VERSION, **asdict(self)})
         temporary = os.path.join(self.path, MARK + ".new")
         with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
@@ -85,7 +84,7 @@ class Home:
         os.replace(temporary, os.path.join(self.path, MARK))
 
     def erase(self) -> None:
-        """Overwrite what may be secret and remove all of it, the mark last: an interrupted run can be repeated."""
+        """Overwrite what may be secret and remove everything, the mark last: an interrupted run can be repeated."""
         # Not the store: it holds ciphertext, and git may share the inodes of its objects.
         for folder in (self.gnupg, self.docker):
             wipe.overwrite_below(folder)
@@ -111,7 +110,7 @@ def create(environ: Mapping[str, str], warn: Callable[[str], None]) -> Iterator[
         warn: takes one line for the user.
 
     Raises:
-        ConfigurationError: no place would do.
+        ConfigurationError: no place is suitable.
     """
     home, lock = _create(environ, warn)
     try:
@@ -155,10 +154,10 @@ def _create(environ: Mapping[str, str], warn: Callable[[str], None]) -> tuple[Ho
 
 @contextmanager
 def abandoned(environ: Mapping[str, str]) -> Iterator[list[Home]]:
-    """Find what set-ups that were killed have left in all places where one may lie.
+    """Find the directories of set-ups that were killed, in all places where they may be.
 
-    Each is locked until the caller is done, so that nobody else sweeps it at the same time. One whose file
-    system has no locks is left alone: whether its set-up lives cannot be told.
+    Each is locked until the caller is done, so that no other process removes it at the same time. If the file
+    system has no locks, a directory is left alone: nobody can tell whether its set-up still runs.
     """
     found, locks = [], []
     try:
@@ -257,7 +256,7 @@ def _temporary(environ: Mapping[str, str]) -> list[str]:
 
 
 def _is_safe(base: str, *, private: bool) -> bool:
-    """Return whether nobody else can take away what is made in a directory."""
+    """Return whether no other user can remove what is made in a directory."""
     try:
         facts = os.stat(base)
     except OSError:
@@ -269,7 +268,7 @@ def _is_safe(base: str, *, private: bool) -> bool:
 
 
 def _has_room(base: str) -> bool:
-    """Return whether a file system has space left; what is full later would leave half a set-up behind."""
+    """Return whether a file system has space left, since a full one would leave half a set-up behind."""
     if sys.platform == "win32":
         return True
     facts = os.statvfs(base)

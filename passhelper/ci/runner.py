@@ -1,7 +1,7 @@
-"""``passhelper setup --ci`` and ``teardown``: a throw-away runner, from a secret key to a proved ``docker login``.
+"""``passhelper setup --ci`` and ``teardown``: a throw-away runner, from a secret key to a tested ``docker login``.
 
 Everything lies in one private directory with an agent of its own; the user's files are read, never
-edited, so jobs run side by side on one machine. What a failed set-up has made it removes again.
+edited, so jobs run side by side on one machine. A set-up that fails removes what it has made.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Runner:
-    """What a set-up made.
+    """The result of a set-up.
 
     Attributes:
         home: its directory.
@@ -55,17 +55,17 @@ def set_up(
     note: Callable[[str], None],
     depth: int = 0,
 ) -> Iterator[Runner]:
-    """Set a runner up; if that fails, or what the caller does with it, everything is removed again.
+    """Set a runner up; if that or the caller's block fails, everything is removed again.
 
     Args:
-        environ: the job's.
+        environ: the job's environment.
         registries: the only ones that ``pass`` serves; none of them means all.
         warn: takes one line that the user should know.
         note: takes one line for each step.
         depth: how many commits of the store's history to clone, 0 for all.
 
     Yields:
-        what was made, and proved.
+        what was made and tested.
 
     Raises:
         PasshelperError: what went wrong.
@@ -144,7 +144,7 @@ def _provide_store(home: Home, store: PassStore, key: Key, wanted: tuple[str, st
 
 
 def _prove(home: Home, environ: Mapping[str, str], inner: dict[str, str], registries: Sequence[str], key: Key) -> None:
-    """Configure the clients and prove the whole chain with the runner's own key, whoever else reads the store."""
+    """Configure the clients and test the whole chain with the runner's own key, not with the store's recipients."""
     servers = [entry.server for entry in PassStore(inner, _ignore).walk()]
     clients.write(home, environ, registries, servers)
     placed = launcher.install(inner, home.bin)
@@ -152,7 +152,7 @@ def _prove(home: Home, environ: Mapping[str, str], inner: dict[str, str], regist
 
 
 def _ignore(text: str) -> None:
-    """Drop a warning that the user has had."""
+    """Drop a warning that the user has seen."""
     del text
 
 
@@ -195,7 +195,7 @@ def limit_cache(environ: Mapping[str, str], seconds: int) -> None:
     """Let the runner's agent forget what it has, and keep the next passphrase for some seconds only.
 
     Raises:
-        GpgError: the agent cannot be told.
+        GpgError: the agent does not take the setting.
     """
     agent.limit(own_keyring(environ), environ, seconds)
 
@@ -218,7 +218,7 @@ def own_keyring(environ: Mapping[str, str]) -> str:
 
 
 def _remove(home: Home, environ: Mapping[str, str], *, store: bool) -> bool:
-    """Remove a runner's directory and end its agent; tell whether there was one."""
+    """Remove a runner's directory and end its agent; return whether there was one."""
     try:
         ended = agent.stop(home.gnupg, environ, home.agent)
     finally:  # a key must not stay because its agent does

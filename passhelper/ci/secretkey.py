@@ -30,10 +30,10 @@ _EXPORT = "gpg --export-secret-keys --armor FINGERPRINT"
 
 
 def source(environ: Mapping[str, str]) -> str:
-    """Name the variable that gives the key, the file's one first.
+    """Name the variable that gives the key; the one for a file comes first.
 
     Raises:
-        ConfigurationError: neither does.
+        ConfigurationError: neither is set.
     """
     for name in (_FILE_VARIABLE, _VARIABLE):
         if environ.get(name):
@@ -51,7 +51,7 @@ def read(environ: Mapping[str, str]) -> bytes:
         what gpg imports: armor or binary.
 
     Raises:
-        ConfigurationError: there is none, or what is there is no secret key, or more than gpg would import.
+        ConfigurationError: there is none, or it is not a secret key, or gpg would ignore a part of it.
     """
     name = source(environ)
     data = os.fsencode(environ[name]) if name == _VARIABLE else _read_file(environ[name])
@@ -73,7 +73,7 @@ def read(environ: Mapping[str, str]) -> bytes:
         raise ConfigurationError(f"{name} is neither an armored key nor the base64 of one", f"set it to: {_EXPORT}")
     if data.startswith(_BEGIN) and _has_more_than_armor(data):
         raise ConfigurationError(
-            f"{name} holds an armored key and behind its end what gpg would ignore, such as a key in binary",
+            f"{name} holds an armored key, and gpg would ignore what follows its end, such as a key in binary",
             "export every key with its armor, the others' too: gpg --armor --export FINGERPRINT",
         )
     return data
@@ -82,7 +82,7 @@ def read(environ: Mapping[str, str]) -> bytes:
 def _has_more_than_armor(data: bytes) -> bool:
     """Return whether anything but white space and further armor, on its own lines, follows the end of an armor.
 
-    gpg skips that, exits with 0, and the readers whose keys it held are missed by the first job that stores something.
+    gpg skips it and exits with 0. The keys in it would then be missing when the first job stores something.
     """
     behind = (piece.partition(b"-----")[2] for piece in data.split(b"\n" + _END)[1:])
     return any(text.partition(b"\n" + _BEGIN)[0].strip() for text in behind)

@@ -34,7 +34,7 @@ _COMMANDS = {
     "list": Lazy("passhelper.cli.listing:list_", "List the credentials and who can read them."),
     "recipients": Lazy("passhelper.cli.recipients:recipients", "Show and change the keys that can read the store."),
     "reencrypt": Lazy("passhelper.cli.reencrypt:reencrypt", "Bring every entry in line with its .gpg-id."),
-    "rotation": Lazy("passhelper.cli.rotation:rotation", "Find the credentials that somebody knows."),
+    "rotation": Lazy("passhelper.cli.rotation:rotation", "Find the credentials that somebody could read."),
     "log": Lazy("passhelper.cli.log:log", "Say who stored, erased or re-keyed what, and when."),
     "sync": Lazy("passhelper.cli.sync:sync_", "Bring the store and its git remote together."),
     "unlock": Lazy("passhelper.cli.agent:unlock", "Enter the key's passphrase once, so that Docker need not ask."),
@@ -72,7 +72,7 @@ def _passhelper() -> None:
 
 
 class _Interrupted(Exception):  # noqa: N818 - no error
-    """A signal has told the program to end, and that has been said."""
+    """A signal has told the program to end; the message about it is printed already."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -128,7 +128,7 @@ def _fail(shown: PasshelperError, error: BaseException) -> int:
 
 
 def _usage(error: click.UsageError) -> int:
-    """Say in our own grammar what click says in sentences."""
+    """Rewrite click's sentences in the form of our own messages."""
     message = error.format_message().rstrip(".")
     help_ = error.ctx.get_help() if error.ctx is not None else ""
     if help_ and message == help_.rstrip("."):  # a group without a command, which is not a mistake

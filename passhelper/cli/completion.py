@@ -1,4 +1,4 @@
-"""``passhelper completion``: what click knows about completing our commands."""
+"""``passhelper completion``: prints the completion scripts that click makes for our commands."""
 
 from __future__ import annotations
 

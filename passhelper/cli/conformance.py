@@ -59,7 +59,7 @@ def conformance(  # noqa: PLR0913 - one argument per option
     else:
         output.table(["LAW", "RESULT", "WHAT IT SAYS, OR HOW IT IS BROKEN"], list(_rows(examination.results)))
     if examination.left:
-        output.warn(f"not erased, or not to be found out: {', '.join(map(printable, examination.left))}")
+        output.warn(f"not erased, or nobody can tell: {', '.join(map(printable, examination.left))}")
     if examination.failed:
         count = f"{len(examination.failed)} of {len(examination.results)}"
         raise DockerError(f"{label} breaks {count} laws", f"see {examining.RULES}, where each has a heading")
@@ -75,7 +75,7 @@ def _program(name: str, seconds: float) -> ProgramHelper:
 
 
 def _rows(results: Iterable[Result]) -> Iterator[list[str]]:
-    """Write the table; what breaks many laws alike, such as a key that is locked, is told once."""
+    """Write the table; one cause that breaks many laws, such as a locked key, is printed once."""
     told: dict[str, str] = {}
     for result in results:
         text = result.reason or result.law.says

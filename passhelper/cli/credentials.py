@@ -24,9 +24,9 @@ def _helper() -> PassHelper:
 
 @click.command()
 @click.argument("server")
-@click.option("-u", "--username", required=True, metavar="USER", help="The user, or the name of a robot account.")
+@click.option("-u", "--username", required=True, metavar="USER", help="The name of the user or of a robot account.")
 @click.option("--password-stdin", is_flag=True, help="Read the password from stdin instead of asking for it.")
-@click.option("--check", is_flag=True, help="Try it against the registry first; a refused one is not stored.")
+@click.option("--check", is_flag=True, help="Try it against the registry first; if it is refused, it is not stored.")
 def login(*, server: str, username: str, password_stdin: bool, check: bool) -> None:
     """Store the credential of a registry.
 

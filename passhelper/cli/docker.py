@@ -126,7 +126,7 @@ def disable(*, registries: tuple[str, ...]) -> None:
 
 
 def _of(registries: tuple[str, ...]) -> list[Route]:
-    """Find the routes that a command was about; all the others' one where it named none."""
+    """Find the routes that a command was about; without names, the route of all other registries."""
     wanted = {config.server_name(registry) for registry in registries} or {OTHERS}
     found = {route.server: route for route in routes(os.environ)}
     return [found.get(server) or replace(found[OTHERS], server=server) for server in sorted(wanted)]

@@ -19,16 +19,16 @@ _COLOURS = {Severity.NOTE.word: "green", Severity.FAILED.word: "red", report.NOT
 
 @click.command()
 @click.option("--fix", is_flag=True, help="Repair what is safe to repair, and say what was done.")
-@click.option("--lead", default=30, metavar="DAYS", type=click.IntRange(0, 36500), help="Warn so early of an expiry.")
+@click.option("--lead", default=30, metavar="DAYS", type=click.IntRange(0, 36500), help="Warn of an expiry so early.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--prometheus", is_flag=True, help="Print metrics for a textfile collector; exits with 0.")
 def doctor(*, fix: bool, lead: int, as_json: bool, prometheus: bool) -> int:
     """Find out why something does not work, and what to do.
 
-    Looks at gpg, the keys, the store, its git repository and Docker's configuration; nothing asks, nothing
-    takes longer than a few seconds, and only --fix changes anything: modes, the form of .gpg-id
-    files, and entries in a directory that is not how their server is written. (A cache in ~/.cache/passhelper that lets
-    docker-credential-pass list only what this machine can read is written each time.)
+    Looks at gpg, the keys, the store, its git repository and Docker's configuration. It asks nothing and takes a few
+    seconds at most. Only --fix changes anything: modes, the form of .gpg-id files, and entries in a directory whose
+    name is not the usual form of their server's. (A cache in ~/.cache/passhelper is written each time; with it
+    docker-credential-pass lists only what this machine can read.)
 
     \b
     Examples:

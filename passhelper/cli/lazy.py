@@ -43,7 +43,7 @@ class LazyGroup(click.Group):
         return list(self.table)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click asks so
-        """Import a command; None if there is no such one."""
+        """Import a command; None if there is no such command."""
         entry = self.table.get(cmd_name)
         if entry is None:
             return None

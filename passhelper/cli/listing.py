@@ -56,7 +56,7 @@ def list_(*, check: bool, readable_by: str, as_json: bool) -> None:
 
 
 def _fingerprint(store: PassStore, name: str) -> str:
-    """Find out whose key is meant by an address; anything else stays as it is."""
+    """Find the key that an address means; anything else stays as it is."""
     if "@" not in name:
         return name
     from passhelper.cli import owners  # noqa: PLC0415 - takes a while, which other lists need not

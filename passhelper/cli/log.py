@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def log(*, server: str, as_json: bool) -> None:
     """Say who stored, erased or re-keyed what, and when.
 
-    From the commits of the store, newest first. Names are what the commits say; only a signature proves one.
+    From the commits of the store, newest first. Names are what the commits say; only a signature proves a name.
 
     \b
     Examples:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 DRIFT = 3  # exit code: readers are not the recipients, or something has to be rotated
 _SHOWN = 10  # names in a warning
 
-_path = click.option("--path", "server", default="", metavar="SERVER", help="Of this server alone.")
+_path = click.option("--path", "server", default="", metavar="SERVER", help="Only for this server.")
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -43,11 +43,11 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def add(*, keys: tuple[str, ...], server: str, is_sure: bool, as_json: bool) -> int:
     """Let keys read the store, or one server's credential.
 
-    KEY is a fingerprint, a key file, or an e-mail address for which gpg vouches; of another one you are asked whether
-    it is its owner's. Every entry is encrypted anew
-    for all recipients, all of them or none; then one commit is made. Other entries of the store are
-    left alone. Of an entry that is not bound to its server, such as one that pass wrote, nothing but you can say
-    whether it belongs there and who reads it: you are asked, unless nobody else reads the store or can push to it.
+    KEY is a fingerprint, a key file, or an e-mail address. If gpg does not vouch for the address, you are asked
+    whether the key is its owner's. Every entry is encrypted anew for all recipients, either all entries or none; then
+    one commit is made. Other files of the store are left alone. An entry that is not bound to its server, such as one
+    that pass wrote, may not belong there. Only you can say so: you are asked, unless nobody else reads the store or
+    can push to it.
 
     \b
     Examples:
@@ -79,10 +79,10 @@ def remove(*, keys: tuple[str, ...], server: str, is_sure: bool, as_json: bool) 
     """Remove readers from the store, or from one server.
 
     Every entry that they can read is encrypted anew for the others; then one commit is made. What cannot be
-    encrypted anew here, such as an entry that only they can read, stays as it is and is named (exit 3). So does what
-    is not bound to its server, such as an entry that pass wrote, where others stay, unless you say that it belongs
-    there. What they have read they may keep, and the store's history still opens to them: rotate what is listed at
-    the end.
+    encrypted anew here, such as an entry that only they can read, stays as it is and is named (exit 3). An entry that
+    is not bound to its server, such as one that pass wrote, also stays if it has other readers, unless you say that
+    it belongs there. They may have kept what they have read, and they can still read the store's history: rotate
+    what is listed at the end.
 
     \b
     Examples:
@@ -139,7 +139,7 @@ def _tell(command: str, report: Report, more: Mapping[str, object] | None = None
             **(more or {}),
         })  # fmt: skip
     elif not report.keys:
-        output.say("these are recipients already, nothing to do")
+        output.say("these keys are recipients already, nothing to do")
     else:
         for key in report.keys:
             output.say(f"{'added' if command == 'add' else 'removed'} {printable(key)}")
@@ -148,7 +148,7 @@ def _tell(command: str, report: Report, more: Mapping[str, object] | None = None
     if not as_json:
         _tell_left(report)
     if report.strays:
-        output.warn(f"no credentials, so left as they are: {_few(report.strays)}")
+        output.warn(f"not credentials, so left as they are: {_few(report.strays)}")
 
 
 def _words(keys: Sequence[str], server: str) -> str:
@@ -178,14 +178,14 @@ def _tell_left(report: Report) -> None:
 
 
 @click.command()
-@click.option("--new-store", is_flag=True, help="Give the store a new identity: a copy goes its own way from now on.")
+@click.option("--new-store", is_flag=True, help="Give the store a new identity, apart from its copies.")
 @_json
 def sign(*, new_store: bool, as_json: bool) -> None:
     """Sign every list of recipients anew, with a key in PASSWORD_STORE_SIGNING_KEY.
 
-    A signed list says which file of which store it is and how new. Run this once for a store that was signed before
-    lists named their store, and after something else than passhelper has changed a list. The lists have to be
-    accepted on this machine.
+    A signed list names its store and its file, and has a serial number. Run this once for a store that was signed
+    before lists named their store, and whenever another program has changed a list. The lists have to be accepted on
+    this machine.
 
     \b
     Example:
@@ -228,7 +228,8 @@ def check(*, server: str, as_json: bool) -> int:
         else:
             output.say(f"{entries(len(records))}, encrypted to their recipients and to nobody else")
         if uncertain:
-            output.note(f"of {entries(uncertain)} some readers could only be counted: hidden, or not in this keyring")
+            some = f"some readers of {entries(uncertain)}"
+            output.note(f"{some} could only be counted: they are hidden, or not in this keyring")
     if records and not store.environ.get("PASSWORD_STORE_KEY"):
         paths = (path for record in records if record.wanted for path in policy.sources(record.directory))
         Rekey(store).accept(dict.fromkeys(paths))

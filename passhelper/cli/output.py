@@ -1,11 +1,11 @@
-"""How ``passhelper`` speaks.
+"""How ``passhelper`` prints results, errors, hints and warnings.
 
 Results on stdout; ``error:``, ``hint:`` and ``warning:`` on stderr, lower case, without a full stop; colours only
 on a terminal and never with ``NO_COLOR``. ``--json`` prints one envelope, ``{"version":1,"command":...,"data":...}``,
-whose version changes when a field changes its meaning or goes.
+whose version changes when a field changes its meaning or is removed.
 
-Every line goes through :func:`passhelper.errors.one_line`, whatever it is made of: names come from elsewhere. Only
-what another program reads as it is (:func:`raw`, :func:`secret`) does not.
+Every line goes through :func:`passhelper.errors.one_line`, because names in it may come from elsewhere. The
+exceptions are :func:`raw` and :func:`secret`, whose output other programs read byte by byte.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _WIDE = 100_000  # columns of a "terminal" that is a file: no line is ever wrapp
 
 
 class _Patient(io.FileIO):
-    """A stream that the caller has made non-blocking, as Node.js does: what it does not take now, it takes later."""
+    """A stream that the caller may have made non-blocking, as Node.js does: each write waits until it is taken."""
 
     def write(self, data: Any) -> int:
         with memoryview(data) as view:
@@ -72,7 +72,7 @@ def say(text: str, mark: str = "") -> None:
 
 
 def raw(text: str) -> None:
-    """Print lines for another program, which have been made for it."""
+    """Print lines for another program exactly as they are."""
     click.echo(text)
 
 
@@ -109,7 +109,7 @@ def stamp(seconds: int) -> str:
 
 
 def envelope(command: str, data: Any) -> None:
-    """Print a result for programs."""
+    """Print a result as JSON."""
     document({"version": ENVELOPE_VERSION, "command": command, "data": data})
 
 

@@ -1,4 +1,4 @@
-"""Ask a person whose a key is, where gpg does not know."""
+"""Ask a person who owns a key, if gpg does not know."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ T = TypeVar("T")
 
 
 def asking(action: Callable[[frozenset[str]], T]) -> T:
-    """Do something, and again with what a person has said about keys of which nobody knows whose they are.
+    """Call an action; if it does not know who owns a key, ask a person and call it again with the answer.
 
     Args:
         action: gets the fingerprints of the keys that a person vouches for; none at first.
 
     Raises:
-        UnsureOwnerError: nobody is there to be asked, or the answer was no.
+        UnsureOwnerError: nobody can be asked, or the answer was no.
     """
     sure: frozenset[str] = frozenset()
     while True:

@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 @contextmanager
 def bar(text: str) -> Iterator[Callable[[int, int], None]]:
-    """Show how far something is.
+    """Show the progress of some work.
 
     Args:
         text: what is being done.
 
     Returns:
-        what to call with the number of things that are done, and that there are.
+        a function to call with the number of things done, and of all things.
     """
     from rich.console import Console  # noqa: PLC0415 - takes a while, which the reading of options need not
     from rich.progress import Progress  # noqa: PLC0415

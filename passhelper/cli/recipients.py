@@ -81,8 +81,8 @@ def accept(*, fingerprints: tuple[str, ...], yes: bool) -> None:
 
     Whoever can push to a shared store can add a key to it; this machine encrypts to no key that it has
     not accepted. Compare the fingerprints with their owners before you accept them. Without a terminal,
-    name all of them, or give --yes. What else would be accepted, such as a rewritten history, a list that names
-    nobody, or lists that say that they are another store's, no fingerprint says: that takes --yes.
+    name all of them, or give --yes. Fingerprints say nothing about other changes, such as a rewritten history, a list
+    that names nobody, or lists of another store: to accept those too, give --yes.
 
     \b
     Examples:
@@ -105,7 +105,7 @@ def accept(*, fingerprints: tuple[str, ...], yes: bool) -> None:
     _show(store, there, known.pins if known else {})
     besides = list(offer.notes) if offer is not None else []
     if other and known is not None:
-        besides.append(f"the lists say that they are those of store {other}, and the accepted one is {known.store}")
+        besides.append(f"the lists name another store: {other}, and the accepted one is {known.store}")
         output.say(f"! {besides[-1]}")
     besides += _empty(there, known.pins if known else {})
     wanted = {key for keys in there.values() for key in keys}
@@ -129,7 +129,7 @@ def _decide(wanted: set[str], besides: Sequence[str], fingerprints: Sequence[str
     """Find out whether the user accepts; the answer must cover every key, and whatever comes besides.
 
     Raises:
-        TrustError: he does not, or nobody is there to be asked.
+        TrustError: the user does not, or nobody can be asked.
     """
     if fingerprints:
         named = {normalize("".join(one.split())) for one in fingerprints}
@@ -173,7 +173,7 @@ def _pins(store: PassStore) -> Pins | None:
 
 
 def _known(place: Repository, *, quiet: bool = False) -> trust.Trust | None:
-    """Read what was accepted; where that is damaged nothing is, which `accept` repairs."""
+    """Read what was accepted; nothing if the pins are damaged, which `accept` repairs."""
     try:
         return trust.load_all(place.state)
     except trust.DamagedError as error:
@@ -197,7 +197,7 @@ def _show(
         store: the store.
         there: the keys of every file.
         pins: those that are accepted.
-        owners: whose the keys say that they are that are not in this keyring; None to look into the store.
+        owners: the owners' names of keys that are not in this keyring; None to look into the store.
         others: the keys of the files that stay as they are, where ``there`` has only those that change.
     """
     offered = claims.on_disk(store.root)

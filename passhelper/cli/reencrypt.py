@@ -32,9 +32,9 @@ def reencrypt(*, servers: tuple[str, ...], jobs: int | None, yes: bool, is_sure:
     """Bring every entry in line with its .gpg-id.
 
     An entry that is not bound to its server, such as one that pass wrote, may have been copied there by somebody
-    who wants to read it, with a header that says that he does. Unless only this machine reads it then, it is
-    encrypted anew only when you name its server and say yes; with that it is bound. What is done stays done if this
-    is interrupted; run it again for the rest.
+    who wants to read it. Unless this machine will be its only reader, it is encrypted anew only if you name its
+    server and say yes; that also binds it. If this is interrupted, what is done stays done; run it again for the
+    rest.
 
     \b
     Examples:

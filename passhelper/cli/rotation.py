@@ -22,7 +22,7 @@ EXIT_OPEN = 3
 
 @click.group()
 def rotation() -> None:
-    """Find the credentials that somebody knows.
+    """Find the credentials that somebody could read.
 
     \b
     Example:
@@ -33,13 +33,13 @@ def rotation() -> None:
 @rotation.command("list")
 @click.argument("key")
 @click.option("--all", "show_all", is_flag=True, help="Show those that have been changed or erased, too.")
-@click.option("--json", "as_json", is_flag=True, help="Report all of them for programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print all of them as JSON.")
 def list_(*, key: str, show_all: bool, as_json: bool) -> int:
     """List the credentials that KEY could read, now or in any past commit.
 
-    KEY is a fingerprint, an e-mail address or a key file. A reader who was removed still knows what was there: each
-    credential has to be changed at its registry. To see whether that has been done, the secrets of today are compared
-    with every one that KEY could read. Exit status 3 until all have been changed or erased.
+    KEY is a fingerprint, an e-mail address or a key file. A reader who was removed may have kept every credential:
+    each has to be changed at its registry. To see whether that has been done, today's secrets are compared with all
+    that KEY could read. Exit status 3 until every credential has been changed or erased.
 
     \b
     Examples:
@@ -62,7 +62,7 @@ def list_(*, key: str, show_all: bool, as_json: bool) -> int:
 
 
 def document(item: RotationItem) -> dict[str, object]:
-    """Describe one credential for programs."""
+    """Describe one credential for the JSON output."""
     return {
         "server": item.server,
         "username": item.username,

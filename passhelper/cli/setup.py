@@ -28,11 +28,11 @@ _KEY = "Who reads the store: a fingerprint, an e-mail address or a key file. Rep
 _GIT = "Make the store a git repository; with a URL, clone the team's store or fill an empty remote."
 _DEPTH = "With --git URL or --ci: clone only the last N commits."
 _CI = "Set up a throw-away runner with the key in PASSHELPER_GPG_KEY or PASSHELPER_GPG_KEY_FILE."
-_BIN_DIR = "Where docker-credential-pass goes; ~/.local/bin by default."
+_BIN_DIR = "Directory for docker-credential-pass; ~/.local/bin by default."
 
 
 class _SetupCommand(click.Command):
-    """Says ``false`` to the shell that evaluates ``setup --ci``, also where an option is wrong."""
+    """A command that prints ``false`` for the shell that evaluates ``setup --ci``, even if an option is wrong."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         has_ci = "--ci" in args
@@ -46,7 +46,7 @@ class _SetupCommand(click.Command):
 
 @click.command(cls=_SetupCommand)
 @click.option("--key", "keys", multiple=True, metavar="KEY", help=_KEY)
-@click.option("--generate-key", is_flag=True, help="Make a key, unless the store has one of this machine's.")
+@click.option("--generate-key", is_flag=True, help="Make a key, unless the store names one of this machine.")
 @click.option("--name", default="", metavar="NAME", help="The new key's owner; git's user.name by default.")
 @click.option("--email", default="", metavar="EMAIL", help="The new key's address; git's user.email by default.")
 @click.option("--expire", default="", metavar="DATE", help="When the new key expires, such as 2y; never by default.")
@@ -84,8 +84,8 @@ def setup(  # noqa: PLR0913 - one argument per option
 ) -> int:
     """Set this machine up, from nothing to a working docker login.
 
-    Looks first and changes only what is missing, so it can be run again at any time. Ends with a
-    proof: a credential is stored, read and erased through the helper that Docker would run, in a
+    Looks first and changes only what is missing, so it can be run again at any time. It ends with a
+    test: a credential is stored, read and erased through the helper that Docker would run, in a
     throw-away store.
 
     With --git URL the store is the team's. Its recipients are shown and, on a terminal, asked about. Where

@@ -23,7 +23,7 @@ _DRIFT = 3  # exit code: something is left for a person to decide
 
 @click.command("sync")
 @click.option("--dry-run", is_flag=True, help="Fetch, and say what would happen.")
-@click.option("--auto", metavar="push,pull|off", help="Set what happens by itself from now on, and do nothing else.")
+@click.option("--auto", metavar="push,pull|off", help="Set what is synced automatically; do nothing else now.")
 @click.option("--remote", default="", metavar="NAME", help="Which remote, where there are several.")
 @click.option(
     "--accept-recipients", multiple=True, metavar="FINGERPRINT", help="A key that may read the store; name all of them."
@@ -35,10 +35,10 @@ def sync_(  # noqa: PLR0913 - one for each option
 ) -> int:
     """Bring the store and its git remote together.
 
-    Fetches, merges, repairs drift and pushes, again while others push. Where both sides have changed the same
-    server, the change with the later commit wins; the other stays in history and is named here. A remote
-    that cannot be reached (exit 6) costs nothing: what was done here stays. New readers of the
-    store have to be accepted first (exit 4).
+    Fetches, merges, repairs drift and pushes; if others push meanwhile, it begins again. Where both sides have
+    changed the same server, the change with the later commit wins; the other stays in history and is named here. If
+    the remote cannot be reached (exit 6), nothing is lost: what was done here stays. New recipients have to be
+    accepted first (exit 4).
 
     \b
     Examples:
@@ -67,7 +67,7 @@ def sync_(  # noqa: PLR0913 - one for each option
 
 @contextmanager
 def _progress() -> Iterator[Callable[[str], None]]:
-    """Show what happens now on a terminal; nowhere else."""
+    """Show what happens now, on a terminal only."""
     from rich.console import Console  # noqa: PLC0415 - takes a while, which the reading of options need not
 
     console = Console(stderr=True, highlight=False)

@@ -66,7 +66,7 @@ def ask_new_secret(question: str, *, instead: str) -> str:
 
 
 def confirm(question: str) -> bool:
-    """Ask for a yes or no; nothing typed means no. The caller has checked :func:`is_present`."""
+    """Ask for yes or no; nothing typed means no. The caller has checked :func:`is_present`."""
     with open(_OUTPUT, "w", encoding="utf-8", errors="replace") as terminal:
         terminal.write(f"{one_line(question)} [y/N] ")
     with open(_INPUT, encoding="utf-8", errors="replace") as terminal:

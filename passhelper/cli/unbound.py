@@ -28,7 +28,7 @@ unbound = click.option(
 
 
 class Seen:
-    """The entries that a person was asked about, as they were then; what has been put in their place since is none.
+    """The entries that a person was asked about, as they were then; a file that replaces one of them is not included.
 
     Args:
         records: them.
@@ -42,7 +42,7 @@ class Seen:
 
 
 class _Everything:
-    """A container that everything is in."""
+    """A container that contains everything."""
 
     def __contains__(self, _: object) -> bool:
         return True
@@ -52,14 +52,14 @@ EVERYTHING = _Everything()
 
 
 def asking(action: Callable[[Container[str]], T], remedy: str) -> T:
-    """Do something, and again with what a person has said about entries that are not bound to their server.
+    """Call an action; if it meets entries that are not bound, ask a person and call it again with the answer.
 
     Args:
         action: gets the paths of the entries that belong where they are; none at first.
-        remedy: what to type where nobody is there to be asked.
+        remedy: what to type if nobody can be asked.
 
     Raises:
-        UnboundEntriesError: nobody is there to be asked, or the answer was no.
+        UnboundEntriesError: nobody can be asked, or the answer was no.
     """
     try:
         return action(())
@@ -71,10 +71,10 @@ def asking(action: Callable[[Container[str]], T], remedy: str) -> T:
 
 
 def agreed(records: Sequence[Record]) -> Seen | None:
-    """Ask whether entries belong where they are, and may be read by whom their lists name.
+    """Ask whether entries belong where they are, and whether the recipients on their lists may read them.
 
     Returns:
-        these entries; None where nobody is there to be asked, or the answer was no.
+        these entries; None if nobody can be asked, or the answer was no.
     """
     if not terminal.is_present():
         return None
@@ -101,10 +101,10 @@ def _digest(path: str) -> str:
 
 
 def hint(servers: str = _ANY) -> str:
-    """Say how to let what is not bound have the readers that its list names.
+    """Say how to encrypt entries that are not bound to the recipients on their lists.
 
     Args:
-        servers: whose entries, as words of a command.
+        servers: the servers of those entries, as words of a command.
     """
     return (
         f"look at each, then run: passhelper reencrypt {'' if terminal.is_present() else '--yes '}{servers}"

@@ -1,4 +1,4 @@
-"""The machine that is looked at: what several checks read, read once."""
+"""The machine that the doctor looks at. What several checks need is read once."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _GPG_LIMIT = 10.0  # seconds for one gpg, whose options the user may have chosen
 
 
 class NotCheckedError(Exception):
-    """There is nothing for a check to look at; its text says why."""
+    """A check has nothing to look at; the text says why."""
 
 
 class Context:
@@ -79,7 +79,7 @@ class Context:
         """The store.
 
         Raises:
-            ConfigurationError: its path makes no sense.
+            ConfigurationError: its path cannot be used.
         """
         return PassStore(self.environ, self.warnings.append)
 
@@ -134,7 +134,7 @@ class Context:
 
     @cached_property
     def sources(self) -> list[Recipients]:
-        """Every list of recipients that counts for something, each once.
+        """Every list of recipients that is in force, each once.
 
         Raises:
             StoreError: one of them cannot be used.
@@ -158,7 +158,7 @@ class Context:
         return found
 
     def git(self, *arguments: str, **environ: str) -> Child:
-        """Run git in the store; it asks nobody and takes at most :data:`LIMIT` seconds."""
+        """Run git in the store; it asks no questions and takes at most :data:`LIMIT` seconds."""
         program = repository.program(self.environ)
         quiet = {"SSH_ASKPASS_REQUIRE": "never", "SSH_ASKPASS": "", "GCM_INTERACTIVE": "never"}
         cleaned = {**repository.environment(self.place, self.environ), **quiet, **environ}

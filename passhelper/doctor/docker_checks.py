@@ -70,10 +70,10 @@ def _all_on_path(context: Context, program: str) -> list[str]:
 
 
 def _missing(context: Context, program: str) -> tuple[str, str]:
-    """Say why a program is not found: it is not there, leads nowhere, or may not be run."""
+    """Say why a program is not found: it is missing, a link that leads nowhere, or not executable."""
     for path in _all_on_path(context, program):
         if not os.path.exists(path):
-            return f"{path} is a link that leads nowhere", "remove it, or make it anew"
+            return f"{path} is a link that leads nowhere", "remove it, or make it again"
         return f"{path} cannot be executed", f"run: chmod +x {word(path)}"
     return f"{program} is not on PATH", "install it, or change the setting: passhelper setup"
 
@@ -101,7 +101,7 @@ def _launcher(context: Context) -> Iterator[Finding]:
 
 
 def _interpreter(program: str) -> str:
-    """Name the interpreter of a script that is not there any more."""
+    """Name the interpreter of a script, if it no longer exists."""
     try:
         with open(program, "rb") as file:
             first = file.readline(4096)
@@ -131,7 +131,7 @@ def _helpers(context: Context) -> Iterator[Finding]:
     finish([child for _, _, child in running], LIMIT)
     for program, name, child in running:
         if child.timed_out:
-            yield Finding(f"{program} list gives no answer within {LIMIT:g} s, and so docker waits for it",
+            yield Finding(f"{program} list does not answer within {LIMIT:g} s, and so docker waits for it",
                           f"run it by hand to see why, or {_SETUP}")  # fmt: skip
         elif child.returncode != 0:
             # What it said on stdout may hold anything; its last line on stderr is for people.
@@ -155,7 +155,7 @@ def _automatic(context: Context) -> Iterator[Finding]:
 
 
 def _routes(context: Context) -> Iterator[Finding]:
-    """Show who serves whom; a stored server that Docker asks another helper for is a finding."""
+    """Show which helper serves which registry; if Docker asks another helper for a stored server, that is a finding."""
     shadow = routes.shadow(context.environ)
     if shadow:
         yield Finding(shadow, routes.UNSET)

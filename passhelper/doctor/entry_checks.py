@@ -67,8 +67,8 @@ def _users(context: Context) -> Iterator[Finding]:
             plain = layout.decode_server(name) or name
             server = printable(plain)
             users = [entry.username for entry in several]
-            yield Finding(f"{server} has {len(users)} users ({_few(users)}), and {printable(users[0])} is served",
-                          f"keep one: passhelper login {word(plain)} -u USER")  # fmt: skip
+            cause = f"{server} has {len(users)} users ({_few(users)}), and Docker gets {printable(users[0])}"
+            yield Finding(cause, f"keep one: passhelper login {word(plain)} -u USER")
 
 
 def _classes(context: Context) -> Iterator[Finding]:
@@ -82,8 +82,8 @@ def _classes(context: Context) -> Iterator[Finding]:
             named = _few([f"{server} ({user})" for server, user in sorted(servers.items())])
             # Not logout, which takes all of them.
             erase = f"printf %s {word(min(servers))} | PASSHELPER_STRICT=1 docker-credential-pass erase"
-            yield Finding(f"the same registry under several names, with different users: {named}",
-                          f"erase those that you do not mean, such as: {erase}")  # fmt: skip
+            yield Finding(f"the same registry is stored under several names, with different users: {named}",
+                          f"erase those that you do not need, such as: {erase}")  # fmt: skip
 
 
 def _readable(context: Context) -> Iterator[Finding]:
@@ -101,7 +101,7 @@ def _readable(context: Context) -> Iterator[Finding]:
 def drifted(context: Context) -> list[Entry]:
     """List the entries whose readers are not those that their ``.gpg-id`` names.
 
-    A recipient whose key is not in this keyring is no reason to call an entry wrong: another check names him.
+    A recipient whose key is not in this keyring does not make an entry wrong: another check names that recipient.
 
     Raises:
         StoreError: the recipients of an entry cannot be found.
@@ -133,7 +133,7 @@ def _drift(context: Context) -> Iterator[Finding]:
 
 
 def _bound(context: Context) -> Iterator[Finding]:
-    """Decrypt what opens without a prompt, for a bounded time, and look at the name inside."""
+    """Decrypt entries that open without a prompt, for a bounded time, and look at the name inside."""
     whole = _all(context)
     if not whole:
         return
@@ -157,7 +157,7 @@ def _bound(context: Context) -> Iterator[Finding]:
         looked = f" of {seen} that were looked at" if seen < len(whole) else f" of {seen}"
         yield Finding(f"{unbound} entries{looked} are not bound to their server",
                       "log in there again: docker login SERVER, or passhelper login SERVER -u USER; "
-                      "until then a copy of one serves another server")  # fmt: skip
+                      "until then a copy of one can be used for another server")  # fmt: skip
 
 
 def _inner_names(context: Context, entries: Sequence[Entry]) -> Iterator[tuple[Entry, str]]:
@@ -179,7 +179,7 @@ def _inner_names(context: Context, entries: Sequence[Entry]) -> Iterator[tuple[E
 
 CHECKS = (
     Check("store.names", "every directory is the name of a server", Severity.WARNING, _names, ("store.path",)),
-    Check("store.spelling", "every server's directory is spelled as it is written", Severity.WARNING, spelling.check,
+    Check("store.spelling", "every server's directory has its usual name", Severity.WARNING, spelling.check,
           ("store.path",), spelling.fix),
     Check("store.entries", "no entry is empty, corrupt or not encrypted", Severity.FAILED, _headers,
           ("store.path",)),

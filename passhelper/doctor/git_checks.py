@@ -1,4 +1,4 @@
-"""The store's git repository; nothing here asks anybody, and a remote has five seconds."""
+"""The store's git repository. No check asks a question, and a remote has five seconds to answer."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LASTING = 60.0  # seconds after which a lock of git's is worth a word
 
 
 def _outer(context: Context) -> Iterator[Finding]:
-    """Say of a store in a folder of a larger repository that we commit nothing there; nor does ``pass``."""
+    """Warn of a store in a folder of a larger repository: neither we nor ``pass`` commit anything there."""
     root = os.path.realpath(context.store.root)
     top = os.path.join(os.path.splitdrive(root)[0], os.sep)
     if context.store.repository("") is not None:
@@ -80,7 +80,7 @@ def _unfinished(context: Context) -> Iterator[Finding]:
 
 
 def _locks(context: Context) -> list[tuple[str, float]]:
-    """List git's locks that are older than a git takes that asks nobody, and how old they are in seconds."""
+    """List git's locks that are too old for a git that is still at work, with their age in seconds."""
     found = []
     for git_dir in {context.place.git_dir, repository.common_dir(context.place.git_dir)}:
         for folder, folders, names in os.walk(git_dir):
@@ -109,7 +109,7 @@ def _lock(context: Context) -> Iterator[Finding]:
 
 
 def _gits(root: str) -> list[str]:
-    """Name the gits that run in a work tree, as far as this system tells."""
+    """Name the git processes in a work tree, as far as this system shows them."""
     found = []
     for pid in filter(str.isdigit, os.listdir("/proc") if os.path.isdir("/proc") else []):
         try:
@@ -132,12 +132,12 @@ def _pending(context: Context) -> Iterator[Finding]:
                           f"see whether all credentials are there, then: rm {shellwords.word(place.kept)}")  # fmt: skip
         return
     cause = "1 change waits for its commit" if len(paths) == 1 else f"{len(paths)} changes wait for their commit"
-    remedy = "run: passhelper sync, or store a credential: either commits what waits"
+    remedy = "run: passhelper sync, or store a credential: either commits what is waiting"
     bare = [path for path in paths if path not in copies]
     if bare:  # as after a kill, or where the disk was full
         more = f" and {len(bare) - 1} more" if bare[1:] else ""
-        cause += f"; no copy is kept of {printable(bare[0])}{more}, so git loses it where it aborts or resets anything"
-        remedy += "; where the disk is full, make room first"
+        cause += f"; no copy is kept of {printable(bare[0])}{more}, so git loses it when it aborts or resets anything"
+        remedy += "; if the disk is full, make room first"
     yield Finding(cause, remedy)
 
 
@@ -156,10 +156,10 @@ def _changes(context: Context) -> Iterator[Finding]:
 
 
 def _ask(context: Context, outer: Repository, *arguments: str) -> Child:
-    """Ask git about a repository that is not the store's; it may say no, with 1.
+    """Ask git about a repository that is not the store's; it may say no, with exit status 1.
 
     Raises:
-        NotCheckedError: it cannot tell.
+        NotCheckedError: git cannot answer.
     """
     try:
         begin = repository.command(outer, repository.program(context.environ))
@@ -184,7 +184,7 @@ def _text(context: Context, *arguments: str) -> str:
 
 
 def _ssh(context: Context) -> dict[str, str]:
-    """Give the effective ssh command the option that keeps it from asking."""
+    """Add to the ssh command in force the option that keeps it from asking."""
     told = context.environ.get("GIT_SSH_COMMAND") or _text(context, "config", "core.sshCommand")
     if not told and context.environ.get("GIT_SSH"):
         return {}
@@ -247,13 +247,13 @@ def _compared(context: Context, remote: str, branch: str, theirs: str) -> Findin
         return Finding(f"the store and its remote {name} have diverged", remedy, Severity.FAILED)
     if is_behind:
         return Finding(f"the remote {name} has commits that are not here", remedy, Severity.WARNING)
-    return Finding(f"the store has commits that the remote {name} has not", remedy, Severity.WARNING)
+    return Finding(f"the store has commits that the remote {name} does not have", remedy, Severity.WARNING)
 
 
 def _pins(context: Context) -> Iterator[Finding]:
     pins = trust.load(context.place.state)
     if pins is None:
-        raise NotCheckedError("the recipients were never pinned; the first write does")
+        raise NotCheckedError("the recipients were never pinned; the first write pins them")
     changed = pinning.all_differences(pins, pinning.current(context.store.root))
     if changed:
         cause = f"recipients changed: {claims.describe(changed, context.gpg, claims.on_disk(context.store.root))}"
@@ -261,18 +261,19 @@ def _pins(context: Context) -> Iterator[Finding]:
 
 
 CHECKS = (
-    Check("git.outer", "the store is in no larger git repository where changes wait for a commit by hand",
+    Check("git.outer", "the store is not in a larger git repository, where changes wait for a commit by hand",
           Severity.WARNING, _outer, ("store.path",)),
-    Check("git.program", "git is there and takes the store's repository", Severity.FAILED, _program, ("store.path",)),
+    Check("git.program", "git is installed and can read the store's repository", Severity.FAILED, _program,
+          ("store.path",)),
     Check("git.identity", "a name and address to commit with", Severity.WARNING, _identity, ("git.program",)),
     Check("git.unfinished", "no merge, rebase or the like is unfinished, and HEAD is on a branch", Severity.FAILED,
           _unfinished, ("git.program",)),
-    Check("git.lock", "no lock of git's that has lasted for a minute; says whether a git runs here", Severity.WARNING,
+    Check("git.lock", "git has held no lock for more than a minute; says whether a git runs here", Severity.WARNING,
           _lock, ("git.program",)),
-    Check("git.pending", "no change waits for its commit", Severity.WARNING, _pending, ("git.program",)),
+    Check("git.pending", "no change is waiting for its commit", Severity.WARNING, _pending, ("git.program",)),
     Check("git.changes", "credentials and recipients are as in the last commit", Severity.WARNING, _changes,
           ("git.program",)),
-    Check("git.transport", "what goes to and from a remote is encrypted", Severity.WARNING, _transport,
+    Check("git.transport", "the connection to the remote is encrypted", Severity.WARNING, _transport,
           ("git.program",)),
     Check("git.remote", "the remote answers within 5 s and has not diverged", Severity.UNREACHABLE, _remote,
           ("git.program",)),

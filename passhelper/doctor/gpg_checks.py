@@ -124,7 +124,7 @@ def _settings(context: Context) -> Iterator[Finding]:
 CHECKS = (
     Check(
         "gpg.settings",
-        "switches and time limits among the variables: each has a value that means something",
+        "switches and time limits among the variables have valid values",
         Severity.FAILED,
         _settings,
     ),

@@ -1,4 +1,4 @@
-"""What ``pass`` or a reader may stumble over in a ``.gpg-id``, and how it is written properly."""
+"""Find what in a ``.gpg-id`` may mislead ``pass`` or a person, and rewrite it in the plain form."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SUBJECT = "Write full fingerprints into .gpg-id"
 
 
 def files(context: Context) -> list[str]:
-    """List the ``.gpg-id`` files that count for credentials, relative to the store."""
+    """List the ``.gpg-id`` files that apply to credentials, relative to the store."""
     paths = [*recipients.candidates(""), *map(recipients.own, context.directories)]
     return [path for path in paths if os.path.isfile(os.path.join(context.store.root, path))]
 
@@ -87,7 +87,7 @@ def is_signed(context: Context, path: str) -> bool:
 
 
 def can_fix(context: Context, path: str, text: bytes) -> bool:
-    """Return whether :func:`fix` would put anything right about a file."""
+    """Return whether :func:`fix` would change a file."""
     try:
         recipients.parse(text, path)
     except PasshelperError:
@@ -112,7 +112,7 @@ def _rewritten(context: Context, text: bytes) -> bytes:
 
 
 def _resolve(context: Context, name: str) -> Key | None:
-    """Find the one key that a name certainly means: it will be encrypted to unasked."""
+    """Find the one key that a name certainly means: entries will be encrypted to it without a question."""
     try:
         found = context.ring.find(name)
         return context.ring.meant(name, found) if found else None

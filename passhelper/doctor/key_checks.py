@@ -69,7 +69,7 @@ def _usable(context: Context) -> Iterator[Finding]:
 
 
 def _shared(context: Context) -> Iterator[Finding]:
-    """Look for keys that call a part of a recipient's key their own: anybody can make such a key."""
+    """Look for keys that claim a subkey of a recipient as their own: anybody can make such a key."""
     holders: dict[str, list[Key]] = {}
     for key in context.ring.all():
         for part in key.subkeys:
@@ -81,7 +81,7 @@ def _shared(context: Context) -> Iterator[Finding]:
     for keys, part in several.items():
         names = " and ".join(map(str, keys))
         yield Finding(f"the keys {names} both hold {part}, so that gpg may take one for the other",
-                      "find out whose it is, then remove the other one: gpg --delete-keys FINGERPRINT")  # fmt: skip
+                      "find out which one owns it, then remove the other: gpg --delete-keys FINGERPRINT")  # fmt: skip
 
 
 def _expiry(context: Context) -> Iterator[Finding]:
@@ -102,7 +102,7 @@ def _expiry(context: Context) -> Iterator[Finding]:
 
 
 def _trust(context: Context) -> Iterator[Finding]:
-    """Encrypt nothing, exactly as ``store`` would: what gpg refuses then, it refuses here."""
+    """Encrypt an empty message exactly as ``store`` would: what gpg refuses there, it refuses here."""
     for source in context.sources:
         child = context.gpg.start_encrypt(b"", source.keys, _NAME, trusted=source.all_fingerprints)
         finish([child], context.gpg.timeout())
@@ -153,7 +153,7 @@ def _memory(context: Context) -> Iterator[Finding]:
 
 
 def _system_folder(context: Context) -> str:
-    """Find where gpg's programs have the settings of the whole machine; empty if they do not say."""
+    """Find the directory with gpg's settings for the whole machine; empty if gpg does not say."""
     program = context.locate("gpgconf")
     if program is None:
         return ""
@@ -175,7 +175,7 @@ CHECKS = (
           ("gpg.agent", "store.recipients")),
     Check("key.usable", "every recipient can be encrypted to: not sign-only, revoked or disabled", Severity.FAILED,
           _usable, ("gpg.agent", "store.recipients")),
-    Check("key.shared", "no other key calls a part of a recipient's key its own", Severity.WARNING, _shared,
+    Check("key.shared", "no other key claims a subkey of a recipient as its own", Severity.WARNING, _shared,
           ("gpg.agent", "store.recipients")),
     Check("key.expiry", "no recipient's key or encryption subkey has expired, or will within `--lead` days",
           Severity.EXPIRING, _expiry, ("gpg.agent", "store.recipients")),
@@ -184,6 +184,6 @@ CHECKS = (
     Check("key.store", "one of the store's keys is this machine's", Severity.FAILED, _store,
           ("key.own", "store.recipients")),
     Check("key.locked", "the key decrypts without a prompt", Severity.FAILED, _locked, ("key.store",)),
-    Check("key.memory", "gpg-agent has memory for many decryptions at once; a hint for RSA keys, no more",
+    Check("key.memory", "gpg-agent has memory for many decryptions at once; only a hint, for RSA keys",
           Severity.WARNING, _memory, ("key.store",)),
 )  # fmt: skip

@@ -22,7 +22,7 @@ _DAY = 86400
 
 
 def write(context: Context, results: Sequence[Result]) -> str:
-    """Write what a time series is worth keeping of, in Prometheus' text format.
+    """Write the numbers that are worth a time series, in Prometheus' text format.
 
     What cannot be known here has no line; a key without an expiry has infinitely many days.
     """
@@ -37,7 +37,7 @@ def write(context: Context, results: Sequence[Result]) -> str:
         synced = _last_sync(context)
         if synced is not None:
             name = "passhelper_last_sync_age_seconds"
-            text += _metric(name, "Seconds since passhelper sync last went well.", [("", time.time() - synced)])
+            text += _metric(name, "Seconds since passhelper sync last succeeded.", [("", time.time() - synced)])
     if "store.drift" in passed:
         name = "passhelper_drifted_entries"
         text += _metric(name, "Entries not encrypted to exactly their recipients.", [("", len(drifted(context)))])
@@ -63,7 +63,7 @@ def _labels(fingerprint: str, uid: str) -> str:
 
 
 def _last_sync(context: Context) -> float | None:
-    """Find when a sync last went well; None if none ever did."""
+    """Find when a sync last succeeded; None if none ever did."""
     try:
         with open(context.place.synced, encoding="ascii") as file:
             return float(file.read())

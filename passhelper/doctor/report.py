@@ -22,11 +22,11 @@ BY_US = "passhelper doctor --fix"  # in a remedy
 
 @dataclass(frozen=True)
 class Result:
-    """What one check came to.
+    """The result of one check.
 
     Attributes:
-        check: which.
-        findings: what it found, each with its severity; the notes of a check that passed among them.
+        check: the check.
+        findings: what it found, each with its severity; a check that passed may have notes.
         blocked: why it was not made, empty if it was.
     """
 
@@ -41,7 +41,7 @@ class Result:
 
     @property
     def has_failed(self) -> bool:
-        """Whether checks that need this one would be about its consequences."""
+        """Whether checks that need this one would only find its consequences."""
         return any(found.severity is Severity.FAILED for found in self.findings)
 
 
@@ -105,11 +105,11 @@ def _repaired(check: Check, context: Context) -> list[tuple[str, str]]:
 
 
 def closing(results: Sequence[Result], repaired: Sequence[tuple[str, str]] | None) -> str:
-    """Sum up for people what was found, and who has to do something about it.
+    """Summarise for people what was found, and who has to act on it.
 
     Args:
         results: of all checks.
-        repaired: what was done; None where nothing was to be.
+        repaired: what was done; None if no repair was asked for.
     """
     counts = Counter(map(_status, results))
     words = [*dict.fromkeys([Severity.NOTE.word, *(one.word for one in Severity), NOT_CHECKED])]
@@ -130,7 +130,7 @@ def exit_code(results: Sequence[Result]) -> int:
 
 
 def document(results: Sequence[Result], repaired: Sequence[tuple[str, str]]) -> dict[str, object]:
-    """Write the results for programs."""
+    """Write the results as JSON."""
     return {
         "checks": [
             {

@@ -1,4 +1,4 @@
-"""Directories that mean a server and are not the one that a writer would use, and how their entries get there.
+"""Directories that mean a server but are not the one that a writer would use, and how to move their entries there.
 
 Hand-made stores have such (the standard alphabet, lost padding, a line end), and whoever can push may put copies there.
 Their entries are read; nobody is added to their readers.
@@ -35,9 +35,7 @@ def check(context: Context) -> Iterator[Finding]:
             cause = f"{printable(recipients.own(name))} counts for nothing, since {server} has its list in {right}"
             yield Finding(cause, remedy)
         elif context.entries.get(name):
-            cause = (
-                f"{printable(path)} is not how the directory of {server} is written, so nobody is added to its readers"
-            )
+            cause = f"{printable(path)} is not the usual directory of {server}, so nobody is added to its readers"
             remedy = "run: passhelper doctor --fix" if _moves(context, name) else "look into it, then remove it"
             yield Finding(cause, remedy)
 
@@ -72,7 +70,7 @@ def fix(context: Context) -> list[str]:
 
 
 def _moves(context: Context, name: str) -> list[tuple[str, str]]:
-    """List the files to move, from where to where; none where something else is in the way.
+    """List the files to move, as pairs of paths; none if something else is in the way.
 
     A list of recipients is left to people, with all that lies beside it: it decided about this directory once.
     """

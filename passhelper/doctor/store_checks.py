@@ -1,4 +1,4 @@
-"""The store: where it is, who may look into it, and the ``.gpg-id`` files that name its readers."""
+"""The store: where it is, who may look into it, and the ``.gpg-id`` files that name its recipients."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _signature(context: Context) -> Iterator[Finding]:
 
 
 def _open_paths(context: Context) -> list[tuple[str, int]]:
-    """List what other users may use although the umask says otherwise, with the mode it should have."""
+    """List the files that other users may use although the umask forbids it, with the modes they should have."""
     if sys.platform == "win32":
         return []
     root, umask = context.store.root, Files(context.store.environ).umask
@@ -88,7 +88,7 @@ def _open_paths(context: Context) -> list[tuple[str, int]]:
 
 
 def _owners(context: Context) -> Iterator[Finding]:
-    """Look for what the store's owner, or its group, could not use: made by root, or with a group of somebody's own."""
+    """Look for files that the store's owner or group cannot use, made by root or with another group."""
     if sys.platform == "win32":
         return
     root = context.store.root
@@ -176,7 +176,7 @@ def _files(context: Context) -> Iterator[Finding]:
 
 CHECKS = (
     Check("store.path", "`PASSWORD_STORE_DIR`: absolute, there, the user's own", Severity.FAILED, _path),
-    Check("store.recipients", "a `.gpg-id` that can be read counts for every entry", Severity.FAILED, _recipients,
+    Check("store.recipients", "every entry has a `.gpg-id` in force that can be read", Severity.FAILED, _recipients,
           ("store.path",)),
     Check("store.signature", "the signature that `PASSWORD_STORE_SIGNING_KEY` demands, if it is set", Severity.FAILED,
           _signature, ("gpg.version", "gpg.home", "store.recipients")),

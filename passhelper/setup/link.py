@@ -90,7 +90,7 @@ def link(name: str, environ: Mapping[str, str], folder: str = "", choices: Seque
 
 
 def _content(program: str, parts: Sequence[str], helper: str) -> bytes:
-    """Write the launcher of a program that needs some backends."""
+    """Write the launcher of a program that uses some backends."""
     if all(part in SHIPPED and part not in _NEED_LIBRARIES for part in parts):
         start = _BARE_TEXT.format(
             interruptible=launcher.INTERRUPTIBLE, helper=helper, program=program, folders=_folders()
@@ -104,7 +104,7 @@ def unlink(name: str, environ: Mapping[str, str], folder: str = "") -> tuple[str
     """Remove the launcher of a backend.
 
     Args:
-        name: the backend's name; it need not exist any more.
+        name: the backend's name; the backend may no longer exist.
         environ: where ``PATH`` and ``HOME`` come from.
         folder: where it is; the directory that :func:`link` chooses when empty.
 
@@ -150,7 +150,7 @@ def self_test(name: str, say: Callable[[str], None]) -> bool:
 
 
 def shadow(path: str, environ: Mapping[str, str]) -> str | None:
-    """Return what Docker would run instead of a launcher: another program, "" for none, None if all is well."""
+    """Return the program that Docker would run instead of a launcher; "" for none, None if it runs the launcher."""
     found = find_program((os.path.basename(path),), environ)
     if found is None:
         return ""
@@ -158,7 +158,7 @@ def shadow(path: str, environ: Mapping[str, str]) -> str | None:
 
 
 def _folders() -> list[str]:
-    """Find the directories that hold our two packages; one, but in a development tree."""
+    """Find the directories that hold our two packages; they differ only in a development tree."""
     backends = find_spec(SHIPPED["memory"].partition(".")[0])
     locations = (backends.submodule_search_locations if backends is not None else None) or []
     return list(dict.fromkeys([launcher.packages(), *(os.path.dirname(location) for location in locations)]))

@@ -31,7 +31,7 @@ _SECONDS = 30.0  # for one git
 
 
 def current(store: PassStore) -> Recipients | None:
-    """Find who can read the store by its files, whatever ``PASSWORD_STORE_KEY`` says; None if nobody.
+    """Find the recipients in the store's files, whatever ``PASSWORD_STORE_KEY`` says; None if there are none.
 
     Raises:
         StoreError: the file that counts cannot be used.
@@ -77,7 +77,7 @@ def write_recipients(store: PassStore, keys: Sequence[Key]) -> str:
 
 
 def write_public_keys(store: PassStore, keys: Sequence[Key]) -> None:
-    """Put public keys beside the entries, for those who join later and have to encrypt to them."""
+    """Put public keys beside the entries, so that those who join later can encrypt to them."""
     exported = [publickeys.export(store, key) for key in keys]
     files = Files(store.environ)
     place = store.repository("")
@@ -94,8 +94,8 @@ def make_repository(store: PassStore, *, is_whole: bool = False) -> list[str]:
     """Make the store a git repository, with what it holds in its first commit and its recipients pinned.
 
     Args:
-        store: which.
-        is_whole: whether that goes for entries that are not Docker credentials too.
+        store: the store.
+        is_whole: whether to include entries that are not Docker credentials.
 
     Returns:
         what was done, one phrase each; empty if everything was there.
@@ -127,7 +127,7 @@ def make_repository(store: PassStore, *, is_whole: bool = False) -> list[str]:
 
 
 def _as_it_is(store: PassStore) -> trust.Trust:
-    """Accept a store of the user's own: its readers and, where lists are signed, which store these say it is."""
+    """Accept the user's own store: its recipients and, if its lists are signed, the identity that they name."""
     named = gpgid.signed_headers(store) if recipients.signing_keys(store.environ) else {}
     serials = {path: header.serial for path, header in named.items()}
     return trust.Trust(pinning.current(store.root), "", serials, store=gpgid.identity(named.values()))
@@ -159,7 +159,7 @@ def _init(store: PassStore, *, is_whole: bool) -> Repository:
 
 
 def _uncommitted(store: PassStore, place: Repository, git: str, *, is_whole: bool) -> list[str]:
-    """List our files, or all of the store, that git has not committed as they are."""
+    """List our files, or all files of the store, that differ from the last commit."""
     inside = [store.root] if is_whole else [store.folder]
     if not other_entries(store):
         inside += [os.path.join(store.root, name) for name in (recipients.FILE, f"{recipients.FILE}.sig")]

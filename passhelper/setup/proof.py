@@ -1,8 +1,8 @@
-"""Prove that the machine works, without touching the store.
+"""Test that the machine works, without touching the store.
 
-First its recipients: something is encrypted and decrypted again. Then the program: store, get and
-erase go through the very ``docker-credential-pass`` that Docker would run, against a throw-away
-store that holds nothing but a ``.gpg-id``.
+First a message is encrypted to the store's recipients and decrypted again. Then ``store``, ``get`` and
+``erase`` go through the same ``docker-credential-pass`` that Docker would run, with a throw-away
+store that holds only a ``.gpg-id``.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ _LEFT_OUT = ("PASSWORD_STORE_SIGNING_KEY", "PASSHELPER_IGNORE_WRITES")
 
 
 def prove(store: PassStore, installed: str, secret: bytes | None) -> str:
-    """Run the whole proof.
+    """Run the whole test.
 
     Args:
-        store: the user's.
+        store: the user's store.
         installed: the launcher that should be found on PATH.
-        secret: the key's passphrase, where one is configured.
+        secret: the key's passphrase, if one is configured.
 
     Returns:
         the program that Docker runs.
@@ -74,7 +74,7 @@ def _prove_keys(store: PassStore, found: Recipients, secret: bytes | None) -> No
     with passphrase_pipe(store.environ, secret) as (environ, _):
         plaintext = cipher.decrypt(Gpg(environ), message, "the test message")
     if plaintext.data != data:
-        raise GpgError("gpg decrypted something else than it had encrypted", "run: gpg --version")
+        raise GpgError("gpg did not decrypt what it had encrypted", "run: gpg --version")
 
 
 def _find_program(store: PassStore, installed: str) -> str:
@@ -106,7 +106,7 @@ def _prove_program(store: PassStore, program: str, found: Recipients, secret: by
         docker.run("store", request)
         answer = json.loads(docker.run("get", SERVER))
         if (answer.get("Username"), answer.get("Secret")) != (_USER, password):
-            raise PasshelperError(f"{program} gave back another credential than it had stored")
+            raise PasshelperError(f"{program} returned a different credential from the one it had stored")
         docker.run("erase", SERVER)
         docker.run("get", SERVER, refused=NOT_FOUND)
 
@@ -121,7 +121,7 @@ class _Docker:
         self._seconds = Gpg(environ).timeout() + 10
 
     def run(self, verb: str, request: str, *, refused: str = "") -> str:
-        """Run one verb; its answer is given back only if it is the expected one."""
+        """Run one verb and return its answer; an error if the verb failed."""
         with passphrase_pipe(self._environ, self._secret) as (environ, descriptors):
             try:
                 done = subprocess.run(

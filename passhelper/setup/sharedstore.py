@@ -1,4 +1,4 @@
-"""``passhelper setup --git URL``: join the team's store, or make this one the team's.
+"""``passhelper setup --git URL``: join the team's store, or share this one.
 
 A remote with commits is cloned: its recipients are shown, accepted and pinned. An empty one gets the store of
 this machine, unless that also holds entries that are not Docker credentials.
@@ -35,12 +35,12 @@ class SharedStore:
     """The store of a team on its way to or from this machine.
 
     Args:
-        store: where it is, or goes.
+        store: the local store; it may not exist yet.
         source: the remote.
         is_whole: whether entries that are not Docker credentials may be shared too.
 
     Attributes:
-        is_ours: whether the remote is still empty, and gets what is here.
+        is_ours: whether the remote is still empty, so that this store is pushed to it.
         was_cloned: whether :meth:`obtain` has cloned it.
     """
 
@@ -107,13 +107,13 @@ class SharedStore:
         """Pin the recipients of a fresh clone.
 
         Args:
-            confirm: shows a person what is to be accepted and asks; None where nobody is there.
+            confirm: shows a person what is to be accepted and asks; None if nobody can be asked.
 
         Returns:
             who was accepted.
 
         Raises:
-            TrustError: they were not, or nobody is there to say so where a signature should; the clone is gone again.
+            TrustError: they were not accepted, by a person or by a signature; the clone is removed again.
         """
         store = self._store
         place = store.repository("")
@@ -136,7 +136,7 @@ class SharedStore:
                     "ask a member of the team which keys are right, then set up again",
                 )
             raise TrustError(
-                f"recipients not accepted: {who}; no signature that counts, by a key in PASSWORD_STORE_SIGNING_KEY "
+                f"recipients not accepted: {who}; no valid signature, by a key in PASSWORD_STORE_SIGNING_KEY "
                 "that this keyring holds, says that they are right",
                 "import the signer's key, or name the readers in PASSHELPER_ACCEPT_RECIPIENTS, then set up again"
                 if any(file.signature is not None for file in lists.values())
@@ -150,8 +150,8 @@ class SharedStore:
         """Return whether readers are accepted for whom neither the environment nor a signature vouches.
 
         Args:
-            who: they are.
-            confirm: asks a person; None where nobody is there, who can then only be shown them.
+            who: the readers, in words.
+            confirm: asks a person; None if nobody can be asked, and they are only shown.
             is_limited: whether the environment names the complete set.
         """
         if is_limited:
@@ -162,13 +162,13 @@ class SharedStore:
         """See whether a member has let this machine in since it asked.
 
         Args:
-            own: its keys; that one of them has become a reader is what it asked for, and accepted with it.
+            own: its keys; that one of them became a recipient is what it asked for, so that is accepted.
 
         Returns:
-            whether anything has come in.
+            whether anything was fetched.
 
         Raises:
-            TrustError: other readers have come, too, or something else wants a person's word.
+            TrustError: other recipients were added too, or something else needs a person's consent.
             RemoteError: the remote cannot be reached.
         """
         place = self._store.repository("")
@@ -190,7 +190,7 @@ class SharedStore:
         """Push the store to the empty remote.
 
         Raises:
-            RemoteError: it cannot be pushed; the store here is as it should be.
+            RemoteError: it cannot be pushed; the local store is complete.
         """
         store = self._store
         place = store.repository("")
@@ -209,7 +209,7 @@ class SharedStore:
         return f"pushed to {remoteurl.shown(clean)}"
 
     def _remote(self, place: Repository) -> str:
-        """Read where the repository's remote is; empty if it has none."""
+        """Read the URL of the repository's remote; empty if it has none."""
         child = RemoteGit(place, self._store, "").ask(["config", "--get", f"remote.{_REMOTE}.url"])
         return child.stdout.decode(errors="surrogateescape").strip()
 
@@ -243,7 +243,7 @@ def _bare(url: str) -> str:
 
 
 def _is_same(remote: str, wanted: str) -> bool:
-    """Compare with the remote of a clone that somebody made with git, which has kept the secret."""
+    """Compare with the remote of a clone that git made, which has kept the secret in its URL."""
     try:
         return remoteurl.split(remote).clean == wanted
     except ConfigurationError:
@@ -251,7 +251,7 @@ def _is_same(remote: str, wanted: str) -> bool:
 
 
 def _other_entries_in_history(store: PassStore, place: Repository) -> int:
-    """Count the entries that are gone from the tree and would be pushed with the history."""
+    """Count the entries that were removed but would be pushed with the history."""
     # Without ours, of which there may be any number.
     others = ("--", ":(top)", f":(top,exclude){layout.FOLDER}")
     with gitrepo.opened(place, store.environ) as git:

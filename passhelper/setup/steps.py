@@ -40,7 +40,7 @@ class Wishes:
 
     Attributes:
         keys: recipients, each a fingerprint, an address or a key file.
-        generate: whether to make a key where the store has none of this machine's.
+        generate: whether to make a key if the store names none of this machine.
         name, email, expire: for a new key; empty for the defaults.
         protect: whether a new key gets a passphrase.
         git: whether the store is to be a git repository.
@@ -48,7 +48,7 @@ class Wishes:
         whole_store: whether entries that are not Docker credentials may be pushed there too.
         bin_dir: where the launcher goes; chosen when empty.
         docker: whether to point Docker at ``pass``.
-        registries: only for these servers; none of them means all.
+        registries: only for these servers; empty means all.
         containers: whether to point podman and skopeo at ``pass`` too.
     """
 
@@ -69,7 +69,7 @@ class Wishes:
 
 @dataclass(frozen=True)
 class Step:
-    """One thing that was looked at.
+    """The outcome of one step.
 
     Attributes:
         name: a stable word for programs.
@@ -90,9 +90,9 @@ def run(
     Args:
         store: where credentials go.
         wishes: what the user asked for.
-        ask: asks a person for a new passphrase; raises where nobody is there.
+        ask: asks a person for a new passphrase; raises if nobody can be asked.
         confirm: shows a person the recipients of a store that was cloned and asks whether they are right; None
-            where nobody is there.
+            if nobody can be asked.
 
     Yields:
         each step when it is done; a last one called ``join`` when a member of the team has to act first.
@@ -153,7 +153,7 @@ def _point(environ: Mapping[str, str], wishes: Wishes) -> Iterator[Step]:
 
 
 class _Keys:
-    """Who will be able to read the store.
+    """The keys that will be able to read the store.
 
     Attributes:
         only_reader: the key of a machine that reads some servers and not the store as a whole; None for others.
@@ -172,7 +172,7 @@ class _Keys:
         return [key for key in self._ring.own() if key.is_own]
 
     def can_read(self) -> bool:
-        """Return whether this machine holds a key of any recipient of the store, be it for a single server."""
+        """Return whether this machine holds a key of any recipient, of the store or of a single server."""
         return bool(self._readers())
 
     def fingerprinted(self) -> list[Key]:
@@ -185,7 +185,7 @@ class _Keys:
         return [key for line in lines for key in self._ring.find(line) if key.is_own]
 
     def join(self) -> Iterator[Step]:
-        """Find or make the key with which this machine is to read, and write its public part for a member."""
+        """Find or make the key that this machine will read with, and write its public part for a member."""
         asked = [key for key in map(self._ring.resolve, self._wishes.keys) if key.is_own]
         if asked:
             key = asked[0]
@@ -203,7 +203,7 @@ class _Keys:
         yield Step("join", changed=True, text=text)
 
     def settle(self) -> Iterator[Step]:
-        """Find or make the keys and write them down."""
+        """Find or make the keys and write them to the list."""
         asked = [self._ring.resolve(name) for name in self._wishes.keys]
         found = newstore.current(self._store)
         if found is not None and not self._may_add(found, asked):
@@ -261,7 +261,7 @@ class _Keys:
             raise ConfigurationError(f"cannot encrypt for every key: {'; '.join(problems)}", "name another with --key")
         if not any(key.is_own for key in keys):
             raise ConfigurationError(
-                f"this machine has the secret key of none of: {names(keys)}", "name one of its own with --key too"
+                f"this machine has no secret key for any of: {names(keys)}", "name one of its own with --key too"
             )
 
     def _only_own(self) -> Key:
@@ -320,6 +320,6 @@ def _user() -> str:
 
 def _backup(key: Key) -> str:
     return (
-        f"backup: without this key nobody reads the store; keep a copy elsewhere: "
+        f"backup: without this key nobody can read the store; keep a copy elsewhere: "
         f"gpg --export-secret-keys --armor {key.fingerprint} > passhelper-key.asc"
     )

@@ -115,7 +115,7 @@ def test_nobody_is_added_where_the_directory_is_odd(scene: Scene) -> None:
     (finding,) = checks["store.spelling"]["findings"]
     assert finding == {
         "severity": "warning",
-        "cause": f"{name} is not how the directory of {server} is written, so nobody is added to its readers",
+        "cause": f"{name} is not the usual directory of {server}, so nobody is added to its readers",
         "remedy": "run: passhelper doctor --fix",
     }
     fixed = scene.passhelper("doctor", "--fix", "--json").json["data"]

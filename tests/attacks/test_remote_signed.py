@@ -260,10 +260,7 @@ def test_a_copy_that_goes_its_own_way(signing: Scene, tmp_path: Path) -> None:
     assert b"the signed text is that of another store" in answer.err
     answer = _run(signing, second, "recipients", "accept", "--yes")
     assert answer.code == 0
-    assert (
-        f"! the lists say that they are those of store {_pinned(first)}, and the accepted one is {STORE}\n"
-        in answer.text
-    )
+    assert f"! the lists name another store: {_pinned(first)}, and the accepted one is {STORE}\n" in answer.text
     assert _run(signing, second, "sync").code == 0
     assert _pinned(second) == _pinned(first)
     # And what the copy signs is nothing to the store that it was made of.
@@ -281,7 +278,7 @@ def test_fingerprints_accept_no_other_store(signing: Scene) -> None:
     names = [signing.keys[name] for name in ("alice", "bob")]
     before = (signing.alice.path / ".git/passhelper/trust.json").read_bytes()
     answer = signing.passhelper("recipients", "accept", *names)
-    said = f"the lists say that they are those of store {OTHER}, and the accepted one is {STORE}"
+    said = f"the lists name another store: {OTHER}, and the accepted one is {STORE}"
     assert (answer.code, answer.err.decode()) == (
         4, (f"error: the fingerprints say nothing about this, so nothing was accepted: {said}\n"
         "hint: find out who did it; to accept it, run it again with --yes\n"),
@@ -299,7 +296,7 @@ def test_nor_where_nobody_has_signed_it(signing: Scene) -> None:
     text = (signing.alice.path / ".gpg-id").read_text().replace(STORE, OTHER)
     (signing.alice.path / ".gpg-id").write_text(text)
     answer = signing.passhelper("recipients", "accept", signing.keys["alice"], signing.keys["bob"])
-    assert (answer.code, f"those of store {OTHER}" in answer.err.decode()) == (4, True), answer
+    assert (answer.code, f"another store: {OTHER}" in answer.err.decode()) == (4, True), answer
     assert _pinned(signing.alice) == STORE
 
 

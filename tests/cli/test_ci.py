@@ -404,9 +404,9 @@ BAD_KEYS = {
     "noise": "PASSHELPER_GPG_KEY is neither an armored key nor the base64 of one",
     "huge": "PASSHELPER_GPG_KEY is larger than 1048576 bytes, which is not a key",
     "cut": "gpg could not import the key in PASSHELPER_GPG_KEY: ",
-    "binary behind armor": "PASSHELPER_GPG_KEY holds an armored key and behind its end what gpg would ignore",
-    "armor behind binary behind armor": "PASSHELPER_GPG_KEY holds an armored key and behind its end what gpg would",
-    "armor on the same line": "PASSHELPER_GPG_KEY holds an armored key and behind its end what gpg would ignore",
+    "binary behind armor": "PASSHELPER_GPG_KEY holds an armored key, and gpg would ignore what follows",
+    "armor behind binary behind armor": "PASSHELPER_GPG_KEY holds an armored key, and gpg would ignore what",
+    "armor on the same line": "PASSHELPER_GPG_KEY holds an armored key, and gpg would ignore what follows",
     "two": "PASSHELPER_GPG_KEY holds 2 secret keys, not one: ",
     "expired": "the key in PASSHELPER_GPG_KEY cannot be used: ",
     "signer": "the key in PASSHELPER_GPG_KEY cannot be used: ",
@@ -455,7 +455,7 @@ def test_what_gpg_would_ignore_in_a_file(job: Job, keys: KeyRing, tmp_path: Path
     answer = job.set_up()
     clean(job, answer)
     assert answer.err.decode() == (
-        "error: PASSHELPER_GPG_KEY_FILE holds an armored key and behind its end what gpg would ignore, such as a key "
+        "error: PASSHELPER_GPG_KEY_FILE holds an armored key, and gpg would ignore what follows its end, such as a key "
         "in binary\nhint: export every key with its armor, the others' too: gpg --armor --export FINGERPRINT\n"
     )
 

@@ -34,7 +34,7 @@ def test_add_and_remove(passhelper: Command, git_store: Path, helper: Helper, ke
     assert (answer.code, answer.err) == (0, b"")
     assert answer.text == f"added {bob}\nchanged .gpg-id, encrypted 2 entries anew\n"
     answer = passhelper("recipients", "add", keys["bob"])
-    assert (answer.code, answer.text) == (0, "these are recipients already, nothing to do\n")
+    assert (answer.code, answer.text) == (0, "these keys are recipients already, nothing to do\n")
     answer = passhelper("recipients", "remove", keys["bob"])
     assert answer.text == (f"removed {bob}\nchanged .gpg-id, encrypted 2 entries anew\n{A} (u)\n{B} (u)\n")
     assert answer.err.decode() == (
@@ -156,7 +156,9 @@ def test_check(passhelper: Command, store: Path, helper: Helper, keys: KeyRing) 
         f"https://d.example u {FOLDER}/{folder('https://d.example')}/u.gpg is not an entry: it is empty",
         "https://f.example u 1 too many among 2 hidden",
     ]
-    assert answer.err.decode() == ("of 1 entry some readers could only be counted: hidden, or not in this keyring\n")
+    assert answer.err.decode() == (
+        "some readers of 1 entry could only be counted: they are hidden, or not in this keyring\n"
+    )
     rows = {row["server"]: row for row in passhelper("recipients", "check", "--json").json["data"]["drift"]}
     assert rows[A]["extra"] == [
         {"key_id": stranger, "fingerprint": keys["stranger"], "uid": "stranger <stranger@example.test>"}
@@ -189,7 +191,7 @@ def test_other_files_are_named(passhelper: Command, store: Path, helper: Helper,
     copy = entry(store, A).with_name("u.sync-conflict-1.gpg")
     copy.write_bytes(b"x")
     answer = passhelper("recipients", "add", keys["bob"])
-    assert answer.err.decode() == f"warning: no credentials, so left as they are: {copy.relative_to(store)}\n"
+    assert answer.err.decode() == f"warning: not credentials, so left as they are: {copy.relative_to(store)}\n"
 
 
 def test_reencrypt(passhelper: Command, git_store: Path, helper: Helper, keys: KeyRing) -> None:

@@ -24,7 +24,7 @@ def test_from_nothing_to_a_working_helper(machine: Machine) -> None:
     assert answer.text.splitlines() == [
         f"key: made {key} Ann <ann@example.test>",
         (
-            f"backup: without this key nobody reads the store; keep a copy elsewhere: "
+            f"backup: without this key nobody can read the store; keep a copy elsewhere: "
             f"gpg --export-secret-keys --armor {key} > passhelper-key.asc"
         ),
         f"recipients: wrote {machine.store}/.gpg-id for {key} Ann <ann@example.test>",
@@ -256,7 +256,7 @@ def test_bad_keys(machine: Machine, keys: KeyRing, tmp_path: Path) -> None:
         str(both): f"{both} holds 2 keys, not one",
         str(empty): f"{empty} holds no keys, not one",
         keys["expired"]: f"cannot encrypt for every key: key {keys['expired']} ",
-        keys["stranger"]: f"this machine has the secret key of none of: {keys['stranger']} ",
+        keys["stranger"]: f"this machine has no secret key for any of: {keys['stranger']} ",
     }
     for name, message in cases.items():
         answer = machine("setup", "--key", name)

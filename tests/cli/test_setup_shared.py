@@ -251,7 +251,7 @@ def test_a_first_clone_where_lists_are_signed(first: Machine, other: Machine, ke
     assert first("sync").code == 0
     other.adopt(keys, "bob")
     words = {"PASSWORD_STORE_SIGNING_KEY": keys["alice"]}
-    said = "; no signature that counts, by a key in PASSWORD_STORE_SIGNING_KEY that this keyring holds, says"
+    said = "; no valid signature, by a key in PASSWORD_STORE_SIGNING_KEY that this keyring holds, says"
     for remedy in (
         "let a member sign them (passhelper recipients sign)",
         "import the signer's key, or name the readers",

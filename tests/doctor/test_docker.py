@@ -105,7 +105,7 @@ def test_failing_and_hanging_programs(doctor: Doctor, config: Path, folder: Path
     config_of(config, credsStore="h1", credHelpers=helpers)
     report = doctor()
     assert set(report.causes("docker.helpers")) == {
-        *(f"{path} list gives no answer within 5 s, and so docker waits for it" for path in hanging),
+        *(f"{path} list does not answer within 5 s, and so docker waits for it" for path in hanging),
         f"{failing} list failed: no bus",
         f"cannot start {gone}: No such file or directory, its interpreter /nowhere/python is gone",
     }

@@ -130,10 +130,10 @@ def test_what_waits_without_a_copy(doctor: Doctor, helper: Helper, repository: P
     path = repository / ".git" / "passhelper" / "pending"
     name = path.read_text().rstrip("\0")
     assert cause == (
-        f"1 change waits for its commit; no copy is kept of {name}, so git loses it where it aborts or resets anything"
+        f"1 change waits for its commit; no copy is kept of {name}, so git loses it when it aborts or resets anything"
     )
     assert remedy == (
-        "run: passhelper sync, or store a credential: either commits what waits; where the disk is full, make room "
+        "run: passhelper sync, or store a credential: either commits what is waiting; if the disk is full, make room "
         "first"
     )
     path.unlink()
@@ -208,7 +208,7 @@ def test_what_is_secret_in_the_url_of_a_remote_is_not_shown(doctor: Doctor, repo
 
 
 def test_recipients_that_nobody_accepted(doctor: Doctor, helper: Helper, repository: Path, keys: KeyRing) -> None:
-    assert doctor().checks["git.pins"]["reason"] == "the recipients were never pinned; the first write does"
+    assert doctor().checks["git.pins"]["reason"] == "the recipients were never pinned; the first write pins them"
     helper.store(SERVER, "alice", "new")
     with (repository / ".gpg-id").open("a") as file:
         file.write(keys["bob"] + "\n")

@@ -56,7 +56,7 @@ def test_corrupt_entry(doctor: Doctor, helper: Helper, entry: Path, content: byt
 def test_duplicate_usernames(doctor: Doctor, helper: Helper, entry: Path) -> None:
     shutil.copy(entry, entry.with_name("zoe.gpg"))
     report = doctor()
-    cause = f"{SERVER} has 2 users (alice, zoe), and alice is served"
+    cause = f"{SERVER} has 2 users (alice, zoe), and Docker gets alice"
     assert report.finding("store.users") == ("warning", cause, f"keep one: passhelper login {SERVER} -u USER")
     assert report.code == 1  # the copy is bound to another user's place
     assert report.finding("store.bound")[1].startswith("1 entries were moved here from another server: ")
@@ -80,7 +80,7 @@ def test_one_registry_under_several_names(doctor: Doctor, helper: Helper) -> Non
     helper.store("registry.example/v2/", "bob", "s")
     severity, cause, remedy = doctor().finding("store.classes")
     erase = f"printf %s {SERVER} | PASSHELPER_STRICT=1 docker-credential-pass erase"
-    assert (severity, remedy) == ("warning", f"erase those that you do not mean, such as: {erase}")
+    assert (severity, remedy) == ("warning", f"erase those that you do not need, such as: {erase}")
     assert f"{SERVER} (alice), registry.example/v2/ (bob)" in cause
     path = f"{Path(helper.program).parent}:{helper.environ['PATH']}"
     assert run(["sh", "-c", erase], {**helper.environ, "PATH": path}).code == 0  # the remedy
@@ -97,7 +97,7 @@ def test_hand_made_spelling(
     odd = entry.parent.with_name(ODD)
     odd.mkdir()
     shutil.copy(entry, odd)
-    cause = f"{FOLDER}/{odd.name} is not how the directory of {SERVER} is written, so nobody is added to its readers"
+    cause = f"{FOLDER}/{odd.name} is not the usual directory of {SERVER}, so nobody is added to its readers"
     assert doctor().finding("store.spelling") == ("warning", cause, "run: passhelper doctor --fix")
     doctor("--fix")
     assert (odd.exists(), entry.exists()) == (False, True)

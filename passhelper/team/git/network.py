@@ -237,7 +237,7 @@ def _left(git: Git) -> float:
 
 
 def _ssh_without_questions(git: Git) -> Mapping[str, str]:
-    """Give the effective ssh command the option that keeps it from asking."""
+    """Add to the ssh command in force the option that keeps it from asking."""
     told = git.environ.get("GIT_SSH_COMMAND") or git.settings.get("core.sshcommand", "")
     if not told and git.environ.get("GIT_SSH"):
         return {}
