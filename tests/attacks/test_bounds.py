@@ -311,7 +311,7 @@ def test_memory(scene: Scene) -> None:
     scene.remote._git("config", "core.bigFileThreshold", "1m")  # or git looks for what they have in common, for minutes
     scene.remote.flood([(place(EVIL, f"{number}.gpg"), os.urandom(4 << 20)) for number in range(12)])
     script = (
-        "import os\nfrom passhelper.store.store import PassStore\nfrom passhelper.team import sync\n"
+        "import os\nfrom passhelper.store.store import PassStore\nfrom passhelper.team.sync import exchange as sync\n"
         "sync.sync(PassStore(os.environ, print), sync.Options())\n"
         # Not ru_maxrss, which begins at that of the process that has started this one.
         "print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"
