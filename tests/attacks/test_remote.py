@@ -239,7 +239,7 @@ def test_first_clone(scene: Scene, name: str) -> None:
     new = {path for path in tree(scene.sign.parent) if path not in around}
     assert not scene.sign.exists()
     assert {path.split("/")[0] for path in new} <= {"new"}
-    refused = (" brings ", " sends what git refuses: ", "no key:", "ahead of this clock")
+    refused = (" brings ", " sends what git refuses: ", "not a key:", "ahead of this clock")
     if any(words in said for words in refused):
         assert answer.code == 4, answer
         assert said.partition("\nhint: ")[0] in answer.err.decode()
