@@ -1,14 +1,14 @@
-"""``docker-credential-auto``: several backends as one, of which each call uses those that can be used.
+"""``docker-credential-auto``: several backends as one; each call uses those that are available.
 
-A laptop has a keyring on its desktop and none when somebody logs in through ssh; one configuration serves both. The
-rule: `store` goes to the first backend that takes it and writes down which one that was, and `get` asks that one
-first; where it cannot be asked, an older credential of another backend is never given out instead. `erase` reaches
-into all of them, and a copy where it could not reach is written down as erased, and not served again.
+A laptop has a keyring on its desktop, and none when somebody logs in through ssh; one configuration serves both. The
+rule: `store` goes to the first backend that takes it, and the record says which one that was. `get` asks that backend
+first; if it is not available, an older credential of another backend is never given out instead. `erase` goes to all
+backends. A copy that it cannot reach is recorded as erased, and is not given out again.
 
-What cannot be asked: a keychain that is not there is passed over in silence where no other backend has the server, and
-one that is locked, with nobody to unlock it, says so. A backend that cannot be loaded is named in a warning, and the
-others go on. What another program puts into a backend counts where nothing else is written down, and what it takes out
-of one makes the others count again.
+If no backend has the server, a keychain that does not exist is skipped silently, and one that is locked, with nobody to
+unlock it, is an error. A backend that cannot be loaded is named in a warning, and the others go on. A credential that
+another program puts into a backend is used if the record says nothing else. If another program removes one, the other
+backends are used again.
 """
 
 import os
@@ -49,7 +49,7 @@ class _Passed:
             self.locked = self.locked or error
 
     def error(self) -> PasshelperError:
-        """Say that there was none that could be used."""
+        """Return the error that no backend could be used."""
         if self.locked is not None:
             return self.locked
         return ConfigurationError(f"no backend can be used here: {self.summary()}", "run: passhelper setup")
@@ -87,7 +87,7 @@ class AutoHelper(Helper):
         return Record(self._environ)
 
     def _store(self, credentials: Credentials) -> None:
-        """Keep a credential in the first backend that can; see :class:`~passhelper.Helper`."""
+        """Store a credential in the first backend that can; see :class:`~passhelper.Helper`."""
         record, passed, server = self._record, _Passed(), credentials.server
         record.prepare()
         known = self._known(record, server)
@@ -141,9 +141,9 @@ class AutoHelper(Helper):
     def _erase(self, server: str) -> None:
         """Forget a server wherever it may be; see :class:`~passhelper.Helper`.
 
-        The newest copy goes last: should this process end before, no older one is taken for it. Two backends may each
-        have the newest copy of one name of the registry, and an older one of the other name. Whichever goes first, the
-        older one would come back, so both are written down as erased before.
+        The newest copy is erased last: if this process ends before, no older copy is taken for it. Two backends may
+        each have the newest copy of one name of the registry, and an older one of the other name. Whichever is erased
+        first, the older one would come back, so both are recorded as erased before.
         """
         record, passed = self._record, _Passed()
         known, is_split = self._known(record, server), record.is_split(server)
@@ -184,7 +184,7 @@ class AutoHelper(Helper):
         return True
 
     def _list(self) -> dict[str, str]:
-        """Name what all backends that can be used have; see :class:`~passhelper.Helper`."""
+        """Name the servers of all available backends; see :class:`~passhelper.Helper`."""
         record, passed = self._record, _Passed()
         entries = record.read()
         lists: dict[str, dict[str, str]] = {}
@@ -217,7 +217,7 @@ class AutoHelper(Helper):
         return passed.summary()
 
     def _usable(self, name: str, passed: _Passed) -> Helper | None:
-        """Make a backend; None, and the reason noted, where it cannot be used. One that is broken is reported once."""
+        """Make a backend; None, with the reason noted, if it cannot be used. A broken one is reported once."""
         try:
             helper = self._make(name)
         except PasshelperError as error:
@@ -233,7 +233,7 @@ class AutoHelper(Helper):
         return helper
 
     def _known(self, record: Record, server: str, entries: "dict[str, dict[str, object]] | None" = None) -> Known:
-        """Look a server up; a backend that is not among ours any more counts for nothing."""
+        """Look a server up; a backend that is no longer one of ours is ignored."""
         known = record.of(server, entries)
         return known if known.newest in self._names else Known("", known.erased)
 

@@ -1,4 +1,4 @@
-"""What ``docker-credential-auto`` remembers: who took the last store of a server, and where an erase could not reach.
+"""The record of ``docker-credential-auto``: which backend has the newest credential, and where an erase is missing.
 
 One small file in the user's state directory. It holds no secret and no server's name, only the SHA-256 of names: a
 server's own, and one for all names that mean its registry, which counts for those that were never stored themselves
@@ -29,8 +29,8 @@ class Known:
     """What is known of one server.
 
     Attributes:
-        newest: the backend that took its last store; empty where nobody knows.
-        erased: backends in which what they hold of it is as good as erased.
+        newest: the backend that took its last store; empty if nobody knows.
+        erased: backends whose copy counts as erased.
     """
 
     __slots__ = ("erased", "newest")
@@ -102,7 +102,7 @@ class Record:
         return entries
 
     def prepare(self) -> None:
-        """Make sure, before anything is stored, that it can be written down afterwards.
+        """Make sure, before anything is stored, that the record can be written afterwards.
 
         Raises:
             StoreError: it cannot.

@@ -73,7 +73,7 @@ def get_helper(name: str) -> "Helper":
 
 
 def late_helper(name: str) -> "Helper":
-    """Make a helper that makes the backend of a name when it is first used: then its failure is an answer to Docker."""
+    """Make a helper that makes its backend when it is first used, so that a failure becomes an answer to Docker."""
     from passhelper.credentials import Credentials, Helper  # kept off the path of those who only ask for names
 
     class Late(Helper):

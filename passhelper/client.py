@@ -59,7 +59,7 @@ def short_name(name: str) -> str:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a program said to one verb.
+    """A program's answer to one verb.
 
     Attributes:
         code: its exit status; negative for the signal that ended it.
@@ -107,7 +107,7 @@ class ProgramHelper(Helper):
         return cls(path, environ, seconds)
 
     def _store(self, credentials: Credentials) -> None:
-        """Let the program keep a credential."""
+        """Let the program store a credential."""
         document = {"ServerURL": credentials.server, "Username": credentials.username, "Secret": credentials.secret}
         self._run("store", jsontext.render(document), hidden=credentials.secret)
 

@@ -53,7 +53,7 @@ _PATIENCE = 3  # answers that may fail to come before the rest is given up
 
 
 class Outcome(enum.Enum):
-    """What became of one law."""
+    """The outcome of one law."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -62,7 +62,7 @@ class Outcome(enum.Enum):
 
 @dataclass(frozen=True)
 class Result:
-    """What was found out about one law.
+    """The result of one law.
 
     Attributes:
         law: which.
@@ -84,7 +84,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Examination:
-    """What was found out about a helper.
+    """The results of a helper.
 
     Attributes:
         results: one for each law.
@@ -149,7 +149,7 @@ class _Known(Limits):
 
 
 def _examine(law: Law, place: Place) -> tuple[Result, bool]:
-    """Try to break one law; tell also whether an answer failed to come."""
+    """Try to break one law; return also whether a verb gave no answer."""
     begin = time.monotonic()
     outcome, reason, is_hung = Outcome.PASSED, "", False
     try:
@@ -202,5 +202,5 @@ def junit(examination: Examination, name: str) -> str:
 
 
 def _xml(text: str) -> str:
-    """Replace what XML cannot say, and what runners would obey that print the report."""
+    """Replace what XML cannot express, and what a runner that prints the report would take for a command."""
     return one_line(text)

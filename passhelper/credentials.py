@@ -1,4 +1,4 @@
-"""The interface between the protocol and every place that keeps credentials.
+"""The interface between the protocol and every place that stores credentials.
 
 A backend is a :class:`Helper`. :func:`passhelper.serve` turns one into a
 ``docker-credential-*`` program; the laws that every backend keeps are listed in :class:`Helper`.
@@ -196,7 +196,7 @@ class Helper(ABC):
 
     @abstractmethod
     def _get(self, server: str) -> Credentials:
-        """Do what :meth:`get` promises. To find something that makes no :class:`Credentials` may raise what they do."""
+        """Do what :meth:`get` promises. If what it finds is not valid, :class:`Credentials` may raise its errors."""
 
     @abstractmethod
     def _erase(self, server: str) -> None:
@@ -204,15 +204,15 @@ class Helper(ABC):
 
     @abstractmethod
     def _list(self) -> dict[str, str]:
-        """Do what :meth:`list` promises; what is odd may be left in."""
+        """Do what :meth:`list` promises; invalid names may be left in, the caller removes them."""
 
     @classmethod
     def priority(cls) -> float:
         """Return how good a choice this backend is on this machine; the class answers, and no object is made.
 
-        It is quick, asks no person and starts nothing. ``passhelper backends`` shows it, and sorts by it; nothing is
-        chosen by it unasked. The keychain of an operating system has 5, the pass store 4, and what only tests want
-        is below 0.
+        It is quick, asks no person and starts nothing. ``passhelper backends`` shows it and sorts by it; it never makes
+        a choice on its own. The keychain of an operating system has 5, the pass store 4, and backends for tests are
+        below 0.
 
         Raises:
             PasshelperError: the backend cannot be used on this machine now; its cause says why.
@@ -245,7 +245,7 @@ def validate_server(server: str) -> str:
         InvalidRequestError: a control character or an unpaired surrogate is in it, or it is not text.
     """
     if not isinstance(server, str):
-        raise InvalidRequestError(f"the server URL is {type(server).__name__} and no text")
+        raise InvalidRequestError(f"the server URL is {type(server).__name__} and not text")
     server = server.strip()
     if not server:
         raise NoServerURLError
@@ -261,7 +261,7 @@ def validate_username(username: str) -> str:
         InvalidRequestError: a control character or an unpaired surrogate is in it, or it is not text.
     """
     if not isinstance(username, str):
-        raise InvalidRequestError(f"the username is {type(username).__name__} and no text")
+        raise InvalidRequestError(f"the username is {type(username).__name__} and not text")
     if not username:
         raise NoUsernameError
     _refuse_odd(username, "username")
@@ -275,7 +275,7 @@ def validate_secret(secret: str) -> str:
         InvalidRequestError: a NUL or an unpaired surrogate is in it, it is larger than :data:`MAX_SECRET`, or no text.
     """
     if not isinstance(secret, str):
-        raise InvalidRequestError(f"the secret is {type(secret).__name__} and no text")
+        raise InvalidRequestError(f"the secret is {type(secret).__name__} and not text")
     if "\0" in secret:
         raise InvalidRequestError("the secret holds a NUL character")
     try:

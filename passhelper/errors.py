@@ -1,4 +1,4 @@
-"""What can go wrong, as one tree; every error says what happened and what to type next.
+"""All errors, as one tree; every error says what happened and what to type next.
 
 ::
 
@@ -135,7 +135,7 @@ class StoreError(PasshelperError):
 
 
 class StoreNotInitializedError(StoreError):
-    """The store has no ``.gpg-id``, so nobody is named to encrypt for."""
+    """The store has no ``.gpg-id``, so it has no recipients."""
 
 
 class StoreBusyError(StoreError):
@@ -159,7 +159,7 @@ class LockedKeyError(GpgError):
 
 
 class NoSecretKeyError(GpgError):
-    """The entry is encrypted to keys of which this machine has none."""
+    """The entry is encrypted to keys that this machine does not have."""
 
 
 class RecipientsError(GpgError):

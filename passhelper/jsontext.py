@@ -18,7 +18,7 @@ _DIGITS = 4000  # of a whole number; Python refuses to convert more than 4,300
 
 
 def whole(digits: str) -> "int | float":
-    """Convert a whole number of any length: what is too long for Python is of no use to us, but no damage either."""
+    """Convert a whole number of any length; one that is too long for Python is not an error, since nobody needs it."""
     return int(digits) if len(digits) <= _DIGITS else float(digits)
 
 

@@ -184,7 +184,7 @@ def _read(entry: Entry) -> str | None:
 
 
 def _helper() -> PassHelper:
-    """Open the store: exact names only, for pip's password is nobody else's."""
+    """Open the store, for exact names only: pip's password is not for another server."""
     return PassHelper({**os.environ, settings.STRICT: "1"}, logging.getLogger(__name__).warning)
 
 
@@ -212,7 +212,7 @@ def _own_name(service: str, username: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Percent-encode what no server URL may hold, and what separates; other letters stay, names being limited."""
+    """Percent-encode what a server URL must not hold, and the separators; the rest stays, since names must be short."""
     return "".join(
         char
         if char.isprintable() and char not in " %/"

@@ -1,4 +1,4 @@
-"""Moments as people read them. Those of commits and keys are what others say, and no calendar holds them all."""
+"""Write times for people. Those of commits and keys come from others, and may be outside of any calendar."""
 
 from __future__ import annotations
 

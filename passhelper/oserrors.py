@@ -1,4 +1,4 @@
-"""What helps against what the operating system refuses: one remedy for each reason, whoever met it."""
+"""Remedies for errors of the operating system: one for each reason, wherever it was met."""
 
 import errno
 

@@ -1,7 +1,7 @@
 """Settings from the environment: the one reader of switches, seconds, what syncs by itself, home and store.
 
-A value that is none is refused, and by all that opens the store before anything is read: a switch that only
-seems to be on, such as ``PASSHELPER_REQUIRE_BOUND=ture``, would otherwise protect nobody.
+An invalid value is refused before the store is opened: a switch that only seems to be on, such as
+``PASSHELPER_REQUIRE_BOUND=ture``, would otherwise protect nobody.
 """
 
 import os
@@ -45,7 +45,7 @@ _SYNC_WORDS = ("push", "pull")
 
 
 def check(environ: "Mapping[str, str]") -> None:
-    """Refuse a setting that makes no sense, before anything is done.
+    """Refuse an invalid setting before anything is done.
 
     Raises:
         ConfigurationError: names the first one, its value and what it may be.
@@ -130,7 +130,7 @@ def seconds(environ: "Mapping[str, str]", name: str) -> float:
 
 
 def times(environ: "Mapping[str, str]") -> int:
-    """Read how many times as much as by default may come in from a remote at once.
+    """Read the factor by which more than the default may come in from a remote at once.
 
     Raises:
         ConfigurationError: it is not a whole number from 1 on.
@@ -147,7 +147,7 @@ def times(environ: "Mapping[str, str]") -> int:
 
 
 class Deadline:
-    """When a verb must have ended, whatever its steps may take each; the time runs from now on.
+    """The time by which a verb must have ended, however long each step may take; it runs from now on.
 
     A command has no such end: it may do the same for 10,000 entries, so each gpg that it starts has all of the time.
 
@@ -180,7 +180,7 @@ class Deadline:
         return left if most is None else min(left, most)
 
     def most(self, most: float) -> float:
-        """Return how long such a step could have taken, for messages."""
+        """Return how long such a step was allowed to take, for messages."""
         return min(self.seconds, most) if self._shared else most
 
 

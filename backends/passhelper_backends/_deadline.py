@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def within(seconds: float, work: "Callable[[], _Result]") -> "_Result":
-    """Do work in a thread of its own, which is left behind where it does not end.
+    """Do work in a thread of its own, which is left behind if it does not end.
 
     Raises:
         TimeoutError: it did not end in time. What the work raises is raised here.

@@ -201,7 +201,7 @@ class KeyringHelper(Helper):
 
 
 def _answer(backend: KeyringBackend) -> None:
-    """Do nothing: that there is a backend is all that is asked."""
+    """Do nothing: the caller only asks whether there is a backend."""
 
 
 def _chosen() -> KeyringBackend:

@@ -1,4 +1,4 @@
-"""Many histories of a helper beside a dictionary that knows what it must say; needs Hypothesis."""
+"""Compare a helper, over many random histories, with a dictionary that has the right answers; needs Hypothesis."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ class Machine(RuleBasedStateMachine):
         self.helper = type(self).make()
 
     def _server(self, data: DataObject) -> str:
-        """Choose a server: half of the time one that is there, since faults show on what meets again."""
+        """Choose a server: half of the time a stored one, since faults show when a name is used again."""
         anything = type(self).servers
         return data.draw(st.sampled_from(sorted(self.model)) | anything if self.model else anything, "server")
 
     def _found(self, server: str) -> list[str]:
-        """Give the stored names that answer for a server, the one that does so first."""
+        """Give the stored names that answer for a server, in the order in which they do."""
         exact = self.limits.listed_as(server)
         others = [name for name in self.model if name != exact and self.limits.finds(server, name)]
         return [name for name in (exact,) if name in self.model] + sorted(others, key=str.encode)

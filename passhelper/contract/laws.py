@@ -118,7 +118,7 @@ def _list(place: Place) -> None:
         place.keep(server, username)
     named = {place.limits.listed_as(server): username for server, username in wanted.items()}
     if place.listed() != before | named:
-        raise LawBrokenError(f"list names {_names(place.listed())} and not {_names(before | named)}")
+        raise LawBrokenError(f"list names {_names(place.listed())}, not {_names(before | named)}")
     for server, username in named.items():
         if place.helper.get(server).username != username:
             raise LawBrokenError(f"list and get disagree on the user of {printable(server)}")
@@ -178,7 +178,7 @@ LAWS = (
     Law("large-secret", "secrets of 2,560, 2,561 and 20,000 bytes come back, and leave nothing behind", _sizes),
     Law("replace-user", "a server has one user: the one that was stored last", _replace),
     Law("erase", "erase forgets the server and no other", _erase),
-    Law("erase-absent", "to erase what is not there is no error", _erase_absent),
+    Law("erase-absent", "erasing what is not there is not an error", _erase_absent),
     Law("not-found", "get of an unknown server says that credentials were not found", _not_found),
     Law("list", "list names exactly the servers that get finds, with their users", _list),
     Law("neighbours", "another host, port, path or a plain http URL is another server", _neighbours),

@@ -25,7 +25,7 @@ class LawBrokenError(AssertionError):
 
 
 class NotApplicableError(Exception):
-    """There is nothing in this place that the law is about."""
+    """The law does not apply to this place."""
 
 
 class Limits:
@@ -62,7 +62,7 @@ class Place:
         helper: what is tested.
         domain: every server that is touched has a host below it; in lower case.
         limits: what is known about the place.
-        reopen: makes another helper for the same place; None where nothing outlives the object.
+        reopen: makes another helper for the same place; None if nothing outlives the object.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Place:
             self.expect(server, username, secret, listed=listed)
 
     def keep_or_refuse(self, server: str, username: str) -> bool:
-        """Store a credential that may be refused, without a trace; tell whether it was taken."""
+        """Store a credential that may be refused without a trace; return whether it was stored."""
         before = self.listed()
         try:
             self.helper.store(Credentials(server, username, _SECRET))
@@ -104,7 +104,7 @@ class Place:
         return True
 
     def expect(self, server: str, username: str, secret: str = _SECRET, *, listed: bool = True) -> None:
-        """See that a server has this credential, in ``get`` and, unless told otherwise, in ``list``."""
+        """Check that a server has this credential, in ``get`` and, unless told otherwise, in ``list``."""
         label = printable(server)
         try:
             with _verb("get", server, username):
@@ -114,16 +114,16 @@ class Place:
         if found.server != server:
             raise LawBrokenError(f"get answers {printable(found.server)} when asked for {label}")
         if found.username != username:
-            raise LawBrokenError(f"{label} has user {printable(found.username)!r} and not {printable(username)!r}")
+            raise LawBrokenError(f"{label} has user {printable(found.username)!r}, not {printable(username)!r}")
         if found.secret != secret.rstrip("\r\n"):
             raise LawBrokenError(f"the secret of {printable(username)!r} at {label} comes back changed")
         user = self.listed().get(self.limits.listed_as(server)) if listed else username
         if user != username:
             said = "nothing" if user is None else repr(printable(user))
-            raise LawBrokenError(f"list says {said} for {label} and not {printable(username)!r}")
+            raise LawBrokenError(f"list says {said} for {label}, not {printable(username)!r}")
 
     def expect_nothing(self, server: str) -> None:
-        """See that a server has no credential."""
+        """Check that a server has no credential."""
         try:
             found = self.helper.get(server)
         except CredentialsNotFoundError:
@@ -136,7 +136,7 @@ class Place:
             raise LawBrokenError(f"list names {printable(server)}, which get does not find")
 
     def expect_refusal(self, server: str, username: str, secret: str) -> None:
-        """See that ``store`` fails and changes nothing."""
+        """Check that ``store`` fails and changes nothing."""
         before = self.listed()
         try:
             self.helper.store(Credentials(server, username, secret))

@@ -1,4 +1,4 @@
-"""Names and secrets that have broken helpers; in servers ``{}`` stands for a domain that nobody has."""
+"""Names and secrets that have broken helpers; in servers ``{}`` stands for a domain that nobody owns."""
 
 SERVERS = (
     "https://hub.{}/v1/",

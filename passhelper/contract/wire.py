@@ -1,6 +1,6 @@
 """What Docker's clients rely on when they run a helper: exit status, streams, exact messages, odd requests.
 
-These need a program; a backend in this process has nothing that they could look at.
+They need a program; a backend in this process has no exit status and no streams.
 """
 
 from __future__ import annotations

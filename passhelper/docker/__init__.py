@@ -1,1 +1,1 @@
-"""What Docker and its kin read and ask for: configuration files, routes, credentials in plain text, registries."""
+"""What Docker, podman and the like use: configuration files, routes, credentials in plain text, registries."""

@@ -59,7 +59,7 @@ def server_name(server: str) -> str:
 
 
 def stored_name(server: str) -> str:
-    """Give the name under which Docker asks for a server of the store, whatever it is called there."""
+    """Give the name under which Docker asks for a server, whatever the store calls it."""
     if server in HUB_TOKENS:
         return server
     try:
@@ -71,7 +71,7 @@ def stored_name(server: str) -> str:
 def is_asked_for(server: str) -> bool:
     """Return whether any client asks a helper for a server of this name: a host, or what Docker keeps for its Hub.
 
-    podman's keys for a namespace (``host/team``) are looked for in files alone; a helper is asked for the host.
+    podman looks for a namespace (``host/team``) only in files; it asks a helper for the host.
     """
     return normalize(server) is not None or server in HUB_TOKENS
 
@@ -182,7 +182,7 @@ def helper_for(text: str, server: str) -> str:
 
 
 def _helpers(file: str, text: str) -> tuple[jsonedit.Member | None, dict[str, object]]:
-    """Find ``credHelpers`` and what it says; None if there is none, or null."""
+    """Find ``credHelpers`` and its value; None if it is missing or null."""
     found = jsonedit.find(text, "credHelpers")
     if found is None or found.value is None:
         return None, {}

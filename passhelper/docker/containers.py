@@ -69,7 +69,7 @@ class Survey:
 
 
 def survey(environ: Mapping[str, str]) -> Survey:
-    """Find out who serves every registry that the files name, and all the others."""
+    """Find out which helper serves each registry that the files name, and which serves all the others."""
     found = Survey(files=_auth_files(environ))
     try:
         _read_helpers(found, environ)
@@ -195,7 +195,7 @@ def _route(found: Survey, programs: Programs, contents: Mapping[str, _Contents],
 
 
 def _beside(found: Survey, contents: Mapping[str, _Contents], name: str) -> Iterator[str]:
-    """Say what a helper that is asked first means for a name."""
+    """Say what follows for a name from a helper that is asked first."""
     if name != _host(name):
         yield f"it is asked for {_host(name)}"
     files = [file for file, content in contents.items() if name in content.plain]

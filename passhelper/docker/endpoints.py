@@ -1,8 +1,8 @@
-"""Which two places credentials are copied between, by name.
+"""Find the source and the target of an import by their names.
 
-Docker knows helpers by the name of a program, this installation has backends. What is read is what Docker would
-read, so there the program on PATH comes first; what is written goes through a backend of ours where there is
-one, which leaves no second user behind.
+Docker knows helpers by the name of a program; this installation has backends. We read what Docker would read, so the
+program on PATH comes first for the source. For the target a backend of ours comes first, because it leaves no second
+user behind.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def source(name: str, to: str, environ: Mapping[str, str], seconds: float) -> He
     Args:
         name: a helper's name.
         to: the name of the place where they go.
-        environ: names PATH and the pass store.
-        seconds: what a program has for one verb.
+        environ: has PATH and the settings of the pass store.
+        seconds: how long a program may take for one verb.
 
     Raises:
         ConfigurationError: there is none of this name, or both names mean one place.
@@ -58,9 +58,9 @@ def target(name: str, environ: Mapping[str, str], warn: Callable[[str], None], s
 
     Args:
         name: a helper's name.
-        environ: names PATH and the pass store.
+        environ: has PATH and the settings of the pass store.
         warn: takes what the pass store warns about.
-        seconds: what a program has for one verb.
+        seconds: how long a program may take for one verb.
 
     Raises:
         ConfigurationError: there is none of this name.

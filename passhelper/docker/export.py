@@ -92,7 +92,7 @@ def render(credentials: Iterable[Credentials], form: str) -> str:
 
 
 def unusable(credentials: Iterable[Credentials], form: str) -> list[str]:
-    """List the servers whose credential is right in a format, and yet of no use to one of its readers.
+    """List the servers whose credential is valid in a format but useless to one of its readers.
 
     Docker, podman and what shares their code send an identity token as one. Kubernetes' kubelet does not know the
     field (pkg/credentialprovider, dockerConfigEntryWithAuth): it would log in as ``<token>``, without a password.
@@ -149,7 +149,7 @@ def check_stream(descriptor: int) -> None:
 
 
 def _is_open(mode: int) -> bool:
-    """Return whether other users can read a file; on Windows its mode does not say, for Python makes one up."""
+    """Return whether other users can read a file; unknown on Windows, where Python makes up the mode."""
     return sys.platform != "win32" and bool(mode & _OTHERS)
 
 
@@ -175,7 +175,7 @@ def check_file(file: PrivateFile) -> list[str]:
     auths = (document.get("auths") or {}) if isinstance(document, dict) and not document.keys() - {"auths"} else None
     if not isinstance(auths, dict):
         raise ConfigurationError(
-            f"{file.path} holds something else than credentials, which would be lost",
+            f"{file.path} holds other things than credentials, which would be lost",
             "name another file, or give --force",
         )
     return [server for server, entry in auths.items() if entry]  # an import leaves empty ones behind

@@ -40,7 +40,7 @@ _LABEL = "Registry credentials for "  # docker-credential-secretservice 0.9 list
 
 @dataclass(frozen=True)
 class Report:
-    """What became of one credential.
+    """The result for one credential.
 
     Attributes:
         server: its name.
@@ -60,7 +60,7 @@ class Importer:
 
     Args:
         store: where they go.
-        replace: whether another credential that the store has for a server gives way.
+        replace: whether to replace another credential that the store has for a server.
         dry_run: whether nothing is stored.
     """
 
@@ -108,7 +108,7 @@ class Importer:
 
     @contextmanager
     def all_or_none(self) -> Iterator[None]:
-        """Give the store back what it had before, if not all of what is done in here succeeds."""
+        """Restore what the store had before, unless everything in this block succeeds."""
         self._undo.clear()
         try:
             yield
@@ -117,7 +117,7 @@ class Importer:
             if left:
                 cause = error.cause if isinstance(error, PasshelperError) else error.strerror
                 raise StoreError(
-                    f"{cause}; and these stay in the store, because it refused to give them up: {', '.join(left)}",
+                    f"{cause}; and these stay in the store, because it refused to erase them: {', '.join(left)}",
                     error.remedy if isinstance(error, PasshelperError) else "",
                 ) from error
             raise
@@ -138,7 +138,7 @@ class Importer:
 
 
 def servers(store: Helper) -> set[str]:
-    """Name all servers, also those that this machine cannot read, which ``list`` leaves out: they are there."""
+    """Name all servers, including those that this machine cannot read and ``list`` leaves out."""
     if isinstance(store, PassHelper):
         return {entry.server for entry in store.pass_store.walk()}
     return set(store.list())
@@ -147,7 +147,7 @@ def servers(store: Helper) -> set[str]:
 def move_file(file: str, importer: Importer, *, dry_run: bool) -> list[Report]:
     """Move every credential of a configuration file into the store: all that can be used, or none.
 
-    What cannot be used, and what no client would ask the store for, stays in the file and keeps nothing else there.
+    What cannot be used, and what no client would ask the store for, stays in the file; the rest is moved.
 
     Args:
         file: the file.
@@ -181,7 +181,7 @@ def move_file(file: str, importer: Importer, *, dry_run: bool) -> list[Report]:
 
 
 def _check_folder(file: str) -> None:
-    """Find out, before anything is stored and would have to be taken back, that a file cannot be replaced."""
+    """Find out that a file cannot be replaced, before anything is stored that would have to be undone."""
     folder = os.path.dirname(paths.resolve(file))
     try:
         with tempfile.TemporaryFile(dir=folder):
@@ -215,7 +215,7 @@ def _take(importer: Importer, found: list[Credentials | plaintext.Left]) -> list
 def copy_helper(source: Helper, importer: Importer) -> Iterator[Report]:
     """Copy every credential of another helper; one that fails does not stop the others.
 
-    A helper that gave no answer once is not asked again: it would take as long for every server.
+    A helper that did not answer once is not asked again, since it would take as long for every server.
 
     Raises:
         PasshelperError: the helper cannot list what it has.

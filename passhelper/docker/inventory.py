@@ -71,10 +71,10 @@ def items(store: PassStore, readable_by: str = "") -> list[Item]:
     """List all credentials, by server.
 
     Args:
-        store: which.
+        store: the store.
         readable_by: only those that this key can read: a fingerprint or an e-mail address. An entry that hides
-            its readers may be one of them. Here those count too that are not served, beside another one of their
-            server: they are read no less.
+            its readers may be one of them. Second users of a server are listed too: the key can read them, though
+            Docker never gets them.
 
     Raises:
         ConfigurationError: ``readable_by`` means no key, or several.
@@ -105,7 +105,7 @@ def items(store: PassStore, readable_by: str = "") -> list[Item]:
 
 
 def _every_entry(store: PassStore) -> list[Entry]:
-    """List what is served and what is not: second users, other spellings of a directory."""
+    """List the entries that Docker gets, and those that it does not: second users, other spellings of a directory."""
     from passhelper.team.entries.drift import directories  # noqa: PLC0415 - only for one question
 
     found: list[Entry] = []
@@ -147,7 +147,7 @@ def check(store: PassStore, entries: Iterable[Entry]) -> list[tuple[str, str]]:
         if len(asked) == AT_ONCE:
             results.append(_result(asked.popleft()))
         if time.monotonic() >= until:
-            asked.append(("failed", f"not asked, for the others have taken {SECONDS:g} s"))
+            asked.append(("failed", f"not asked, because the others have taken {SECONDS:g} s"))
         else:
             asked.append(_ask(store, entry, until))  # one after the other: gpg may want to know a passphrase
     return results + [_result(one) for one in asked]
@@ -157,7 +157,7 @@ def _ask(store: PassStore, entry: Entry, until: float) -> registrycheck.Asked | 
     from passhelper.docker import registrycheck  # noqa: PLC0415 - needs httpx
 
     if entry.server in HUB_TOKENS:
-        return "untried", "a token of docker's own login to Docker Hub, and no password"
+        return "untried", "a token of docker's own login to Docker Hub, not a password"
     try:
         with open(store.open(entry), "rb") as file:
             plaintext = cipher.decrypt(store.gpg, file.read(), os.path.relpath(entry.path, store.root))

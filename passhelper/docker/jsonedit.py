@@ -23,7 +23,7 @@ _DECODER = json.JSONDecoder(parse_int=whole)
 
 @dataclass(frozen=True)
 class Member:
-    """Where a member's value stands.
+    """The position of a member and of its value.
 
     Attributes:
         key: the name as it is spelled.
@@ -51,7 +51,7 @@ def members(text: str, start: int = 0) -> list[Member]:
 
 
 def check(text: str) -> None:
-    """Make sure that a text is one JSON object and nothing else.
+    """Make sure that a text is exactly one JSON object.
 
     Raises:
         ValueError: it is not; the message never quotes the text, which may hold secrets.
@@ -111,7 +111,7 @@ def without(text: str, start: int, is_dropped: Callable[[str], bool]) -> str:
     Args:
         text: a checked document.
         start: where the object begins.
-        is_dropped: tells by its name whether a member goes.
+        is_dropped: returns, for a member's name, whether to remove it.
 
     Returns:
         the object's new text; ``{}`` when nothing stays.
@@ -130,7 +130,7 @@ def without(text: str, start: int, is_dropped: Callable[[str], bool]) -> str:
 
 
 def drop(text: str, key: str) -> str:
-    """Take a member, and all of its namesakes, out of the document; its name matches in any case."""
+    """Remove a member, and all others of that name, from the document; its name matches in any case."""
     begin, (_, closing) = _skip(text, 0), _scan(text, 0)
     new = without(text, begin, lambda name: name.lower() == key.lower())
     return text[:begin] + new + text[closing + 1 :]

@@ -88,7 +88,7 @@ class Left:
 
 
 def credentials(text: str, label: str) -> list[Credentials | Left]:
-    """Read every credential of a document, and say of each that has to stay there why.
+    """Read every credential of a document; for each that has to stay there, say why.
 
     Raises:
         DockerError: the document is damaged.
@@ -113,7 +113,7 @@ def credential(server: str, fields: dict[str, object], label: str) -> Credential
     """Read the credential of one entry that :func:`document_of` has found; None if it holds no secret.
 
     Raises:
-        DockerError: it is not to be understood.
+        DockerError: the entry is not valid.
     """
     try:
         return _credential(server, fields)

@@ -43,7 +43,7 @@ _MAX_CHALLENGE = 8192  # bytes of a WWW-Authenticate header; what asks for more 
 
 
 class Verdict(Enum):
-    """What the registry said."""
+    """The registry's answer."""
 
     WORKS = "works"
     REFUSED = "refused"
@@ -51,7 +51,7 @@ class Verdict(Enum):
 
 
 class Asked:
-    """A registry that is being asked about a credential, beside others.
+    """A registry that is asked about a credential while others are asked too.
 
     Nothing in httpx bounds all of an answer, so the wait for it is bounded; the thread ends with the program.
 
@@ -191,19 +191,19 @@ class _Check:
         return self._verdict(self._ask(f"{self._base}/v2/", _token(answer, self._base)))
 
     def _check_realm(self, realm: str) -> None:
-        """Refuse to send the credential to a token server that could be anybody's."""
+        """Refuse to send the credential to a token server that nobody has verified."""
         try:
             here, there = urlsplit(self._base), urlsplit(str(httpx.URL(realm)))
         except (httpx.InvalidURL, ValueError):
             raise DockerError(
-                f"{self._base} sends logins to {printable(realm)}, which is not a URL, so none was sent",
+                f"{self._base} sends logins to {printable(realm)}, which is not a URL, so no credential was sent",
                 "ask the registry's administrator",
             ) from None
         secure = there.scheme == "https"
         local = there.scheme == "http" and here.scheme == "http" and is_this_machine(there.hostname or "")
         if not there.hostname or not (secure or local):
             raise DockerError(
-                f"{self._base} sends logins to {printable(realm) or 'nowhere'} without TLS, so none was sent",
+                f"{self._base} sends logins to {printable(realm) or 'nowhere'} without TLS, so no credential was sent",
                 "ask the registry's administrator",
             )
 
@@ -235,7 +235,7 @@ class _Check:
                 where = printable(target)
                 raise DockerError(f"{old.netloc} redirects to {where}, which is not followed", "use that name")
             address = target
-        raise DockerError(f"{urlsplit(address).netloc} redirects for ever")
+        raise DockerError(f"{urlsplit(address).netloc} redirects without end")
 
 
 class _BearerAuth(httpx.Auth):

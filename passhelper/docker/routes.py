@@ -32,7 +32,7 @@ _CHOICES = {"darwin": "osxkeychain", "win32": "wincred"}
 
 @dataclass(frozen=True)
 class Route:
-    """Who serves a registry.
+    """Which helper serves a registry.
 
     Attributes:
         server: its name as Docker stores it; :data:`OTHERS` for all that are not named.
@@ -56,7 +56,7 @@ class Route:
 
 
 class Configuration:
-    """What Docker's file and its variable say.
+    """The settings in Docker's file and its variable.
 
     Args:
         environ: where ``DOCKER_CONFIG``, ``DOCKER_AUTH_CONFIG``, ``HOME`` and ``PATH`` come from.
@@ -97,7 +97,7 @@ class Configuration:
 
 
 def routes(environ: Mapping[str, str]) -> list[Route]:
-    """Find out who serves every registry that the configuration names, and all the others.
+    """Find out which helper serves each registry that the configuration names, and which serves all the others.
 
     Raises:
         DockerError, ConfigurationError: the configuration is damaged or cannot be read.
@@ -116,11 +116,12 @@ def shadow(environ: Mapping[str, str]) -> str:
     servers = [printable(server) for server, fields in given.items() if fields.get("auth")]
     if not servers:
         return ""
-    return f"{VARIABLE} is set, and docker from 28.3 on takes {', '.join(servers)} from there, not from the store"
+    named = f"the credentials of {', '.join(servers)}"
+    return f"{VARIABLE} is set, and docker from 28.3 on takes {named} from there, not from the store"
 
 
 def automatic(environ: Mapping[str, str]) -> str:
-    """Return which helper Docker chooses by itself where nothing is configured; empty for none."""
+    """Return the helper that Docker chooses by itself if nothing is configured; empty for none."""
     choice = _CHOICES.get(sys.platform) or ("pass" if find_program(("pass",), environ) else "secretservice")
     return choice if find_program((PREFIX + choice,), environ) else ""
 

@@ -26,8 +26,8 @@ def passphrase(key: Key, *, attended: bool) -> bytes:
     """Read the passphrase of a key.
 
     Args:
-        key: whose.
-        attended: whether there is somebody to answer the keyring's own questions.
+        key: the key.
+        attended: whether a person can answer the keyring's own questions.
 
     Raises:
         ConfigurationError: there is no keyring, it does not answer, or it does not have the passphrase.

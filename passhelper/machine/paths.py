@@ -1,4 +1,4 @@
-"""Where a file goes that a user names: no other user of the machine chooses it, or can take what is there away."""
+"""Check the path of a file that a user names: no other user may redirect it, or replace the file."""
 
 from __future__ import annotations
 
@@ -64,14 +64,14 @@ def is_foreign(facts: os.stat_result) -> bool:
 
 
 def check_folder(folder: str, facts: os.stat_result) -> None:
-    """Refuse a directory in which another user could put his own file in the place of ours.
+    """Refuse a directory in which another user could replace our file with his own.
 
-    Where root names the directory of a user, such as the work space of a job, that user may do so: the directory is
-    his, and whoever runs as root in a container has it from him. Nobody else may.
+    There is one exception: if root names a user's directory, such as the work space of a job, that user may, since
+    whoever runs as root in a container has the directory from that user.
 
     Args:
         folder: its path.
-        facts: what the system says of it.
+        facts: its ``stat`` result.
 
     Raises:
         ConfigurationError: it is one.
@@ -102,7 +102,7 @@ else:
         return ""
 
     def _is_group_of_one(folder: str, facts: os.stat_result) -> bool:
-        """Return whether a group has the directory's owner alone, as where each user has one and the umask is 002."""
+        """Return whether the directory's owner is the only member of its group, as where each user has a group."""
         owner = os.geteuid() if facts.st_uid == 0 else facts.st_uid
         try:
             found = grp.getgrgid(facts.st_gid)

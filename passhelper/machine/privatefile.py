@@ -1,4 +1,4 @@
-"""A file for secrets: a new one of our own, which takes the place of an older one of our own and of nothing else.
+"""A file for secrets: always a new file of our own, which replaces only an older file of our own.
 
 A name decides nothing between the check and the write: the directory is opened once, word by word and through no link,
 the new file is made in it with ``O_EXCL``, and mode and group are set on its descriptor. So the directory of another
@@ -37,8 +37,8 @@ class PrivateFile:
         path: an absolute path; missing directories are made, private ones.
 
     Raises:
-        ConfigurationError: it is a link, no file, another user's, or where others could replace it; or the system
-            refuses.
+        ConfigurationError: it is a link, not a file, another user's, or in a directory where others could replace it;
+            or the system refuses.
     """
 
     def __init__(self, path: str) -> None:
@@ -87,7 +87,7 @@ class PrivateFile:
         return folder
 
     def _enter(self, above: str, descriptor: int, word: str) -> None:
-        """Go into a directory, through no link that somebody has put there since; make it if it is missing."""
+        """Open a directory without following a link that somebody has put there since; make it if it is missing."""
         try:
             self._directory = os.open(word, _FOLDER, dir_fd=descriptor)
         except FileNotFoundError:
@@ -110,7 +110,8 @@ class PrivateFile:
             return None
         if stat.S_ISLNK(facts.st_mode) and (os.path.isfile(self.path) or not os.path.exists(self.path)):
             raise ConfigurationError(
-                f"{self.path} is a symbolic link, and a secret follows none", f"name the file itself, or {_PIPE}"
+                f"{self.path} is a symbolic link, and no secret is written through one",
+                f"name the file itself, or {_PIPE}",
             )
         if not stat.S_ISREG(facts.st_mode):
             raise ConfigurationError(f"{self.path} is not a regular file", _PIPE)
@@ -143,7 +144,7 @@ class PrivateFile:
     def write(self, data: bytes) -> None:
         """Put a new file, mode 0600, into its place.
 
-        The mode and group of an older one stay, but in the directory of another user, who chooses what lies there.
+        The mode and group of an older file are kept, except in the directory of another user, who may have chosen them.
 
         Raises:
             ConfigurationError: it cannot be written; what was there is untouched.

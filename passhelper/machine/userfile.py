@@ -36,7 +36,7 @@ def read(path: str) -> bytes | None:
 
 
 def replace(path: str, data: bytes, mode: int) -> None:
-    """Write a file so that a reader sees the old or the new one, never half of one.
+    """Write a file so that a reader sees the old file or the new one, never half of one.
 
     Args:
         path: the file; missing directories are made, private ones.

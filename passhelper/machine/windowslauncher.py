@@ -37,7 +37,7 @@ def content(python: str, options: str, program: str) -> bytes:
 
 
 def program_of(path: str) -> str:
-    """Read what Python runs; empty if the file is no such program."""
+    """Read what Python runs; empty if the file is not such a program."""
     try:
         if os.path.getsize(path) > _MAX_SIZE:
             return ""

@@ -1,4 +1,4 @@
-"""Remove files so that as little as possible of them stays, and without following a link anywhere."""
+"""Remove files so that as little as possible of them is left, without following links."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def overwrite_below(folder: str) -> None:
 
 
 def overwrite(path: str) -> None:
-    """Overwrite a regular file that has no other name; on flash and journals that is all one can do."""
+    """Overwrite a regular file that has no other name; on flash and journals nothing more is possible."""
     try:
         facts = os.lstat(path)
         if not stat.S_ISREG(facts.st_mode) or facts.st_nlink != 1:
@@ -40,7 +40,7 @@ def remove(path: str) -> None:
 
 
 def remove_tree(path: str) -> None:
-    """Remove a directory; what goes by itself meanwhile (an agent's sockets) is not an error.
+    """Remove a directory; if something in it disappears meanwhile (an agent's sockets), that is not an error.
 
     Raises:
         OSError: something stays.

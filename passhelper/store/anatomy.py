@@ -58,7 +58,7 @@ class Anatomy:
         return ""
 
     def foreign(self) -> str:
-        """Say what in it no GnuPG, or only a newer one, can read; empty if nothing is known."""
+        """Say what in it only a newer GnuPG, or none, can read; empty if nothing is known."""
         strange = sorted({version for version, _, _ in self.keys if version != 3})
         if strange:
             return f"it names recipients in packets of version {strange[0]} (RFC 9580), and GnuPG knows version 3"

@@ -1,8 +1,8 @@
 """Automatic sync on the verb path: push after a commit, fetch before a miss, each within a few seconds.
 
-Both are off unless ``git config passhelper.sync`` or ``PASSHELPER_SYNC`` names them (``push``, ``pull``). A remote that
-is away, hangs or refuses costs seconds and a warning at most: no verb fails because of it. What could not be
-pushed is noted in ``<git dir>/passhelper/unpushed`` and goes out with the next command that can.
+Both are off unless ``git config passhelper.sync`` or ``PASSHELPER_SYNC`` names them (``push``, ``pull``). If a remote
+is away, hangs or refuses, that costs a few seconds and a warning at most: no verb fails because of it. What could not
+be pushed is noted in ``<git dir>/passhelper/unpushed``, and the next command that can pushes it.
 
 A fetch only ever moves the store forward to a descendant of what is here, and only over entries: anything else that
 came in (recipients, keys, other files, odd names, two histories) is left to ``passhelper sync``, which can ask.

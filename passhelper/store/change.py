@@ -1,4 +1,4 @@
-"""A change of several steps under the lock, of which a kill leaves nothing half done; and the push after it."""
+"""A change of several steps under the lock, which a kill does not leave half done, and the push after it."""
 
 import os
 

@@ -267,7 +267,7 @@ else:
             child.close()
 
     def _cut_short(child: Child) -> None:
-        """End a child of which not all was read. Should it have ended well meanwhile: half an answer is none."""
+        """End a child whose output was not all read. Even if it has just succeeded, half an answer does not count."""
         child.kill()
         child.returncode = child.returncode or -SIGKILL
 

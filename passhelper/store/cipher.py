@@ -1,4 +1,4 @@
-"""What has come of a gpg that decrypts or encrypts: the bytes, or the error that says why not.
+"""Read the result of a gpg that decrypts or encrypts: the bytes, or the error that says why not.
 
 What gpg reports decides: plaintext counts only when gpg exits 0 *and* said ``DECRYPTION_OKAY``, because gpg exits 0 on
 a message that was never encrypted. Loaded while gpg is busy.

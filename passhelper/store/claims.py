@@ -1,7 +1,7 @@
-"""Who has come to a list of recipients and who has gone, in words, and whose a key says that it is.
+"""Describe in words who was added to a list of recipients and who was removed, with the owners that the keys name.
 
-Of a key that is not in the keyring only the store's public keys tell, before anybody has checked that: whoever can push
-can put any key there, with any name. The name helps a person to know whom to ask, and no more.
+If a key is not in the keyring, its name comes from the store's public keys, which nobody has checked: whoever can push
+can put any key there, with any name. The name only helps a person to know whom to ask.
 """
 
 import os
@@ -43,7 +43,7 @@ def on_disk(root: str) -> "Offered":
 
 
 def owner(gpg: "Gpg", key: str, offered: "Offered | None") -> str:
-    """Say whose a recipient is that is not in this keyring, as far as the store itself knows.
+    """Name the owner of a recipient that is not in this keyring, as far as the store itself knows.
 
     Args:
         gpg: reads the key, in a home of its own.
@@ -82,7 +82,7 @@ def whose(line: str, fingerprint: str, uid: str) -> str:
 def describe(changed: "dict[str, tuple[list[str], list[str]]]", gpg: "Gpg", offered: "Offered | None" = None) -> str:
     """Write differences as ``+<key> <user id> -<key> <user id> (<file>)``.
 
-    What is too much to read is only counted, and who would come is named before who would go.
+    What is too much to read is only counted. Added keys are named before removed ones.
 
     Args:
         changed: the keys that were added to each file, and removed from it.
@@ -110,7 +110,7 @@ def describe(changed: "dict[str, tuple[list[str], list[str]]]", gpg: "Gpg", offe
 
 
 def _named(key: str, names: "dict[str, str]", gpg: "Gpg", offered: "Offered | None") -> str:
-    """Give a key with whose it is.
+    """Give a key with its owner.
 
     Args:
         key: which.

@@ -1,9 +1,9 @@
 """The git commit after a change: two git children, bounded in time, and nothing lost when they fail.
 
-The credential is on disk before git is asked. Whatever keeps git from committing it (no git, a
-hung signing key, somebody's ``index.lock``, a rebase that is not finished, a kill) costs nothing but a warning: the
-paths were written down in ``<git dir>/passhelper/pending`` before they changed and go into the next commit that works
-(pain T1). A lock of git's is never removed, for somebody may hold it.
+The credential is on disk before git is asked. If git cannot commit it (no git, a hung signing key, somebody's
+``index.lock``, a rebase that is not finished, a kill), that only costs a warning: the paths were written down in
+``<git dir>/passhelper/pending`` before they changed and go into the next commit that works (pain T1). A lock of git's
+is never removed, because somebody may hold it.
 """
 
 import os
@@ -132,8 +132,8 @@ class Committer:
         trouble = unfinished.find(self._repository)
         if trouble:  # it has begun meanwhile, and its end may put the branch back to what it was before
             lost = self._keep(subject)
-            self._warn("changed and committed, which what has begun meanwhile may undo; the next change after that "
-                       f"puts it back: {trouble}{lost}")  # fmt: skip
+            self._warn("changed and committed, but a git operation that has begun meanwhile may undo it; the next "
+                       f"change puts it back: {trouble}{lost}")  # fmt: skip
 
     def _keep(self, subject: str) -> str:
         """Copy what waits for its commit to where git does not look; says what follows if that cannot be done."""
@@ -144,7 +144,7 @@ class Committer:
         except OSError as error:  # the paths are on the list of pending ones
             why = error.strerror or error
             return (
-                f"; no copy of it could be kept ({why}), so until then git loses it where it aborts or resets anything"
+                f"; no copy of it could be kept ({why}), so until then git loses it when it aborts or resets anything"
             )
         return ""
 

@@ -1,4 +1,4 @@
-"""The gits of one commit: each in time, patient while somebody else holds a lock, and clear about why it failed."""
+"""Run git for one commit: with a time limit, with retries while somebody else holds a lock, and with clear errors."""
 
 import os
 import time
@@ -160,13 +160,13 @@ class CommitGit:
         self.run([*begin, *reset], git.lines(paths), end)
 
     def may_have_identity(self, settings: "Mapping[str, str]") -> bool:
-        """Return whether git could know a name to commit with; where nothing says so, asking it costs a process."""
+        """Return whether git may know a name to commit with; asking git for certain would cost a process."""
         return any(name.startswith(("user.", "author.", "committer.")) for name in settings) or any(
             name.startswith(("GIT_AUTHOR_", "GIT_COMMITTER_")) or name == "EMAIL" for name in self.child_environ
         )
 
     def signing(self, settings: "dict[str, str]", commit: "list[str]") -> "list[str]":
-        """Sign where the user's settings say so, with a gpg that fails instead of asking nobody."""
+        """Sign if the user's settings say so, with a gpg that fails instead of waiting for an answer."""
         if is_on(settings, "pass.signcommits"):
             commit.append("--gpg-sign")
         elif not is_on(settings, "commit.gpgsign"):
@@ -206,7 +206,7 @@ def _is_script(path: str, text: str) -> bool:
 
 
 def _is_lasting(path: str) -> bool:
-    """Return whether a lock is older than a git takes that asks nobody. Whose it is, nobody can tell: it stays."""
+    """Return whether a lock is too old for a git at work. It stays, since nobody can tell whose it is."""
     try:
         return time.time() - os.stat(path).st_mtime >= _LASTING
     except OSError:

@@ -1,4 +1,4 @@
-"""What a file of a store holds, where it is exactly that file: no link, no folder, and no other file's name."""
+"""Read a file of a store, if it is exactly that file: not a link, a folder, or a file with another spelling."""
 
 import os
 
@@ -6,14 +6,14 @@ from passhelper.store.layout import holds
 
 
 def held(base: str, path: str) -> "bytes | None":
-    """Read a file; None if there is none of exactly this path, be it that the disk takes another for it."""
+    """Read a file; None if there is none of exactly this path, even if the disk finds another for it."""
     target = os.path.join(base, path)
     found = read(target)
     return found if found is None or holds(base, path) else None
 
 
 def read(path: str) -> "bytes | None":
-    """Read a file, and no link; None if there is none, be it that a folder has its name."""
+    """Read a file that is not a link; None if there is none, or if a folder has its name."""
     try:
         with open(path, "rb", opener=_open) as file:
             return file.read()

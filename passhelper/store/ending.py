@@ -1,8 +1,8 @@
-"""End a program and all that it has started.
+"""End a program and everything that it has started.
 
-A git that is ended leaves its ssh behind, a script the program that it runs. The system is asked who started whom;
-process groups would not do, since a program in a group of its own cannot ask on the terminal. What has made itself
-a daemon, such as gpg-agent, is nobody's child any more and goes on.
+If git is ended alone, its ssh goes on; so does a program that a script runs. The system is asked which process started
+which. Process groups are not enough, since a program in its own group cannot ask on the terminal. A daemon, such as
+gpg-agent, has no parent any more and goes on.
 
 Loaded only where something is ended before its time.
 """
@@ -23,7 +23,7 @@ _TERM, _KILL = 15, 9  # signal numbers of POSIX; the signal module costs an enum
 
 
 def end(process: int, has_ended: "Callable[[], bool]", *, group: bool = False) -> None:
-    """End a child: TERM, then KILL. Gives up on what not even KILL ends: it waits for a file system that is away.
+    """End a child: TERM, then KILL. Give up if not even KILL ends it, since it waits for a file system that is away.
 
     Args:
         process: its number; it has not been collected.

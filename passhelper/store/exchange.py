@@ -1,4 +1,4 @@
-"""Puts one credential in the place of all that its server had: one atomic step and one commit, under the lock.
+"""Replaces all that a server had by one credential: one atomic step and one commit, under the lock.
 
 Loaded while gpg encrypts.
 """

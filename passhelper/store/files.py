@@ -1,4 +1,4 @@
-"""Files that are either the old one or the new one, never half of one.
+"""Replace files so that each is always the old one or the new one, never half of one.
 
 A write goes to a temporary file on the same file system, is forced to the disk, takes the place of
 the old file in one step (``os.replace``), and the directory is forced to the disk too. Modes come from

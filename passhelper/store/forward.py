@@ -1,4 +1,4 @@
-"""Takes over what automatic sync has fetched, if that is a descendant of what is here and nothing but entries."""
+"""Takes over what automatic sync has fetched, if that is a descendant of what is here and only entries differ."""
 
 import os
 import time
@@ -16,7 +16,7 @@ _AHEAD = 3600  # seconds that a commit may be ahead of this clock, as for sync
 
 
 def forward(remote: Remote, head: str, theirs: str) -> None:
-    """Take over what was fetched and is news, if that is nothing but newer entries.
+    """Take over new commits that were fetched, if they only change entries.
 
     Args:
         remote: where it came from.

@@ -1,4 +1,4 @@
-"""What git complains of, in one line: which of its lines tell a person why. For every git that we run.
+"""Find the line of git's complaints that tells a person why it failed, for every git that we run.
 
 git ends with what follows from a failure and with advice ("Could not read from remote repository.", "and the
 repository exists."). The reason stands above that: what the server said (``remote:``), what git says first

@@ -1,8 +1,8 @@
 """What a failed gpg meant. Imported only after a failure, so it may ask gpg again and take its time.
 
-Every outcome is one stable message: which key, which file, what to type. What is known to be good is ruled out
-first (gpg's home, its agent, the bytes of the entry), then what is known to be missing is named. The codes and words
-of gpg differ between its versions, so the rest is a failure of gpg, in its own words, and never the entry's.
+Every outcome is one stable message: which key, which file, what to type. Gpg's home, its agent and the bytes of the
+entry are checked first, then what is known to be missing is named. The codes and words of gpg differ between its
+versions, so anything else is reported as a failure of gpg, in its own words, and never as the entry's.
 "Erase it" is said of bytes that are not an OpenPGP message, and of nothing else.
 """
 
@@ -202,7 +202,7 @@ def _ours(gpg: Gpg, wanted: "list[str]") -> "list[str]":
 
 
 def _no_keyring(gpg: Gpg, child: "Child", lines: "list[list[str]]") -> "GpgError | None":
-    """Return whether there is no directory where gpg looks for its keyring, nor can it make one."""
+    """Return an error if gpg's home does not exist and gpg cannot make it."""
     is_missing = any(line[:2] == ["ERROR", "add_keyblock_resource"] for line in lines)
     # As for a daemon's user, whose home directory does not exist.
     if is_missing or b"can't create directory" in child.stderr or not os.path.isdir(gpghome.path(gpg)):
@@ -211,11 +211,11 @@ def _no_keyring(gpg: Gpg, child: "Child", lines: "list[list[str]]") -> "GpgError
 
 
 def _refused(lines: "list[list[str]]", label: str) -> "GpgError | None":
-    """Return what the agent refused to do."""
+    """Return an error if the agent refused an order."""
     if any(line[:2] == ["ERROR", "set_pinentry_mode"] for line in lines):
         # The socket that is made for forwarding: its agent asks on its own screen or not at all.
         return GpgError(
-            f"gpg-agent is reached through its restricted socket, which takes no orders about prompts, so {label} "
+            f"gpg-agent is reached through its restricted socket, which refuses orders about prompts, so {label} "
             "was not decrypted",
             "set PASSHELPER_NONINTERACTIVE=0, and no passphrase: then it asks where it runs, if it has to",
         )
@@ -241,7 +241,7 @@ def _words(child: "Child") -> str:
 
 
 def agent_error(gpg: Gpg, child: "Child") -> "GpgError | None":
-    """Return whether gpg failed because it has no agent, and why."""
+    """Return an error if gpg failed because it has no agent; it says why."""
     if not any(sign in child.stderr for sign in _AGENT_TROUBLE):
         return None
     home = gpghome.path(gpg)

@@ -28,7 +28,7 @@ def path(gpg: "Gpg") -> str:
 
 
 def unreadable(gpg: "Gpg") -> "GpgError | None":
-    """Return whether the home is another user's: gpg then finds no key in it, and says only that."""
+    """Return an error if the home is another user's: gpg then only says that it finds no key."""
     home = gpg.home
     if not os.path.isdir(home) or os.access(home, os.R_OK | os.X_OK):
         return None

@@ -1,4 +1,4 @@
-"""Files, pipes and descriptors that a user names: read to their end, and never waited for without an end.
+"""Read files, pipes and descriptors that a user names to their end, and never wait for them without a limit.
 
 A pipe is as good as a file: ``<(command)`` of a shell is one. But one whose writer never comes, or never closes it,
 would keep a verb for ever.

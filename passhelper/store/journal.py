@@ -1,9 +1,9 @@
-"""A change of many files that happens as a whole, whatever kills the program that makes it.
+"""A change of many files that happens completely or not at all, even if the program is killed.
 
-What all the files will hold is written into one journal first, in one step. Until that is on the disk
-nothing has changed; from then on everything will: the one who wrote the journal, or whoever takes the
-store's lock next, a verb too, puts the files in place one by one, commits, and removes the journal.
-At every moment each file is its old self or its new one.
+The new contents of all files are first written into one journal, in one step. Until that is on the disk nothing has
+changed. From then on the change will be made: the writer of the journal, or whoever takes the store's lock next (a
+verb too), puts the files in place one by one, commits, and removes the journal. At every moment each file is either
+the old one or the new one.
 
 The journal is ``<git dir>/passhelper/journal``, or ``.passhelper.journal`` beside the servers where there is no
 git: one line of JSON, then the new contents one after the other. It names what each file held before, so
@@ -214,7 +214,7 @@ def _target(base: str, name: str, journal: str) -> str:
 
 
 def _replay_state(store: "PassStore", plan: Plan, folder: str, written: float) -> None:
-    """Put the files beside the repository in place, but for what was decided anew since the journal was written."""
+    """Put the files beside the repository in place, except those that have changed since the journal was written."""
     files = Files(store.environ)
     for name, data in plan.state.items():
         path = os.path.join(folder, os.path.basename(name))
@@ -268,7 +268,7 @@ def replay(store: "PassStore", repository: "Repository | None", changes: "Sequen
 
 
 def _has_room(base: str, target: str) -> bool:
-    """Return whether a file can be put in its place; folders there go if no file is in them."""
+    """Return whether a file can be put in its place; folders there are removed if no file is in them."""
     above = os.path.dirname(target)
     while above.startswith(base + os.sep) and not os.path.lexists(above):
         above = os.path.dirname(above)

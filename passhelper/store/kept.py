@@ -104,6 +104,6 @@ def is_there(repository: "Repository", kept: Kept, but: "Sequence[str]" = ()) ->
     Args:
         repository: where.
         kept: what waits.
-        but: paths that do not count.
+        but: paths to leave out.
     """
     return all(held(repository.root, path) == data for path, (data, _) in kept.files.items() if path not in but)

@@ -202,7 +202,7 @@ def _listed(gpg: Gpg, kind: str, name: str, *words: str) -> "list[Key]":
 
 
 def unanswered(gpg: Gpg, child: "Child", what: str) -> GpgError:
-    """Say why gpg gave no answer, which is another thing than a no.
+    """Say why gpg gave no answer, which is different from the answer no.
 
     Args:
         gpg: what was asked.

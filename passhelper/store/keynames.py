@@ -18,7 +18,7 @@ def digits(name: str) -> str:
     """Read a fingerprint or a key id, whatever its spelling and with or without a ``!``: its digits in capitals.
 
     Returns:
-        empty if it is no such name: for gpg it is then a text to look for, though a part of it may be digits.
+        empty if it is not such a name: gpg then takes it as a text to look for, though a part of it may be digits.
     """
     bare = name.removesuffix("!")
     if not bare.isascii():

@@ -1,4 +1,4 @@
-"""Another look at the keyring where gpg may have taken one key for another.
+"""Look at the keyring again if gpg may have taken one key for another.
 
 Imported only where a recipient is a subkey, and where something is wrong.
 """

@@ -1,8 +1,8 @@
 """The lists of recipients of a registry's other names, which limit who may read what is stored under this one.
 
-``host``, ``https://host`` and ``host:443`` are one registry, and each may have a ``.gpg-id`` of its own. Whom one of
-them keeps out would read the same password under another name. So nothing is stored for a key that one of the lists
-does not name, in the same words: who is meant by an address, no look at a file can tell.
+``host``, ``https://host`` and ``host:443`` are one registry, and each may have its own ``.gpg-id``. A key that one of
+these lists leaves out could read the same password under another name. So nothing is stored for a key that is not on
+all of them, in the same words: a file alone does not say which key an address means.
 """
 
 import os

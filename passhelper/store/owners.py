@@ -1,4 +1,4 @@
-"""Whose a store is: root in a user's store, a group that shares one, and what to do where the system says no."""
+"""The owner of a store: root in a user's store, a group that shares one, and remedies when the system refuses."""
 
 import os
 import stat
@@ -9,7 +9,7 @@ from passhelper.shellwords import word
 
 
 def refusal(root: str, owner: int) -> StoreError:
-    """Say why root does not write into a store of somebody else, who could not change afterwards what root has made.
+    """Say why root does not write into another user's store: its owner could not change what root has made.
 
     Args:
         root: the store.
@@ -35,7 +35,7 @@ def name(uid: int) -> str:
 
 
 def remedy(path: str, root: str) -> str:
-    """Say what helps where the system refuses a path of a store.
+    """Say what helps if the system refuses a path of a store.
 
     Args:
         path: which.

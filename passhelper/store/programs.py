@@ -1,4 +1,4 @@
-"""Which program is started, and with what environment: a PATH that is safe, and nothing that is only ours.
+"""Find the programs to start and prepare their environment: a safe PATH, and no variable that is only for us.
 
 For every child of ours; :mod:`passhelper.store.child` starts those of the verb path.
 """

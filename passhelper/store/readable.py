@@ -48,7 +48,7 @@ class Rights:
         self._bytes = [bytes.fromhex(key_id) for key_id in key_ids]
 
     def hides(self, path: str) -> bool:
-        """Return whether a file is certainly nothing that this machine could decrypt.
+        """Return whether this machine certainly cannot decrypt a file.
 
         Args:
             path: a file that a directory listing has just named.
@@ -100,8 +100,8 @@ def load(environ: "Mapping[str, str]") -> "Rights | None":
 def write(store: "PassStore") -> None:
     """Ask gpg which secret keys there are and write the cache; quiet when it cannot be written.
 
-    A machine without any secret key is told everything: its keys are most likely elsewhere, with an agent that
-    is reached through a forwarded socket.
+    On a machine without any secret key nothing is hidden: its keys are most likely elsewhere, with an agent that is
+    reached through a forwarded socket.
     """
     path = ""
     try:
@@ -141,7 +141,7 @@ def _save(path: str, text: bytes) -> None:
 
 
 def _owner(path: str) -> int:
-    """Return who owns a directory, or the nearest one above that is there."""
+    """Return the owner of a directory, or of the nearest one above it that exists."""
     while not os.path.lexists(path):
         path = os.path.dirname(path)
     return os.stat(path).st_uid

@@ -24,7 +24,7 @@ _LIMIT = 4 << 20  # bytes that it may print
 
 
 def _forget(repository: "Repository", files: "Files", kept: Kept, path: str) -> None:
-    """Wait no longer for a file that can be neither put back nor committed: all others would wait with it."""
+    """Stop waiting for a file that can be neither put back nor committed, so that the others need not wait for it."""
     del kept.files[path]
     left = [other for other in repository.load_pending() if other != path]
     files.replace(repository.pending, git.lines(left), repository.state)

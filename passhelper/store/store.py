@@ -53,7 +53,7 @@ class PassStore:
         meanwhile: called while gpg looks for a plaintext, before any of it is read here.
 
     Raises:
-        ConfigurationError: ``PASSWORD_STORE_DIR`` is relative, or a setting makes no sense.
+        ConfigurationError: ``PASSWORD_STORE_DIR`` is relative, or a setting is not valid.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Who could answer a passphrase prompt, and on which terminal.
+"""Find out whether anybody can answer a passphrase prompt, and on which terminal.
 
 Docker calls the helper with pipes for stdin and stdout. ``pass`` then tells gpg that the terminal is
 called "not a tty" and every prompt fails, which is the most frequent complaint about Docker's helper

@@ -1,4 +1,4 @@
-"""What a tree that came from elsewhere may not hold, path by path. Pure functions, cheap enough for the verbs.
+"""What a tree from elsewhere must not hold, path by path. Pure functions, cheap enough for the verbs.
 
 git's own checks (``transfer.fsckObjects``) refuse much of this while it fetches; whoever fetched without
 them, or made the objects here, is caught too.
@@ -60,7 +60,7 @@ def complaint(mode: str, path: str) -> str:
 
 
 def _misplaced(path: str, names: "list[str]") -> str:
-    """Say which file has a folder's place, or the other way round: nobody could write there, and no command start."""
+    """Say which file is in a folder's place, or the reverse: then nobody can write there and no command starts."""
     if not _LISTS.isdisjoint(names[:-1]):
         return "a folder in the place of a list of keys"
     if path in (FOLDER, KEYS) or (names[:-1] == [FOLDER] and decode_server(names[-1]) is not None):
@@ -87,5 +87,5 @@ def limit(path: str) -> int:
 
 
 def decides_readers(path: str) -> bool:
-    """Return whether a file names recipients, vouches for some, or brings keys."""
+    """Return whether a file is a list of recipients, a signature of one, or holds public keys."""
     return path.rpartition("/")[2] in _LISTS or path.startswith(f"{KEYS}/")

@@ -1,8 +1,8 @@
-"""What somebody has begun in a repository with git and not finished, as git's own directory tells it.
+"""Find out from git's own directory whether a merge, a rebase or the like has begun and is not finished.
 
-A commit of ours would end up in the middle of it, and what git is asked to end or undo there takes staged files along.
-So in such a state nothing is staged or committed: a change is kept beside the repository (:mod:`passhelper.store.kept`)
-and committed when the state has ended. No git is started to find out.
+Our commit would end up in the middle of it, and ending or undoing it would take staged files along. So in such a state
+nothing is staged or committed: a change is kept beside the repository (:mod:`passhelper.store.kept`) and committed when
+the state has ended. No git is started to find out.
 """
 
 import os
@@ -59,7 +59,7 @@ def refuse(repository: "Repository") -> None:
 
 
 def remedy(repository: "Repository") -> str:
-    """Say how to get out of it; nothing that was stored or committed is lost by that, whatever it is."""
+    """Say how to end the state; nothing that was stored or committed is lost by that."""
     from passhelper.shellwords import word  # only for messages
 
     root = word(repository.root)

@@ -1,4 +1,4 @@
-"""What every writer needs in a store: its lock, its commits, and a tidy folder."""
+"""What every writer needs in a store: its lock, its commits, and the removal of what killed writers left."""
 
 import os
 

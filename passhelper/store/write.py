@@ -1,4 +1,4 @@
-"""Keeps one credential: what happens until it is encrypted, and can take its place.
+"""Stores one credential: everything until it is encrypted and can be put in its place.
 
 The order of a write is what makes it safe: recipients are compared with the pin before anything is
 encrypted; everything is encrypted before the lock is taken; nothing is created before the lock; the
@@ -31,7 +31,7 @@ _TRIES = 3  # encryptions for a store whose recipients keep changing
 
 
 def write(store: PassStore, server: str, username: str, secret: bytes) -> None:
-    """Keep a credential and remove every other username of its server.
+    """Store a credential and remove every other username of its server.
 
     Raises:
         StoreNotInitializedError: the store names no recipients.
@@ -111,7 +111,7 @@ class _Writer:
             path = recipients.own(other)
             if os.path.lexists(os.path.join(self.store.root, path)):
                 raise StoreError(
-                    f"{path} limits who reads this server, but its directory is not spelled as it is written",
+                    f"{path} limits who reads this server, but its directory does not have its usual name",
                     f"move it to {os.path.join(layout.FOLDER, self.directory)}",
                 )
 
@@ -127,7 +127,7 @@ class _Writer:
             )
 
     def _settled_recipients(self) -> "Recipients":
-        """Find the recipients, and not in the middle of a change of many files, nor before what git undid is back."""
+        """Find the recipients, after any change of many files is finished and what git undid is back."""
         waiting = [self.store.journal(self.repository)]
         if self.repository is not None:
             waiting.append(self.repository.kept)
@@ -144,7 +144,7 @@ class _Writer:
             return self._accepted_recipients()
 
     def _wait_for_others(self) -> None:
-        """Let what has begun be finished, by whoever makes it or by us."""
+        """Wait until a change that has begun is finished, or finish it."""
         from passhelper.store.transaction import Transaction  # rare before gpg is busy
 
         with Transaction(self.store, self.repository):
@@ -200,7 +200,7 @@ class _Writer:
         return ciphertext
 
     def _look_around(self, found: "Recipients") -> None:
-        """Refuse readers whom the list of another name of this registry keeps out; a listing, while gpg is busy."""
+        """Refuse recipients that the list of another name of this registry leaves out; done while gpg is busy."""
         from passhelper.store.neighbours import Neighbours  # reading needs none of it
 
         self.neighbours = Neighbours(self.store, self.target.server, self.pins)

@@ -250,7 +250,7 @@ def test_whoever_would_push_too_much_is_told_before(
         push()
     head = alice.git("rev-parse", "HEAD").strip()
     assert str(caught.value) == (
-        f"not pushed, for no other clone would take it over: commit {head[:12]} brings more than 1000 bytes at once; "
+        f"not pushed, because no other clone would accept it: commit {head[:12]} brings more than 1000 bytes at once; "
         f"push it in parts that others sync one by one: git -C {alice.path} push REMOTE COMMIT:BRANCH; or set "
         "PASSHELPER_INCOMING=2 or more, here and wherever it is synced"
     )
@@ -269,7 +269,7 @@ def test_whoever_would_push_what_no_store_may_hold_is_told_before(scene: Scene) 
     head = alice.git("rev-parse", "HEAD").strip()
     assert (answer.code, scene.remote.head) == (1, before)
     assert answer.err.decode() == (
-        f"error: not pushed, for no other clone would take it over: commit {head[:12]} brings a symbolic link: link\n"
+        f"error: not pushed, because no other clone would accept it: commit {head[:12]} brings a symbolic link: link\n"
         f"hint: remove it, commit that, and sync again; look: git -C {alice.path} show --stat {head[:12]}\n"
     )
     alice.git("rm", "-q", "link")

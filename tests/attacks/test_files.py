@@ -103,7 +103,7 @@ def test_no_link_leads_a_secret_elsewhere(
     link = shared / "pull.json"
     link.symlink_to(target)
     os.chown(link, owner, owner, follow_symlinks=False)
-    refused(root.export(link, *force), f"{link} is a symbolic link, and a secret follows none",
+    refused(root.export(link, *force), f"{link} is a symbolic link, and no secret is written through one",
             "name the file itself, or leave --output out to write to a pipe")  # fmt: skip
     assert (target.read_text() if is_there else target.exists()) == ('{"auths": {}}' if is_there else False)
     assert link.is_symlink()

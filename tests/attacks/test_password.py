@@ -367,9 +367,7 @@ def test_a_url_that_is_not_encrypted_is_told(
     """Once, at setup, and by the doctor."""
     dead = {"http_proxy": "http://127.0.0.1:1", "GIT_PROXY_COMMAND": "false"}
     scheme = url.partition(":")[0]
-    words = (
-        f"warning: what goes to and from {url} is not encrypted ({scheme}): anybody on the way can read and change it"
-    )
+    words = f"warning: the connection to {url} is not encrypted ({scheme}): anybody on the way can read and change it"
     new = {**environ, **dead, "PASSWORD_STORE_DIR": f"{git_store}-2"}
     answer = run([installed.passhelper, "setup", "--git", url], new)
     assert answer.err.decode().count(words) == is_told, answer

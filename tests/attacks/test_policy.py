@@ -103,7 +103,7 @@ def test_nobody_is_added_where_the_directory_is_odd(scene: Scene) -> None:
     assert scene.passhelper("sync").code == 0
     scene.remote.push({f"{name}/deploy.gpg": (PLAIN, scene.ciphertext(server)), place(server, "deploy.gpg"): None})
     assert scene.passhelper("sync").code == 0
-    why = "its directory is not spelled as it is written, so nobody is added to its readers"
+    why = "its directory does not have its usual name, so nobody is added to its readers"
     added = scene.passhelper("recipients", "add", scene.keys["bob"])
     assert added.code == 3
     assert f"warning: {server} (deploy): it is left as it is: {why}; run: passhelper doctor --fix" in added.err.decode()

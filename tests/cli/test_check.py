@@ -234,7 +234,7 @@ def test_realm_that_gets_no_secret(passhelper: Command, store: Path, token_regis
     code, _, err = login(passhelper, token_registry.address, "alice", USERS["alice"])
     assert code == 1
     where = f"http://{token_registry.address} sends logins to {realm or 'nowhere'}"
-    assert err.startswith(f"error: {where} without TLS, so none was sent\n")
+    assert err.startswith(f"error: {where} without TLS, so no credential was sent\n")
     assert token_registry.secrets_sent == []
 
 
@@ -244,7 +244,7 @@ def test_realm_that_is_no_url(passhelper: Command, store: Path, token_registry: 
     code, _, err = login(passhelper, token_registry.address, "alice", USERS["alice"])
     assert code == 1
     assert err.startswith(f"error: http://{token_registry.address} sends logins to https://")
-    assert ", which is not a URL, so none was sent\n" in err
+    assert ", which is not a URL, so no credential was sent\n" in err
     assert token_registry.secrets_sent == []
 
 
@@ -280,7 +280,7 @@ def test_redirect_on_the_same_host(passhelper: Command, store: Path, token_regis
 def test_redirect_without_end(passhelper: Command, store: Path, token_registry: TokenRegistry) -> None:
     token_registry.redirect = "/v2/"
     err = login(passhelper, token_registry.address, "alice", USERS["alice"])[2]
-    assert err.startswith(f"error: {token_registry.address} redirects for ever\n")
+    assert err.startswith(f"error: {token_registry.address} redirects without end\n")
 
 
 def test_no_registry(passhelper: Command, store: Path, token_registry: TokenRegistry) -> None:
@@ -329,7 +329,7 @@ def test_list_check_sends_no_token_of_dockers_own_login(passhelper: Command, sto
     answer = passhelper("list", "--check", "--json", HTTPS_PROXY="http://127.0.0.1:9")
     assert answer.code == 0
     assert [item["check"] for item in answer.json["data"]] == [
-        {"result": "untried", "reason": "a token of docker's own login to Docker Hub, and no password"}
+        {"result": "untried", "reason": "a token of docker's own login to Docker Hub, not a password"}
     ] * 2
 
 
@@ -385,5 +385,5 @@ def test_list_check_has_an_end(
     finally:
         the_end.set()
     assert found[0] == ("failed", "h00.example gave no whole answer in 0.5 s")
-    assert found[-1] == ("failed", "not asked, for the others have taken 0.5 s")
+    assert found[-1] == ("failed", "not asked, because the others have taken 0.5 s")
     assert [word for word, _ in found] == ["failed"] * number

@@ -237,10 +237,10 @@ def test_stdout_is_closed(installed: Program, filled: Path, environ: dict[str, s
 
 
 KEPT = {
-    "a configuration": (b'{"auths": {}, "credsStore": "pass"}', 0o600, "holds something else than credentials"),
-    "another file": (b"hello", 0o600, "holds something else than credentials"),
-    "a list of servers": (b'{"auths": ["q.io"]}', 0o600, "holds something else than credentials"),
-    "a list": (b"[]", 0o600, "holds something else than credentials"),
+    "a configuration": (b'{"auths": {}, "credsStore": "pass"}', 0o600, "holds other things than credentials"),
+    "another file": (b"hello", 0o600, "holds other things than credentials"),
+    "a list of servers": (b'{"auths": ["q.io"]}', 0o600, "holds other things than credentials"),
+    "a list": (b"[]", 0o600, "holds other things than credentials"),
     "readable by others": (b'{"auths": {}}', 0o640, "can be read by other users"),
 }
 

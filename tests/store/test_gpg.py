@@ -191,7 +191,7 @@ def test_an_agent_that_was_forwarded_takes_no_orders_about_prompts(
     subprocess.run(["gpgconf", "--launch", "gpg-agent"], env=own_keys.environ, check=True)
     own.environ["GNUPGHOME"] = str(home)
     assert failure(GpgError, own.get) == (
-        f"gpg-agent is reached through its restricted socket, which takes no orders about prompts, so {LABEL} was not "
+        f"gpg-agent is reached through its restricted socket, which refuses orders about prompts, so {LABEL} was not "
         "decrypted; set PASSHELPER_NONINTERACTIVE=0, and no passphrase: then it asks where it runs, if it has to"
     )
     own.environ["PASSHELPER_NONINTERACTIVE"] = "0"

@@ -202,7 +202,7 @@ def test_a_recipient_file_in_a_hand_made_spelling_is_not_bypassed(vault: Vault, 
     with pytest.raises(StoreError) as caught:
         vault.store("a")
     assert str(caught.value) == (
-        f"{FOLDER}/YQ/.gpg-id limits who reads this server, but its directory is not spelled as it is written; "
+        f"{FOLDER}/YQ/.gpg-id limits who reads this server, but its directory does not have its usual name; "
         f"move it to {FOLDER}/YQ=="
     )
     assert not (vault.path / FOLDER / "YQ==").exists()

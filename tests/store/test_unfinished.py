@@ -207,8 +207,8 @@ def test_a_rebase_that_begins_beside_a_commit(forked: Vault, monkeypatch: pytest
     monkeypatch.undo()
     (warning,) = forked.warnings
     assert warning == (
-        "changed and committed, which what has begun meanwhile may undo; the next change after that puts it back: "
-        f"a git rebase in {forked.path} is not finished"
+        "changed and committed, but a git operation that has begun meanwhile may undo it; the next change puts it "
+        f"back: a git rebase in {forked.path} is not finished"
     )
     git(forked, "rebase", "--abort")
     assert not forked.entry(NEW).exists()
@@ -250,7 +250,7 @@ def test_a_disk_without_room_for_a_copy(forked: Vault, monkeypatch: pytest.Monke
     monkeypatch.setattr(kept, "add", full)
     forked.store(NEW)
     assert forked.warnings[-1].endswith(
-        "; no copy of it could be kept (No space left on device), so until then git loses it where it aborts or resets "
+        "; no copy of it could be kept (No space left on device), so until then git loses it when it aborts or resets "
         "anything"
     )
 

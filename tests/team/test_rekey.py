@@ -497,7 +497,7 @@ def test_a_hand_made_spelling(vault: Vault, keys: KeyRing) -> None:
     report = add(vault, keys["bob"])
     (left,) = report.left
     assert str(left.error) == (
-        "its directory is not spelled as it is written, so nobody is added to its readers; "
+        "its directory does not have its usual name, so nobody is added to its readers; "
         "run: passhelper doctor --fix, then passhelper sync or passhelper reencrypt"
     )
     assert ids(bare / "u.gpg", keys) == {"alice"}
@@ -507,7 +507,7 @@ def test_a_hand_made_spelling(vault: Vault, keys: KeyRing) -> None:
     assert ids(bare / "u.gpg", keys) == {"alice"}
     (bare / ".gpg-id").write_text(f"{keys['alice']}\n")
     assert refused(vault, ConfigurationError, add, keys["bob"], server="ab") == (
-        f"{FOLDER}/YWI/.gpg-id limits who reads ab, but its directory is not spelled as it is written; "
+        f"{FOLDER}/YWI/.gpg-id limits who reads ab, but its directory does not have its usual name; "
         f"move it to {FOLDER}/YWI="
     )
 

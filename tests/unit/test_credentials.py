@@ -122,9 +122,9 @@ def test_what_the_protocol_refuses_the_type_refuses_in_the_same_words(server: st
 @pytest.mark.parametrize(
     ("parts", "message"),
     [
-        ((None, "bob", "s"), "the server URL is NoneType and no text"),
-        (("a", b"bob", "s"), "the username is bytes and no text"),
-        (("a", "bob", 17), "the secret is int and no text"),
+        ((None, "bob", "s"), "the server URL is NoneType and not text"),
+        (("a", b"bob", "s"), "the username is bytes and not text"),
+        (("a", "bob", 17), "the secret is int and not text"),
         (("a", "bob", "x" * (2 << 20) + "y"), "the secret is larger than 2097152 bytes"),
     ],
 )

@@ -531,7 +531,7 @@ def test_a_backend_that_returns_nonsense_is_named(box: Box) -> None:
 def test_a_number_in_a_credential_reaches_no_client(box: Box) -> None:
     """Some of them take nothing but strings, and drop the whole answer."""
     answer = box("get", stdin=b"https://a.example", BACKEND="Number")
-    why = b"what is kept for https://a.example cannot be served: the username is int and no text"
+    why = b"what is kept for https://a.example cannot be served: the username is int and not text"
     assert (answer.code, answer.out) == (1, why + b"; store it again: docker login\n")
     assert box("list", BACKEND="Number").out == b"{}\n"
 

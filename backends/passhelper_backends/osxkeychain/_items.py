@@ -54,7 +54,7 @@ def by_url(keychain: "Keychain") -> "dict[str, list[Item]]":
 
 
 def of_user(items: "list[Item]", username: str) -> "Item | None":
-    """Pick the item that a store would duplicate; one without authentication type (0.9.0 to 0.9.2) is another."""
+    """Pick the item that a store would duplicate; one without authentication type (0.9.0 to 0.9.2) is different."""
     for item in items:
         if (item.account, item.authentication) == (username, AUTHENTICATION):
             return item

@@ -132,7 +132,7 @@ def _list(helper: Helper) -> None:
     listed = {server: username for server, username in helper.list().items() if HOST in server}
     expected = {_SERVER: "zoe", **dict.fromkeys(_NEIGHBOURS, "b\u00f6b")}
     if listed != expected:
-        raise AssertionError(f"list says {listed} and not {expected}")
+        raise AssertionError(f"list says {listed}, not {expected}")
 
 
 def _erase(helper: Helper) -> None:

@@ -49,7 +49,7 @@ def _warn_on_stderr(message: str) -> None:
 
 
 def _at_once() -> float:
-    """Return the seconds that a person has to answer a prompt, where there is none."""
+    """Return how many seconds a person has to answer a prompt; 0, since nobody can be asked."""
     return 0.0
 
 
@@ -260,7 +260,7 @@ class SecretServiceHelper(Helper):
         )
 
     def _remove(self, service: SecretService, replaced: "Sequence[items.Item]") -> None:
-        """Leave one item for a server: which of two would be found is a matter of chance for Docker's helper.
+        """Leave one item for each server, since Docker's helper would find either of two by chance.
 
         Only what was there before: two who store at once must not remove each other's item.
         """

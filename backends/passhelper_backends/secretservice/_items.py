@@ -10,7 +10,7 @@ SCHEMA = "io.docker.Credentials"
 
 
 class Item:
-    """An item of ours, or one that is too locked to tell.
+    """An item of ours, or a locked one that may be ours.
 
     Attributes:
         path: its D-Bus object.

@@ -37,11 +37,11 @@ _GONE = (
 
 
 class LockedError(BusError):
-    """Something is locked, and nobody unlocked it."""
+    """A collection is locked, and nobody unlocked it."""
 
 
 class DismissedError(BusError):
-    """The person who was asked said no, or nothing."""
+    """The person who was asked refused, or did not answer."""
 
 
 class GoneError(CallError):
@@ -49,7 +49,7 @@ class GoneError(CallError):
 
 
 class NoServiceError(BusError):
-    """Nothing on the bus offers the Secret Service, and nothing that does could be started."""
+    """No program on the bus offers the Secret Service, and none could be started."""
 
 
 class SecretService:
@@ -76,13 +76,13 @@ class SecretService:
         self._bus.close()
 
     def is_running(self) -> bool:
-        """Return whether somebody offers the service now; nobody is started."""
+        """Return whether a program offers the service now; none is started."""
         bus = "org.freedesktop.DBus"
         (is_owned,) = self._bus.call(bus, "/org/freedesktop/DBus", bus, "NameHasOwner", "s", _NAME)
         return bool(is_owned)
 
     def wake(self, *, ask: bool) -> None:
-        """See to it that a search finds what is there. To be called before anything else.
+        """Make sure that a search finds what is there. Call this before anything else.
 
         A locked KeePassXC shows no item at all, and answers a search only after it has asked for its password;
         gnome-keyring finds locked items, and is left as it is.

@@ -45,13 +45,13 @@ _NO_LOGON_SESSION = 1312  # ERROR_NO_SUCH_LOGON_SESSION
 ERRORS = {
     5: ("access is denied", "check the rights of this account"),
     8: ("there is not enough memory", "close other programs"),
-    87: ("it takes no such name", "check the server URL"),
+    87: ("it does not take this name", "check the server URL"),
     _NO_LOGON_SESSION: (
         "this session has no logon of its own, as over ssh, WinRM or in a service",
         "run it in a desktop session, or keep credentials in the pass store: passhelper link pass",
     ),
     1783: ("the credential is larger than Windows takes", "check the length of the server URL and username"),
-    2202: ("it takes no such username", "check the username"),
+    2202: ("it does not take this username", "check the username"),
 }
 
 
@@ -135,7 +135,7 @@ class WincredHelper(Helper):
                 self._manager.delete(part)
 
     def _list(self) -> dict[str, str]:
-        """Name all servers; the parts of long secrets are none. See :class:`~passhelper.Helper`."""
+        """Name all servers, without the parts of long secrets; see :class:`~passhelper.Helper`."""
         credentials = _converted("list", lambda: self._manager.enumerate())  # noqa: PLW0108 - opened inside
         return {one.target: one.username for one in credentials if _is_ours(one)}
 

@@ -1,8 +1,8 @@
-"""What encrypting an entry anew is to come to: for whom, and whether it may get a reader.
+"""Decide for whom an entry is encrypted anew, and whether it may get a new reader.
 
-Nothing in a message proves who reads it: whoever can push writes what key ids he likes before a ciphertext that he has
-copied. What is bound to its place is for those whom the list of that place names. What is not may have been put there,
-so it is encrypted for nobody but this machine's own keys before a person has said that it belongs there.
+Nothing in a message proves who can read it: whoever can push can write any key ids before a copied ciphertext. A bound
+entry is encrypted for the recipients on the list of its place. An entry that is not bound may have been put there, so
+it is encrypted only for this machine's own keys until a person has said that it belongs there.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Purpose:
-    """What entries are encrypted anew for.
+    """The reason for which entries are encrypted anew.
 
     Attributes:
-        is_edit: some files will say something else.
-        is_removal: that takes readers away; nobody vetoes it with an entry that may get none.
+        is_edit: whether some lists will change.
+        is_removal: whether readers are removed; an entry that may get no reader cannot prevent that.
         may_add: paths of entries that may get a reader although they are not bound to their place.
-        is_private: tells whether nobody but this machine can put an entry into the store.
+        is_private: returns whether only this machine can put an entry into the store.
     """
 
     is_edit: bool
@@ -41,12 +41,12 @@ class Purpose:
 
 
 class Chooser:
-    """Chooses what to do about each entry: as its file says, or says from now on.
+    """Chooses what to do about each entry, by what its list says or will say.
 
     Args:
-        store: whose.
-        before: what its files say now.
-        purpose: what for.
+        store: the store.
+        before: what its lists say now.
+        purpose: the reason.
     """
 
     def __init__(self, store: PassStore, before: Policy, purpose: Purpose) -> None:
@@ -60,7 +60,7 @@ class Chooser:
         self._usable: dict[str, tuple[Recipient, ...]] = {}
 
     def choose(self, record: Record, source: str) -> Task | None:
-        """Decide about one entry, below one ``.gpg-id``; None for nothing to do.
+        """Decide about one entry below one ``.gpg-id``; None if there is nothing to do.
 
         Raises:
             RecipientsError: a recipient there is unusable.
@@ -80,7 +80,7 @@ class Chooser:
         return self._task(record, readers, adds=any(_is_among(each, readers) for each in drift.missing))
 
     def _choose_closed(self, record: Record, readers: tuple[Recipient, ...]) -> Task | None:
-        """Decide about an entry that some recipients are not added to; not where nobody knows who reads it."""
+        """Decide about an entry that some recipients are not added to; nothing if its readers are not known."""
         drift, lines = record.drift, record.closed.lines if record.closed is not None else frozenset()
         readers = tuple(each for each in readers if each.line not in lines)
         adds = [each for each in drift.missing if each in readers]
@@ -98,23 +98,23 @@ class Chooser:
         return self._is_edit and all(each.is_own for each in self._before.of(record.directory)) and self._is_private()
 
     def _kept(self, record: Record, readers: tuple[Recipient, ...]) -> tuple[Recipient, ...]:
-        """Say who reads an entry that is not bound, once somebody else is taken away: nobody whom it only names."""
+        """List who reads an unbound entry after a removal; a recipient whom only its header names does not count."""
         left = tuple(each for each in readers if each in present(record))
         return left if self._is_removal and not may_add(left) else ()
 
 
 def may_add(readers: Iterable[Recipient]) -> bool:
-    """Return whether encrypting an entry anew could let somebody read it who could not: anybody but this machine."""
+    """Return whether encrypting an entry anew could give it a new reader, that is, any but this machine."""
     return not all(each.is_own for each in readers)
 
 
 def present(record: Record) -> tuple[Recipient, ...]:
-    """List the recipients of whom an entry says that they are among its readers."""
+    """List the recipients that an entry names as its readers."""
     return tuple(each for each in record.wanted if not each.key_ids.isdisjoint(record.ids))
 
 
 def usable(store: PassStore, wanted: tuple[Recipient, ...], source: str) -> tuple[Recipient, ...]:
-    """Make sure that one can encrypt to all recipients, or choose those for whom one can, where the user allows it.
+    """Make sure that all recipients can be encrypted to, or choose those that can, if the user allows it.
 
     Raises:
         RecipientsError: at least one is unusable; all such are named.

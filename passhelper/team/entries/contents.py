@@ -1,6 +1,6 @@
-"""What versions of entries say, as far as this machine can read them: decrypted side by side, told apart by digest.
+"""The contents of versions of entries, as far as this machine can read them: decrypted in parallel, compared by digest.
 
-No secret stays: what is kept of each is a digest whose key ends with this process.
+No secret is kept, only a digest of each, whose key ends with this process.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ class Contents:
         self.large: frozenset[str] = frozenset()
 
     def readers(self, blob: str) -> frozenset[str]:
-        """Give the ids of the keys that open a version; none opens what is not a message.
+        """Give the ids of the keys that open a version; none if it is not a message.
 
-        What may be a message and does not name its readers as we know it, such as one that a password opens too, may
-        be for anybody.
+        A message that does not name its readers in a way that we know, such as one that a password opens too, may be
+        for anybody.
         """
         if blob not in self._readers:
             self.look([blob])
@@ -74,7 +74,7 @@ class Contents:
                 self._readers[blob] = frozenset([packets.HIDDEN] if is_message else [])
 
     def digest(self, blob: str) -> str:
-        """Give what a version says, as a word to compare with others; empty if this machine cannot read it."""
+        """Give a digest of a version's content, to compare with others; empty if this machine cannot read it."""
         if blob not in self._digests:
             self.read([blob])
         return self._digests[blob]

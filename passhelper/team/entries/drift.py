@@ -1,9 +1,9 @@
-"""Who can read an entry, against who should: no decryption, and no gpg but one look at the keyring.
+"""Compare an entry's readers with its recipients, without decryption and with one look at the keyring.
 
-An entry names the key ids that it is encrypted to in the clear; its ``.gpg-id`` names keys. A recipient's own are
-the ids of all his keys that encrypt, expired ones too, as for ``pass``, and any one of them will do. What cannot be
-told is not called wrong: a reader who is hidden may be any recipient who is not seen, and so may an id that
-nobody here has a key for, where a recipient's key is not in this keyring. Only more of them than that are drift.
+An entry names the key ids that it is encrypted to in the clear; its ``.gpg-id`` names keys. The ids of a recipient are
+those of all his subkeys that encrypt, expired ones too, as for ``pass``; any one of them is enough. What is uncertain
+is not called wrong: a hidden reader may be any recipient who is not seen. So may an id without a key here, if a
+recipient's key is not in this keyring. Only if there are more of them than such recipients, it is drift.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Recipient:
 
     @property
     def key_ids(self) -> frozenset[str]:
-        """The ids by which a message may name this recipient; not the revoked ones."""
+        """The ids by which a message may name this recipient, without the revoked ones."""
         if not self.keys:  # a key that can itself encrypt is named by its fingerprint
             if not recipients.is_fingerprint(self.line):
                 return frozenset()
@@ -53,7 +53,7 @@ class Recipient:
 
     @property
     def is_pinned(self) -> bool:
-        """Whether one subkey is meant and no other of the same key."""
+        """Whether only one subkey of the key is meant."""
         return keyinfo.is_pinned(self.line)
 
     def is_among(self, readers: Collection[str], pinned: Collection[str]) -> bool:
@@ -73,7 +73,7 @@ class Recipient:
 
     @property
     def is_usable(self) -> bool:
-        """Whether one can encrypt to it today."""
+        """Whether it can be encrypted to today."""
         return any(key.can_encrypt and any(map(self._means, key.usable_ids)) for key in self.keys)
 
     @property
@@ -149,7 +149,7 @@ def compare(ids: Sequence[str], wanted: Sequence[Recipient], known: Mapping[str,
 
 
 class Policy:
-    """Who should read what, by the store's ``.gpg-id`` files; ``PASSWORD_STORE_KEY`` has no say here.
+    """The recipients of everything, by the store's ``.gpg-id`` files; ``PASSWORD_STORE_KEY`` is ignored here.
 
     Args:
         store: which.
@@ -178,7 +178,7 @@ class Policy:
         return {key_id: key for key in self._ring.all() for key_id in key.key_ids}
 
     def source(self, directory: str) -> str:
-        """Find the ``.gpg-id`` that counts for a server directory, as a path relative to the store.
+        """Find the ``.gpg-id`` that applies to a server directory, as a path relative to the store.
 
         Raises:
             StoreError: there is none, or it cannot be used.
@@ -187,19 +187,19 @@ class Policy:
             if self._read(path) is not None:
                 return path
         recipients.find(self._store.root, directory, {})  # says why not
-        raise StoreError(f"no .gpg-id counts for {directory}")  # pragma: no cover - one has just been made
+        raise StoreError(f"no .gpg-id applies to {directory}")  # pragma: no cover - one has just been made
 
     def sources(self, directory: str) -> list[str]:
-        """List every ``.gpg-id`` that has a say about a server directory; raises as :meth:`source` does.
+        """List every ``.gpg-id`` that matters for a server directory; raises as :meth:`source` does.
 
-        After the one that counts come those of its registry's other names, the accepted ones without a file too.
+        The one that applies comes first, then those of its registry's other names, accepted ones without a file too.
         """
         server = layout.decode_server(directory)
         found = self._limits.others(server) if server is not None else []
         return [self.source(directory), *(path for _, path in found)]
 
     def decides(self, paths: Collection[str], directory: str) -> bool:
-        """Return whether one of some lists has a say about a server directory."""
+        """Return whether one of some lists matters for a server directory."""
         return any(path in paths for path in self.sources(directory))
 
     @cached_property
@@ -330,7 +330,7 @@ def survey(store: PassStore, policy: Policy, servers: Sequence[str] | None = Non
 
 
 def _record(store: PassStore, entry: Entry, directory: str, wanted: tuple[Recipient, ...]) -> Record | None:
-    """Read for whom an entry is encrypted; None if it was erased meanwhile."""
+    """Read the key ids that an entry is encrypted to; None if it was erased meanwhile."""
     try:
         return Record(entry, directory, tuple(store.key_ids(entry)), wanted)
     except PasshelperError as error:

@@ -1,4 +1,4 @@
-"""What is said about entries that could not be encrypted anew."""
+"""The messages about entries that could not be encrypted anew."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class UnboundEntriesError(StoreError):
-    """All that keeps a change from being made is that entries are not bound to their place: a person may say so.
+    """A change only needs a person to say that entries which are not bound belong where they are.
 
     Attributes:
         records: these entries.

@@ -1,4 +1,4 @@
-"""What a change of the recipients has left as it was, and whatever those who leave can still read."""
+"""The entries that a change of the recipients left as they were, and those that removed keys can still read."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Left:
     """An entry that a change did not bring in line.
 
     Attributes:
-        record: which.
-        error: why; None where it was not part of the change.
+        record: the entry.
+        error: why; None if it was not part of the change.
         is_readable: whether a removed key can still read it; None if nobody can tell.
     """
 
@@ -35,7 +35,7 @@ class Left:
 def left(
     store: PassStore, ring: KeyRing, result: Result, leaving: Sequence[Recipient], servers: Sequence[str] | None
 ) -> Iterator[Left]:
-    """List what is not in line after a removal, and whatever else those who leave can read although no list says so.
+    """List what is not in line after a removal, and what else the removed keys can read although no list names them.
 
     Args:
         store: where.

@@ -1,11 +1,11 @@
-"""Who is not added to the readers of an entry, although the list of its server names him.
+"""Recipients on a server's list who are not added to the readers of an entry.
 
-* Nobody is, where the entry's directory is not the canonical one of its server: whoever can push may have put it there.
-* Nor is who is missing in the list of another name of the same registry: the strictest list of the class counts, as for
-  ``store`` (:mod:`passhelper.store.neighbours`).
+* All of them, if the entry's directory is not the canonical one of its server: whoever can push may have put it there.
+* Those who are missing in the list of another name of the same registry: the strictest list counts, as for ``store``
+  (:mod:`passhelper.store.neighbours`).
 
-Who reads such an entry already is nobody's drift. But nothing in a message proves who can read it: it is encrypted anew
-only for those whom each of these lists names.
+If they read such an entry already, that is not drift. But nothing in a message proves who can read it, so it is
+encrypted anew only for those whom each of these lists names.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class ClosedError(EntryError):
-    """An entry has fewer readers than its list names, and gets no more."""
+    """An entry has fewer readers than its list names, and none is added."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Limits:
             return Closed(
                 frozenset([*absent, *lines]),
                 ClosedError(
-                    "its directory is not spelled as it is written, so nobody is added to its readers",
+                    "its directory does not have its usual name, so nobody is added to its readers",
                     "run: passhelper doctor --fix, then passhelper sync or passhelper reencrypt",
                 ),
             )

@@ -1,4 +1,4 @@
-"""``passhelper log``: who stored, erased or re-keyed what, and when."""
+"""``passhelper log``: who stored, erased or re-encrypted what, and when."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def events(store: PassStore, server: str = "") -> list[Event]:
 
 
 def _large_lists(store: PassStore, git: Git, revisions: list[Revision]) -> frozenset[str]:
-    """Find the lists of recipients that no command of ours would read, and say so."""
+    """Warn of the lists of recipients that are too large for any of our commands to read."""
     found = {
         blob: (revision, change)
         for revision in revisions
@@ -100,7 +100,7 @@ def _action(revision: Revision, change: Change) -> str:
 
 
 def _owner(path: str) -> str:
-    """Find the one server that a ``.gpg-id`` counts for; empty if it counts for all."""
+    """Find the one server that a ``.gpg-id`` applies to; empty if it applies to all."""
     folder = os.path.basename(os.path.dirname(path))
     return (layout.decode_server(folder) or "") if folder not in ("", layout.FOLDER) else ""
 

@@ -1,7 +1,7 @@
-"""Encrypt entries anew: decrypted and encrypted side by side, through pipes, and every result looked at.
+"""Encrypt entries anew: they are decrypted and encrypted in parallel, through pipes, and every result is checked.
 
-Nothing is written here. What comes out is ciphertext in memory, encrypted to exactly the keys that were asked
-for, bound to its place if the old one was, or if a person has said that it belongs there.
+Nothing is written here. The results are ciphertexts in memory, encrypted to exactly the keys that were asked for. A
+new ciphertext is bound to its place if the old one was, or if a person has said that it belongs there.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class Task:
         record: which, and who can read it now.
         readers: who is to read it.
         adds: whether that may give it to somebody for whom it was not meant when it was written.
-        kept: who is to read it instead if it then turns out not to be bound to its place; nobody for "it fails".
-        binds: whether it is bound to its place from then on: a person has said that it belongs there.
+        kept: its readers if it turns out not to be bound to its place; empty if the task then fails.
+        binds: whether to bind it to its place, because a person has said that it belongs there.
     """
 
     record: Record
@@ -79,7 +79,7 @@ class _Running:
 
 @dataclass
 class Outcome:
-    """What became of some tasks.
+    """The results of some tasks.
 
     Attributes:
         renewed: the new ciphertexts, by the entry's path.
@@ -155,7 +155,7 @@ class Recipher:
             self._fail(task, error)
 
     def _go_on(self, each: _Running, running: list[_Running]) -> None:
-        """Take what a child has brought: a plaintext is encrypted, a ciphertext is looked at and kept."""
+        """Take a child's result: a plaintext is encrypted, a ciphertext is checked and kept."""
         task = each.task
         try:
             if not each.is_open:
@@ -208,7 +208,7 @@ class Recipher:
         self._tick()
 
     def _is_strange(self, task: Task) -> bool:
-        """Return whether an entry opens to this machine by no key that is a recipient's."""
+        """Return whether this machine can open an entry only with keys that are not a recipient's."""
         wanted = {key_id for recipient in task.record.wanted for key_id in recipient.key_ids}
         return self._own.isdisjoint(wanted.intersection(task.record.ids))
 

@@ -48,7 +48,7 @@ _TRIES = 3  # encryptions of a store that keeps changing
 
 @dataclass(frozen=True)
 class Edit:
-    """What one ``.gpg-id`` will be.
+    """The new state of one ``.gpg-id``.
 
     Attributes:
         text: its content.
@@ -355,7 +355,7 @@ class Rekey:
             raise failure(result.failed, result.records)
 
     def _blame(self, result: Result) -> None:
-        """Where nothing could be encrypted anew, find out whether this machine is to blame, and not the entries.
+        """If nothing could be encrypted anew, find out whether the fault is this machine's and not the entries'.
 
         Raises:
             StoreError, GpgError: gpg does not work here, so nothing is changed.

@@ -1,4 +1,4 @@
-"""What ``sync`` mends by itself after others' changes: it takes readers away, and adds one only where that is safe.
+"""What ``sync`` repairs by itself after others' changes: it removes readers, and adds one only if that is safe.
 
 Whoever can push can copy a restricted ciphertext into a directory that includes him, with key ids before it that look
 right, and wait for a member's sync to open it. So an entry that is not bound to its place is encrypted anew only for
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 
 @dataclass
 class RepairReport:
-    """What was mended.
+    """What was repaired.
 
     Attributes:
-        removed: entries that somebody can read no longer.
-        added: entries that somebody can read from now on.
+        removed: entries that lost a reader.
+        added: entries that got a reader.
         reported: entries that a person has to look at, and why.
     """
 
@@ -46,7 +46,7 @@ class RepairReport:
 
 
 def repair(store: PassStore, git: Git) -> RepairReport:
-    """Mend what can be mended safely; nothing in a runner's clone, whose writes are not the team's.
+    """Repair what can be repaired safely; nothing in a runner's clone, whose writes are not the team's.
 
     Args:
         store: the store.
@@ -88,7 +88,7 @@ class _Repair:
         return self._report
 
     def _mend(self, rekey: Rekey, records: dict[str, Record], choose: _Choose) -> dict[str, Record]:
-        """Encrypt some entries anew; gives those that may not get a reader."""
+        """Encrypt some entries anew; return those that may not get a reader."""
         tasks = {path: task for path, record in records.items() if (task := choose(record, "")) is not None}
         if not tasks:
             return {}
@@ -114,7 +114,7 @@ class _Repair:
         return unbound
 
     def _choose(self, record: Record, _source: str) -> Task | None:
-        """Decide about one entry: who can read it and may, and whoever is missing and can be encrypted to."""
+        """Decide about one entry: keep the readers who may read it, and add missing ones that can be encrypted to."""
         if not record.drift.is_there or _obstacle(record):
             return None
         closed = record.closed.lines if record.closed is not None else ()
@@ -124,26 +124,26 @@ class _Repair:
         return Task(record, (*_staying(record), *add), adds=True)
 
     def _choose_removal(self, record: Record) -> Task | None:
-        """Decide about one entry: who can read it and may, if there is anybody else."""
+        """Decide about one entry: keep only the readers who may read it, if there are any others."""
         readers = _staying(record)
         if not readers or not (record.drift.extra or record.drift.surplus):
             return None
         return Task(record, readers, adds=may_add(readers))
 
     def _choose_certain(self, record: Record, _source: str) -> Task | None:
-        """Decide about one entry that may get nobody, not even somebody of whom it says that he can read it."""
+        """Decide about one entry that may get no reader, not even one that it already names."""
         task = self._choose_removal(record)
         return None if task is None or task.adds else task
 
 
 def _staying(record: Record) -> tuple[Recipient, ...]:
-    """List who is among the readers, and not kept out by the list of another name of the registry."""
+    """List the recipients who are readers and are not kept out by the list of another name of the registry."""
     closed = record.closed.lines if record.closed is not None else ()
     return tuple(each for each in present(record) if each.line not in closed)
 
 
 def _obstacle(record: Record) -> str:
-    """Say why an entry is left to people; empty if it is not."""
+    """Say why a person has to look at an entry; empty if nobody has to."""
     drift = record.drift
     if drift.hidden:
         return "its readers are hidden, and not as many as its recipients"

@@ -1,12 +1,12 @@
-"""Which credentials somebody knows: all that a key could ever read, and whether they have been changed since.
+"""Find all credentials that a key could ever read, and whether they have been changed since.
 
-To take a reader away does not make the reader forget. What the key could decrypt in any commit is known, until no
-entry of the store says it any more. So the secrets of today are compared with every version that the key could read,
-as ``get`` would give them; paths and commits decide nothing, for whoever can push can write any of them.
+A removed reader may have kept everything. A secret that the key could decrypt in any commit counts as known until no
+entry of the store holds it any more. So today's secrets are compared with every version that the key could read, as
+``get`` would give them. Paths and commits decide nothing, because whoever can push can write any of them.
 
-What this machine cannot read it cannot compare. That counts as open where somebody else can: another reader of an older
-version, or of an entry of the same registry. A version that only the key could read, nobody can ever compare. What is
-larger than an entry may be is not even looked at, and stays open: anybody may have read it.
+What this machine cannot read it cannot compare. That counts as open if somebody else can compare it: another reader of
+an older version, or of an entry of the same registry. A version that only the key could read can never be compared. A
+version larger than an entry may be is not read, and stays open: anybody may have read it.
 """
 
 from __future__ import annotations
@@ -105,12 +105,12 @@ def find(store: PassStore, name: str) -> list[RotationItem]:
 
 
 def open_for(store: PassStore, fingerprint: str) -> list[RotationItem]:
-    """List the credentials that a key knows and that have not been changed since; raises as :func:`find` does."""
+    """List the credentials that a key could read and that have not been changed since; raises as :func:`find` does."""
     return [item for item in find(store, fingerprint) if item.is_open]
 
 
 def _key_ids(store: PassStore, git: Git, head: str, name: str) -> frozenset[str]:
-    """Find what messages call a key, also one that is no longer in the keyring, or was there with other subkeys."""
+    """Find the key ids by which messages name a key, even if the keyring no longer has it or its old subkeys."""
     line = "".join(name.split())
     try:
         key = KeyRing(store.gpg).resolve(name)
@@ -261,7 +261,7 @@ class _Search:
         return bool(self._key_ids & readers) or packets.HIDDEN in readers
 
     def _decide(self, known: dict[Credential, _Known]) -> None:
-        """Find what has become of each credential; decrypt only what commits do not tell."""
+        """Find the state of each credential; decrypt only what the commits do not show."""
         for one in known.values():
             if any(map(self._can_read, one.now)):
                 one.state = READABLE
@@ -310,7 +310,7 @@ class _Search:
 
 
 def _is_only_rekeyed(one: _Known) -> bool:
-    """Return whether commits say so themselves; who claims that has one credential more to change, and none less."""
+    """Return whether the commits say so; a false claim only adds credentials to change, it never hides one."""
     later = one.versions[one.versions.index(one.readable[-1]) + 1 :]
     return bool(later) and all(version.revision.is_rekeying for version in later)
 

@@ -1,4 +1,4 @@
-"""How commits, named by their full ids, relate to each other; each question is asked of git once."""
+"""How commits, named by their full ids, relate to each other; git is asked each question once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SAME = "Passhelper-Sync: re-encryption"
 
 
 def is_ancestor(git: Git, commit: str, of: str) -> bool:
-    """Return whether a commit is part of another's history, or is that one; no if one of them is not here."""
+    """Return whether a commit is in another's history or is the same; False if one of them is not here."""
     if not is_id(commit) or not is_id(of):
         return False
     if commit == of:

@@ -40,7 +40,7 @@ class Git:
 
     Attributes:
         place: where it is.
-        times: how many times as much as by default may come in from a remote at once.
+        times: the factor by which more than the default may come in from a remote at once.
         joined: the merge bases of pairs of commits, as far as they were asked for.
         talked: for how many seconds remotes were talked to.
     """
@@ -59,13 +59,13 @@ class Git:
 
     @cached_property
     def environ(self) -> Mapping[str, str]:
-        """The cleaned environment of its children, which talk to nobody but where objects are missing here."""
+        """The cleaned environment of its children, which use the network only to fetch missing objects."""
         known = self.settings if repository.is_partial(self.place) else None
         return repository.environment(self.place, self._given, known)
 
     @property
     def transports(self) -> str:
-        """What one that talks to a remote may speak, for ``GIT_ALLOW_PROTOCOL``."""
+        """The protocols that a child may use with a remote, for ``GIT_ALLOW_PROTOCOL``."""
         return repository.transports(self._given, self.settings)
 
     @cached_property
@@ -88,7 +88,7 @@ class Git:
         group: bool = False,
         limit: int | None = None,
     ) -> Child:
-        """Run one command whose failure is an answer too.
+        """Run one command; its failure is an answer too, not an error.
 
         Args:
             arguments: the command and its own arguments.
@@ -128,7 +128,7 @@ class Git:
         return self._printed(child, arguments[0], seconds)
 
     def ask_once(self, *arguments: str, environ: Mapping[str, str] | None = None) -> Child:
-        """Run one command about commits and trees named by their full ids: asked again, it says the same."""
+        """Run one command about commits and trees named by full ids; the answer is kept, since it cannot change."""
         if arguments not in self._answers:
             child = self.ask(*arguments, environ=environ)
             if child.timed_out:
@@ -149,7 +149,7 @@ class Git:
         return arguments in self._answers
 
     def forget(self) -> None:
-        """Forget what was asked once: commits of a shallow clone have got parents."""
+        """Forget the answers that were kept, after commits of a shallow clone got parents."""
         self._answers.clear()
         self.joined.clear()
 

@@ -1,7 +1,7 @@
-"""The other end of a shared store: which remote, fetched and pushed to without a question and within a time.
+"""The remote of a shared store: which one it is, and fetch and push without a question and within a time limit.
 
-A remote that cannot be reached is no reason to lose anything: every failure here is a RemoteError, exit 6, and what
-was done locally stays.
+If the remote cannot be reached, nothing is lost: every failure here is a RemoteError, exit 6, and what was done
+locally stays.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _PAUSES = (0.1, 0.3, 1.0)  # seconds to wait for it
 
 
 class RejectedError(RemoteError):
-    """Others have pushed meanwhile; after another merge it may go better."""
+    """Others have pushed meanwhile; another merge and push may succeed."""
 
 
 @dataclass(frozen=True)
@@ -189,7 +189,7 @@ def choose(git: Git, upstream: Upstream) -> str:
 
 
 def push(git: Git, upstream: Upstream, commit: str) -> None:
-    """Push a commit to the shared branch; never over what is not part of it.
+    """Push a commit to the shared branch; never overwrite commits that it does not contain.
 
     Raises:
         RejectedError: others have pushed meanwhile.

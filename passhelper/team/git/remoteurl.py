@@ -1,4 +1,4 @@
-"""What of a remote's URL is secret: never in argv, never in a repository's configuration, never in a message."""
+"""Separate the secret from a remote's URL, to keep it out of argv, the repository's configuration and messages."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def is_token(user: str) -> bool:
 
 
 def unencrypted(url: str) -> str:
-    """Say that anybody on the way to a remote can read what goes there; empty where nobody is, or it is encrypted."""
+    """Say that the connection to a remote is not encrypted; empty if it is, or if the remote is on this machine."""
     scheme, mark, rest = url.partition("://")
     if not mark or scheme.lower() not in ("http", "git"):
         return ""
@@ -100,7 +100,7 @@ def unencrypted(url: str) -> str:
         ""
         if is_this_machine(host)
         else (
-            f"what goes to and from {shown(url)} is not encrypted ({scheme.lower()}): anybody on the way can read and "
+            f"the connection to {shown(url)} is not encrypted ({scheme.lower()}): anybody on the way can read and "
             "change it"
         )
     )

@@ -1,1 +1,1 @@
-"""Questions about keys, through python-gnupg; and whose a key is."""
+"""Questions about keys, through python-gnupg, and about their owners."""

@@ -1,4 +1,4 @@
-"""python-gnupg with an end: it waits for its gpg for ever, and gpg for whoever holds the keyring's lock."""
+"""python-gnupg with a time limit: without one it waits for gpg for ever, and gpg for the keyring's lock."""
 
 from __future__ import annotations
 

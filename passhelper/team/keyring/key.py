@@ -59,7 +59,7 @@ class Key:
 
     @property
     def ends(self) -> int:
-        """When one can no longer encrypt to it, in seconds since 1970; 0 for never."""
+        """When it can no longer be encrypted to, in seconds since 1970; 0 for never."""
         return min((moment for moment in (self.expires, self.subkey_expires) if moment), default=0)
 
     @property

@@ -1,4 +1,4 @@
-"""Whose a key is: anybody can write anybody's address into a key of his own.
+"""Find the owner of a key, although anybody can write any address into a key.
 
 So a name that is not a fingerprint means a key only where gpg vouches for the very user id that has it, where this
 machine holds the key's secret part, or where a person has said so. What nobody vouches for is never taken in place of
@@ -24,7 +24,7 @@ _VALID = ("u", "f")  # ultimately and fully: doc/DETAILS, "Field 2 - Validity"
 
 
 class UnsureOwnerError(TrustError):
-    """A name fits one key, and nobody vouches that it is the key of who has that name.
+    """A name fits one key, but nobody vouches that the key belongs to the owner of that name.
 
     Attributes:
         fingerprint: the key, for which a person may vouch.
@@ -82,7 +82,7 @@ def _vouched(gpg: Gpg, name: str) -> set[str]:
     # What was signed a moment ago counts only after a look at the trust database.
     child = gpg.ask("--auto-check-trustdb", "--with-colons", "--fixed-list-mode", "--list-keys")
     if child.timed_out or child.returncode != 0:
-        raise keyinfo.unanswered(gpg, child, f"tell whose key {printable(name)} means")
+        raise keyinfo.unanswered(gpg, child, f"find the owner of the key {printable(name)} means")
     found = keyinfo.parse_keys(child.stdout.decode(errors="replace"))
     return {key.fingerprint for key in found if _is_vouched(key, name)}
 

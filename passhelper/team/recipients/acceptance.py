@@ -1,8 +1,7 @@
-"""Who may read the store after a change, against what was accepted here.
+"""Compare the readers of the store after a change with those that were accepted here.
 
-Looked at is the tree that is to be the store's, list by list, and never what a merge is thought to make of it: whoever
-can push decides what a history looks like, so no guess about it holds. What is pinned is what was looked at, and
-nothing else.
+We look at the very tree that will be the store's, list by list. Whoever can push decides what a history looks like, so
+we do not guess what a merge would make of it. Only what was looked at is pinned.
 """
 
 from __future__ import annotations
@@ -135,7 +134,7 @@ class Acceptance:
         return os.path.join(self._store.root, path).startswith(self._git.place.root + os.sep)
 
     def _accepted(self, path: str) -> list[str] | None:
-        """Give the keys of a list as they were accepted; None where none was."""
+        """Give the keys of a list as they were accepted; None if none was accepted."""
         if self.known is not None and recipientlists.counts(path):
             return self.known.pins.get(path)
         ours = self._ours.get(path)  # never pinned: what is here counts as accepted
@@ -150,7 +149,7 @@ class Acceptance:
         return spread is None or keys_of(spread.get(path)) == keys_of(self._lists.get(path))
 
     def _is_within(self, path: str, keys: list[str]) -> bool:
-        """Return whether somebody is left, and nobody but whom the user or the environment allows at this path."""
+        """Return whether a list names keys, and only those that the user or the environment allows at this path."""
         if not keys or pinning.is_allowed(keys, self._allowed):
             return bool(keys)
         if not self._own:
@@ -172,7 +171,7 @@ class Acceptance:
         return any(_is_between(wanted.keys, before or [], keys) for keys in self._vouched(path, wanted))
 
     def _vouched(self, path: str, wanted: RecipientFile) -> Iterator[list[str]]:
-        """Give what the user or a signature says that a list may be; a merge keeps between that and what is here."""
+        """Give the list that the user or a signature allows; a merged list must lie between that and what is here."""
         if self._is_offered and self._offer is not None and path in self._offer:
             yield self._offer[path].keys
         theirs = self._theirs.get(path)
@@ -181,7 +180,7 @@ class Acceptance:
                 yield file.keys
 
     def _serial(self, path: str) -> int:
-        """Say what a newer signed list has to be above: the one that was accepted, or that is here."""
+        """Give the serial that a newer signed list has to exceed: of the accepted list, or of the one here."""
         ours = self._ours.get(path)
         named = recipients.header(ours.text) if ours is not None and signed.is_signed(self._store, ours) else None
         return max(self._known.serials.get(path, 0), named.serial if named else 0)
@@ -239,7 +238,7 @@ def _keys(lists: Mapping[str, RecipientFile]) -> dict[str, list[str]]:
 
 
 def keys_of(file: RecipientFile | None) -> list[str] | None:
-    """Give the keys of a list; None where there is none, which is not the same as one that names nobody."""
+    """Give the keys of a list; None if there is no list, which is not the same as a list that names nobody."""
     return None if file is None else file.keys
 
 

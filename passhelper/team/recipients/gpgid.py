@@ -1,7 +1,7 @@
-"""Write a ``.gpg-id``, and sign it where ``PASSWORD_STORE_SIGNING_KEY`` says who may.
+"""Write a ``.gpg-id``, and sign it if ``PASSWORD_STORE_SIGNING_KEY`` names the keys that may sign.
 
-A signed file begins with comments that say which file of which store it is, and how new, so that an older one cannot
-be put back and none be copied elsewhere: see :class:`passhelper.store.recipients.Header`.
+A signed file begins with comments that name its store and its path and give a serial number. So an older file cannot
+be put back, and no file can be copied elsewhere: see :class:`passhelper.store.recipients.Header`.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def signed_headers(store: PassStore, least: int = 0) -> dict[str, Header]:
 
 
 def identity(named: Iterable[Header]) -> str:
-    """Say which store some lists are of: the first that names one counts; empty if none does."""
+    """Give the identity of the store that some lists name: the first one counts; empty if none names a store."""
     return next((header.store for header in named if header.store), "")
 
 
@@ -138,7 +138,7 @@ def _has_signature(store: PassStore, path: str) -> bool:
 
 
 def new_identity() -> str:
-    """Make an identity for a store, which no other one has."""
+    """Make an identity for a store that no other store has."""
     return secrets.token_hex(16)
 
 

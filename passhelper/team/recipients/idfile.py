@@ -14,8 +14,8 @@ class Line(NamedTuple):
     """A key as a ``.gpg-id`` names it.
 
     Attributes:
-        written: a full fingerprint, with a ``!`` where it is one subkey.
-        owner: whose, for the comment above it.
+        written: a full fingerprint, with a ``!`` if it is one subkey.
+        owner: its owner, for the comment above it.
     """
 
     written: str

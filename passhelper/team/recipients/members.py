@@ -1,4 +1,4 @@
-"""Who is in the team: add a key to the recipients or remove one, for the whole store or for one server."""
+"""Add a key to the recipients or remove one, for the whole store or for one server."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class Members:
         self._policy = Policy(rekey.store, rekey.ring)
 
     def add(self, wanted: Sequence[str], server: str = "", may_add: Container[str] = ()) -> Report:
-        """Let more keys read.
+        """Add keys to the recipients.
 
         Args:
             wanted: fingerprints, e-mail addresses or key files.
@@ -119,10 +119,10 @@ class Members:
         return Report(tuple(told), tuple(edits), result, self._strays(edits, server), left=left)
 
     def remove(self, wanted: Sequence[str], server: str = "", may_add: Container[str] = ()) -> Report:
-        """Let some keys read no longer: in every ``.gpg-id`` that names them, or for one server.
+        """Remove keys from every ``.gpg-id`` that names them, or from that of one server.
 
-        Whoever leaves has no veto: an entry that this machine cannot encrypt anew, and a server's own list that would
-        name nobody, stay as they are and are reported.
+        Nobody can prevent his own removal: an entry that this machine cannot encrypt anew, and a server's own list
+        that would name nobody, stay as they are and are reported.
 
         Args:
             wanted: fingerprints, e-mail addresses, key files, or lines as they are written there.
@@ -201,7 +201,7 @@ class Members:
         return Signed(tuple(edits), signer.identity, signer.serial)
 
     def _refuse_claims(self) -> None:
-        """Stop where a signed list names a store, and nobody here can tell whether who signed it may.
+        """Stop if a signed list names a store but its signature cannot be checked here.
 
         Raises:
             TrustError: one does.
@@ -228,7 +228,7 @@ class Members:
         odd = next((path for path in map(recipients.own, layout.spellings(server)[1:]) if self._is_there(path)), "")
         if odd:
             raise ConfigurationError(
-                f"{odd} limits who reads {printable(server)}, but its directory is not spelled as it is written",
+                f"{odd} limits who reads {printable(server)}, but its directory does not have its usual name",
                 f"move it to {os.path.join(layout.FOLDER, directory)}",
             )
         similar = self._store.equivalents(server)
@@ -259,7 +259,7 @@ class Members:
         return recipients.read_file(self._store.root, path) is not None
 
     def _current(self, path: str) -> tuple[Recipient, ...]:
-        """Find whom a file names, or, where it does not exist, who reads what it would decide about."""
+        """Find the recipients of a file, or, if it does not exist, those of the list that applies now."""
         return self._policy.of(recipients.directory_of(path))
 
     # What they will say
@@ -378,7 +378,7 @@ class Members:
         return [(os.path.join(folder, name), publickeys.united(self._store, key)) for name, key in wanted.items()]
 
     def _strays(self, edits: dict[str, Edit], server: str) -> tuple[str, ...]:
-        """List what lies among the credentials and is none, so that nobody takes it for encrypted anew."""
+        """List the files among the credentials that are not entries, so that nobody thinks they were encrypted anew."""
         if server or not edits or not os.path.isdir(self._store.folder):
             return ()
         entries: set[str] = set()
@@ -388,7 +388,7 @@ class Members:
         return tuple(scope.strays(self._store, entries))
 
     def _check_git(self) -> None:
-        """Refuse to change a git store that nothing could be committed to."""
+        """Refuse to change a git store in which nothing can be committed."""
         if self._rekey.place is not None:
             try:
                 repository.program(self._store.environ)
@@ -397,7 +397,7 @@ class Members:
 
 
 def _means(recipient: Recipient, line: str, key: Key) -> bool:
-    """Return whether a recipient means a key and no other that one could encrypt to; one subkey is itself alone."""
+    """Return whether a recipient means exactly one usable key; a single subkey means only itself."""
     if keyinfo.is_pinned(line) or keyinfo.is_pinned(recipient.line):
         return recipient.line == line
     return key in recipient.keys and all(other == key or not other.can_encrypt for other in recipient.keys)

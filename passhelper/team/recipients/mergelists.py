@@ -1,4 +1,4 @@
-"""Two versions of a ``.gpg-id`` become one: its keys are merged as sets, without those that one side has removed."""
+"""Merge two versions of a ``.gpg-id``: the keys are merged as sets, without those that one side has removed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which signed lists of readers count: by whom they are signed, and what they say about themselves."""
+"""Which signed lists of recipients are valid: by their signer, and by what they say about themselves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A commit that exists already becomes what the store holds: file by file, under the lock, whole whatever happens."""
+"""Make an existing commit the store's content, file by file, under the lock, and completely even after a kill."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Switch automatic sync on and off for one clone; :mod:`passhelper.store` does it."""
+"""Switch automatic sync on and off for one clone; :mod:`passhelper.store` does the syncing."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Clone a shared store, and talk to its remote once: no questions, no password in argv, nothing of the clone runs.
+"""Clone a shared store: no questions, no password in argv, and no code of the clone runs.
 
-What is cloned is data. It is checked out only when no attribute of the tree has a say over what git writes,
-and whether its recipients are accepted is the caller's business.
+What is cloned is data. It is checked out only if no attribute of the tree changes what git writes. The caller decides
+whether its recipients are accepted.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Bring a shared store and its remote together: fetch, check, merge, repair, push, again while others push.
+"""Bring a shared store and its remote together: fetch, check, merge, repair, push; again if others push meanwhile.
 
-The lock is held only while files change. Nothing is ever half merged: a merge is a commit before the first file
-changes, and the files change under a journal. Whatever fails, what was done locally stays.
+The lock is held only while files change. No merge is left half done: its commit is made before the first file changes,
+and the files change under a journal. If something fails, what was done locally stays.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How new a clone has to be, and of which store: its owner says so in the environment, for it has seen nothing yet.
+"""What the environment demands of a new clone: its store's identity and how new it is, since it has no pins yet.
 
 A remote that is rolled back, or a list of readers that is put back, looks like any other to a machine without pins.
 """

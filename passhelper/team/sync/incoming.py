@@ -1,4 +1,4 @@
-"""What others have pushed, looked at before it is merged: whoever can push is not to be trusted with more.
+"""Check what others have pushed before it is merged: whoever can push is not trusted with more than that.
 
 Three kinds of refusal, all exit 4. A tree may hold nothing but plain files in sane places, and a signature that
 is demanded must be good: there is no way around that but to mend the remote. A history may not be rewritten

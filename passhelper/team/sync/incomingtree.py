@@ -1,4 +1,4 @@
-"""The files that a commit of others brings: plain ones in sane places, or the commit is refused.
+"""Check the files of others' commits: plain files in allowed places, or the commit is refused.
 
 git's own checks refuse much of this while it fetches; this look does not depend on them, and sees what they
 let pass. There is no way around it but to mend the remote.
@@ -33,11 +33,11 @@ _FOLDERS = (
 
 
 class TooMuchError(TrustError):
-    """More comes in at once than may."""
+    """More comes in at once than is allowed."""
 
 
 def check_outgoing(git: Git, head: str, theirs: str) -> None:
-    """Refuse to push what every other clone would refuse to take over.
+    """Refuse to push what every other clone would refuse to merge.
 
     Args:
         git: the repository.
@@ -55,10 +55,10 @@ def check_outgoing(git: Git, head: str, theirs: str) -> None:
             f"push it in parts that others sync one by one: git -C {root} push REMOTE COMMIT:BRANCH; or set "
             f"{settings.INCOMING}={git.times + 1} or more, here and wherever it is synced"
         )
-        raise StoreError(f"not pushed, for no other clone would take it over: {error.cause}", remedy) from None
+        raise StoreError(f"not pushed, because no other clone would accept it: {error.cause}", remedy) from None
     except TrustError as error:
         remedy = f"remove it, commit that, and sync again; look: git -C {root} show --stat {head[:12]}"
-        raise StoreError(f"not pushed, for no other clone would take it over: {error.cause}", remedy) from None
+        raise StoreError(f"not pushed, because no other clone would accept it: {error.cause}", remedy) from None
 
 
 def check(git: Git, theirs: str, head: str = "") -> None:

@@ -1,4 +1,4 @@
-"""A merge made as far as it goes without a change: the commit that holds both sides, checked as it would be.
+"""Prepare a merge without changing a file: make and check the commit that holds both sides.
 
 First what comes is looked at, then the tree is made, then its lists of readers are compared with what was accepted
 here; only after that a merged list is signed and the commit made. Nothing that was checked is made again.
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Joined:
-    """What a merge comes to.
+    """The result of a merge.
 
     Attributes:
         commit: what HEAD becomes; theirs where ours adds nothing. In a dry run none is made, and it is theirs.
@@ -108,7 +108,7 @@ class Joiner:
         return Joined(commit, tree, merged.conflicts, asked.pinned(lists, theirs), asked)
 
     def _without_own_merges(self, head: str, theirs: str) -> str:
-        """Go back over our own merges that nobody has seen: what they joined is joined anew, with what came since.
+        """Drop our own merges that nobody has seen: what they joined is joined again, with what came since.
 
         So a clone that lost the race to push, however often, adds one merge and not one for each try; and two that
         merged the same at once end with the same commit.
@@ -128,7 +128,7 @@ class Joiner:
         return commit
 
     def _merge(self, ours: str, theirs: str) -> Merge | None:
-        """Find out what becomes of both sides; None where ours adds nothing."""
+        """Merge both sides; None if ours adds nothing."""
         bases = commits.bases(self._git, ours, theirs)
         if not ours or bases == [ours]:
             return None
@@ -160,7 +160,7 @@ class Joiner:
 
 
 def describe(conflict: Conflict) -> str:
-    """Say in a line what became of a conflict."""
+    """Describe the result of a conflict in one line."""
     if conflict.winner == "both":
         return f"{conflict.name}: both lists of keys merged"
     losing = f" over {conflict.losing[:12]}" if conflict.losing else ""

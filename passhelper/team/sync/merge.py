@@ -1,4 +1,4 @@
-"""What two histories of a store become together, computed from git's objects alone.
+"""Merge two histories of a store, computed from git's objects alone.
 
 The answer depends on nothing but the two sides' commits, so every clone that joins the same two comes to
 the same tree, whichever of them is "ours". It is made of units:
@@ -10,8 +10,8 @@ the same tree, whichever of them is "ours". It is made of units:
 
 A unit that one side alone has changed is taken from that side. Where both have, each side's commits that the other
 has not, merges left out, are compared: the side with the greatest pair (committer time, commit id) among those
-that touch the unit wins, and the other's version stays in history. Only that a mere re-encryption, however late,
-gives way to a change: it says nothing new, and drift repair will do it again.
+that touch the unit wins, and the other's version stays in history. One exception: a mere re-encryption, however late,
+loses against a change, since it holds nothing new and drift repair will do it again.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A commit of the remote that was refused, and that the user may accept: exactly that one, after seeing it."""
+"""A commit of the remote that was refused. The user may accept exactly that one, after seeing it."""
 
 from __future__ import annotations
 

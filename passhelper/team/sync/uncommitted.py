@@ -1,4 +1,4 @@
-"""What is left to do in a repository before it can be synced: changes without a commit."""
+"""Commit what has no commit yet, before a repository is synced."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SUBJECT = "Commit changes that were left without a commit"
 
 
 def committer(store: PassStore, place: Repository) -> Committer:
-    """Prepare commits whose failure is an error, and no warning as it is for the verbs."""
+    """Prepare commits whose failure is an error, not a warning as it is for the verbs."""
     return Committer(place, store.environ, Files(store.environ), _fail)
 
 
