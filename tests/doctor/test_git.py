@@ -172,7 +172,7 @@ def test_diverged(doctor: Doctor, helper: Helper, remote: Path, repository: Path
 
 def test_not_pushed(doctor: Doctor, helper: Helper, remote: Path) -> None:
     helper.store(SERVER, "alice", "new")
-    assert doctor().finding("git.remote")[:2] == ("warning", "the store has commits that the remote origin has not")
+    assert doctor().finding("git.remote")[:2] == ("warning", "the store has commits that the remote origin does not have")
 
 
 def test_unreachable(doctor: Doctor, helper: Helper, remote: Path) -> None:
