@@ -70,11 +70,11 @@ def test_dockers_own_pass_shows_its_known_faults(conformance: Command, store: Pa
     answer = conformance(require_go_helper(), "--json")
     found = {law["id"]: law for law in answer.json["data"]["laws"]}
     assert {id_ for id_, law in found.items() if law["outcome"] == "failed"} == KNOWN_FAULTS
-    victim = f"https://victim.{DOMAIN} has user 'aaa' and not 'zoe'"
+    victim = f"https://victim.{DOMAIN} has user 'aaa', not 'zoe'"
     assert found["traversal"]["reason"] == victim
     assert "illegal base64 data" in found["pass-stray-directory"]["reason"]
-    assert found["replace-user"]["reason"].endswith("has user 'adam' and not 'zoe'")
-    assert found["slash-username"]["reason"].endswith("has user 'tenancy' and not 'tenancy/idcs/bob'")
+    assert found["replace-user"]["reason"].endswith("has user 'adam', not 'zoe'")
+    assert found["slash-username"]["reason"].endswith("has user 'tenancy', not 'tenancy/idcs/bob'")
     assert answer.code == 1
     assert answer.json["data"]["left"] == []
     assert tree(store) == before | {"docker-credential-helpers": b""}

@@ -172,7 +172,8 @@ def test_diverged(doctor: Doctor, helper: Helper, remote: Path, repository: Path
 
 def test_not_pushed(doctor: Doctor, helper: Helper, remote: Path) -> None:
     helper.store(SERVER, "alice", "new")
-    assert doctor().finding("git.remote")[:2] == ("warning", "the store has commits that the remote origin does not have")
+    cause = "the store has commits that the remote origin does not have"
+    assert doctor().finding("git.remote")[:2] == ("warning", cause)
 
 
 def test_unreachable(doctor: Doctor, helper: Helper, remote: Path) -> None:
