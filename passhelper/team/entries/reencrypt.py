@@ -408,7 +408,7 @@ class Rekey:
 
 
 def _is_shared(setting: tuple[str, str]) -> bool:
-    """Tell whether a setting names a remote; that of a branch may be a URL or a path (git-config(1), ``branch``)."""
+    """Return whether a setting names a remote; that of a branch may be a URL or a path (git-config(1), ``branch``)."""
     name, value = setting
     section, key = name.partition(".")[0], name.rpartition(".")[2]
     return (section, key) == ("remote", "url") or ((section, key) == ("branch", "remote") and value != ".")
