@@ -187,6 +187,22 @@ def overlooked(gpg: Gpg, name: str, keys: "Collection[str]") -> "tuple[str, str]
     return cause, remedy
 
 
+def in_the_way(gpg: Gpg, fingerprint: str) -> "tuple[str, str] | None":
+    """Say which key keeps gpg 2.2 from an import: one that calls the new one a subkey of its own. May raise GpgError.
+
+    Returns:
+        the cause, and what to do; None if there is no such key.
+    """
+    for key in holders(gpg, fingerprint):
+        if fingerprint in key.fingerprints[1:]:
+            other = f"{key.fingerprint} {key.uid}".rstrip()
+            return (
+                f"the key {other} calls {fingerprint} a subkey of its own",
+                f"find out who made it, then remove it: gpg --delete-keys {key.fingerprint}",
+            )
+    return None
+
+
 def _named(gpg: Gpg, kind: str, name: str) -> "list[Key]":
     """List the keys that gpg itself finds for a name."""
     return _listed(gpg, kind, name, "--", name.removesuffix("!"))

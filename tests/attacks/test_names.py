@@ -20,6 +20,7 @@ from passhelper.store.packets import key_ids
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 OTHERS = "; check PASSWORD_STORE_GPG_OPTS and the gpg.conf of this machine (run: gpgconf --list-dirs sysconfdir)"
 
@@ -220,6 +221,33 @@ def test_doctor_names_both(vault: Vault, own_keys: KeyRing, ring: KeyRing, insta
         assert text in cause
     recipients(vault, ring["alice"])
     assert doctor().status("key.shared") == "ok"
+
+
+def test_the_owners_key_comes_after_the_other_one(
+    vault: Vault, own_keys: KeyRing, ring: KeyRing, installed: Program, tmp_path: Path
+) -> None:
+    """gpg 2.2 does not take it. keyboxd finds what came last, so hers; and still does when the other one has gone."""
+    add(ring, adopting(own_keys, "bob", public(own_keys, "stranger")))
+    file = tmp_path / "stranger.key"
+    file.write_bytes(public(own_keys, "stranger"))
+    answer = run([installed.passhelper, "recipients", "add", str(file)], vault.environ)
+    if answer.code:
+        assert answer.err.decode() == (
+            f"error: gpg could not import {file}: the key {ring['bob']} bob <bob@example.test> calls "
+            f"{ring['stranger']} a subkey of its own\n"
+            f"hint: find out who made it, then remove it: gpg --delete-keys {ring['bob']}\n"
+        )
+        ring.gpg("--yes", "--delete-keys", ring["bob"])  # what the message says
+        answer = run([installed.passhelper, "recipients", "add", str(file)], vault.environ)
+    elif not has_keyboxd(ring):
+        assert refused(vault) == impostor(ring, ring["stranger"])
+        ring.gpg("--yes", "--delete-keys", ring["bob"])  # what the message says
+    assert answer.code == 0, answer
+    for _ in range(2):
+        vault.store()
+        assert subkey(own_keys, "stranger")[-16:] in key_ids(vault.entry().read_bytes())
+        vault.erase()
+        ring.gpg("--yes", "--delete-keys", ring["bob"], check=False)
 
 
 COMMANDS: dict[str, Callable[[str], list[str]]] = {

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from impostors import adopting
 from remotes import PLAIN, File, Member, Remote
 from support import KeyRing, require
 from vault import script
@@ -147,6 +148,22 @@ def test_a_key_that_was_deleted_here_comes_back(team: Team) -> None:
     team.refresh({path_of(team, "bob"): (PLAIN, team.public("bob"))})
     team.ring.gpg("--delete-keys", team.keys["bob"])
     assert team.again() == [team.keys["bob"]]
+
+
+def test_a_key_that_was_deleted_here_is_not_what_another_one_calls_its_part(team: Team, own_keys: KeyRing) -> None:
+    team.refresh({path_of(team, "bob"): (PLAIN, team.public("bob"))})
+    team.ring.gpg("--delete-keys", team.keys["bob"])
+    team.ring.gpg("--import", stdin=adopting(own_keys, "expired", team.public("bob")), check=False)
+    imported = team.again()
+    if not imported:  # gpg 2.2 does not take it
+        other = f"{team.keys['expired']} expired <expired@example.test>"
+        assert team.warnings == [
+            f"{path_of(team, 'bob')} was not imported: gpg did not take it: the key {other} calls {team.keys['bob']} a "
+            "subkey of its own; find out who made it, then remove it: gpg --delete-keys " + team.keys["expired"]
+        ]
+        team.ring.gpg("--delete-keys", team.keys["expired"])  # what the message says
+        imported = team.again()
+    assert imported == [team.keys["bob"]]
 
 
 def test_other_peoples_signatures_stay_out(team: Team, own_keys: KeyRing) -> None:

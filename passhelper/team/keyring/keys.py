@@ -203,6 +203,9 @@ class KeyRing:
         self._listed = None
         found = [key for key in self.all() if key.fingerprint == inside[0]]
         if not found:
+            other = keyinfo.in_the_way(self._gpg, inside[0])
+            if other is not None:
+                raise GpgError(f"gpg could not import {printable(path)}: {other[0]}", other[1])
             raise self._failure(f"gpg could not import {printable(path)}", result)
         return found[0]
 

@@ -106,7 +106,7 @@ def refresh(store: PassStore, git: Git) -> list[str]:
         fingerprint = _fingerprint(path, wanted)
         if not fingerprint:
             continue
-        if seen.get(path) == there[path] and keyinfo.find_keys(store.gpg, fingerprint):
+        if seen.get(path) == there[path] and _is_here(store, fingerprint):
             good.add(fingerprint)
             continue
         data, why = _blob(git, there[path])
@@ -178,6 +178,11 @@ def _blob(git: Git, blob: str) -> tuple[bytes, str]:
     return found.data, ""
 
 
+def _is_here(store: PassStore, fingerprint: str) -> bool:
+    """Return whether the keyring has a key, and not just another one that calls it a part of its own."""
+    return any(key.fingerprint == fingerprint for key in keyinfo.find_keys(store.gpg, fingerprint))
+
+
 def _import(store: PassStore, data: bytes, fingerprint: str, file: str, accepted: Collection[str]) -> str:
     """Import the content of one file; says why not, empty if it was."""
     with tempfile.TemporaryDirectory(prefix="passhelper-") as home:
@@ -202,7 +207,8 @@ def _import(store: PassStore, data: bytes, fingerprint: str, file: str, accepted
     child = store.gpg.ask("--import", stdin=bytes(minimal.stdout))
     if any(line[0] == "IMPORT_OK" and line[2] == fingerprint for line in status_lines(child)):
         return ""
-    return f"gpg did not take it: {last_line(child)}"
+    other = keyinfo.in_the_way(store.gpg, fingerprint)
+    return "gpg did not take it: " + ("; ".join(other) if other is not None else last_line(child))
 
 
 def _ask(store: PassStore, home: str, data: bytes, what: str) -> Child:
