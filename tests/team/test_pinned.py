@@ -154,9 +154,10 @@ def test_a_pin_is_what_was_accepted(shared: Tokens) -> None:
     state = shared.vault.path / ".git" / "passhelper"
     pins = trust.load(str(state))
     assert pins == {".gpg-id": sorted([shared.alice, f"{shared.first}!"])}
-    for changed in (shared.first, f"{shared.second}!", shared.primary):
+    part = f"\\(a subkey of {shared.primary} bob <"
+    for changed, whose in ((shared.first, part), (f"{shared.second}!", part), (shared.primary, "bob <")):
         shared.name(shared.alice, changed)
-        with pytest.raises(TrustError, match=f"recipients changed: \\+{changed} bob"):
+        with pytest.raises(TrustError, match=f"recipients changed: \\+{changed} {whose}"):
             shared.vault.store(secret="new")
     shared.name(shared.alice, f"0x{shared.first.lower()}!")  # only spelled in another way
     shared.vault.store(secret="new")
