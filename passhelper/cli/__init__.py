@@ -83,7 +83,7 @@ def main() -> NoReturn:
     """Run ``passhelper``."""
     catch_signals()
     for name in ("stdout", "stderr"):
-        setattr(sys, name, output.patient(getattr(sys, name)))
+        setattr(sys, name, output.whole_writes(getattr(sys, name)))
     try:
         status = _run()
     except _Interrupted as interrupted:

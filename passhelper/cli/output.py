@@ -33,7 +33,7 @@ _LONGEST = 4000  # characters of a table's cell: as many readers as a team has, 
 _WIDE = 100_000  # columns of a "terminal" that is a file: no line is ever wrapped there
 
 
-class _Patient(io.FileIO):
+class _WholeWrites(io.FileIO):
     """A stream that the caller may have made non-blocking, as Node.js does: each write waits until it is taken."""
 
     def write(self, data: Any) -> int:
@@ -48,14 +48,14 @@ class _Patient(io.FileIO):
             return view.nbytes
 
 
-def patient(stream: Any) -> Any:
+def whole_writes(stream: Any) -> Any:
     """Prepare a standard stream: characters that it does not know become ``?``, and it is written to its end."""
     if not hasattr(stream, "reconfigure"):
         return stream
     if sys.platform == "win32" or os.get_blocking(stream.fileno()):
         stream.reconfigure(errors="replace")
         return stream
-    raw = _Patient(stream.fileno(), "w", closefd=False)
+    raw = _WholeWrites(stream.fileno(), "w", closefd=False)
     return io.TextIOWrapper(
         io.BufferedWriter(raw), stream.encoding, errors="replace", line_buffering=stream.line_buffering
     )

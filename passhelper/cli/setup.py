@@ -12,7 +12,7 @@ from passhelper.ci import runner as ci_runner
 from passhelper.cli import output, owners, terminal
 from passhelper.docker import routes
 from passhelper.errors import ConfigurationError
-from passhelper.setup.steps import Step, Wishes, run
+from passhelper.setup.steps import SetupOptions, Step, run
 from passhelper.store.store import PassStore
 from passhelper.team.sync import freshness
 from passhelper.team.sync.clone import COMMIT, Source
@@ -110,7 +110,7 @@ def setup(  # noqa: PLR0913 - one argument per option
         raise click.UsageError(f"{'--depth' if depth else '--whole-store'} needs --git URL")
     store = PassStore(dict(os.environ), output.warn)
     keys = tuple(owners.fingerprint(store.gpg, key) for key in keys)
-    wishes = Wishes(
+    options = SetupOptions(
         keys=keys, generate=generate_key, name=name, email=email, expire=expire, protect=not no_passphrase,
         git=git is not None, source=_source(store.environ, url, depth or 0) if url else None,
         whole_store=whole_store, bin_dir=bin_dir, docker=not no_docker, registries=registries, containers=containers,
@@ -118,7 +118,7 @@ def setup(  # noqa: PLR0913 - one argument per option
     steps: list[Step] = []
     proved = False
     try:
-        for step in run(store, wishes, _ask_passphrase, _confirm if terminal.is_present() else None):
+        for step in run(store, options, _ask_passphrase, _confirm if terminal.is_present() else None):
             steps.append(step)
             if not as_json:
                 for line in step.text.split("\n"):

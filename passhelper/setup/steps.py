@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Wishes:
+class SetupOptions:
     """What the user asked for.
 
     Attributes:
@@ -83,13 +83,13 @@ class Step:
 
 
 def run(
-    store: PassStore, wishes: Wishes, ask: Callable[[], bytes], confirm: Callable[[str], bool] | None = None
+    store: PassStore, options: SetupOptions, ask: Callable[[], bytes], confirm: Callable[[str], bool] | None = None
 ) -> Iterator[Step]:
     """Set the machine up.
 
     Args:
         store: where credentials go.
-        wishes: what the user asked for.
+        options: what the user asked for.
         ask: asks a person for a new passphrase; raises if nobody can be asked.
         confirm: shows a person the recipients of a store that was cloned and asks whether they are right; None
             if nobody can be asked.
@@ -102,13 +102,13 @@ def run(
     """
     store.check_folder()
     secret = agentcache.passphrase_from_environment(store.environ)
-    shared = SharedStore(store, wishes.source, is_whole=wishes.whole_store) if wishes.source is not None else None
+    shared = SharedStore(store, options.source, is_whole=options.whole_store) if options.source is not None else None
     if shared is not None:
         text = shared.obtain()
         yield Step("clone", shared.was_cloned, f"clone: {text}")
         if shared.was_cloned:
             yield Step("accepted", changed=True, text=f"accepted: {shared.accept(confirm)}")
-    keys = _Keys(store, wishes, ask, secret)
+    keys = _Keys(store, options, ask, secret)
     if shared is not None and not shared.is_ours and not shared.was_cloned and not keys.can_read():
         came = shared.catch_up(keys.own())
         yield Step("sync", came, f"sync: {'fetched what is new' if came else 'nothing is new'}")
@@ -124,16 +124,16 @@ def run(
         shared.import_keys()
     if shared is not None and shared.is_ours:
         newstore.write_public_keys(store, keys.fingerprinted())
-    if wishes.git or shared is not None or (is_new and store.repository("") is not None):
-        done = newstore.make_repository(store, is_whole=wishes.whole_store)
+    if options.git or shared is not None or (is_new and store.repository("") is not None):
+        done = newstore.make_repository(store, is_whole=options.whole_store)
         yield Step("git", bool(done), f"git: {', '.join(done)}" if done else f"git: {store.root} is a repository")
     if shared is not None and shared.is_ours:
         yield Step("push", changed=True, text=f"push: {shared.publish()}")
-    placed = launcher.install(store.environ, wishes.bin_dir)
+    placed = launcher.install(store.environ, options.bin_dir)
     verb = "wrote" if placed.changed else "found"
     note = f" ({placed.note})" if placed.note else ""
     yield Step("launcher", placed.changed, f"launcher: {verb} {placed.path}{note}")
-    yield from _point(store.environ, wishes)
+    yield from _point(store.environ, options)
     reader = keys.only_reader
     proven = store if reader is None else PassStore({**store.environ, "PASSWORD_STORE_KEY": reader}, store.warn)
     program = proof.prove(proven, placed.path, secret)
@@ -141,13 +141,13 @@ def run(
     yield Step("proof", changed=False, text=f"proved: {program} stores, gets and erases with the keys of this store")
 
 
-def _point(environ: Mapping[str, str], wishes: Wishes) -> Iterator[Step]:
-    if wishes.docker:
-        changes = config.use_pass(environ, wishes.registries)
+def _point(environ: Mapping[str, str], options: SetupOptions) -> Iterator[Step]:
+    if options.docker:
+        changes = config.use_pass(environ, options.registries)
         file = config.path(environ)
         text = f"set {', '.join(changes)} to pass in {file}" if changes else f"{file} names pass"
         yield Step("docker", bool(changes), f"docker: {text}")
-    if wishes.containers:
+    if options.containers:
         file, changed = containers.use_pass(environ)
         yield Step("containers", changed, f"containers: {'wrote' if changed else 'found'} {file}")
 
@@ -159,9 +159,9 @@ class _Keys:
         only_reader: the key of a machine that reads some servers and not the store as a whole; None for others.
     """
 
-    def __init__(self, store: PassStore, wishes: Wishes, ask: Callable[[], bytes], secret: bytes | None) -> None:
+    def __init__(self, store: PassStore, options: SetupOptions, ask: Callable[[], bytes], secret: bytes | None) -> None:
         self._store = store
-        self._wishes = wishes
+        self._options = options
         self._ask = ask
         self._secret = secret
         self._ring = KeyRing(store.gpg)
@@ -186,10 +186,10 @@ class _Keys:
 
     def join(self) -> Iterator[Step]:
         """Find or make the key that this machine will read with, and write its public part for a member."""
-        asked = [key for key in map(self._ring.resolve, self._wishes.keys) if key.is_own]
+        asked = [key for key in map(self._ring.resolve, self._options.keys) if key.is_own]
         if asked:
             key = asked[0]
-        elif self._wishes.generate:
+        elif self._options.generate:
             key = yield from self._generate()
         else:
             key = self._only_own()
@@ -204,14 +204,14 @@ class _Keys:
 
     def settle(self) -> Iterator[Step]:
         """Find or make the keys and write them to the list."""
-        asked = [self._ring.resolve(name) for name in self._wishes.keys]
+        asked = [self._ring.resolve(name) for name in self._options.keys]
         found = newstore.current(self._store)
         if found is not None and not self._may_add(found, asked):
             yield self._keep(found, asked)
             return
         if asked:
             chosen = asked
-        elif self._wishes.generate:
+        elif self._options.generate:
             chosen = [(yield from self._generate())]
         else:
             chosen = [self._only_own()]
@@ -281,16 +281,16 @@ class _Keys:
         )
 
     def _generate(self) -> Generator[Step, None, Key]:
-        name, email = self._wishes.name, self._wishes.email
+        name, email = self._options.name, self._options.email
         if not (name and email):
             name, email = name or self._git_setting("user.name") or _user(), email or self._default_email()
-        wanted = NewKey(name, email, self._wishes.expire or "0")
+        wanted = NewKey(name, email, self._options.expire or "0")
         again = [key for key in self._ring.own() if key.uid == wanted.uid and key.is_own and key.can_encrypt]
         if again:  # a run that was interrupted after it had made the key
             yield Step("key", changed=False, text=f"key: found {again[0]}")
             return again[0]
         passphrase = None
-        if self._wishes.protect:
+        if self._options.protect:
             passphrase = self._secret if self._secret is not None else self._ask()
         key = self._ring.generate(wanted, passphrase)
         if passphrase is not None:

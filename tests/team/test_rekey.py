@@ -28,7 +28,7 @@ from passhelper.store import recipients
 from passhelper.store.store import PassStore
 from passhelper.team.entries import reencrypt as module
 from passhelper.team.entries.failures import failure
-from passhelper.team.entries.pipeline import Recipher
+from passhelper.team.entries.pipeline import Reencryption
 from passhelper.team.entries.reencrypt import Rekey, Result
 from passhelper.team.recipients.members import Members, Report
 
@@ -664,7 +664,7 @@ def test_reencrypt_names_unusable_recipients_of_some(vault: Vault, keys: KeyRing
 # Meanwhile
 
 
-class Meddler(Recipher):
+class Meddler(Reencryption):
     """Lets something happen while entries are encrypted."""
 
     happens: ClassVar[list[object]] = []
@@ -678,7 +678,7 @@ class Meddler(Recipher):
 
 @pytest.fixture
 def meanwhile(monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    monkeypatch.setattr(module, "Recipher", Meddler)
+    monkeypatch.setattr(module, "Reencryption", Meddler)
     monkeypatch.setattr(Meddler, "happens", [])
     return Meddler.happens
 

@@ -90,7 +90,7 @@ class Outcome:
     failed: dict[str, PasshelperError] = field(default_factory=dict)
 
 
-class Recipher:
+class Reencryption:
     """Encrypts entries anew.
 
     Args:

@@ -31,7 +31,7 @@ from passhelper.store.transaction import Transaction
 from passhelper.team.entries.choose import Chooser, Purpose
 from passhelper.team.entries.drift import Policy, survey
 from passhelper.team.entries.failures import failure
-from passhelper.team.entries.pipeline import Recipher, Renewed, Task
+from passhelper.team.entries.pipeline import Reencryption, Renewed, Task
 from passhelper.team.git import gitrepo
 from passhelper.team.git.commits import SAME
 from passhelper.team.keyring.keys import KeyRing
@@ -348,7 +348,7 @@ class Rekey:
             self._progress(self._done, total)
 
         known = Policy(self.store, self.ring).known
-        outcome = Recipher(self.store, known, self._jobs, tick).run(tasks)
+        outcome = Reencryption(self.store, known, self._jobs, tick).run(tasks)
         renewed.update(outcome.renewed)
         result.failed.update(outcome.failed)
         if result.failed and not batch.skip_failed:
