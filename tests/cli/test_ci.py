@@ -196,7 +196,8 @@ def test_a_variable_that_comes_before_the_store_is_named(job: Job) -> None:
     answer = job.set_up(DOCKER_AUTH_CONFIG='{"auths": {"a.io": {"auth": "Y2FuYXJ5Og=="}}}')
     assert answer.code == 0
     assert answer.err.decode().splitlines()[-1] == (
-        "warning: DOCKER_AUTH_CONFIG is set, and docker from 28.3 on takes a.io from there, not from the store; "
+        "warning: DOCKER_AUTH_CONFIG is set, and docker from 28.3 on takes the credentials of a.io from there, "
+        "not from the store; "
         "unset DOCKER_AUTH_CONFIG; to keep what it holds, run before: passhelper import --docker-auth-config"
     )
 

@@ -79,7 +79,7 @@ def test_what_has_lost_its_parent_ends_too(doctor: Doctor, config: Path, folder:
     note = folder / "pid"
     program(folder / "docker-credential-left", f"#!/bin/sh\n(sleep 300 & echo $! > {note})\nexec sleep 60\n")
     config_of(config, credsStore="left")
-    assert "gives no answer" in doctor().finding("docker.helpers")[1]
+    assert "does not answer" in doctor().finding("docker.helpers")[1]
     stat = Path(f"/proc/{note.read_text().strip()}/stat")
     assert not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] in "ZX"
 
@@ -194,7 +194,7 @@ def test_routes(doctor: Doctor, config: Path, folder: Path, helper: Helper) -> N
     [
         (
             '{"auths": {"a.io": {"auth": "Y2FuYXJ5Og=="}, "b.io": {}}}',
-            "DOCKER_AUTH_CONFIG is set, and docker from 28.3 on takes a.io from there, not from the store",
+            "DOCKER_AUTH_CONFIG is set, and docker from 28.3 on takes the credentials of a.io from there",
         ),
         ("{", "DOCKER_AUTH_CONFIG is damaged: "),
     ],
