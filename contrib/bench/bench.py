@@ -160,7 +160,8 @@ class Lab:
             path.write_bytes(ciphertext)
         environ = {**environ, "HOME": other["HOME"]}
         script = (
-            "import os; from passhelper.store import rights, store; rights.write(store.PassStore(os.environ, print))"
+            "import os; from passhelper.store import readable, store; "
+            "readable.write(store.PassStore(os.environ, print))"
         )
         subprocess.run([self.python, "-c", script], env=environ, check=True)
         return environ

@@ -160,7 +160,7 @@ def test_the_library_has_the_limit_of_windows(windows: wine.Windows) -> None:
 LINK = """
 import os, sys
 from passhelper.errors import ConfigurationError
-from passhelper.machine import link
+from passhelper.setup import link
 for step in (link.link, link.link, link.unlink, link.link):
     path, changed = step("wincred", os.environ, sys.argv[1])
     print(os.path.basename(path), changed)
