@@ -88,6 +88,16 @@ class Scene:
     def public(self, *names: str) -> bytes:
         return self.keys.gpg("--export", *(self.keys[name] for name in names)).stdout
 
+    def own_keyring(self, *names: str) -> KeyRing:
+        """Give alice a keyring with her own secret key and some public keys, and nothing else."""
+        ring = KeyRing(self.sign.parent / "ring", dict(self.keys.fingerprints))
+        ring.home.mkdir(mode=0o700)
+        ring.gpg("--import", stdin=self.keys.gpg("--export-secret-keys", self.keys["alice"]).stdout)
+        for name in names:
+            ring.gpg("--import", stdin=self.public(name))
+        self.alice.environ["GNUPGHOME"] = str(ring.home)
+        return ring
+
     def subkey(self, name: str) -> str:
         listing = self.keys.gpg("--with-colons", "--list-keys", self.keys[name]).stdout.decode()
         return next(line.split(":")[4] for line in listing.splitlines() if line.startswith("sub:"))

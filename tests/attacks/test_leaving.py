@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from attackers import LATER, MALLORYS, PROD, Scene, ids_of, place
 from remotes import PLAIN
-from support import FOLDER, PASSPHRASE, KeyRing
+from support import FOLDER, PASSPHRASE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,13 +23,9 @@ PLANT = "https://plant.example"
 @pytest.fixture
 def scene(scene: Scene) -> Iterator[Scene]:
     """Mallory reads everything by the store's own list, and prod's entry; his secret key is not on alice's machine."""
-    ring = KeyRing(scene.sign.parent / "ring", dict(scene.keys.fingerprints))
-    ring.home.mkdir(mode=0o700)
-    ring.gpg("--import", stdin=scene.keys.gpg("--export-secret-keys", scene.keys["alice"]).stdout)
-    ring.gpg("--import", stdin=scene.public("bob", "stranger"))
+    ring = scene.own_keyring("bob", "stranger")
     loopback = ("--pinentry-mode", "loopback", "--passphrase", PASSPHRASE)
     ring.gpg("--import", stdin=scene.keys.gpg(*loopback, "--export-secret-keys", scene.keys["locked"]).stdout)
-    scene.alice.environ["GNUPGHOME"] = str(ring.home)
     scene.remote.push({".gpg-id": scene.lines("alice", "bob"), place(MALLORYS, ".gpg-id"): None})
     names = ("--accept-recipients", f"{scene.keys['alice']} {scene.keys['bob']}")
     assert scene.passhelper("sync", *names).code == 0

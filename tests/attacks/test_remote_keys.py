@@ -7,22 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 from attackers import Scene
 from remotes import PLAIN
-from support import KeyRing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-
-def _keyring(scene: Scene, *names: str) -> KeyRing:
-    """Give alice a keyring that knows only some keys."""
-    ring = KeyRing(scene.sign.parent / "ring", dict(scene.keys.fingerprints))
-    ring.home.mkdir(mode=0o700)
-    secret = scene.keys.gpg("--export-secret-keys", scene.keys["alice"]).stdout
-    ring.gpg("--import", stdin=secret)
-    for name in names:
-        ring.gpg("--import", stdin=scene.public(name))
-    scene.alice.environ["GNUPGHOME"] = str(ring.home)
-    return ring
 
 
 KEY_ATTACKS: dict[str, tuple[Callable[[Scene], bytes], str]] = {
@@ -45,7 +32,7 @@ KEY_ATTACKS: dict[str, tuple[Callable[[Scene], bytes], str]] = {
 def test_public_keys(scene: Scene, kind: str) -> None:
     """Said on stderr, and nothing of it reaches the keyring; the sync goes on."""
     data, why = KEY_ATTACKS[kind]
-    ring = _keyring(scene)
+    ring = scene.own_keyring()
     path = f".public-keys/{scene.keys['bob']}"
     scene.remote.push({path: (PLAIN, data(scene))})
     before = ring.gpg("--list-keys").stdout, ring.gpg("--list-secret-keys").stdout
@@ -58,7 +45,7 @@ def test_public_keys(scene: Scene, kind: str) -> None:
 
 
 def test_the_key_of_a_member_who_was_accepted(scene: Scene) -> None:
-    ring = _keyring(scene)
+    ring = scene.own_keyring()
     scene.remote.push({f".public-keys/{scene.keys['bob']}": (PLAIN, scene.public("bob")),
                        f".public-keys/{scene.keys['stranger']}": (PLAIN, scene.public("stranger"))})  # fmt: skip
     answer = scene.passhelper("sync")

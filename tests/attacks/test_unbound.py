@@ -16,7 +16,7 @@ import pytest
 from attackers import EVIL, MALLORYS, PASSWORD, PROD, Scene, ids_of, place
 from readers import Reader
 from remotes import PLAIN
-from support import FOLDER, KeyRing
+from support import FOLDER
 from terminals import Person
 
 from passhelper.store import layout, packets
@@ -33,11 +33,7 @@ WHY = "it is not bound to its server, so it may have been copied here to be read
 @pytest.fixture
 def scene(scene: Scene) -> Iterator[Scene]:
     """Alice's machine has her secret key alone, and prod's entry is not bound."""
-    ring = KeyRing(scene.sign.parent / "ring", dict(scene.keys.fingerprints))
-    ring.home.mkdir(mode=0o700)
-    ring.gpg("--import", stdin=scene.keys.gpg("--export-secret-keys", scene.keys["alice"]).stdout)
-    ring.gpg("--import", stdin=scene.public("bob", "stranger"))
-    scene.alice.environ["GNUPGHOME"] = str(ring.home)
+    ring = scene.own_keyring("bob", "stranger")
     scene.remote.push({place(PROD, "deploy.gpg"): (PLAIN, scene.keys.encrypt(PASSWORD.encode(), "alice"))})
     assert scene.passhelper("sync").code == 0
     yield scene
