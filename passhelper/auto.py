@@ -23,17 +23,15 @@ from passhelper.errors import (
     LockedKeychainError,
     PasshelperError,
     StoreError,
-    one_line,
 )
-from passhelper.protocol import tell
+from passhelper.protocol import warner
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 
-def _warn_on_stderr(message: str) -> None:
-    tell(2, f"docker-credential-auto: warning: {one_line(message)}\n", 0)
+_warn_on_stderr = warner("docker-credential-auto")
 
 
 class _Passed:

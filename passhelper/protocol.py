@@ -437,6 +437,15 @@ def tell(descriptor: int, text: str, status: int) -> int:
     return _write(descriptor, memoryview(text.encode(errors="replace")), status)
 
 
+def warner(program: str) -> "Callable[[str], None]":
+    """Make what writes a warning of a program to stderr, as one line."""
+
+    def warn(message: str) -> None:
+        tell(2, f"{program}: warning: {one_line(message)}\n", 0)
+
+    return warn
+
+
 def _write(descriptor: int, data: memoryview, status: int) -> int:
     """Write all of some bytes; see :func:`tell`."""
     while data:

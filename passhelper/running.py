@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from passhelper.errors import PasshelperError
 from passhelper.store import ending
+from passhelper.store.programs import collect
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -149,16 +150,10 @@ def _has_ended(process: subprocess.Popen[bytes]) -> bool:
     """
     if process.returncode is None and sys.platform != "win32":
         try:
-            pid, status = os.waitpid(process.pid, os.WNOHANG)
-        except ChildProcessError:
+            process.returncode = collect(process.pid)
+        except PasshelperError:
             process.returncode = -9  # as good as killed: nothing that it said counts
-            raise PasshelperError(
-                "how a program has ended cannot be told: this process ignores SIGCHLD, or collects children "
-                "that it has not started",
-                "set SIGCHLD to its default before using passhelper",
-            ) from None
-        if pid:
-            process.returncode = os.waitstatus_to_exitcode(status)
+            raise
     return process.returncode is not None
 
 

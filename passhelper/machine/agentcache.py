@@ -20,6 +20,7 @@ from passhelper.store.programs import find_program
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from passhelper.store.child import Child
     from passhelper.team.keyring.key import Key
 
 _NAME = "passhelper-test"  # the file name inside a test message: no entry is bound to it
@@ -71,9 +72,7 @@ def is_protected(gpg: Gpg, key: Key) -> bool:
     Raises:
         GpgError: the agent cannot be asked.
     """
-    lines = [f"KEYINFO {grip}\n" for grip in key.keygrips]
-    child = gpg.start([_tool("gpg-connect-agent", gpg)], stdin="".join(lines).encode())
-    finish([child], _SECONDS)
+    child = _ask_agent(gpg, "KEYINFO", key)
     # S KEYINFO <keygrip> <type> <serial number> <id> <cached> <protection>, which is P for a passphrase
     found = [line.split() for line in child.stdout.decode(errors="replace").splitlines() if "KEYINFO" in line]
     if child.returncode != 0 or not found:
@@ -119,10 +118,8 @@ def lock(gpg: Gpg, key: Key) -> None:
     Raises:
         GpgError: the agent cannot be asked.
     """
-    lines = [f"CLEAR_PASSPHRASE --mode=normal {grip}\n" for grip in key.keygrips]
-    child = gpg.start([_tool("gpg-connect-agent", gpg)], stdin="".join(lines).encode())
-    finish([child], _SECONDS)
-    if child.returncode != 0 or child.stdout.count(b"OK") < len(lines):
+    child = _ask_agent(gpg, "CLEAR_PASSPHRASE --mode=normal", key)
+    if child.returncode != 0 or child.stdout.count(b"OK") < len(key.keygrips):
         answers = child.stdout.decode(errors="replace").split("\n")
         refused = [line for line in answers if line.startswith("ERR")]
         raise GpgError(f"gpg-agent did not forget key {key}: {(refused or [last_line(child)])[0]}")
@@ -159,3 +156,11 @@ def _tool(name: str, gpg: Gpg) -> str:
     if program is None:
         raise GpgError(f"{name} not found in PATH", "install all of GnuPG (Debian and Ubuntu: apt-get install gnupg)")
     return program
+
+
+def _ask_agent(gpg: Gpg, command: str, key: Key) -> Child:
+    """Give gpg-agent a command for each part of a key; wait for its answers."""
+    lines = [f"{command} {grip}\n" for grip in key.keygrips]
+    child = gpg.start([_tool("gpg-connect-agent", gpg)], stdin="".join(lines).encode())
+    finish([child], _SECONDS)
+    return child

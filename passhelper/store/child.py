@@ -10,7 +10,7 @@ import sys
 import time
 
 from passhelper.errors import PasshelperError, printable
-from passhelper.store.programs import MAX_OUTPUT, PASSPHRASE, STATUS
+from passhelper.store.programs import MAX_OUTPUT, PASSPHRASE, STATUS, collect
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -184,16 +184,10 @@ else:
             """
             if self.returncode is None:
                 try:
-                    pid, status = os.waitpid(self.pid, os.WNOHANG)
-                except ChildProcessError:
+                    self.returncode = collect(self.pid)
+                except PasshelperError:
                     self.returncode = -SIGKILL  # as good as killed: nothing that it said counts
-                    raise PasshelperError(
-                        "how a program has ended cannot be told: this process ignores SIGCHLD, or collects children "
-                        "that it has not started",
-                        "set SIGCHLD to its default before using passhelper",
-                    ) from None
-                if pid:
-                    self.returncode = os.waitstatus_to_exitcode(status)
+                    raise
             return self.returncode is not None
 
         def kill(self) -> None:

@@ -5,8 +5,8 @@ import sys
 
 from passhelper import settings
 from passhelper.credentials import Credentials, Helper
-from passhelper.errors import CredentialsNotFoundError, EntryError, NoSecretKeyError, StoreError, one_line
-from passhelper.protocol import forbid_cores, run, tell
+from passhelper.errors import CredentialsNotFoundError, EntryError, NoSecretKeyError, StoreError
+from passhelper.protocol import forbid_cores, run, warner
 from passhelper.store import layout
 from passhelper.store.store import PassStore
 
@@ -22,8 +22,7 @@ _LAST_RESORT = (
 _LONG = 1024  # characters of a path in a message
 
 
-def _warn_on_stderr(message: str) -> None:
-    tell(2, f"{PROGRAM}: warning: {one_line(message)}\n", 0)
+_warn_on_stderr = warner(PROGRAM)
 
 
 class PassHelper(Helper):

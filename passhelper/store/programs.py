@@ -6,6 +6,8 @@ For every child of ours; :mod:`passhelper.store.child` starts those of the verb 
 import os
 import sys
 
+from passhelper.errors import PasshelperError
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -64,3 +66,28 @@ def _is_program(path: str) -> bool:
         return os.access(path, os.X_OK) and os.path.isfile(path)
     except ValueError:  # somebody's configuration names what no file can be called
         return False
+
+
+def collect(process: int) -> "int | None":
+    """Collect the exit status of a child of ours. Not on Windows, where subprocess does it.
+
+    Args:
+        process: its number; it has not been collected.
+
+    Returns:
+        the status (negative: the signal that ended it), None while it runs.
+
+    Raises:
+        PasshelperError: somebody else has collected it.
+    """
+    if sys.platform == "win32":
+        raise NotImplementedError
+    try:
+        pid, status = os.waitpid(process, os.WNOHANG)
+    except ChildProcessError:
+        raise PasshelperError(
+            "how a program has ended cannot be told: this process ignores SIGCHLD, or collects children "
+            "that it has not started",
+            "set SIGCHLD to its default before using passhelper",
+        ) from None
+    return os.waitstatus_to_exitcode(status) if pid else None

@@ -21,9 +21,8 @@ from passhelper.errors import (
     KeychainError,
     KeychainUnavailableError,
     LockedKeychainError,
-    one_line,
 )
-from passhelper.protocol import tell
+from passhelper.protocol import warner
 from passhelper_backends.secretservice import _items as items
 from passhelper_backends.secretservice._bus import SECONDS, BusError, CallError, NoBusError, SilentError
 from passhelper_backends.secretservice._service import (
@@ -44,8 +43,7 @@ _INSTEAD = "run: passhelper setup, to keep credentials in the pass store instead
 _UNLOCK = "unlock it on the desktop"
 
 
-def _warn_on_stderr(message: str) -> None:
-    tell(2, f"docker-credential-secretservice: warning: {one_line(message)}\n", 0)
+_warn_on_stderr = warner("docker-credential-secretservice")
 
 
 def _at_once() -> float:
