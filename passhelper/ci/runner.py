@@ -129,9 +129,9 @@ def _provide_store(home: Home, store: PassStore, key: Key, wanted: tuple[str, st
         home.made_store = True
         home.save()
     if url:
-        place = clone.clone(store, url, commit, depth)
+        repository = clone.clone(store, url, commit, depth)
         clone.check_readable(store, key)
-        refused = clone.pin(store, place)
+        refused = clone.pin(store, repository)
         if refused:
             store.warn(
                 f"this clone is for reading only, its recipients are not accepted: {refused}; to store in it, "

@@ -90,13 +90,13 @@ def accept(*, fingerprints: tuple[str, ...], yes: bool) -> None:
       passhelper recipients accept 0123456789ABCDEF0123456789ABCDEF01234567
     """
     store = _store()
-    place = store.repository("")
-    if place is None:
+    repository = store.repository("")
+    if repository is None:
         output.say(f"{store.root} is not a git repository: only its owner can change the recipients, nothing to accept")
         return
     there = pinning.current(store.root)
-    known = _known(place)
-    offer = offers.find(store, place, known)
+    known = _known(repository)
+    offer = offers.find(store, repository, known)
     named = (offer.store if offer is not None else "") or gpgid.identity(gpgid.headers(store).values())
     other = named if known is not None and known.store and named != known.store else ""
     if offer is None and not other and known is not None and known.pins == there:
@@ -114,14 +114,14 @@ def accept(*, fingerprints: tuple[str, ...], yes: bool) -> None:
         besides += _empty(offer.after, offer.before)
         wanted |= {key for keys in offer.after.values() for key in keys}
     _decide(wanted, besides, fingerprints, yes=yes)
-    with Transaction(store, place):
+    with Transaction(store, repository):
         if pinning.current(store.root) != there:
             raise TrustError("the recipients changed while you were asked", "run: passhelper recipients accept")
-        known = _known(place, quiet=True) or trust.Trust({})
+        known = _known(repository, quiet=True) or trust.Trust({})
         known.pins = there
         known.offer = offer.commit if offer is not None else known.offer
         known.store = other or known.store
-        trust.save_all(place.state, known, Files(store.environ))
+        trust.save_all(repository.state, known, Files(store.environ))
     output.say("accepted" if offer is None else "accepted; run: passhelper sync")
 
 
@@ -167,15 +167,15 @@ def _store() -> PassStore:
 
 def _pins(store: PassStore) -> Pins | None:
     """Read the pins; None where there is nothing to pin."""
-    place = store.repository("")
-    known = _known(place) if place is not None else None
+    repository = store.repository("")
+    known = _known(repository) if repository is not None else None
     return None if known is None else known.pins
 
 
-def _known(place: Repository, *, quiet: bool = False) -> trust.Trust | None:
+def _known(repository: Repository, *, quiet: bool = False) -> trust.Trust | None:
     """Read what was accepted; nothing if the pins are damaged, which `accept` repairs."""
     try:
-        return trust.load_all(place.state)
+        return trust.load_all(repository.state)
     except trust.DamagedError as error:
         if not quiet:
             output.warn(str(error))

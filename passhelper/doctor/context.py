@@ -146,7 +146,7 @@ class Context:
     # git
 
     @cached_property
-    def place(self) -> Repository:
+    def repository(self) -> Repository:
         """The repository of the store.
 
         Raises:
@@ -161,8 +161,8 @@ class Context:
         """Run git in the store; it asks no questions and takes at most :data:`LIMIT` seconds."""
         program = repository.program(self.environ)
         quiet = {"SSH_ASKPASS_REQUIRE": "never", "SSH_ASKPASS": "", "GCM_INTERACTIVE": "never"}
-        cleaned = {**repository.environment(self.place, self.environ), **quiet, **environ}
-        return self.run([*repository.command(self.place, program), *arguments], cleaned)
+        cleaned = {**repository.environment(self.repository, self.environ), **quiet, **environ}
+        return self.run([*repository.command(self.repository, program), *arguments], cleaned)
 
     # Docker
 

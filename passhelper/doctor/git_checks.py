@@ -55,7 +55,7 @@ def _outer(context: Context) -> Iterator[Finding]:
 
 
 def _program(context: Context) -> Iterator[Finding]:
-    root = context.place.root
+    root = context.repository.root
     repository.program(context.environ)
     child = context.git("rev-parse", "--git-dir")
     if child.returncode != 0 or child.timed_out:
@@ -74,15 +74,15 @@ def _identity(context: Context) -> Iterator[Finding]:
 
 
 def _unfinished(context: Context) -> Iterator[Finding]:
-    what = unfinished.find(context.place)
+    what = unfinished.find(context.repository)
     if what:
-        yield Finding(f"{what}, so changes wait for their commit", unfinished.remedy(context.place))
+        yield Finding(f"{what}, so changes wait for their commit", unfinished.remedy(context.repository))
 
 
 def _locks(context: Context) -> list[tuple[str, float]]:
     """List git's locks that are too old for a git that is still at work, with their age in seconds."""
     found = []
-    for git_dir in {context.place.git_dir, repository.common_dir(context.place.git_dir)}:
+    for git_dir in {context.repository.git_dir, repository.common_dir(context.repository.git_dir)}:
         for folder, folders, names in os.walk(git_dir):
             if folder == git_dir:
                 folders[:] = [name for name in folders if name == "refs"]
@@ -99,11 +99,11 @@ def _locks(context: Context) -> list[tuple[str, float]]:
 def _lock(context: Context) -> Iterator[Finding]:
     for path, age in _locks(context):
         since = f"{printable(path)} is there since {age:.0f} s"
-        holders = _gits(context.place.root)
+        holders = _gits(context.repository.root)
         if holders:
             yield Finding(f"{since}; git runs here: {', '.join(holders)}", "let it finish, or end it")
         else:
-            yield Finding(f"{since}; no git of this machine that can be seen runs in {context.place.root}",
+            yield Finding(f"{since}; no git of this machine that can be seen runs in {context.repository.root}",
                           f"make sure that none does elsewhere (ps -ef | grep git; containers, other machines that "
                           f"share the directory), then run: rm {shellwords.word(path)}")  # fmt: skip
 
@@ -124,7 +124,7 @@ def _gits(root: str) -> list[str]:
 
 
 def _pending(context: Context) -> Iterator[Finding]:
-    place = context.place
+    place = context.repository
     paths, copies = place.load_pending(), kept.load(place).files
     if not paths:
         if os.path.exists(place.kept) and not copies:
@@ -142,7 +142,7 @@ def _pending(context: Context) -> Iterator[Finding]:
 
 
 def _changes(context: Context) -> Iterator[Finding]:
-    root, store = context.place.root, context.store
+    root, store = context.repository.root, context.store
     ours = [path for path in (store.folder, os.path.join(store.root, recipients.FILE)) if os.path.lexists(path)]
     inside = [os.path.relpath(path, root) for path in ours if path == root or path.startswith(root + os.sep)]
     child = context.git(*_STATUS, *inside)
@@ -202,7 +202,7 @@ def _transport(context: Context) -> Iterator[Finding]:
         for url in urls:
             told = remoteurl.unencrypted(url)
             if told:
-                here, name = shellwords.word(context.place.root), shellwords.word(remote)
+                here, name = shellwords.word(context.repository.root), shellwords.word(remote)
                 yield Finding(told, f"run: git -C {here} remote set-url {name} URL, with one of https or ssh")
 
 
@@ -215,12 +215,12 @@ def _remote(context: Context) -> Iterator[Finding]:
     ref = _text(context, "config", f"branch.{branch}.merge") or f"refs/heads/{branch}"
     told = context.git("config", "--null", "--list")
     if told.returncode != 0:
-        raise gitwords.failure(context.place.root, "config", told, LIMIT)
+        raise gitwords.failure(context.repository.root, "config", told, LIMIT)
     settings = repository.parse_settings(told.stdout.decode(errors="replace"))
     allowed = repository.transports(context.environ, settings)
     child = context.git("ls-remote", "--", remote, ref, **_ssh(context), GIT_ALLOW_PROTOCOL=allowed)
     if child.timed_out or child.returncode != 0:
-        remedy = f"look: git -C {shellwords.word(context.place.root)} fetch {shellwords.word(remote)}"
+        remedy = f"look: git -C {shellwords.word(context.repository.root)} fetch {shellwords.word(remote)}"
         if child.timed_out:
             why = f"no answer within {LIMIT:g} s"
         else:
@@ -251,7 +251,7 @@ def _compared(context: Context, remote: str, branch: str, theirs: str) -> Findin
 
 
 def _pins(context: Context) -> Iterator[Finding]:
-    pins = trust.load(context.place.state)
+    pins = trust.load(context.repository.state)
     if pins is None:
         raise NotCheckedError("the recipients were never pinned; the first write pins them")
     changed = pinning.all_differences(pins, pinning.current(context.store.root))

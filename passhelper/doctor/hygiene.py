@@ -123,29 +123,29 @@ def _resolve(context: Context, name: str) -> Key | None:
 def _write(context: Context, path: str, before: bytes, after: bytes) -> bool:
     store = context.store
     root, written = store.root, Files(store.environ)
-    place = store.repository(os.path.dirname(path).partition(os.sep)[2])
+    repository = store.repository(os.path.dirname(path).partition(os.sep)[2])
     full = os.path.join(root, path)
-    base = root if place is None else place.root
-    if place is not None:
-        unfinished.refuse(place)
-    with Transaction(store, place):
+    base = root if repository is None else repository.root
+    if repository is not None:
+        unfinished.refuse(repository)
+    with Transaction(store, repository):
         if recipients.read_file(root, path) != before:
             return False
-        known = trust.load_all(place.state) if place is not None else None
+        known = trust.load_all(repository.state) if repository is not None else None
         if known is not None and pinning.current(root) == known.pins:  # the same keys as before, by their full names
             known.pins[path] = pinning.keys_of(after, full)
         else:
             known = None
-        written.make_directory(os.path.dirname(store.journal(place)))
+        written.make_directory(os.path.dirname(store.journal(repository)))
         if full.startswith(base + os.sep):
             plan = Plan(_SUBJECT, [Change(os.path.relpath(full, base), after)])
             plan.state = {} if known is None else {trust.FILE: trust.text(known)}
-            journal.write(store, place, plan)
-            journal.finish(store, place)
-        elif place is not None:  # the list of a store in which the credentials alone are a repository
-            written.put(full, after, place.state)
+            journal.write(store, repository, plan)
+            journal.finish(store, repository)
+        elif repository is not None:  # the list of a store in which the credentials alone are a repository
+            written.put(full, after, repository.state)
             if known is not None:
-                trust.save_all(place.state, known, written)
+                trust.save_all(repository.state, known, written)
     if context.warnings:
         raise GitError(context.warnings.pop(), "run: passhelper doctor")
     return True

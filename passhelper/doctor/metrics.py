@@ -65,7 +65,7 @@ def _labels(fingerprint: str, uid: str) -> str:
 def _last_sync(context: Context) -> float | None:
     """Find when a sync last succeeded; None if none ever did."""
     try:
-        with open(context.place.synced, encoding="ascii") as file:
+        with open(context.repository.synced, encoding="ascii") as file:
             return float(file.read())
     except (NotCheckedError, PasshelperError, OSError, ValueError):
         return None

@@ -46,12 +46,12 @@ def fix(context: Context) -> list[str]:
     moves = [move for name in filter(is_odd, context.directories) for move in _moves(context, name)]
     if not moves:
         return []
-    place = store.repository("")
-    if place is not None:
-        unfinished.refuse(place)
-    base = store.root if place is None else place.root
+    repository = store.repository("")
+    if repository is not None:
+        unfinished.refuse(repository)
+    base = store.root if repository is None else repository.root
     changes: list[Change] = []
-    with Transaction(store, place):
+    with Transaction(store, repository):
         for old, new in moves:
             data, there = content.read(old), content.read(new)
             if data is None or there not in (None, data):
@@ -61,8 +61,8 @@ def fix(context: Context) -> list[str]:
             changes.append(Change(os.path.relpath(old, base), None))
         if changes:
             subject = f"Move credentials to the directories of their servers\n\n{SAME}"
-            journal.write(store, place, Plan(subject, changes))
-            journal.finish(store, place)
+            journal.write(store, repository, Plan(subject, changes))
+            journal.finish(store, repository)
     if context.warnings:
         raise GitError(context.warnings.pop(), "run: passhelper doctor")
     names = dict.fromkeys(os.path.relpath(old, store.folder).split(os.sep)[0] for old, _ in moves)
@@ -75,8 +75,10 @@ def _moves(context: Context, name: str) -> list[tuple[str, str]]:
     A list of recipients is left to people, with all that lies beside it: it decided about this directory once.
     """
     store, right = context.store, layout.canonical(name)
-    place, here = store.repository(""), store.repository(name)
-    if (place is None) != (here is None) or (place is not None and here is not None and place.root != here.root):
+    repository, here = store.repository(""), store.repository(name)
+    if (repository is None) != (here is None) or (
+        repository is not None and here is not None and repository.root != here.root
+    ):
         return []
     if os.path.lexists(os.path.join(store.root, recipients.own(name))) or layout.twin(store.folder, right):
         return []

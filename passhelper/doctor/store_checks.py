@@ -45,8 +45,8 @@ def _signature(context: Context) -> Iterator[Finding]:
         signature.verify_signature(context.store.root, source, context.gpg)
     if not recipients.signing_keys(context.store.environ):
         return
-    place = context.store.repository("")
-    known = trust.load_all(place.state) if place is not None else None
+    repository = context.store.repository("")
+    known = trust.load_all(repository.state) if repository is not None else None
     nameless = []
     for source in context.sources:
         named = recipients.header(source.text)

@@ -57,10 +57,10 @@ def prove(store: PassStore, installed: str, secret: bytes | None) -> str:
 
 
 def _prove_accepted(store: PassStore, found: Recipients) -> None:
-    place = store.repository("")
-    if place is None or not found.path:
+    repository = store.repository("")
+    if repository is None or not found.path:
         return
-    known = trust.load_all(place.state)
+    known = trust.load_all(repository.state)
     if known is not None:
         pinning.check(store.root, "", found, known, store.gpg)
 

@@ -62,14 +62,14 @@ class SharedStore:
             StoreError: the store also holds other entries.
         """
         store = self._store
-        place = store.repository("")
+        repository = store.repository("")
         clone.warn_of_the_way(store, self._source.url)
         wanted = _bare(self._source.url)
         shown = remoteurl.shown(wanted)
-        if place is not None:
-            remote = self._remote(place)
+        if repository is not None:
+            remote = self._remote(repository)
             if _is_same(remote, wanted):
-                self.is_ours = not self._is_pushed(place)
+                self.is_ours = not self._is_pushed(repository)
                 return f"{store.root} is a clone of {shown}"
             if remote:
                 raise ConfigurationError(
@@ -77,9 +77,9 @@ class SharedStore:
                     "set PASSWORD_STORE_DIR to a directory for the other store",
                 )
         is_here = os.path.isdir(store.root) and bool(os.listdir(store.root))
-        if self._is_empty_remote(place):
+        if self._is_empty_remote(repository):
             self.is_ours = True
-            self.check_scope(place)
+            self.check_scope(repository)
             return f"{shown} is empty and gets the store at {store.root}"
         if is_here:
             raise ConfigurationError(
@@ -90,13 +90,13 @@ class SharedStore:
         self.was_cloned = True
         return f"cloned {shown} into {store.root}"
 
-    def check_scope(self, place: Repository | None) -> None:
+    def check_scope(self, repository: Repository | None) -> None:
         """Refuse to share a store, or a history, with entries that are not Docker credentials."""
         if self._is_whole:
             return
         others = other_entries(self._store)
-        if not others and place is not None:
-            others = _other_entries_in_history(self._store, place)
+        if not others and repository is not None:
+            others = _other_entries_in_history(self._store, repository)
         if others:
             raise StoreError(
                 f"{self._store.root} is not pushed: it also holds {others} other entries",
@@ -116,17 +116,17 @@ class SharedStore:
             TrustError: they were not accepted, by a person or by a signature; the clone is removed again.
         """
         store = self._store
-        place = store.repository("")
+        repository = store.repository("")
         pins = pinning.current(store.root)
-        if not pins or place is None:
+        if not pins or repository is None:
             wipe.remove_tree(store.root)
             shown = remoteurl.shown(_bare(self._source.url))
             raise StoreError(f"{shown} names no recipients: it is not a password store", "check the URL")
         who = claims.describe({path: (keys, []) for path, keys in pins.items()}, store.gpg, claims.on_disk(store.root))
         allowed = pinning.accepted_by_environment(store.environ.get("PASSHELPER_ACCEPT_RECIPIENTS", ""))
-        with gitrepo.opened(place, store.environ) as git:
+        with gitrepo.opened(repository, store.environ) as git:
             lists = recipientlists.read(store, git, git.revision("HEAD"))
-            found = signed.counting(store, lists, trust.load_all(place.state))
+            found = signed.counting(store, lists, trust.load_all(repository.state))
         vouched = all(pinning.is_allowed(keys, allowed) or path in found for path, keys in pins.items())
         if not vouched and not self._is_accepted(who, confirm, is_limited=bool(allowed)):
             wipe.remove_tree(store.root)
@@ -142,7 +142,7 @@ class SharedStore:
                 if any(file.signature is not None for file in lists.values())
                 else "let a member sign them (passhelper recipients sign), or unset PASSWORD_STORE_SIGNING_KEY",
             )
-        with gitrepo.opened(place, store.environ) as git, Transaction(store, place):
+        with gitrepo.opened(repository, store.environ) as git, Transaction(store, repository):
             acceptance.pin(store, git, pins)
         return who
 
@@ -171,8 +171,8 @@ class SharedStore:
             TrustError: other recipients were added too, or something else needs a person's consent.
             RemoteError: the remote cannot be reached.
         """
-        place = self._store.repository("")
-        if place is None or trust.load(place.state) is None:
+        repository = self._store.repository("")
+        if repository is None or trust.load(repository.state) is None:
             return False
         # Not a set that holds for every list: who reads one may not come into another unasked.
         joining = frozenset(key.fingerprint for key in own)
@@ -180,9 +180,9 @@ class SharedStore:
 
     def import_keys(self) -> None:
         """Import the public keys of the accepted recipients that came with the store."""
-        place = self._store.repository("")
-        if place is not None:
-            with gitrepo.opened(place, self._store.environ) as git:
+        repository = self._store.repository("")
+        if repository is not None:
+            with gitrepo.opened(repository, self._store.environ) as git:
                 publickeys.refresh(self._store, git)
                 signed.learn(self._store, git)  # the signer's key may have come only now
 
@@ -193,33 +193,33 @@ class SharedStore:
             RemoteError: it cannot be pushed; the local store is complete.
         """
         store = self._store
-        place = store.repository("")
-        if place is None:
+        repository = store.repository("")
+        if repository is None:
             raise StoreError(f"{store.root} is not a git repository", "run: passhelper setup --git")
-        self.check_scope(place)
-        with gitrepo.opened(place, store.environ) as opened:
+        self.check_scope(repository)
+        with gitrepo.opened(repository, store.environ) as opened:
             incomingtree.check_outgoing(opened, incomingtree.commit_id(opened, "HEAD"), "")
-        git = RemoteGit(place, store, self._source.remedy)
+        git = RemoteGit(repository, store, self._source.remedy)
         with clone.password_pipe(clone.absolute(self._source.url)) as (clean, helper, pipe):
-            if not self._remote(place):
+            if not self._remote(repository):
                 git.run(["remote", "add", "--", _REMOTE, clean], "git cannot add the remote")
             branch = git.run(["symbolic-ref", "--short", "HEAD"], "the store is on no branch")
             git.run([*helper, *PUSH, "--quiet", "--set-upstream", _REMOTE, f"HEAD:refs/heads/{branch}"],
                     f"git cannot push to {remoteurl.shown(clean)}", remote=True, keep=pipe)  # fmt: skip
         return f"pushed to {remoteurl.shown(clean)}"
 
-    def _remote(self, place: Repository) -> str:
+    def _remote(self, repository: Repository) -> str:
         """Read the URL of the repository's remote; empty if it has none."""
-        child = RemoteGit(place, self._store, "").ask(["config", "--get", f"remote.{_REMOTE}.url"])
+        child = RemoteGit(repository, self._store, "").ask(["config", "--get", f"remote.{_REMOTE}.url"])
         return child.stdout.decode(errors="surrogateescape").strip()
 
-    def _is_pushed(self, place: Repository) -> bool:
-        child = RemoteGit(place, self._store, "").ask(["rev-parse", "--verify", "--quiet", "@{upstream}"])
+    def _is_pushed(self, repository: Repository) -> bool:
+        child = RemoteGit(repository, self._store, "").ask(["rev-parse", "--verify", "--quiet", "@{upstream}"])
         return child.returncode == 0
 
-    def _is_empty_remote(self, place: Repository | None) -> bool:
+    def _is_empty_remote(self, repository: Repository | None) -> bool:
         """Ask whether the remote has any branch; with no repository yet, from the directory above it."""
-        where = place or Repository(home_directory(self._store.environ), os.path.join(self._store.root, ".git"))
+        where = repository or Repository(home_directory(self._store.environ), os.path.join(self._store.root, ".git"))
         git = RemoteGit(where, self._store, self._source.remedy)
         with clone.password_pipe(clone.absolute(self._source.url)) as (clean, helper, pipe):
             return not git.run([*helper, "ls-remote", "--heads", "--", clean],
@@ -250,11 +250,11 @@ def _is_same(remote: str, wanted: str) -> bool:
         return False
 
 
-def _other_entries_in_history(store: PassStore, place: Repository) -> int:
+def _other_entries_in_history(store: PassStore, repository: Repository) -> int:
     """Count the entries that were removed but would be pushed with the history."""
     # Without ours, of which there may be any number.
     others = ("--", ":(top)", f":(top,exclude){layout.FOLDER}")
-    with gitrepo.opened(place, store.environ) as git:
+    with gitrepo.opened(repository, store.environ) as git:
         text = git.run(
             "log", "--format=", "--name-only", "-z", "--no-renames", "HEAD", *others, seconds=_SECONDS,
             environ={"GIT_LITERAL_PATHSPECS": "0"},

@@ -96,14 +96,14 @@ def remedy(complaint: "bytes | bytearray | str", otherwise: str) -> str:
     return otherwise
 
 
-def lock_in_the_way(place: "Repository", complaint: "bytes | bytearray") -> str:
+def lock_in_the_way(repository: "Repository", complaint: "bytes | bytearray") -> str:
     """Read from git's complaint which lock of a repository another git holds; empty if it is about something else."""
     from passhelper.store.repository import common_dir  # only after a failure
 
     text = complaint.decode(errors="surrogateescape")
     name, found, _ = text.partition("Unable to create '")[2].partition("': File exists")
-    path = os.path.normpath(os.path.join(place.root, name))
-    ours = (place.git_dir + os.sep, common_dir(place.git_dir) + os.sep)
+    path = os.path.normpath(os.path.join(repository.root, name))
+    ours = (repository.git_dir + os.sep, common_dir(repository.git_dir) + os.sep)
     return path if found and path.endswith(".lock") and path.startswith(ours) else ""
 
 

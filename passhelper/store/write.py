@@ -237,8 +237,8 @@ class _Writer:
         """Return whether git may have undone a later change: what is on the disk is not what was stored last."""
         from passhelper.store import unfinished  # whoever takes the lock needs it too
 
-        place = self.repository
-        return place is not None and (os.path.exists(place.kept) or bool(unfinished.aborted(place)))
+        repository = self.repository
+        return repository is not None and (os.path.exists(repository.kept) or bool(unfinished.aborted(repository)))
 
     def _is_same(self, decrypting: "Child", existing: bytes, ciphertext: bytes) -> bool:
         """Compare what is there with what would be written. Any doubt means "write"."""

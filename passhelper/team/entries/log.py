@@ -50,10 +50,10 @@ def events(store: PassStore, server: str = "") -> list[Event]:
     Raises:
         StoreError: the store has no history.
     """
-    place = store.repository("")
-    if place is None:
+    repository = store.repository("")
+    if repository is None:
         raise StoreError(f"{store.root} is not a git repository, so it has no history", "run: passhelper setup --git")
-    with gitrepo.opened(place, store.environ) as git:
+    with gitrepo.opened(repository, store.environ) as git:
         head = history.head_of(git)
         revisions = list(history.revisions(git, head)) if head else []
         large = _large_lists(store, git, revisions)

@@ -134,7 +134,7 @@ class Rekey:
         store.check_folder()
         self.store = store
         self.ring = KeyRing(store.gpg, sure)
-        self.place = store.repository("")
+        self.repository = store.repository("")
         self._jobs = jobs or os.cpu_count() or 1
         self._progress = progress or (lambda _done, _all: None)
         self._done = self._total = 0
@@ -142,8 +142,8 @@ class Rekey:
 
     def settle(self) -> None:
         """Finish what a killed command has begun, before anything is looked at."""
-        if os.path.exists(self.store.journal(self.place)):
-            with Transaction(self.store, self.place):
+        if os.path.exists(self.store.journal(self.repository)):
+            with Transaction(self.store, self.repository):
                 pass
 
     def apply(self, batch: Batch) -> Result:
@@ -155,8 +155,8 @@ class Rekey:
             StoreError: an entry cannot be encrypted anew; all such are named, and nothing has changed.
             GitError: something in the repository is not finished, such as a merge.
         """
-        if self.place is not None:
-            unfinished.refuse(self.place)
+        if self.repository is not None:
+            unfinished.refuse(self.repository)
         renewed: dict[str, Renewed] = {}
         result = Result()
         for _ in range(_TRIES):
@@ -164,7 +164,7 @@ class Rekey:
             self._renew(todo, batch, renewed, result)
             if batch.is_removal and not renewed:
                 self._blame(result)
-            with Transaction(self.store, self.place):
+            with Transaction(self.store, self.repository):
                 self._check_unchanged(batch)
                 tasks = [task for task in self._tasks(batch, Result()) if task.record.entry.path not in result.failed]
                 if all(self._is_done(task, renewed) for task in tasks):
@@ -180,7 +180,7 @@ class Rekey:
 
     def _tasks(self, batch: Batch, result: Result) -> list[Task]:
         """List the entries whose readers are not those that the files will name."""
-        known = trust.load(self.place.state) if self.place is not None else None
+        known = trust.load(self.repository.state) if self.repository is not None else None
         after = Policy(self.store, self.ring, {path: edit.lines for path, edit in batch.edits.items()}, known or ())
         choose = batch.choose or self._chooser(batch).choose
         tasks, sources = [], dict.fromkeys(batch.edits)
@@ -217,10 +217,10 @@ class Rekey:
     @cached_property
     def _is_private(self) -> bool:
         """Whether nobody else can put an entry into the store: it is shared with no remote."""
-        if self.place is None:
+        if self.repository is None:
             return True
         try:
-            with gitrepo.opened(self.place, self.store.environ) as git:
+            with gitrepo.opened(self.repository, self.store.environ) as git:
                 return not any(map(_is_shared, git.settings.items()))
         except GitError:
             return False
@@ -267,9 +267,9 @@ class Rekey:
             TrustError: a list is not the accepted one, or changes meanwhile.
             GitError: something in the repository is not finished, such as a merge.
         """
-        if self.place is not None:
-            unfinished.refuse(self.place)
-        with Transaction(self.store, self.place):
+        if self.repository is not None:
+            unfinished.refuse(self.repository)
+        with Transaction(self.store, self.repository):
             self._check_unchanged(batch)
             self._trust = self.unchanged(batch.edits)
             self._write(batch, [])
@@ -295,9 +295,9 @@ class Rekey:
         return known
 
     def _known(self) -> trust.Trust | None:
-        if self.place is None:
+        if self.repository is None:
             return None
-        return trust.load_all(self.place.state) or trust.Trust(pinning.current(self.store.root))
+        return trust.load_all(self.repository.state) or trust.Trust(pinning.current(self.store.root))
 
     def accept(self, sources: Iterable[str]) -> trust.Trust | None:
         """Make sure that this machine has accepted what some ``.gpg-id`` files say now.
@@ -385,7 +385,7 @@ class Rekey:
             files.append((os.path.join(self.store.root, path), edit.text))
             if edit.signature is not None:
                 files.append((os.path.join(self.store.root, f"{path}.sig"), edit.signature))
-        base = self.place.root if self.place is not None else self.store.root
+        base = self.repository.root if self.repository is not None else self.store.root
         changes = [Change(os.path.relpath(path, base), data) for path, data in [*files, *batch.others, *entries]]
         # A merge lets whatever was changed elsewhere win over this, which changed nothing but the readers.
         subject = f"{batch.subject}\n\n{SAME}"
@@ -393,13 +393,13 @@ class Rekey:
         if self._trust is not None:
             plan.state[trust.FILE] = trust.text(_pinned(self._trust, batch.edits))
         try:
-            journal.write(self.store, self.place, plan)
+            journal.write(self.store, self.repository, plan)
         except OSError as error:
             raise StoreError(
                 f"nothing was changed, the new entries cannot be written: {error.strerror}", remedy(error)
             ) from error
         try:
-            journal.finish(self.store, self.place)
+            journal.finish(self.store, self.repository)
         except OSError as error:
             raise StoreError(
                 f"the change has begun and is not finished: {error.strerror}",

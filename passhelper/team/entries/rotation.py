@@ -86,20 +86,20 @@ def find(store: PassStore, name: str) -> list[RotationItem]:
         GitError: the clone is shallow.
         StoreError: the store has no history.
     """
-    place = store.repository("")
-    if place is None:
+    repository = store.repository("")
+    if repository is None:
         raise StoreError(
             f"{store.root} is not a git repository, so nobody knows what a key could read before",
             "run: passhelper list --readable-by KEY",
         )
-    with gitrepo.opened(place, store.environ) as git:
+    with gitrepo.opened(repository, store.environ) as git:
         head = history.head_of(git)
         if not head:
             return []
         if history.is_shallow(git):
             raise GitError(
-                f"{place.root} is a shallow clone, which does not know what a key could read before",
-                f"run: git -C {shellwords.word(place.root)} fetch --unshallow",
+                f"{repository.root} is a shallow clone, which does not know what a key could read before",
+                f"run: git -C {shellwords.word(repository.root)} fetch --unshallow",
             )
         return _Search(store, git, head, _key_ids(store, git, head, name)).run()
 

@@ -63,7 +63,7 @@ def larger(git: Git, ids: Iterable[str], limit: int) -> frozenset[str]:
 
 
 def _missing(git: Git, identity: str) -> GitError:
-    root = git.place.root
+    root = git.repository.root
     return GitError(f"object {identity} is missing in {root}", f"run: git -C {shellwords.word(root)} fsck")
 
 

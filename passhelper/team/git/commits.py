@@ -47,7 +47,7 @@ def bases(git: Git, ours: str, theirs: str) -> list[str]:
     elif pair not in git.joined:
         child = git.ask("merge-base", "--all", ours, theirs)
         if child.timed_out or child.returncode not in (0, 1):
-            raise gitwords.failure(git.place.root, "merge-base", child, gitrepo.SECONDS)
+            raise gitwords.failure(git.repository.root, "merge-base", child, gitrepo.SECONDS)
         git.joined[pair] = child.stdout.decode().split()
     return git.joined[pair]
 
@@ -64,7 +64,7 @@ def count(git: Git, commit: str, without: str) -> int:
         return 0
     apart = _apart(git, commit, without)
     if apart is None:
-        raise GitError(f"git cannot compare {commit[:12]} and {without[:12]} in {git.place.root}")
+        raise GitError(f"git cannot compare {commit[:12]} and {without[:12]} in {git.repository.root}")
     return apart[0]
 
 

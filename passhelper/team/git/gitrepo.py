@@ -46,7 +46,7 @@ class Git:
     """
 
     def __init__(self, place: Repository, program: str, environ: Mapping[str, str], umask: int) -> None:
-        self.place = place
+        self.repository = place
         self._program = program
         self._begin = repository.command(place, program)
         self._given = environ
@@ -60,8 +60,8 @@ class Git:
     @cached_property
     def environ(self) -> Mapping[str, str]:
         """The cleaned environment of its children, which use the network only to fetch missing objects."""
-        known = self.settings if repository.is_partial(self.place) else None
-        return repository.environment(self.place, self._given, known)
+        known = self.settings if repository.is_partial(self.repository) else None
+        return repository.environment(self.repository, self._given, known)
 
     @property
     def transports(self) -> str:
@@ -132,7 +132,7 @@ class Git:
         if arguments not in self._answers:
             child = self.ask(*arguments, environ=environ)
             if child.timed_out:
-                raise gitwords.too_slow(self.place.root, arguments[0], SECONDS)
+                raise gitwords.too_slow(self.repository.root, arguments[0], SECONDS)
             self._answers[arguments] = child
         return self._answers[arguments]
 
@@ -155,14 +155,14 @@ class Git:
 
     def _printed(self, child: Child, command: str, seconds: float) -> bytes:
         if child.returncode != 0 or child.timed_out:
-            raise gitwords.failure(self.place.root, command, child, seconds)
+            raise gitwords.failure(self.repository.root, command, child, seconds)
         return bytes(child.stdout)
 
     @cached_property
     def settings(self) -> dict[str, str]:
         """What git is configured to, read once."""
         child = repository.start(
-            [*self._begin, *_LIST], repository.environment(self.place, self._given), limit=MAX_ANSWER
+            [*self._begin, *_LIST], repository.environment(self.repository, self._given), limit=MAX_ANSWER
         )
         finish([child], SECONDS)
         return repository.parse_settings(self._printed(child, _LIST[0], SECONDS).decode(errors="surrogateescape"))
@@ -209,7 +209,7 @@ class Git:
         with _process_environment({**self.environ, "GIT_PYTHON_GIT_EXECUTABLE": self._program}):
             from git import GitCmdObjectDB, Repo  # noqa: PLC0415 - takes a tenth of a second, most commands need none
 
-            repo = Repo(self.place.root, search_parent_directories=False)
+            repo = Repo(self.repository.root, search_parent_directories=False)
             repo.git.set_persistent_git_options(c=self._begin[3:][1::2])
         repo.odb = GitCmdObjectDB(repo.odb.root_path(), cast("GitOfGitPython", _Reader(self)))
         return repo
@@ -229,7 +229,7 @@ class _Reader:
         """Give the same and the content."""
         found = self._git.objects.find(ref.decode())
         if found is None or found.data is None:
-            raise GitError(f"object {ref.decode()} is missing in {self._git.place.root}")
+            raise GitError(f"object {ref.decode()} is missing in {self._git.repository.root}")
         data = found.data
         if found.kind == "commit":  # which may claim an encoding that Python has not, or one that hides what it says
             head, end, message = data.partition(b"\n\n")

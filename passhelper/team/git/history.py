@@ -100,7 +100,7 @@ def revisions(
     Raises:
         GitError: a part of the history cannot be read.
     """
-    wanted = paths or _ours(git.place)
+    wanted = paths or _ours(git.repository)
     # Not git log: signatures, root commits, merges and names there are as the user's settings want them shown.
     listing = git.run(
         "rev-list", "--topo-order", *(("--full-history",) if whole else ()), head, "--", *wanted, seconds=_LIST_SECONDS,
@@ -131,11 +131,11 @@ def _changed(git: Git, commits: list[str], arguments: tuple[str, ...]) -> Iterat
             yield from _changed(git, part, arguments)
         return
     if child.returncode != 0 or child.timed_out:
-        raise gitwords.failure(git.place.root, "diff-tree", child, _SECONDS)
+        raise gitwords.failure(git.repository.root, "diff-tree", child, _SECONDS)
     try:
         yield from _parse(bytes(child.stdout).split(b"\0"))
     except ValueError as error:
-        raise GitError(f"git diff-tree in {git.place.root} says what nobody can read: {error}") from None
+        raise GitError(f"git diff-tree in {git.repository.root} says what nobody can read: {error}") from None
 
 
 def _ours(place: Repository) -> tuple[str, ...]:
@@ -193,13 +193,13 @@ def head_of(git: Git) -> str:
     # Only whether HEAD leads to an id: that the commit is there is for those to see who read it.
     child = git.ask("rev-parse", "--verify", "--quiet", "HEAD")
     if child.timed_out or child.stderr or child.returncode not in (0, 1):
-        raise gitwords.failure(git.place.root, "rev-parse", child, gitrepo.SECONDS)
+        raise gitwords.failure(git.repository.root, "rev-parse", child, gitrepo.SECONDS)
     if child.returncode == 1:
         # A branch that is not born yet, or one whose file a crash has left empty.
         branch = os.fsdecode(git.run("symbolic-ref", "HEAD")).rstrip("\n")
         child = git.ask("for-each-ref", branch)
         if child.timed_out or child.stderr or child.returncode != 0:
-            raise gitwords.failure(git.place.root, "for-each-ref", child, gitrepo.SECONDS)
+            raise gitwords.failure(git.repository.root, "for-each-ref", child, gitrepo.SECONDS)
         return ""
     return child.stdout.decode().strip()
 
@@ -210,7 +210,7 @@ def credential(git: Git, store: PassStore, path: str) -> tuple[str, str] | None:
     Returns:
         the server and the username; None if it is not an entry.
     """
-    inside = os.path.relpath(os.path.join(git.place.root, path), store.folder)
+    inside = os.path.relpath(os.path.join(git.repository.root, path), store.folder)
     directory, _, file = inside.replace(os.sep, "/").partition("/")
     server = layout.decode_server(directory) if file and directory != os.pardir else None
     username = layout.decode_username(file) if server is not None else None

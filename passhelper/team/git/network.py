@@ -76,7 +76,7 @@ def find(git: Git, wanted: str = "") -> Upstream:
         GitError: the store is on no branch, or has no remote.
         ConfigurationError: it has several, or not the wanted one.
     """
-    root = git.place.root
+    root = git.repository.root
     child = git.ask("symbolic-ref", "--quiet", "--short", "HEAD")
     if child.returncode not in (0, 1):
         raise gitwords.failure(root, "symbolic-ref", child, gitrepo.SECONDS)
@@ -132,15 +132,15 @@ def fetch(git: Git, upstream: Upstream, *more: str) -> str:
         # A server may give a tag a branch's name; what is looked at from here on is the commit.
         theirs = git.revision(f"{upstream.tracking}^{{commit}}")
         if not theirs:
-            raise GitError(f"git has fetched {upstream} and has no {upstream.tracking} in {git.place.root}")
+            raise GitError(f"git has fetched {upstream} and has no {upstream.tracking} in {git.repository.root}")
         return theirs
     if b"couldn't find remote ref" in child.stderr:
         return ""
     if any(word in child.stderr for word in _LOCKED):
-        path = gitwords.lock_in_the_way(git.place, child.stderr)
+        path = gitwords.lock_in_the_way(git.repository, child.stderr)
         is_there = bool(path) and os.path.lexists(path)  # or a server could have written the words and the path
         raise GitError(
-            f"another git is at work in {git.place.root}",
+            f"another git is at work in {git.repository.root}",
             f"run: passhelper doctor, should {path} stay" if is_there else "try again",
         )
     objects.refuse_malformed(child)
@@ -246,7 +246,7 @@ def _ssh_without_questions(git: Git) -> Mapping[str, str]:
 
 def _unreachable(git: Git, upstream: Upstream, child: Child, what: str) -> RemoteError:
     remote = printable(upstream.remote)
-    look = f"look: git -C {shellwords.word(git.place.root)} fetch {shellwords.word(remote)}"
+    look = f"look: git -C {shellwords.word(git.repository.root)} fetch {shellwords.word(remote)}"
     if child.timed_out:
         late = f"no answer within {SECONDS:g} s" if _left(git) else f"it has kept us for {ALL_SECONDS:g} s in all"
         return RemoteError(f"the remote {remote} cannot be {what}: {late}", look)

@@ -82,7 +82,7 @@ def write(git: Git, tree: str, changes: Mapping[str, Blob | None]) -> str:
             ids.append(_id(listing, len(tree)))
         _enter(folders, name, ids[-1] if listing else "")
     if git.run("mktree", "-z", "--batch", stdin=b"".join(listings)).decode().split() != ids:
-        raise StoreError(f"git in {git.place.root} makes other trees than it should", "try again")
+        raise StoreError(f"git in {git.repository.root} makes other trees than it should", "try again")
     return ids[-1]
 
 

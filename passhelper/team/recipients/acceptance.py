@@ -49,7 +49,7 @@ class Acceptance:
     ) -> None:
         self._store = store
         self._git = git
-        self.known = trust.load_all(git.place.state)
+        self.known = trust.load_all(git.repository.state)
         self._known = self.known or trust.Trust({})
         self._allowed = _allowed(store, accepted)
         self._own = frozenset(map(recipients.normalize, own))
@@ -121,17 +121,17 @@ class Acceptance:
         named = signed.counting(self._store, {path: lists[path] for path in pins}, self._known)
         serials = self._known.serials | {path: header.serial for path, header in named.items()}
         identity = self._known.store or gpgid.identity(named.values())
-        if self._git.place.root != self._store.root:  # a list above the repository is not the commit's to change
+        if self._git.repository.root != self._store.root:  # a list above the repository is not the commit's to change
             above = self.known.pins if self.known is not None else pinning.current(self._store.root)
             pins.update({path: keys for path, keys in above.items() if not self._is_inside(path)})
         return trust.Trust(pins, commit, serials, store=identity)
 
     def is_current(self) -> bool:
         """Return whether nobody has accepted anything since; the caller holds the store's lock."""
-        return trust.is_same(trust.load_all(self._git.place.state), self.known)
+        return trust.is_same(trust.load_all(self._git.repository.state), self.known)
 
     def _is_inside(self, path: str) -> bool:
-        return os.path.join(self._store.root, path).startswith(self._git.place.root + os.sep)
+        return os.path.join(self._store.root, path).startswith(self._git.repository.root + os.sep)
 
     def _accepted(self, path: str) -> list[str] | None:
         """Give the keys of a list as they were accepted; None if none was accepted."""
@@ -218,7 +218,7 @@ def pin(store: PassStore, git: Git, pins: trust.Pins) -> None:
 
 def save(store: PassStore, git: Git, known: trust.Trust) -> None:
     """Write down what was accepted, and forget what was refused; the caller holds the store's lock."""
-    trust.save_all(git.place.state, known, Files(store.environ))
+    trust.save_all(git.repository.state, known, Files(store.environ))
     forget_refused(git)
 
 

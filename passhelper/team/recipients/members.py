@@ -364,7 +364,7 @@ class Members:
             edits: the files that change.
             every: whether to export all that these name, for what is signed must be known to be whole.
         """
-        if self._rekey.place is None:
+        if self._rekey.repository is None:
             return []
         wanted = {key.fingerprint: key for key in new}
         for edit in edits.values():
@@ -389,7 +389,7 @@ class Members:
 
     def _check_git(self) -> None:
         """Refuse to change a git store in which nothing can be committed."""
-        if self._rekey.place is not None:
+        if self._rekey.repository is not None:
             try:
                 repository.program(self._store.environ)
             except GitError as error:

@@ -67,9 +67,9 @@ def united(store: PassStore, key: Key) -> bytes:
     What somebody else has put there can only add to what this keyring knows: gpg never forgets a revocation.
     """
     path, data = export(store, key)
-    full, place = os.path.join(store.root, path), store.repository("")
+    full, repository = os.path.join(store.root, path), store.repository("")
     there = _read(full)
-    accepted = _accepted(place.state) if place is not None else set()
+    accepted = _accepted(repository.state) if repository is not None else set()
     if there is None or there == data or _import(store, there, key.fingerprint, full, accepted):
         return data
     return export(store, key)[1]
@@ -93,7 +93,7 @@ def refresh(store: PassStore, git: Git) -> list[str]:
     Returns:
         the fingerprints that were imported.
     """
-    accepted = _accepted(git.place.state)
+    accepted = _accepted(git.repository.state)
     wanted = set(filter(recipients.is_fingerprint, accepted))
     there = _files(git)
     seen = _load(git)
@@ -115,7 +115,7 @@ def refresh(store: PassStore, git: Git) -> list[str]:
             if digests.get(fingerprint) != digest(data):
                 void[fingerprint] = path
                 continue
-        why = why or _import(store, data, fingerprint, os.path.join(git.place.root, path), accepted)
+        why = why or _import(store, data, fingerprint, os.path.join(git.repository.root, path), accepted)
         if why:
             store.warn(f"{printable(path)} was not imported: {why}")
             continue
@@ -172,7 +172,7 @@ def _blob(git: Git, blob: str) -> tuple[bytes, str]:
     """Read a file of the last commit; gives its content, or why there is none."""
     found = git.objects.find(blob)
     if found is None:
-        return b"", f"object {blob} is missing in {git.place.root}"
+        return b"", f"object {blob} is missing in {git.repository.root}"
     if found.data is None or len(found.data) > treepolicy.MAX_KEY:
         return b"", f"it is larger than {treepolicy.MAX_KEY} bytes"
     return found.data, ""
@@ -232,7 +232,7 @@ def _complaint(listing: Child, fingerprint: str) -> str:
 
 def _load(git: Git) -> dict[str, str]:
     try:
-        with open(os.path.join(git.place.state, _SEEN), encoding="utf-8", errors="surrogateescape") as file:
+        with open(os.path.join(git.repository.state, _SEEN), encoding="utf-8", errors="surrogateescape") as file:
             fields = file.read().split("\0")
     except FileNotFoundError:
         return {}
@@ -242,7 +242,7 @@ def _load(git: Git) -> dict[str, str]:
 def _save(store: PassStore, git: Git, seen: dict[str, str]) -> None:
     text = "".join(f"{path}\0{blob}\0" for path, blob in seen.items())
     files = Files(store.environ)
-    with Transaction(store, git.place):
-        files.make_directory(git.place.state)
-        path = os.path.join(git.place.state, _SEEN)
-        files.replace(path, text.encode(errors="surrogateescape"), git.place.state, durable=False)
+    with Transaction(store, git.repository):
+        files.make_directory(git.repository.state)
+        path = os.path.join(git.repository.state, _SEEN)
+        files.replace(path, text.encode(errors="surrogateescape"), git.repository.state, durable=False)

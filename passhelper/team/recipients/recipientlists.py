@@ -92,7 +92,7 @@ def _read(store: PassStore, git: Git, commit: str) -> dict[str, RecipientFile]:
 
 def in_store(store: PassStore, git: Git, inside: str) -> str:
     """Turn a path in the repository, which may begin below the store's root, into one in the store."""
-    return os.path.relpath(os.path.join(git.place.root, inside), store.root)
+    return os.path.relpath(os.path.join(git.repository.root, inside), store.root)
 
 
 def counts(path: str) -> bool:

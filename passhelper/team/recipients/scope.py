@@ -35,8 +35,10 @@ def recipients_file(store: PassStore) -> str:
         StoreError: the store has no usable one.
     """
     source = recipients.find(store.root, "", {}).path
-    place = store.repository("")
-    if source == recipients.FILE and (other_entries(store) or (place is not None and place.root != store.root)):
+    repository = store.repository("")
+    if source == recipients.FILE and (
+        other_entries(store) or (repository is not None and repository.root != store.root)
+    ):
         return os.path.join(layout.FOLDER, recipients.FILE)
     return source
 

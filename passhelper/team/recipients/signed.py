@@ -61,7 +61,7 @@ def counting(store: PassStore, lists: Mapping[str, RecipientFile], known: Trust 
 
 def learn(store: PassStore, git: Git) -> None:
     """Pin which store this is, where its accepted lists say so and this machine did not know yet."""
-    known = trust.load_all(git.place.state)
+    known = trust.load_all(git.repository.state)
     if known is None or known.store or not recipients.signing_keys(store.environ):
         return
     lists = recipientlists.read(store, git, git.revision("HEAD^{commit}"))
@@ -69,26 +69,26 @@ def learn(store: PassStore, git: Git) -> None:
     lists = {path: file for path, file in lists.items() if (header := named[path]) is not None and header.store}
     if not lists:
         return
-    with Transaction(store, git.place):
-        known = trust.load_all(git.place.state) or known
+    with Transaction(store, git.repository):
+        known = trust.load_all(git.repository.state) or known
         found = counting(
             store, {path: file for path, file in lists.items() if known.pins.get(path) == file.keys}, known
         )
         known.store = known.store or gpgid.identity(found.values())
         if known.store:
             known.serials |= {path: named.serial for path, named in found.items()}
-            trust.save_all(git.place.state, known, Files(store.environ))
+            trust.save_all(git.repository.state, known, Files(store.environ))
 
 
 def is_bound(store: PassStore, git: Git) -> bool:
     """Return whether this machine demands signed lists, and knows which store they have to name."""
-    known = trust.load_all(git.place.state)
+    known = trust.load_all(git.repository.state)
     return known is not None and bool(known.store) and bool(recipients.signing_keys(store.environ))
 
 
 def digests(store: PassStore, git: Git) -> dict[str, str]:
     """Read the digests of the files in ``.public-keys`` from the lists of HEAD that count, by fingerprint."""
-    known = trust.load_all(git.place.state) or trust.Trust({})
+    known = trust.load_all(git.repository.state) or trust.Trust({})
     lists = recipientlists.read(store, git, git.revision("HEAD^{commit}"))
     accepted = {path: file for path, file in lists.items() if known.pins.get(path) == file.keys}
     found: dict[str, str] = {}

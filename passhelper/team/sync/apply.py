@@ -37,7 +37,7 @@ class Move:
 
     def __init__(self, git: Git, old: str, new: str, tree: str = "") -> None:
         self._git = git
-        self._place = git.place
+        self._repository = git.repository
         self._old = old
         self._new = new
         self._differing = trees.difference(git, old or trees.empty(new), tree or new)
@@ -57,7 +57,7 @@ class Move:
             StoreError: a file that changes has changes of its own that are not committed.
             GitError: git cannot do its part now; the journal stays.
         """
-        root = self._place.root
+        root = self._repository.root
         gone = {path for path, _, after in self._differing if after is None}
         for one in self._differing:
             _check(root, one, gone)
@@ -71,19 +71,19 @@ class Move:
         plan.state = dict(state)
         if any(after is not None and after[0] == treepolicy.PROGRAM for _, _, after in self._differing):
             ignore_modes(self._git)
-        journal.write(store, self._place, plan)
+        journal.write(store, self._repository, plan)
         plan.changes, self._contents = [], {}  # it is in the journal, and may be large
-        journal.finish(store, self._place)
-        refuse_unfinished(self._place)
+        journal.finish(store, self._repository)
+        refuse_unfinished(self._repository)
 
     def _check_name(self, store: PassStore, path: str) -> None:
         """Refuse a new file whose name this disk cannot hold; begun, the change could never be finished."""
         if os.name == "nt" or not layout.is_refused_by_some(path):
             return  # Windows knows what it refuses: see foreign.complaint
         files = Files(store.environ)
-        files.make_directory(self._place.state)
+        files.make_directory(self._repository.state)
         for name in path.split("/"):
-            probe = os.path.join(self._place.state, f"{TEMPORARY}{name}"[:200])
+            probe = os.path.join(self._repository.state, f"{TEMPORARY}{name}"[:200])
             try:
                 os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
                 os.unlink(probe)
@@ -100,15 +100,15 @@ def ignore_modes(git: Git) -> None:
         git.run("config", "core.fileMode", "false")
 
 
-def refuse_unfinished(place: Repository) -> None:
+def refuse_unfinished(repository: Repository) -> None:
     """Stop where a journal is left because git could not do its part.
 
     Raises:
         GitError: there is one.
     """
-    if os.path.exists(place.journal):
+    if os.path.exists(repository.journal):
         raise GitError(
-            f"a merge in {place.root} cannot be finished now", "run: passhelper sync, once git can work there"
+            f"a merge in {repository.root} cannot be finished now", "run: passhelper sync, once git can work there"
         )
 
 

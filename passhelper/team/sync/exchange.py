@@ -117,10 +117,10 @@ def shared_repository(store: PassStore) -> Repository:
     """
     if not os.path.isfile(store.folder) or os.path.islink(store.folder):
         store.check_folder()  # a file may have come from the remote, and go with what it has now
-    place = store.repository("")
-    if place is None:
+    repository = store.repository("")
+    if repository is None:
         raise StoreError(f"{store.root} is not a git repository", "run: passhelper setup --git URL")
-    return place
+    return repository
 
 
 class _Sync:
@@ -131,7 +131,7 @@ class _Sync:
         self.git = git
         self.options = options
         self.progress = progress
-        unfinished.refuse(git.place)
+        unfinished.refuse(git.repository)
         self.upstream: Upstream = network.find(git, options.remote)
         self.is_runner = git.is_on("passhelper.ci")
         self.report = Report(self.upstream.remote, self.upstream.their_branch, dry_run=options.dry_run)
@@ -177,13 +177,15 @@ class _Sync:
 
     def _exchange_unless_others_did(self) -> None:
         """Exchange once; what another sync in this clone accepts meanwhile makes what was fetched before look old."""
-        known = trust.load_all(self.git.place.state)
+        known = trust.load_all(self.git.repository.state)
         try:
             self._exchange_once()
         except TrustError:
-            if trust.is_same(trust.load_all(self.git.place.state), known):
+            if trust.is_same(trust.load_all(self.git.repository.state), known):
                 raise
-            raise network.RejectedError(f"others keep syncing {self.git.place.root}", "run: passhelper sync") from None
+            raise network.RejectedError(
+                f"others keep syncing {self.git.repository.root}", "run: passhelper sync"
+            ) from None
 
     def _exchange_once(self) -> None:
         self.progress(f"fetching {self.upstream}")
@@ -234,7 +236,7 @@ class _Sync:
                 return
             move = apply.Move(self.git, head, joined.commit, joined.tree)
             count = commits.count(self.git, theirs, head)
-            with Transaction(self.store, self.git.place):
+            with Transaction(self.store, self.git.repository):
                 if self._head() != head or not joined.acceptance.is_current():
                     continue
                 move.make(self.store, {trust.FILE: trust.text(joined.trust)})
@@ -245,7 +247,7 @@ class _Sync:
                 earlier = [one for one in self.report.conflicts if (one.kind, one.name) not in again]
                 self.report.conflicts = [*earlier, *joined.conflicts]
                 return
-        raise GitError(f"{self.git.place.root} keeps changing while it is synced", "run: passhelper sync")
+        raise GitError(f"{self.git.repository.root} keeps changing while it is synced", "run: passhelper sync")
 
     def _complete(self) -> None:
         """Fetch what a shallow clone lacks: which side was last is a question about all of the history."""
@@ -275,9 +277,9 @@ class _Sync:
     def _finish(self) -> None:
         """Remember what both sides have now."""
         self.upstream = network.remember(self.git, self.upstream)
-        with Transaction(self.store, self.git.place):
+        with Transaction(self.store, self.git.repository):
             files = Files(self.store.environ)
-            state = self.git.place.state
+            state = self.git.repository.state
             head = self._head()
             if (
                 head
@@ -288,9 +290,9 @@ class _Sync:
                 pins = asked.pinned(recipientlists.read(self.store, self.git, head), head)
                 acceptance.save(self.store, self.git, pins)
                 with contextlib.suppress(FileNotFoundError):
-                    os.unlink(self.git.place.unpushed)
+                    os.unlink(self.git.repository.unpushed)
             files.make_directory(state)
-            files.replace(self.git.place.synced, f"{time.time():.0f}\n".encode(), state, durable=False)
+            files.replace(self.git.repository.synced, f"{time.time():.0f}\n".encode(), state, durable=False)
 
     def _foretell(self, theirs: str) -> None:
         head = self._head()

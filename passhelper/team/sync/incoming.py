@@ -58,7 +58,7 @@ def check_kept(git: Git, theirs: str) -> None:
         TrustError: the remote no longer has what was accepted here.
     """
     try:
-        check_history(git, theirs, theirs, trust.load_all(git.place.state))
+        check_history(git, theirs, theirs, trust.load_all(git.repository.state))
     except TrustError:
         acceptance.refuse(git, theirs)
         raise

@@ -47,7 +47,7 @@ def check_outgoing(git: Git, head: str, theirs: str) -> None:
     Raises:
         StoreError: something in it would be refused.
     """
-    root = shellwords.word(git.place.root)
+    root = shellwords.word(git.repository.root)
     try:
         _check(git, head, theirs, is_ours=True)
     except TooMuchError as error:
@@ -126,7 +126,7 @@ def _check_number(git: Git, theirs: str) -> None:
 def _are_many(git: Git) -> bool:
     """Return whether the index lists so many files that with their folders there may be more than may come in."""
     try:
-        with open(os.path.join(git.place.git_dir, "index"), "rb") as file:
+        with open(os.path.join(git.repository.git_dir, "index"), "rb") as file:
             count = int.from_bytes(file.read(12)[8:], "big")  # gitformat-index(5)
     except OSError:
         return True
@@ -167,5 +167,5 @@ def commit_id(git: Git, name: str) -> str:
     """Give the full id of a commit; empty for a HEAD that has none yet."""
     found = git.revision(f"{name}^{{commit}}")
     if not found and name != "HEAD":
-        raise TrustError(f"there is no commit {printable(name)} in {git.place.root}", "run: passhelper sync")
+        raise TrustError(f"there is no commit {printable(name)} in {git.repository.root}", "run: passhelper sync")
     return found

@@ -99,7 +99,7 @@ class Joiner:
         if self._merger.sign(merged):
             tree = trees.write(self._git, ours, merged.changes)
             lists = recipientlists.read(self._store, self._git, tree)
-        committer = uncommitted.committer(self._store, self._git.place)
+        committer = uncommitted.committer(self._store, self._git.repository)
         try:
             commit = committer.join(tree, [ours, theirs], self._message(merged.conflicts))
         finally:
@@ -145,7 +145,7 @@ class Joiner:
 
     def _sign(self, path: str, text: bytes, *, was_signed: bool) -> tuple[bytes, bytes | None]:
         """Sign a merged ``.gpg-id``, where signatures are wanted: as a list of this store, whatever it says now."""
-        signer = gpgid.Signer(self._store, trust.load_all(self._git.place.state))
+        signer = gpgid.Signer(self._store, trust.load_all(self._git.repository.state))
         if not was_signed and not signer.is_wanted:
             return text, None
         inside = recipientlists.in_store(self._store, self._git, path)

@@ -99,7 +99,7 @@ def unit_of(path: str, folder: str) -> Unit:
 
 def folder_in(git: Git, store_root: str) -> str:
     """Give what stands before a server's directory in the paths of a repository."""
-    path = os.path.relpath(os.path.join(store_root, layout.FOLDER), git.place.root)
+    path = os.path.relpath(os.path.join(store_root, layout.FOLDER), git.repository.root)
     return "" if path == os.curdir else path.replace(os.sep, "/") + "/"
 
 

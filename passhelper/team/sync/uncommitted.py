@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 _SUBJECT = "Commit changes that were left without a commit"
 
 
-def committer(store: PassStore, place: Repository) -> Committer:
+def committer(store: PassStore, repository: Repository) -> Committer:
     """Prepare commits whose failure is an error, not a warning as it is for the verbs."""
-    return Committer(place, store.environ, Files(store.environ), _fail)
+    return Committer(repository, store.environ, Files(store.environ), _fail)
 
 
 def _fail(why: str) -> None:
@@ -38,7 +38,7 @@ def find(store: PassStore, git: Git) -> list[str]:
 
     Ours are entries, lists of recipients and public keys; any other file is left to its owner.
     """
-    root = git.place.root
+    root = git.repository.root
     inside = [os.path.relpath(os.path.join(store.root, name), root) for name in (layout.FOLDER, KEYS, recipients.FILE)]
     inside.append(f"{inside[-1]}.sig")
     inside = [path for path in inside if not path.startswith(os.pardir)]
@@ -63,12 +63,12 @@ def commit(store: PassStore, git: Git) -> int:
         GitError: they cannot be committed.
         TrustError: a list of recipients among them was not accepted.
     """
-    with Transaction(store, git.place):
-        apply.refuse_unfinished(git.place)
-        sweep(store, git.place)
-        git.place.prepare(Files(store.environ))
+    with Transaction(store, git.repository):
+        apply.refuse_unfinished(git.repository)
+        sweep(store, git.repository)
+        git.repository.prepare(Files(store.environ))
         paths = find(store, git)
-        work = committer(store, git.place)
+        work = committer(store, git.repository)
         if not paths and not work.has_pending():
             return 0
         _check_recipients(store, paths)
@@ -82,8 +82,8 @@ def commit(store: PassStore, git: Git) -> int:
 
 def _check_recipients(store: PassStore, paths: list[str]) -> None:
     """Refuse to commit a list of recipients that this machine has not accepted."""
-    place = store.repository("")
-    pins = trust.load(place.state) if place is not None else None
+    repository = store.repository("")
+    pins = trust.load(repository.state) if repository is not None else None
     changed = {os.path.relpath(path, store.root).removesuffix(".sig") for path in paths if _is_list(path)}
     if pins is None or not changed:
         return
