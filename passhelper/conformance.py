@@ -22,28 +22,17 @@ from xml.etree import ElementTree as ET
 
 from passhelper.client import ProgramHelper
 from passhelper.contract import laws, pass_layout, wire
-from passhelper.contract.place import LawBrokenError, Limits, NotApplicableError, Place
+from passhelper.contract.place import Equivalence, LawBrokenError, NotApplicableError, Place
 from passhelper.errors import ConfigurationError, HelperTimeoutError, PasshelperError, one_line
-from passhelper.registry import normalize
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from passhelper.contract.laws import Law
+    from passhelper.contract.place import Limits
     from passhelper.credentials import Helper
 
-__all__ = [
-    "DOMAIN",
-    "LAWS",
-    "RULES",
-    "SECONDS",
-    "Examination",
-    "Outcome",
-    "Result",
-    "choose",
-    "examine",
-    "junit",
-]
+__all__ = ["DOMAIN", "LAWS", "RULES", "SECONDS", "Examination", "Outcome", "Result", "choose", "examine", "junit"]
 
 DOMAIN = "passhelper-conformance.invalid"  # RFC 2606: no registry will ever have a name below it
 RULES = "contrib/conformance.md"  # in the repository
@@ -113,19 +102,20 @@ def choose(ids: Iterable[str]) -> list[Law]:
     return [known[id_] for id_ in wanted] or list(LAWS)
 
 
-def examine(helper: Helper, chosen: Sequence[Law] = LAWS) -> Examination:
+def examine(helper: Helper, chosen: Sequence[Law] = LAWS, limits: Limits | None = None) -> Examination:
     """Try to break every law.
 
     Args:
         helper: a :class:`~passhelper.client.ProgramHelper`, or a backend in this process, for which the laws
             about a program's streams are skipped.
         chosen: which laws.
+        limits: what is known about the helper; by default only that names of one registry may be one to it.
 
     Returns:
         the results; nothing that a helper does raises.
     """
     reopen = (lambda: helper) if isinstance(helper, ProgramHelper) else None  # each verb is a process of its own
-    place = Place(helper, DOMAIN, _Known(), reopen)
+    place = Place(helper, DOMAIN, limits or Equivalence(), reopen)
     results: list[Result] = []
     left = dict.fromkeys(place.clean())  # what a run that was killed has left
     hung = 0
@@ -139,13 +129,6 @@ def examine(helper: Helper, chosen: Sequence[Law] = LAWS) -> Examination:
     finally:
         left.update(dict.fromkeys(place.clean()))
     return Examination(results, [server for server in left if place.has(server)] if hung < _PATIENCE else list(left))
-
-
-class _Known(Limits):
-    """What any helper may do: take names that mean one registry for each other."""
-
-    def finds(self, asked: str, stored: str) -> bool:
-        return asked == stored or (normalize(asked) is not None and normalize(asked) == normalize(stored))
 
 
 def _examine(law: Law, place: Place) -> tuple[Result, bool]:

@@ -287,6 +287,24 @@ def validate_secret(secret: str) -> str:
     return secret
 
 
+def decoded(secret: bytes, label: str) -> str:
+    """Decode a secret, without the line ends at its end, which no client takes for a part of it.
+
+    Args:
+        secret: as a backend keeps it.
+        label: whose it is, for the message.
+
+    Raises:
+        EntryError: it is not UTF-8 text.
+    """
+    try:
+        return secret.decode().rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise EntryError(
+            f"the secret for {label} is not UTF-8 text, which Docker cannot take", "store it again: docker login"
+        ) from None
+
+
 def _all_ordinary(listed: dict[str, str]) -> bool:
     """Return, quickly, whether nothing listed is odd: ten thousand names are joined to one text."""
     try:

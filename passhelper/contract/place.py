@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from passhelper.credentials import Credentials
 from passhelper.errors import CredentialsNotFoundError, HelperTimeoutError, PasshelperError, printable
+from passhelper.registry import normalize
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -53,6 +54,14 @@ class Limits:
         Of several the first in byte order answers; ``erase`` of the asked one forgets them all.
         """
         return asked == stored
+
+
+class Equivalence(Limits):
+    """What any helper may do: take names that mean one registry for each other."""
+
+    def finds(self, asked: str, stored: str) -> bool:
+        """Return whether both names mean one registry."""
+        return asked == stored or (normalize(asked) is not None and normalize(asked) == normalize(stored))
 
 
 class Place:

@@ -24,11 +24,11 @@ from passhelper.errors import (
     KeychainUnavailableError,
     LockedKeychainError,
 )
-from passhelper.registry import normalize
 from passhelper.testing import HelperContract
 from passhelper_backends.osxkeychain import (  # noqa: TID251 - what is tested
     OsxKeychainHelper,
     _items,
+    selftest,
 )
 from passhelper_backends.osxkeychain import helper as adapter  # noqa: TID251
 from passhelper_backends.osxkeychain._location import locate  # noqa: TID251
@@ -79,7 +79,7 @@ def expect_nothing(helper: Helper, server: str) -> None:
         helper.get(server)
 
 
-class TestContract(HelperContract):
+class TestContract(selftest.KeychainLimits, HelperContract):
     """All laws, in memory."""
 
     shows_port_zero = False
@@ -91,16 +91,6 @@ class TestContract(HelperContract):
 
     def make_helper(self) -> Helper:
         return OsxKeychainHelper(self.keychain, {})
-
-    def refuses_server(self, server: str) -> bool:
-        return locate(server) is None
-
-    def listed_as(self, server: str) -> str:
-        location = locate(server)
-        return server if location is None else location.url
-
-    def finds(self, asked: str, stored: str) -> bool:
-        return asked == stored or (normalize(asked) is not None and normalize(asked) == normalize(stored))
 
 
 class TestContractWhereAMissingPortIsZero(TestContract):
@@ -280,7 +270,7 @@ def test_a_secret_that_is_no_text_is_told(helper: OsxKeychainHelper, keychain: K
     other(keychain, account="bob", label="Docker Credentials", host="h.example", protocol="htps", secret=b"\xff")
     with pytest.raises(EntryError) as caught:
         helper.get("h.example")
-    cause = "the secret for h.example in the keychain is not UTF-8 text"
+    cause = "the secret for h.example in the keychain is not UTF-8 text, which Docker cannot take"
     assert str(caught.value) == f"{cause}; store it again: docker login"
 
 
@@ -305,7 +295,7 @@ def test_every_status_is_explained(
         getattr(helper, verb)(*arguments)
     if not (new and status == DUPLICATE):  # which has a message of its own
         reason, remedy = adapter.ERRORS[status]
-        assert caught.value.cause == f"the macOS keychain did not {verb} the credential: {reason} ({status})"
+        assert caught.value.cause == f"the macOS keychain did not {verb} the credential: {reason} (error {status})"
         assert caught.value.remedy == remedy
     assert isinstance(caught.value, LockedKeychainError) == (status in (-128, -25293, -25308))
     assert isinstance(caught.value, KeychainUnavailableError) == (status in (-25291, -25294, -25307))
@@ -318,7 +308,7 @@ def test_a_locked_keychain_names_the_command_that_unlocks_it(helper: OsxKeychain
         helper.get(SERVER)
     assert str(caught.value) == (
         "the macOS keychain did not get the credential: it is locked and this session cannot ask for its password "
-        "(-25308); run: security -v unlock-keychain ~/Library/Keychains/login.keychain-db"
+        "(error -25308); run: security -v unlock-keychain ~/Library/Keychains/login.keychain-db"
     )
 
 
@@ -326,7 +316,7 @@ def test_a_status_that_nobody_knows_is_named(helper: OsxKeychainHelper, library:
     library.fake_fail(b"C", 0, -25240)
     with pytest.raises(KeychainError) as caught:
         helper.list()
-    cause = "the macOS keychain did not list the credential: SecItemCopyMatching failed (-25240)"
+    cause = "the macOS keychain did not list the credential: SecItemCopyMatching failed (error -25240)"
     assert str(caught.value) == f"{cause}; run: security error -25240"
 
 

@@ -241,7 +241,7 @@ def test_a_secret_that_is_no_text_is_told(helper: WincredHelper, manager: Creden
     manager.write(Credential(SERVER, "u", b"\xff\xfe", DOCKER))
     with pytest.raises(EntryError) as caught:
         helper.get(SERVER)
-    cause = f"the secret for {SERVER} in the Credential Manager is not UTF-8 text"
+    cause = f"the secret for {SERVER} in the Credential Manager is not UTF-8 text, which Docker cannot take"
     assert str(caught.value) == f"{cause}; store it again: docker login"
 
 

@@ -11,10 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from passhelper import get_helper
-from passhelper.registry import normalize
 from passhelper.testing import HelperContract
 from passhelper_backends.osxkeychain import selftest  # noqa: TID251 - what is tested
-from passhelper_backends.osxkeychain._location import locate  # noqa: TID251
 
 if TYPE_CHECKING:
     from passhelper import Helper
@@ -22,23 +20,13 @@ if TYPE_CHECKING:
 NOT_HERE = "" if sys.platform == "darwin" else "the macOS keychain is only on macOS"
 
 
-class TestContract(HelperContract):
+class TestContract(selftest.KeychainLimits, HelperContract):
     """All laws."""
 
     skip_reason = NOT_HERE
 
     def make_helper(self) -> Helper:
         return get_helper("osxkeychain")
-
-    def refuses_server(self, server: str) -> bool:
-        return locate(server) is None
-
-    def listed_as(self, server: str) -> str:
-        location = locate(server)
-        return server if location is None else location.url
-
-    def finds(self, asked: str, stored: str) -> bool:
-        return asked == stored or (normalize(asked) is not None and normalize(asked) == normalize(stored))
 
 
 @pytest.mark.skipif(bool(NOT_HERE), reason=NOT_HERE)

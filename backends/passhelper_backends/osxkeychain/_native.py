@@ -9,6 +9,7 @@ import ctypes
 import sys
 
 from passhelper.errors import KeychainUnavailableError
+from passhelper_backends._system import NativeError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,15 +66,6 @@ _SECURITY = {
     "SecItemUpdate": (ctypes.c_int32, _REFERENCE, _REFERENCE),
     "SecKeychainSetUserInteractionAllowed": (ctypes.c_int32, _BOOLEAN),
 }
-
-
-class NativeError(Exception):
-    """A call failed with an OSStatus."""
-
-    def __init__(self, call: str, status: int) -> None:
-        super().__init__(f"{call} failed with status {status}")
-        self.call = call
-        self.status = status
 
 
 class Constant(str):

@@ -8,14 +8,9 @@ the keychain has no labelled item for a server, takes an item of exactly this se
 made, such as a password that was typed into Keychain Access (``PASSHELPER_STRICT=1`` turns that off).
 """
 
-import os
-import sys
-
-from passhelper import settings
-from passhelper.credentials import Credentials, Helper
+from passhelper.credentials import Credentials, decoded
 from passhelper.errors import (
     CredentialsNotFoundError,
-    EntryError,
     InvalidRequestError,
     KeychainError,
     KeychainUnavailableError,
@@ -24,13 +19,14 @@ from passhelper.errors import (
 from passhelper.store.gpg import Gpg
 from passhelper.store.terminal import can_prompt
 from passhelper_backends._deadline import within
+from passhelper_backends._system import NativeError, SystemHelper
 from passhelper_backends.osxkeychain import _items
 from passhelper_backends.osxkeychain._location import Location, locate
-from passhelper_backends.osxkeychain._native import DUPLICATE, ONLY_HERE, Keychain, NativeError
+from passhelper_backends.osxkeychain._native import DUPLICATE, ONLY_HERE, Keychain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from typing import TypeVar
 
     _Result = TypeVar("_Result")
@@ -55,21 +51,23 @@ ERRORS = {
     -50: ("it does not take these attributes", "check the server URL and username"),  # errSecParam
     -108: ("there is not enough memory", "close other programs"),  # errSecAllocate
 }
-_LOCKED = (-25308, -25293, -128)
-_UNAVAILABLE = (-25291, -25294, -25307)
+_KINDS = {
+    **dict.fromkeys((-25308, -25293, -128), LockedKeychainError),
+    **dict.fromkeys((-25291, -25294, -25307), KeychainUnavailableError),
+}
 
 
-class OsxKeychainHelper(Helper):
-    """Docker credentials in the macOS keychain.
+class OsxKeychainHelper(SystemHelper):
+    """Docker credentials in the macOS keychain; see :class:`SystemHelper` for the arguments."""
 
-    Args:
-        keychain: the items to work on; this user's own by default.
-        environ: the settings; the process's environment by default.
-    """
+    place = "the macOS keychain"
+    platform = "darwin"
+    only_here = ONLY_HERE
+    errors = ERRORS
+    kinds = _KINDS
+    explain = "security error"
 
-    def __init__(self, keychain: "Keychain | None" = None, environ: "Mapping[str, str] | None" = None) -> None:
-        self._opened = keychain
-        self._environ = os.environ if environ is None else environ
+    _opened: "Keychain | None"
 
     @property
     def _keychain(self) -> Keychain:
@@ -117,7 +115,7 @@ class OsxKeychainHelper(Helper):
         try:
             self._keychain.add(_items.attributes(location, username), secret)
         except NativeError as error:
-            if error.status != DUPLICATE:
+            if error.number != DUPLICATE:
                 raise
             return False
         return True
@@ -134,12 +132,7 @@ class OsxKeychainHelper(Helper):
         data = keychain.data(items[0]) if items else None
         if data is None:
             raise CredentialsNotFoundError
-        try:
-            return Credentials(server, items[0].account, data.decode().rstrip("\r\n"))
-        except UnicodeDecodeError:
-            raise EntryError(
-                f"the secret for {server} in the keychain is not UTF-8 text", "store it again: docker login"
-            ) from None
+        return Credentials(server, items[0].account, decoded(data, f"{server} in the keychain"))
 
     def _erase(self, server: str) -> None:
         """Delete what ``get`` would find, but only labelled items; see :class:`~passhelper.Helper`."""
@@ -156,42 +149,13 @@ class OsxKeychainHelper(Helper):
         held = self._run("list", lambda: _items.by_url(self._keychain))
         return {url: items[0].account for url, items in held.items()}
 
-    @classmethod
-    def priority(cls) -> float:
-        """Return 5 on macOS; see :class:`~passhelper.Helper`.
-
-        Raises:
-            KeychainUnavailableError: this is another system.
-        """
-        if sys.platform != "darwin":
-            raise KeychainUnavailableError(ONLY_HERE)
-        return 5
-
-    def unavailable(self) -> str:
-        """Return why there is no keychain, unless one was given; see :class:`~passhelper.Helper`."""
-        return "" if self._opened is not None else super().unavailable()
-
-    @property
-    def _is_strict(self) -> bool:
-        return settings.is_on(self._environ, settings.STRICT)
-
     def _run(self, doing: str, work: "Callable[[], _Result]") -> "_Result":
-        """Run native calls within the time limit; say what their statuses mean."""
+        """Call the system within the time limit; say what its numbers mean."""
         seconds = Gpg(self._environ).timeout()  # one limit for all that a person may have to answer
         try:
-            return within(seconds, work)
+            return super()._run(doing, lambda: within(seconds, work))
         except TimeoutError:
             raise KeychainUnavailableError(
                 f"the macOS keychain gave no answer within {seconds:g} s",
                 "check its prompt and, if a keychain is on a network drive, that drive: security list-keychains",
             ) from None
-        except NativeError as error:
-            reason, remedy = ERRORS.get(error.status, (f"{error.call} failed", f"run: security error {error.status}"))
-            cause = f"the macOS keychain did not {doing} the credential: {reason} ({error.status})"
-            raise _kind(error.status)(cause, remedy) from error
-
-
-def _kind(status: int) -> "type[KeychainError]":
-    if status in _LOCKED:
-        return LockedKeychainError
-    return KeychainUnavailableError if status in _UNAVAILABLE else KeychainError

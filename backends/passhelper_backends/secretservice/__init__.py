@@ -14,14 +14,8 @@ either program finds what the other one has stored. Where the two differ on purp
 import os
 
 from passhelper import settings
-from passhelper.credentials import Credentials, Helper
-from passhelper.errors import (
-    CredentialsNotFoundError,
-    EntryError,
-    KeychainError,
-    KeychainUnavailableError,
-    LockedKeychainError,
-)
+from passhelper.credentials import Credentials, Helper, decoded
+from passhelper.errors import CredentialsNotFoundError, KeychainError, KeychainUnavailableError, LockedKeychainError
 from passhelper.protocol import warner
 from passhelper_backends.secretservice import _items as items
 from passhelper_backends.secretservice._bus import SECONDS, BusError, CallError, NoBusError, SilentError
@@ -36,28 +30,15 @@ from passhelper_backends.secretservice._service import (
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from typing import TypeVar
+
+    _Result = TypeVar("_Result")
 
 _LABEL = "Docker Credentials"
 _TRANSIENT = "/org/freedesktop/secrets/collection/session"  # gone when the user logs out
 _INSTEAD = "run: passhelper setup, to keep credentials in the pass store instead"
 _UNLOCK = "unlock it on the desktop"
-
-
 _warn_on_stderr = warner("docker-credential-secretservice")
-
-
-def _at_once() -> float:
-    """Return how many seconds a person has to answer a prompt; 0, since nobody can be asked."""
-    return 0.0
-
-
-def _why_silent(connect: "Callable[[], SecretService]") -> str:
-    """Return why no keyring answers; an empty string where one runs."""
-    try:
-        with connect() as service:
-            return "" if service.is_running() else "no keyring runs on the session bus"
-    except BusError as error:
-        return str(error)
 
 
 class SecretServiceHelper(Helper):
@@ -88,37 +69,25 @@ class SecretServiceHelper(Helper):
             "docker_cli": "1",
             "xdg:schema": items.SCHEMA,
         }
-        try:
-            with self._connect() as service:
-                service.wake(ask=True)
-                before = items.search(service, credentials.server)
-                locked = [item.path for item in before if item.locked]
-                if locked:
-                    service.unlock(locked)
-                    before = items.search(service, credentials.server)
-                path = self._put(service, before, attributes, credentials.secret.encode())
-                self._remove(service, [item for item in before if item.path != path])
-        except BusError as error:
-            raise self._explained(error) from error
+
+        def work(service: SecretService) -> None:
+            before = self._unlocked(service, lambda: items.search(service, credentials.server))
+            path = self._put(service, before, attributes, credentials.secret.encode())
+            self._remove(service, [item for item in before if item.path != path])
+
+        self._run(work)
 
     def _get(self, server: str) -> Credentials:
         """Look up the credential of a server, or of an equivalent name; see :class:`~passhelper.Helper`."""
-        try:
-            with self._connect() as service:
-                service.wake(ask=True)
-                try:
-                    username, data = self._read(service, server)
-                except GoneError:  # a writer has replaced it between our two looks
-                    username, data = self._read(service, server)
-        except BusError as error:
-            raise self._explained(error) from error
-        try:
-            secret = data.decode()
-        except UnicodeDecodeError:
-            raise EntryError(
-                f"the secret for {server} is not UTF-8 text, which Docker cannot take", "store it again: docker login"
-            ) from None
-        return Credentials(server, username, secret.rstrip("\r\n"))
+
+        def work(service: SecretService) -> tuple[str, bytes]:
+            try:
+                return self._read(service, server)
+            except GoneError:  # a writer has replaced it between our two looks
+                return self._read(service, server)
+
+        username, data = self._run(work)
+        return Credentials(server, username, decoded(data, server))
 
     def _read(self, service: SecretService, server: str) -> tuple[str, bytes]:
         found = items.lookup(service, server, strict=self._is_strict)
@@ -127,36 +96,25 @@ class SecretServiceHelper(Helper):
             found = items.lookup(service, server, strict=self._is_strict)
         if not found:
             raise CredentialsNotFoundError
-        best = max(found, key=items.rank)
+        best = max(found, key=_rank)
         return best.username, service.secret(best.path)
 
     def _erase(self, server: str) -> None:
         """Remove a server and its equivalent names; see :class:`~passhelper.Helper`."""
-        try:
-            with self._connect() as service:
-                service.wake(ask=True)
-                found = items.all_of(service, server, strict=self._is_strict)
-                locked = [item.path for item in found if item.locked]
-                if locked:
-                    service.unlock(locked)
-                    found = items.all_of(service, server, strict=self._is_strict)
-                for item in found:
-                    try:
-                        service.delete(item.path)
-                    except GoneError:
-                        pass
-        except BusError as error:
-            raise self._explained(error) from error
+
+        def work(service: SecretService) -> None:
+            for item in self._unlocked(service, lambda: items.all_of(service, server, strict=self._is_strict)):
+                try:
+                    service.delete(item.path)
+                except GoneError:
+                    pass
+
+        self._run(work)
 
     def _list(self) -> dict[str, str]:
         """Name all servers without unlocking anything; see :class:`~passhelper.Helper`."""
-        try:
-            with self._connect() as service:
-                service.wake(ask=False)
-                found = items.search(service)
-        except BusError as error:
-            raise self._explained(error) from error
-        listed = {item.server: item.username for item in sorted(found, key=items.rank) if item.server}
+        found = self._run(items.search, ask=False)
+        listed = {item.server: item.username for item in sorted(found, key=_rank) if item.server}
         if not listed and any(item.locked and not item.server for item in found):
             raise LockedKeychainError("the keyring has been locked since login, and hides what is in it", _UNLOCK)
         return listed
@@ -168,17 +126,32 @@ class SecretServiceHelper(Helper):
         Raises:
             KeychainUnavailableError: none runs, or the session bus cannot be reached.
         """
-        reason = _why_silent(lambda: SecretService(os.environ, _at_once, SECONDS))
+        reason = _why_silent(os.environ, SECONDS)
         if reason:
             raise KeychainUnavailableError(reason, _INSTEAD)
         return 5
 
     def unavailable(self) -> str:
         """Return why no keyring runs on the session bus of this object; see :class:`~passhelper.Helper`."""
-        return _why_silent(self._connect)
+        return _why_silent(self._environ, self._seconds)
 
-    def _connect(self) -> SecretService:
-        return SecretService(self._environ, self._patience, self._seconds)
+    def _run(self, work: "Callable[[SecretService], _Result]", *, ask: bool = True) -> "_Result":
+        """Work with the keyring, after it was asked to show what it holds; turn its errors into ours."""
+        try:
+            with SecretService(self._environ, self._patience, self._seconds) as service:
+                service.wake(ask=ask)
+                return work(service)
+        except BusError as error:
+            raise self._explained(error) from error
+
+    def _unlocked(self, service: SecretService, find: "Callable[[], list[items.Item]]") -> "list[items.Item]":
+        """Find items; if some are locked, unlock them and look again."""
+        found = find()
+        locked = [item.path for item in found if item.locked]
+        if locked:
+            service.unlock(locked)
+            found = find()
+        return found
 
     def _patience(self) -> float:
         from passhelper.store.gpg import Gpg  # noqa: PLC0415 - most keyrings are unlocked
@@ -218,7 +191,7 @@ class SecretServiceHelper(Helper):
         ``CreateItem`` would do both, but KeePassXC 2.7.4 never says that it has replaced an item.
         """
         server = attributes["server"]
-        for item in sorted(before, key=items.rank, reverse=True):
+        for item in sorted(before, key=_rank, reverse=True):
             if item.has(attributes):
                 try:
                     service.change(item.path, server, secret)
@@ -230,18 +203,14 @@ class SecretServiceHelper(Helper):
         return service.create(collection, server, attributes, secret)
 
     def _collection(self, service: SecretService) -> str:
-        """Choose where a new item goes.
-
-        Raises:
-            KeychainUnavailableError: there is no such place.
-        """
+        """Choose where a new item goes; KeychainUnavailableError if there is no such place."""
         wanted = self._environ.get("PASSHELPER_COLLECTION", "")
         if not wanted:
             path = service.default_collection()
             if path:
                 return path
             # KeePassXC and KWallet may have none; then it is where Docker's credentials are already.
-            for item in sorted(items.search(service), key=items.rank, reverse=True):
+            for item in sorted(items.search(service), key=_rank, reverse=True):
                 holder = item.path.rpartition("/")[0]
                 if not item.locked and holder != _TRANSIENT:
                     return holder
@@ -270,3 +239,16 @@ class SecretServiceHelper(Helper):
             except BusError as error:
                 # The new one is there and, being newer, is what `get` finds.
                 self._warn(f"the credential of {item.username} for {item.server} is still there: {error}")
+
+
+def _why_silent(environ: "Mapping[str, str]", seconds: float) -> str:
+    """Return why no keyring answers; an empty string where one runs. Nobody is asked for anything."""
+    try:
+        with SecretService(environ, lambda: 0.0, seconds) as service:
+            return "" if service.is_running() else "no keyring runs on the session bus"
+    except BusError as error:
+        return str(error)
+
+
+def _rank(item: "items.Item") -> "tuple[bool, int, int, int, str]":
+    return item.rank

@@ -43,7 +43,7 @@ _CALL, _RETURN, _ERROR, _SIGNAL = 1, 2, 3, 4
 # Header fields.
 _PATH, _INTERFACE, _MEMBER, _ERROR_NAME, _REPLY_SERIAL, _DESTINATION, _SENDER, _SIGNATURE = range(1, 9)
 BUS = "org.freedesktop.DBus"
-_BUS_PATH = "/org/freedesktop/DBus"
+BUS_PATH = "/org/freedesktop/DBus"
 
 
 class BusError(Exception):
@@ -74,22 +74,6 @@ class CallError(BusError):
         self.name = name
 
 
-class Signal:
-    """A signal that somebody sent.
-
-    Attributes:
-        sender: the unique name of the connection that it came from.
-        path: the object that it is about.
-        member: its name.
-        body: its arguments.
-    """
-
-    __slots__ = ("body", "member", "path", "sender")
-
-    def __init__(self, sender: str, path: str, member: str, body: "list[Any]") -> None:
-        self.sender, self.path, self.member, self.body = sender, path, member, body
-
-
 class Bus:
     """A connection, ready for calls.
 
@@ -106,7 +90,7 @@ class Bus:
         self._serial = 0
         self._buffer = bytearray()
         self._replies: dict[int, tuple[str, list[Any]] | CallError] = {}
-        self.signals: list[Signal] = []
+        self._signals: list[tuple[tuple[str, str, str], list[Any]]] = []  # sender, object and name; arguments
         self._socket, self.address = _connect(environ, seconds)
         try:
             self._authenticate()
@@ -163,11 +147,11 @@ class Bus:
         """
         end = time.monotonic() + seconds
         while True:
-            for signal in self.signals:
+            for signal, body in self._signals:
                 # Any program on the bus can send any signal to us, so it counts from whom it comes.
-                if (signal.sender, signal.path, signal.member) == (sender, path, member):
-                    return signal.body
-            self.signals.clear()
+                if signal == (sender, path, member):
+                    return body
+            self._signals.clear()
             self._receive(end)
 
     def _authenticate(self) -> None:
@@ -175,7 +159,7 @@ class Bus:
         end = time.monotonic() + self.seconds
         user = _user()
         identity = str(user).encode().hex().encode()
-        hello = self._message(BUS, _BUS_PATH, BUS, "Hello", "", ())
+        hello = self._message(BUS, BUS_PATH, BUS, "Hello", "", ())
         # All at once: a server that refuses says so instead of reading on.
         self._write(b"\0AUTH EXTERNAL " + identity + b"\r\nBEGIN\r\n" + hello, end)
         while (line_end := self._buffer.find(b"\r\n")) < 0:
@@ -200,7 +184,7 @@ class Bus:
         self._serial += 1
         content = encode(signature, body)
         fields = [(_PATH, ("o", path)), (_INTERFACE, ("s", interface)), (_MEMBER, ("s", member))]
-        fields.append((_DESTINATION, ("s", destination)))
+        fields += [(_DESTINATION, ("s", destination))]
         if signature:
             fields.append((_SIGNATURE, ("g", signature)))
         fixed = bytes((ord("l"), _CALL, 0, 1))  # little-endian, no flags, protocol 1
@@ -262,7 +246,7 @@ class Bus:
             text = body[0] if body and isinstance(body[0], str) else ""
             self._replies[fields.get(_REPLY_SERIAL, 0)] = CallError(fields.get(_ERROR_NAME, ""), text)
         elif kind == _SIGNAL:
-            self.signals.append(Signal(sender, fields.get(_PATH, ""), fields.get(_MEMBER, ""), body))
+            self._signals.append(((sender, fields.get(_PATH, ""), fields.get(_MEMBER, "")), body))
 
 
 def _connect(environ: "Mapping[str, str]", seconds: float) -> "tuple[socket, str]":
@@ -286,11 +270,7 @@ def _connect(environ: "Mapping[str, str]", seconds: float) -> "tuple[socket, str
 
 
 def _paths(environ: "Mapping[str, str]") -> "Iterator[str]":
-    """Give the sockets where the bus may listen; an abstract one begins with NUL.
-
-    Raises:
-        BusError: the bus listens elsewhere.
-    """
+    """Give the sockets where the bus may listen; an abstract one begins with NUL. BusError if it listens elsewhere."""
     addresses = environ.get("DBUS_SESSION_BUS_ADDRESS", "")
     runtime = environ.get("XDG_RUNTIME_DIR", "")
     if not addresses:

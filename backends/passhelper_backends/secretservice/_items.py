@@ -66,11 +66,6 @@ def all_of(service: SecretService, server: str, *, strict: bool) -> "list[Item]"
     return found if strict else found + _equivalents(service, server)
 
 
-def rank(item: Item) -> "tuple[bool, int, int, int, str]":
-    """Say which of several items of a server counts: the one with the greatest rank."""
-    return item.rank
-
-
 def _equivalents(service: SecretService, server: str) -> "list[Item]":
     """Find the items of all equivalent names, by name in byte order."""
     from passhelper.registry import equivalents, normalize  # noqa: PLC0415 - an exact name needs none of it

@@ -4,7 +4,7 @@ Sessions are plain: the secret crosses the user's own session bus as it is. Whoe
 well call ``GetSecret``, so an encrypted session (which would cost a library) would keep nothing from him.
 """
 
-from passhelper_backends.secretservice._bus import Bus, BusError, CallError, SilentError
+from passhelper_backends.secretservice._bus import BUS, BUS_PATH, Bus, BusError, CallError, SilentError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -77,8 +77,7 @@ class SecretService:
 
     def is_running(self) -> bool:
         """Return whether a program offers the service now; none is started."""
-        bus = "org.freedesktop.DBus"
-        (is_owned,) = self._bus.call(bus, "/org/freedesktop/DBus", bus, "NameHasOwner", "s", _NAME)
+        (is_owned,) = self._bus.call(BUS, BUS_PATH, BUS, "NameHasOwner", "s", _NAME)
         return bool(is_owned)
 
     def wake(self, *, ask: bool) -> None:
@@ -236,22 +235,12 @@ class SecretService:
         return self._session
 
     def _prompt(self, sender: str, prompt: str, seconds: float) -> "Any":
-        """Let the service ask a person, or do what it does behind a prompt without asking (KeePassXC).
+        """Let the service ask a person, or do what it does behind a prompt without asking (KeePassXC); give the result.
 
-        Args:
-            sender: the service's unique name: nobody else can complete the prompt.
-            prompt: the prompt's path.
-            seconds: how long to wait.
-
-        Returns:
-            what came of it.
-
-        Raises:
-            DismissedError: it was dismissed, or time is up.
+        Nobody but the sender, which is the service's unique name, can complete the prompt. May raise DismissedError.
         """
         rule = f"type='signal',sender='{sender}',interface='{_PROMPT}',path='{prompt}'"
-        bus = "org.freedesktop.DBus"
-        self._bus.call(bus, "/org/freedesktop/DBus", bus, "AddMatch", "s", rule)
+        self._bus.call(BUS, BUS_PATH, BUS, "AddMatch", "s", rule)
         shown = self._bus.send(_NAME, prompt, _PROMPT, "Prompt", "s", "")
         try:
             self._bus.answer(shown, seconds)

@@ -9,6 +9,7 @@ import ctypes
 import sys
 
 from passhelper.errors import KeychainUnavailableError
+from passhelper_backends._system import NativeError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,15 +52,6 @@ class _Credential(ctypes.Structure):
         ("target_alias", ctypes.c_void_p),
         ("user_name", ctypes.c_void_p),
     )
-
-
-class NativeError(Exception):
-    """A call failed with a Windows error number."""
-
-    def __init__(self, call: str, number: int) -> None:
-        super().__init__(f"{call} failed with error {number}")
-        self.call = call
-        self.number = number
 
 
 class Credential:

@@ -10,7 +10,8 @@ name of its own, so an interrupted write leaves the earlier secret in place.
 import os
 
 from passhelper.errors import EntryError
-from passhelper_backends.wincred._native import MAX_BLOB, Credential, NativeError
+from passhelper_backends._system import NativeError
+from passhelper_backends.wincred._native import MAX_BLOB, Credential
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

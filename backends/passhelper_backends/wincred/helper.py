@@ -6,19 +6,10 @@ Docker's helper does loosely is strict here: a name without port or path does no
 the host, and ``erase`` removes what ``get`` would find.
 """
 
-import os
-import sys
-
-from passhelper import settings
-from passhelper.credentials import Credentials, Helper
-from passhelper.errors import (
-    CredentialsNotFoundError,
-    EntryError,
-    InvalidRequestError,
-    KeychainError,
-    KeychainUnavailableError,
-)
+from passhelper.credentials import Credentials, decoded
+from passhelper.errors import CredentialsNotFoundError, InvalidRequestError, KeychainError, KeychainUnavailableError
 from passhelper.registry import equivalents
+from passhelper_backends._system import NativeError, SystemHelper
 from passhelper_backends.wincred import _parts
 from passhelper_backends.wincred._native import (
     MAX_BLOB,
@@ -27,15 +18,11 @@ from passhelper_backends.wincred._native import (
     ONLY_HERE,
     Credential,
     CredentialManager,
-    NativeError,
 )
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from typing import TypeVar
-
-    _Result = TypeVar("_Result")
+    from collections.abc import Mapping
 
 LABEL = {"label": b"Docker Credentials"}
 
@@ -53,19 +40,20 @@ ERRORS = {
     1783: ("the credential is larger than Windows takes", "check the length of the server URL and username"),
     2202: ("it does not take this username", "check the username"),
 }
+_KINDS = {_NO_LOGON_SESSION: KeychainUnavailableError}
 
 
-class WincredHelper(Helper):
-    """Docker credentials in the Windows Credential Manager.
+class WincredHelper(SystemHelper):
+    """Docker credentials in the Windows Credential Manager; see :class:`SystemHelper` for the arguments."""
 
-    Args:
-        manager: the credentials to work on; this user's own by default.
-        environ: the settings; the process's environment by default.
-    """
+    place = "the Windows Credential Manager"
+    platform = "win32"
+    only_here = ONLY_HERE
+    errors = ERRORS
+    kinds = _KINDS
+    explain = "net helpmsg"
 
-    def __init__(self, manager: "CredentialManager | None" = None, environ: "Mapping[str, str] | None" = None) -> None:
-        self._opened = manager
-        self._environ = os.environ if environ is None else environ
+    _opened: "CredentialManager | None"
 
     @property
     def _manager(self) -> CredentialManager:
@@ -78,7 +66,7 @@ class WincredHelper(Helper):
         secret = credentials.secret.encode()
         _refuse_long("username", credentials.username, MAX_USERNAME)
         _refuse_long("server URL", credentials.server, MAX_TARGET - _parts.MAX_PREFIX)
-        _converted("write", lambda: self._write(credentials.server, credentials.username, secret))
+        self._run("write", lambda: self._write(credentials.server, credentials.username, secret))
 
     def _write(self, server: str, username: str, secret: bytes) -> None:
         manager = self._manager
@@ -100,7 +88,7 @@ class WincredHelper(Helper):
 
     def _get(self, server: str) -> Credentials:
         """Read the credential of a server, or of an equivalent name; see :class:`~passhelper.Helper`."""
-        return _converted("read", lambda: self._read(server))
+        return self._run("read", lambda: self._read(server))
 
     def _read(self, server: str) -> Credentials:
         found = self._manager.read(server)
@@ -112,17 +100,11 @@ class WincredHelper(Helper):
                 raise CredentialsNotFoundError
             found = held[names[0]]
         secret = _parts.join(self._manager, found) if _parts.SPLIT in found.attributes else found.blob
-        try:
-            return Credentials(server, found.username, secret.decode().rstrip("\r\n"))
-        except UnicodeDecodeError:
-            raise EntryError(
-                f"the secret for {found.target} in the Credential Manager is not UTF-8 text",
-                "store it again: docker login",
-            ) from None
+        return Credentials(server, found.username, decoded(secret, f"{found.target} in the Credential Manager"))
 
     def _erase(self, server: str) -> None:
         """Delete what ``get`` would find, and all its parts; see :class:`~passhelper.Helper`."""
-        _converted("erase", lambda: self._remove(server))
+        self._run("erase", lambda: self._remove(server))
 
     def _remove(self, server: str) -> None:
         credentials = self._manager.enumerate()
@@ -136,27 +118,8 @@ class WincredHelper(Helper):
 
     def _list(self) -> dict[str, str]:
         """Name all servers, without the parts of long secrets; see :class:`~passhelper.Helper`."""
-        credentials = _converted("list", lambda: self._manager.enumerate())  # noqa: PLW0108 - opened inside
+        credentials = self._run("list", lambda: self._manager.enumerate())  # noqa: PLW0108 - opened inside
         return {one.target: one.username for one in credentials if _is_ours(one)}
-
-    @classmethod
-    def priority(cls) -> float:
-        """Return 5 on Windows; see :class:`~passhelper.Helper`.
-
-        Raises:
-            KeychainUnavailableError: this is another system.
-        """
-        if sys.platform != "win32":
-            raise KeychainUnavailableError(ONLY_HERE)
-        return 5
-
-    def unavailable(self) -> str:
-        """Return why there is no Credential Manager, unless one was given; see :class:`~passhelper.Helper`."""
-        return "" if self._opened is not None else super().unavailable()
-
-    @property
-    def _is_strict(self) -> bool:
-        return settings.is_on(self._environ, settings.STRICT)
 
 
 def _answering(server: str, held: "Mapping[str, Credential]", *, strict: bool) -> "list[str]":
@@ -173,15 +136,3 @@ def _refuse_long(label: str, text: str, limit: int) -> None:
     length = len(text.encode("utf-16-le")) // 2
     if length > limit:
         raise InvalidRequestError(f"the {label} has {length} characters; the Windows Credential Manager takes {limit}")
-
-
-def _converted(doing: str, call: "Callable[[], _Result]") -> "_Result":
-    """Run native calls; say what their error numbers mean."""
-    try:
-        return call()
-    except NativeError as error:
-        reason, remedy = ERRORS.get(error.number, (f"{error.call} failed", f"run: net helpmsg {error.number}"))
-        kind = KeychainUnavailableError if error.number == _NO_LOGON_SESSION else KeychainError
-        raise kind(
-            f"the Windows Credential Manager did not {doing} the credential: {reason} (error {error.number})", remedy
-        ) from error
