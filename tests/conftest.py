@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from callers import Client, Recorder
-from disks import exfat
-from engines import Engine, NoEngineError
 from support import OLD_PIP, OWN_GIT, Helper, KeyRing, Once, Program, require
-from vault import begin_counting
-from workswith import PROPERTY, WorksWith
+from support.clients.callers import Client, Recorder
+from support.machines.engines import Engine, NoEngineError
+from support.processes import begin_counting
+from support.project.workswith import PROPERTY, WorksWith
+from support.worlds.disks import exfat
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -56,7 +56,7 @@ def clean_environ(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture(autouse=True)
 def own_children() -> None:
-    """Leave the servers that tests share out of ``vault.children``."""
+    """Leave the servers that tests share out of ``support.processes.children``."""
     begin_counting()
 
 
@@ -84,7 +84,7 @@ def made_once(request: pytest.FixtureRequest, short_tmp: Path) -> Once:
 
 @pytest.fixture(scope="session")
 def keys(made_once: Once, short_tmp: Path) -> Iterator[KeyRing]:
-    """The run's keys, made once; see ``support.KeyRing`` for their names. Each worker has a copy and an agent."""
+    """The run's keys, made once: see :class:`support.KeyRing`. Each worker has a copy and an agent."""
     require("gpg")
     ring = KeyRing.load(made_once("keys", KeyRing.generate)).copy(short_tmp / "g")
     yield ring
@@ -233,7 +233,7 @@ def works_with(client: Client, record_property: Callable[[str, object], None]) -
             name: the client.
             version: what it prints as its version, or the commit of the source that a replay follows.
             how: ``ran`` or ``replayed``.
-            verbs: what the test calls without :class:`callers.Client`.
+            verbs: what the test calls without :class:`support.clients.callers.Client`.
         """
         said.append({"client": name, "version": version, "how": how, "verbs": verbs})
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from support import NOT_FOUND, Helper, Program, require, run
-from workswith import BEGIN, END
+from support.project.workswith import BEGIN, END
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

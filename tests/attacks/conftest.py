@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from attackers import MALLORYS, PASSWORD, PROD, Scene, place
-from remotes import Member, Remote
 from support import OWN_GIT, KeyRing, Program, require
-from vault import Vault
+from support.people.attackers import MALLORYS, PASSWORD, PROD, Scene, place
+from support.people.remotes import Member, Remote
+from support.worlds.vault import Vault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from attackers import Scene
-from impostors import adopting
-from remotes import PLAIN
 from support import Answer, KeyRing, Program, run
-from terminals import Person
-from vault import SERVER, Vault
+from support.people.attackers import Scene
+from support.people.remotes import PLAIN
+from support.people.terminals import Person
+from support.worlds.impostors import adopting
+from support.worlds.vault import SERVER, Vault
 
 from passhelper.store.packets import key_ids
 

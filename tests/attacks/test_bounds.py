@@ -10,9 +10,9 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-from attackers import EVIL, PASSWORD, PROD, Scene, assert_unharmed, place, snapshot
-from remotes import PLAIN
 from support import run
+from support.people.attackers import EVIL, PASSWORD, PROD, Scene, assert_unharmed, place, snapshot
+from support.people.remotes import PLAIN
 
 from passhelper.errors import RemoteError, StoreError, TrustError
 from passhelper.setup.sharedstore import SharedStore

@@ -8,14 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from attackers import LATER, MALLORYS, PROD, Scene, ids_of, place
-from remotes import PLAIN
 from support import FOLDER, PASSPHRASE
+from support.people.attackers import LATER, MALLORYS, PROD, Scene, ids_of, place
+from support.people.remotes import PLAIN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from remotes import File
+    from support.people.remotes import File
 
 PLANT = "https://plant.example"
 

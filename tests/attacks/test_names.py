@@ -7,10 +7,10 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-from doctors import Doctor
-from impostors import adopting
 from support import KeyRing, Program, run
-from vault import Vault
+from support.worlds.doctors import Doctor
+from support.worlds.impostors import adopting
+from support.worlds.vault import Vault
 
 from passhelper.errors import PasshelperError, RecipientsError
 from passhelper.store import claims

@@ -17,11 +17,11 @@ from xml.etree import ElementTree as ET
 
 import click
 import pytest
-from commands import COMMANDS, calls
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jobs import git
 from support import FOLDER, KeyRing, Program, require, run
+from support.machines.jobs import git
+from support.project.commands import COMMANDS, calls
 
 from passhelper import conformance
 from passhelper.cli import output

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from clones import Team
 from support import Helper, Program, require, run
+from support.people.clones import Team
 
 from passhelper.store import repository
 from passhelper.team.sync.clone import password_pipe

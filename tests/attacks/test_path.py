@@ -10,9 +10,9 @@ import os
 from pathlib import Path
 
 import pytest
-from attackers import Scene
-from remotes import PLAIN
 from support import FOLDER, Helper, KeyRing, Program, run
+from support.people.attackers import Scene
+from support.people.remotes import PLAIN
 
 RELATIVE = ("", ".", "bin", "./", "../store")
 NAMES = ("ssh", "gpg", "gpg2", "git", "sh", "gpg-agent", "pinentry", "tool", "ps", "unshare")

@@ -9,9 +9,9 @@ import base64
 import shlex
 
 import pytest
-from attackers import PASSWORD, PROD, Scene, ids_of, place
-from remotes import PLAIN
 from support import FOLDER
+from support.people.attackers import PASSWORD, PROD, Scene, ids_of, place
+from support.people.remotes import PLAIN
 
 from passhelper.store import layout
 

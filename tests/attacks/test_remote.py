@@ -8,9 +8,21 @@ she pushed.
 from __future__ import annotations
 
 import pytest
-from attackers import ACCEPT, ATTACKS, EVIL, LATER, MALLORYS, PROD, Scene, assert_unharmed, ids_of, place, snapshot
-from remotes import PLAIN, Member
 from support import FOLDER, NOT_FOUND, Helper, run, tree
+from support.people.attackers import (
+    ACCEPT,
+    ATTACKS,
+    EVIL,
+    LATER,
+    MALLORYS,
+    PROD,
+    Scene,
+    assert_unharmed,
+    ids_of,
+    place,
+    snapshot,
+)
+from support.people.remotes import PLAIN, Member
 
 from passhelper.store.store import PassStore
 from passhelper.team.sync import clone

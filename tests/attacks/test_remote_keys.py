@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from attackers import Scene
-from remotes import PLAIN
+from support.people.attackers import Scene
+from support.people.remotes import PLAIN
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,9 +7,9 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-from attackers import ACCEPT, LATER, MALLORYS, MEND, PROD, Scene, assert_unharmed, place, snapshot
-from remotes import PLAIN, Member
 from support import run
+from support.people.attackers import ACCEPT, LATER, MALLORYS, MEND, PROD, Scene, assert_unharmed, place, snapshot
+from support.people.remotes import PLAIN, Member
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from leavers import A, B, Team
 from support import FOLDER, KeyRing
+from support.people.leavers import A, B, Team
 
 from passhelper.store import treepolicy
 from passhelper.team.entries import log, rotation

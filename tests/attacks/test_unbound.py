@@ -13,11 +13,11 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from attackers import EVIL, MALLORYS, PASSWORD, PROD, Scene, ids_of, place
-from readers import Reader
-from remotes import PLAIN
 from support import FOLDER
-from terminals import Person
+from support.people.attackers import EVIL, MALLORYS, PASSWORD, PROD, Scene, ids_of, place
+from support.people.remotes import PLAIN
+from support.people.terminals import Person
+from support.worlds.readers import Reader
 
 from passhelper.store import layout, packets
 

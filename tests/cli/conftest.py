@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from jobs import Job, agents
-from machines import Command, Machine
-from registries import serve_registry
 from support import Answer, Program, require, run
+from support.machines.jobs import Job, agents
+from support.machines.new import Command, Machine
+from support.machines.registries import serve_registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

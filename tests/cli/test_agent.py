@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from support import PASSPHRASE, Answer, KeyRing, Program, require, require_account, run
-from terminals import Person
+from support.people.terminals import Person
 
 
 class Desk:

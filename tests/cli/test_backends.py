@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pytest
-    from machines import Command
+    from support.machines.new import Command
 
 
 def test_those_that_are_shipped(passhelper: Command, store: Path) -> None:

@@ -13,9 +13,9 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from machines import Command
-from registries import USERS
 from support import FOLDER, Helper, KeyRing
+from support.machines.new import Command
+from support.machines.registries import USERS
 
 from passhelper import Credentials
 from passhelper.docker import inventory, registrycheck

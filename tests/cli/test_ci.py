@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from jobs import BARE_PATH, Job, agents, for_user, secret_key
-from registries import USERS
 from support import PASSPHRASE, Answer, KeyRing, Program, require, run, tree
+from support.machines.jobs import BARE_PATH, Job, agents, for_user, secret_key
+from support.machines.registries import USERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from jobs import Job, agents, git, secret_key
-from registries import USERS
 from support import FOLDER, NOT_FOUND, KeyRing, require, run, tree
-from tracing import trace
+from support.faults.tracing import trace
+from support.machines.jobs import Job, agents, git, secret_key
+from support.machines.registries import USERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

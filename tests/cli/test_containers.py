@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from machines import Command
 from support import Helper, Program, require, run
+from support.machines.new import Command
 
 from passhelper.docker import containers
 

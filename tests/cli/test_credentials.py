@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-from machines import Command
 from support import FOLDER, Helper, KeyRing, Program, dockers, require, run, tree
-from terminals import Person
+from support.machines.new import Command
+from support.people.terminals import Person
 
 HUB = "https://index.docker.io/v1/"
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from machines import Command
 from support import Helper, Program, require, run
+from support.machines.new import Command
 
 AUTH = "YWxpY2U6Y2FuYXJ5"  # alice:canary
 NONE = "nothing serves it: docker login would write plain text"

@@ -11,9 +11,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from machines import Command
 from support import FOLDER, NOT_FOUND, Helper, KeyRing, Program, require, run
-from terminals import Person
+from support.machines.new import Command
+from support.people.terminals import Person
 
 from passhelper.docker import export as exporting
 from passhelper.errors import ConfigurationError

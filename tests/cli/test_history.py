@@ -6,9 +6,9 @@ import time
 from pathlib import Path
 
 import pytest
-from jobs import git
-from machines import Command
 from support import FOLDER, Helper, KeyRing
+from support.machines.jobs import git
+from support.machines.new import Command
 
 
 @pytest.fixture

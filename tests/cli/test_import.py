@@ -10,9 +10,9 @@ import stat
 from pathlib import Path
 
 import pytest
-from machines import Command
 from support import FOLDER, Helper, KeyRing, Program, require, require_go_helper, run, tree
-from tracing import trace
+from support.faults.tracing import trace
+from support.machines.new import Command
 
 HUB = "https://index.docker.io/v1/"
 

@@ -7,8 +7,8 @@ import stat
 from pathlib import Path
 
 import pytest
-from machines import Command
 from support import Helper, Program, run
+from support.machines.new import Command
 
 from passhelper.backends import SHIPPED
 

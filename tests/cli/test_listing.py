@@ -8,8 +8,8 @@ import subprocess
 import time
 from pathlib import Path
 
-from machines import Command
 from support import FOLDER, Helper, KeyRing
+from support.machines.new import Command
 
 
 def test_table(passhelper: Command, store: Path, helper: Helper) -> None:

@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from machines import Command
 from support import Program, run
-from terminals import Person
+from support.machines.new import Command
+from support.people.terminals import Person
 
 import passhelper as package
 from passhelper.cli import _COMMANDS, _passhelper

@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 from pathlib import Path
 
-from disks import too_deep
-from machines import Command
-from readers import files, ids, subkeys, tidy
 from support import FOLDER, Helper, KeyRing, Program, run, tree
-from terminals import Person
+from support.machines.new import Command
+from support.people.terminals import Person
+from support.worlds.disks import too_deep
+from support.worlds.readers import files, ids, subkeys, tidy
 
 A, B = "https://a.example", "https://b.example"
 

@@ -7,9 +7,9 @@ import threading
 import time
 from pathlib import Path
 
-from machines import Command
 from support import FOLDER, Helper, KeyRing, Program, tree
-from terminals import Person
+from support.machines.new import Command
+from support.people.terminals import Person
 
 ACCEPT_HINT = "hint: name their fingerprints: passhelper recipients accept FINGERPRINT...\n"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from machines import Machine
-from tracing import trace
+from support.faults.tracing import trace
+from support.machines.new import Machine
 
 PASSPHRASE = "canary-passphrase-7311"
 PASSWORD = "canary-password-9624"

@@ -10,9 +10,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from machines import Machine
 from support import FOLDER, GO_HELPER, PASSPHRASE, KeyRing, Program, require, tree
-from terminals import Person
+from support.machines.new import Machine
+from support.people.terminals import Person
 
 GENERATE = ("setup", "--generate-key", "--no-passphrase", "--name", "Ann", "--email", "ann@example.test")
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from jobs import git
-from machines import Machine
 from support import FOLDER, Answer, KeyRing, Program, require, tree
-from terminals import Person
+from support.machines.jobs import git
+from support.machines.new import Machine
+from support.people.terminals import Person
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
-from clones import Clone, Team
-from machines import Command
 from support import FOLDER, KeyRing, Program
-from terminals import Person
-from vault import SERVER
+from support.machines.new import Command
+from support.people.clones import Clone, Team
+from support.people.terminals import Person
+from support.worlds.vault import SERVER
 
 OTHER = "https://b.example"
 

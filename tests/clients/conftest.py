@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from jobs import agents
-from registries import USERS, serve_registry, write_image
 from support import FOLDER, KeyRing, require
+from support.machines.jobs import agents
+from support.machines.registries import USERS, serve_registry, write_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from callers import Client
-    from engines import Engine
+    from support.clients.callers import Client
+    from support.machines.engines import Engine
 
 # What stops a `get`, and the words in which everybody who asks is told.
 TROUBLES = {

@@ -7,16 +7,16 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
-from registries import USERS
 from support import require
-from vault import Vault
+from support.machines.registries import USERS
+from support.worlds.vault import Vault
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from callers import Client
-    from engines import Engine
+    from support.clients.callers import Client
+    from support.machines.engines import Engine
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from callers import Client
-from registries import USERS, serve_registry, upload
 from support import Helper, dockers, require
+from support.clients.callers import Client
+from support.machines.registries import USERS, serve_registry, upload
 
 pytestmark = pytest.mark.usefixtures("store", "nothing_left")
 

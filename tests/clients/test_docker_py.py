@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support import KeyRing, Program, run
-from vault import Vault
+from support.worlds.vault import Vault
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from callers import Client
+    from support.clients.callers import Client
 
 HUB = "https://index.docker.io/v1/"
 SECRET = 'p\u00e4ss <&>"'

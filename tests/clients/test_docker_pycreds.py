@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from callers import Client
+    from support.clients.callers import Client
 
 SERVER = "https://registry.example/v2/"
 SECRET = "s3cret\nof two lines"

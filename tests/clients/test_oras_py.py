@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from registries import USERS
+from support.machines.registries import USERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from callers import Client
     from support import Helper
+    from support.clients.callers import Client
 
 _PUSH_AND_PULL = """\
 import oras.client, oras.version, os, sys

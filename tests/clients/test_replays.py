@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
-import replays
-from replays import ClientError, Login
+from support.clients import replays
+from support.clients.replays import ClientError, Login
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,7 +10,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-from replays import ClientError, Login, docker_cli, go_json, oras_go
+from support.clients.replays import ClientError, Login, docker_cli, go_json, oras_go
 
 if TYPE_CHECKING:
     from collections.abc import Callable

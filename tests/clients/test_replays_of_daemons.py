@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from replays import ClientError, Login, docker_cli, go_strings, nomad
 from support import Helper, KeyRing, Program, require, run
-from vault import Vault
+from support.clients.replays import ClientError, Login, docker_cli, go_strings, nomad
+from support.worlds.vault import Vault
 
 from passhelper.machine import launcher
 

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from callers import Client, Recorder
-from jobs import agents
-from registries import USERS, upload
 from support import PASSPHRASE, KeyRing, Program, require, run
+from support.clients.callers import Client, Recorder
+from support.machines.jobs import agents
+from support.machines.registries import USERS, upload
 
 UID = 4242
 NEEDED = ("podman", "buildah", "skopeo", "newuidmap", "unshare", "setpriv", "python3")

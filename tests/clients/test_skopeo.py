@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from callers import Client
-from registries import USERS, upload
 from support import Helper, Program, require, run
+from support.clients.callers import Client
+from support.machines.registries import USERS, upload
 
 pytestmark = pytest.mark.usefixtures("store", "nothing_left")
 

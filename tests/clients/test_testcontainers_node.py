@@ -13,8 +13,8 @@ from support import require, run
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from callers import Client
     from support import Helper, Program
+    from support.clients.callers import Client
 
 MAJORS = ["10", "12"]
 ROUNDS = 30

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from registries import USERS
-from vault import Vault
+from support.machines.registries import USERS
+from support.worlds.vault import Vault
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from callers import Client
-    from engines import Engine
+    from support.clients.callers import Client
+    from support.machines.engines import Engine
 
 _RUN = """\
 import sys

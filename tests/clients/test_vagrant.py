@@ -6,16 +6,16 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
-from engines import Engine
-from registries import USERS
 from support import require
-from vault import Vault
+from support.machines.engines import Engine
+from support.machines.registries import USERS
+from support.worlds.vault import Vault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from callers import Client
+    from support.clients.callers import Client
 
 _MACHINE = """\
 Vagrant.configure("2") do |config|

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from faulty import Faulty
+from support.faults.faulty import Faulty
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
-from faulty import Faulty
 from support import Answer, KeyRing, Program, require_go_helper, run, tree
+from support.faults.faulty import Faulty
 
 from passhelper.conformance import DOMAIN, LAWS, RULES
 

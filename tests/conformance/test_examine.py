@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from faulty import NO_FAULT, Faulty
-from vault import script
+from support.faults.faulty import NO_FAULT, Faulty
+from support.programs import script
 
 from passhelper import get_helper
 from passhelper.client import ProgramHelper

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from support import Helper, Program, require_go_helper, run
-from tracing import trace
+from support.faults.tracing import trace
 
 from passhelper import Credentials, CredentialsNotFoundError
 from passhelper.client import Answer, ProgramHelper, short_name

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support import run
-from vault import script
+from support.programs import script
 
 from passhelper import Credentials, CredentialsNotFoundError
 from passhelper.dockerconfig import TOKEN_USER, Origin, credentials_for, origin_of

@@ -13,17 +13,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from registries import USERS, configure_registry, free_address
 from support import dockers, require
-from transcripts import Shell
-from vault import Vault
+from support.clients.transcripts import Shell
+from support.machines.registries import USERS, configure_registry, free_address
+from support.worlds.vault import Vault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from callers import Client
-    from engines import Engine
     from pytest_docker.plugin import Services
+    from support.clients.callers import Client
+    from support.machines.engines import Engine
 
 DOCKERS = dockers()
 _TAGS = itertools.count(1)  # what another test has pushed would not be pushed again
@@ -82,7 +82,7 @@ def docker_cleanup() -> str:
 
 @pytest.fixture(scope="session")
 def registry(docker_services: Services, registry_address: str) -> str:
-    """The ``host:port`` of a registry with passwords for :data:`registries.USERS`, in a container."""
+    """The ``host:port`` of a registry with passwords for :data:`support.machines.registries.USERS`, in a container."""
 
     def answers() -> bool:
         try:

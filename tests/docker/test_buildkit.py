@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from support import KeyRing
-    from transcripts import Shell
-    from vault import Vault
+    from support.clients.transcripts import Shell
+    from support.worlds.vault import Vault
 
 BUILT_IN, PLUG_IN = "docker build", "docker buildx build"
 

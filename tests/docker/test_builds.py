@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from registries import USERS
 from support import require_go_helper
+from support.machines.registries import USERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from support import KeyRing, Program
-    from transcripts import Shell
-    from vault import Vault
+    from support.clients.transcripts import Shell
+    from support.worlds.vault import Vault
 
 OTHER, STRANGE = "https://other.example", "https://strange.example"
 REFUSED = "no basic auth credentials"

@@ -12,8 +12,8 @@ from support import require
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from transcripts import Shell
-    from vault import Vault
+    from support.clients.transcripts import Shell
+    from support.worlds.vault import Vault
 
 OTHER = "https://other.example"
 REFUSED = "no basic auth credentials"

@@ -10,13 +10,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from registries import USERS
+from support.machines.registries import USERS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from engines import Engine
-    from transcripts import Shell
+    from support.clients.transcripts import Shell
+    from support.machines.engines import Engine
 
 GET, STORE = ["get 127.0.0.1:PORT"], ["store 127.0.0.1:PORT"]
 MISS = ["get 127.0.0.1:PORT !"]

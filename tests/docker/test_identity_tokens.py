@@ -6,15 +6,15 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-from registries import USERS
-from tokens import Tokens, token_registry
+from support.machines.registries import USERS
+from support.machines.tokens import Tokens, token_registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from engines import Engine
-    from transcripts import Shell
+    from support.clients.transcripts import Shell
+    from support.machines.engines import Engine
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import engines
 import pytest
-from engines import Engine, NoEngineError
 from pytest_docker.plugin import get_docker_services
-from support import running
+from support.machines import engines
+from support.machines.engines import Engine, NoEngineError
+from support.processes import running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from doctors import SERVER, Doctor, git
 from support import Helper, Program
+from support.worlds.doctors import SERVER, Doctor, git
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from doctors import SERVER, Doctor, config_of
 from support import GO_HELPER, Helper, Program, require_go_helper
+from support.worlds.doctors import SERVER, Doctor, config_of
 
 
 @pytest.fixture

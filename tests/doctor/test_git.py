@@ -8,8 +8,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from doctors import SERVER, Doctor, git
 from support import FOLDER, Helper, KeyRing, Program, require, run
+from support.worlds.doctors import SERVER, Doctor, git
 
 
 @pytest.fixture

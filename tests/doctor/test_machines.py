@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from doctors import SERVER, Doctor
 from support import PASSPHRASE, Helper, KeyRing, Program, require, run
+from support.worlds.doctors import SERVER, Doctor
 
 KEY_CHECKS = {"key.own", "key.known", "key.usable", "key.expiry", "key.trust", "key.store", "key.locked", "key.memory"}
 

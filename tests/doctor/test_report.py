@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
-from doctors import Doctor, git
 from support import FOLDER, Helper, KeyRing, require, run
+from support.worlds.doctors import Doctor, git
 
 from passhelper.doctor import report
 from passhelper.doctor.context import Context

@@ -10,8 +10,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from doctors import SERVER, Doctor, git
 from support import FOLDER, Helper, KeyRing, run, tree
+from support.worlds.doctors import SERVER, Doctor, git
 
 DIRECTORY = base64.urlsafe_b64encode(SERVER.encode()).decode()
 ODD = base64.urlsafe_b64encode(f"{SERVER}\n".encode()).decode()  # as echo would write it

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from support import PASSPHRASE, Helper, KeyRing, Program, require, run, running, tree
-from vault import script
+from support import PASSPHRASE, Helper, KeyRing, Program, require, run, tree
+from support.processes import running
+from support.programs import script
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

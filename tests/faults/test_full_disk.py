@@ -6,8 +6,8 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-from readers import files, ids
 from support import FOLDER, Helper, KeyRing, Program, require, run, tree
+from support.worlds.readers import files, ids
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

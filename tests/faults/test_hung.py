@@ -8,7 +8,8 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from support import FOLDER, Helper, require, run, running, tree
+from support import FOLDER, Helper, require, run, tree
+from support.processes import running
 
 if TYPE_CHECKING:
     from pathlib import Path

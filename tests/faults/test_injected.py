@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 from support import FOLDER, KeyRing
-from vault import Vault
+from support.worlds.vault import Vault
 
 from passhelper.docker import importing, plaintext
 from passhelper.doctor import report

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 from support import FOLDER, Helper, KeyRing, Program, require, run, tree
-from vault import is_alive, script
+from support.processes import is_alive
+from support.programs import script
 
 SERVER = "https://registry.example"
 NUMBERS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support import FOLDER, GO_HELPER, Helper, run
-from tracing import trace
+from support.faults.tracing import trace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

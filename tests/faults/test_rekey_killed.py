@@ -13,9 +13,9 @@ import time
 from pathlib import Path
 
 import pytest
-from readers import Reader, files, ids, tidy
 from support import Helper, KeyRing, Program, run
-from tracing import trace
+from support.faults.tracing import trace
+from support.worlds.readers import Reader, files, ids, tidy
 
 KILLS = int(os.environ.get("PASSHELPER_TEST_KILLS", "4"))  # at random moments, for each kind of store
 SERVERS = [f"https://{number}.example" for number in range(4)]

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from jobs import git
-from support import NOT_FOUND, Answer, Helper, require, running
+from support import NOT_FOUND, Answer, Helper, require
+from support.machines.jobs import git
+from support.processes import running
 
 SERVER, OTHER = "https://registry.example", "https://other.example"
 WARNING = (

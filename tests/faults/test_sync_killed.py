@@ -18,8 +18,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from clones import Team
 from support import KeyRing, run
+from support.people.clones import Team
 
 KILLS = int(os.environ.get("PASSHELPER_TEST_KILLS", "40"))
 NOW = int(time.time()) - 1000
@@ -31,7 +31,7 @@ class Mortals:
 
     def __init__(self, report: Path) -> None:
         self.report = report
-        script = Path(__file__).parent.parent / "mortal.py"
+        script = Path(__file__).parents[1] / "support" / "faults" / "mortal.py"
         self.process = subprocess.Popen(
             [sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
             stderr=subprocess.DEVNULL,

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from support import FOLDER, KeyRing
-from vault import SERVER, Vault
+from support.worlds.vault import SERVER, Vault
 
 from passhelper.errors import StoreError
 from passhelper.store import journal

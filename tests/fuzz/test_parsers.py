@@ -14,8 +14,8 @@ from io import BytesIO
 
 import httpx
 import pytest
-from hostile import FUZZ, changed, is_linear
 from hypothesis import given
+from support.faults.hostile import FUZZ, changed, is_linear
 
 from passhelper import jsontext, protocol, registry
 from passhelper.docker import config, jsonedit, plaintext, registrycheck

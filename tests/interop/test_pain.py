@@ -16,8 +16,8 @@ import time
 from pathlib import Path
 
 import pytest
-from jobs import git
 from support import FOLDER, PASSPHRASE, Answer, Helper, KeyRing, require_go_helper, run
+from support.machines.jobs import git
 
 SERVER = "https://registry.example"
 MANY = 12  # stores at once

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from jobs import git
-from machines import Command, Machine
 from support import FOLDER, Answer, Helper, KeyRing, Program, require, run
+from support.machines.jobs import git
+from support.machines.new import Command, Machine
 
 SERVER, TEAM = "https://registry.example", "https://team.example"
 

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, run_state_machine_as_test
 from support import FOLDER, KeyRing, tree
-from vault import script
+from support.programs import script
 
 from passhelper import Credentials, Helper, PassHelper, PasshelperError, get_helper
 from passhelper.contract.histories import Machine

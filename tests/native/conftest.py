@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from desktops import Desktop, desktop
 from support import Once, Program, run
+from support.machines.desktops import Desktop, desktop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

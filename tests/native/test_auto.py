@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from desktops import Desktop, desktop
 from support import Helper, Program, run, tree
+from support.machines.desktops import Desktop, desktop
 
 SERVER = "https://a.example"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
-from desktops import GO_HELPER, Desktop
 from support import Helper, Program, require, run
+from support.machines.desktops import GO_HELPER, Desktop
 
 from passhelper.client import ProgramHelper
 from passhelper.conformance import Outcome, choose, examine

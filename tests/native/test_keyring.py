@@ -16,11 +16,11 @@ import keyring.backends.chainer
 import keyring.backends.fail
 import keyring.backends.null
 import pytest
-from desktops import Desktop, desktop
 from keyring.backend import KeyringBackend
 from keyring.backends.SecretService import Keyring as SecretService
 from keyring.errors import KeyringLocked, PasswordDeleteError, PasswordSetError
 from support import Helper
+from support.machines.desktops import Desktop, desktop
 
 from passhelper import Credentials, CredentialsNotFoundError
 from passhelper.errors import KeychainError, KeychainUnavailableError, LockedKeychainError, PasshelperError

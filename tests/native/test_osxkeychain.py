@@ -12,8 +12,8 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-import standins
-from standins import dump
+from support.machines import standins
+from support.machines.standins import dump
 
 from passhelper import Credentials, CredentialsNotFoundError, get_helper
 from passhelper.errors import (

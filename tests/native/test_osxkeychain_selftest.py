@@ -7,8 +7,8 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-import standins
-from standins import dump
+from support.machines import standins
+from support.machines.standins import dump
 
 from passhelper.contract.laws import LAWS
 from passhelper_backends.osxkeychain import OsxKeychainHelper, selftest  # noqa: TID251 - what is tested

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from desktops import GO_HELPER, Desktop, desktop
 from support import Helper, require, run
+from support.machines.desktops import GO_HELPER, Desktop, desktop
 
 from passhelper import Credentials, CredentialsNotFoundError
 from passhelper.errors import EntryError, KeychainUnavailableError

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from desktops import PASSWORD, Desktop, desktop
 from jeepney import (
     DBusAddress,
     HeaderFields,
@@ -24,6 +23,7 @@ from jeepney import (
 )
 from jeepney.io.blocking import open_dbus_connection
 from support import Helper, require
+from support.machines.desktops import PASSWORD, Desktop, desktop
 
 from passhelper import Credentials, CredentialsNotFoundError
 from passhelper.errors import KeychainError, KeychainUnavailableError, LockedKeychainError, PasshelperError

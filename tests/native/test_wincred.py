@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-import standins
+from support.machines import standins
 
 from passhelper import Credentials, CredentialsNotFoundError, get_helper
 from passhelper.errors import EntryError, InvalidRequestError, KeychainError, KeychainUnavailableError

@@ -7,8 +7,8 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import wine
 from support import NOT_FOUND, Answer, run
+from support.machines import wine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from jobs import BARE_PATH, agents
-from recipefiles import Recipe
-from registries import serve_registry
-from runners import USERS, Member, Site, View
 from support import KeyRing, Program, require, run
+from support.machines.jobs import BARE_PATH, agents
+from support.machines.registries import serve_registry
+from support.machines.runners import USERS, Member, Site, View
+from support.project.recipes import Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -66,7 +66,7 @@ def recipe() -> Iterator[Callable[[str], Recipe]]:
 
 @pytest.fixture
 def view(place: Path) -> Iterator[View]:
-    """This machine as a recipe for its root may change it; see :class:`runners.View`."""
+    """This machine as a recipe for its root may change it; see :class:`support.machines.runners.View`."""
     require("unshare", "nsenter", "setpriv")
     if os.geteuid() != 0 or run(["unshare", "--mount", "--pid", "--fork", "true"], {"PATH": BARE_PATH}).code != 0:
         pytest.skip("no mount namespace can be made here")

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
-from engines import BUSYBOX
-from registries import USERS, serve_registry
 from support import NOT_FOUND, Helper, require
+from support.machines.engines import BUSYBOX
+from support.machines.registries import USERS, serve_registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from callers import Client
-    from engines import Engine
-    from recipefiles import Recipe
+    from support.clients.callers import Client
+    from support.machines.engines import Engine
+    from support.project.recipes import Recipe
 
     Build = Callable[..., str]
 

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from jobs import agents, for_user, secret_key
-from runners import DUMP, TOKEN, Site, private, shell, then_environ
 from support import PASSPHRASE, KeyRing, Program, require, run
+from support.machines.jobs import agents, for_user, secret_key
+from support.machines.runners import DUMP, TOKEN, Site, private, shell, then_environ
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from recipefiles import Recipe
+    from support.project.recipes import Recipe
 
 
 # GitHub Actions

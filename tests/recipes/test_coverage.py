@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from jobs import BARE_PATH, Job, agents
-from recipefiles import CONTRIB, Recipe
 from support import Program, run
+from support.machines.jobs import BARE_PATH, Job, agents
+from support.project.recipes import CONTRIB, Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,16 +9,16 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-from recipefiles import APT, CONTRIB, build, instructions
-from runners import private
 from support import Answer, Helper, KeyRing, Program, require, tree
+from support.machines.runners import private
+from support.project.recipes import APT, CONTRIB, build, instructions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from recipefiles import Recipe
-    from runners import Site, View
+    from support.machines.runners import Site, View
+    from support.project.recipes import Recipe
 
 FILE = CONTRIB / "devcontainer" / "devcontainer.json"
 SERVER = "https://registry.example"

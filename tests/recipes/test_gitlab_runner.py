@@ -7,8 +7,8 @@ import re
 import sys
 from typing import TYPE_CHECKING
 
-from recipefiles import CONTRIB, check_drop_in, environment
 from support import NOT_FOUND, Answer, require
+from support.project.recipes import CONTRIB, check_drop_in, environment
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from recipefiles import Recipe
-    from runners import Member, View
     from support import Program
+    from support.machines.runners import Member, View
+    from support.project.recipes import Recipe
 
 FOLDER = CONTRIB / "gitlab-runner"
 USER = "gitlab-runner"

@@ -5,16 +5,16 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from jobs import agents
-from recipefiles import APT, build
-from runners import TOKEN, Site, View, private
 from support import PASSPHRASE, require
+from support.machines.jobs import agents
+from support.machines.runners import TOKEN, Site, View, private
+from support.project.recipes import APT, build
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from recipefiles import Recipe
+    from support.project.recipes import Recipe
 
 _JOB = """\
 settings=$(passhelper setup --ci)

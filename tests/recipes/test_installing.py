@@ -6,17 +6,17 @@ import re
 import shutil
 from typing import TYPE_CHECKING
 
-from jobs import BARE_PATH
-from recipefiles import CONTRIB, Recipe
-from registries import serve_registry
 from support import run
+from support.machines.jobs import BARE_PATH
+from support.machines.registries import serve_registry
+from support.project.recipes import CONTRIB, Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from engines import Engine
-    from runners import Site
+    from support.machines.engines import Engine
+    from support.machines.runners import Site
 
 _INSTALLS = re.compile(r'pip"? install (.*?)\n', re.DOTALL)
 RECIPES = ("buildkite", "devcontainer", "docker-runner", "github-actions", "gitlab-ci", "jenkins")

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from runners import TEAM, Site, private
 from support import Answer, Helper, Program, require, run
+from support.machines.runners import TEAM, Site, private
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from recipefiles import Recipe
+    from support.project.recipes import Recipe
 
 HUB = "https://index.docker.io/v1/"
 

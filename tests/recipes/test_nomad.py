@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 import hcl2
 import pytest
 from hcl2.utils import SerializationOptions
-from recipefiles import CONTRIB, check_drop_in, environment
 from support import require
+from support.project.recipes import CONTRIB, check_drop_in, environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from recipefiles import Recipe
-    from runners import Member, View
     from support import Program
+    from support.machines.runners import Member, View
+    from support.project.recipes import Recipe
 
 FOLDER = CONTRIB / "nomad"
 # What systemd gives a service of the system's besides.

@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from callers import Recorder
-from recipefiles import CONTRIB, command, environment, unit
-from runners import TEAM, Site
 from support import Answer, Helper, Program, require, run
+from support.clients.callers import Recorder
+from support.machines.runners import TEAM, Site
+from support.project.recipes import CONTRIB, command, environment, unit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from recipefiles import Recipe
+    from support.project.recipes import Recipe
 
 UNIT = CONTRIB / "podman" / "app.service"
 # No network, and none of the limits that podman would raise, which not every root may do.

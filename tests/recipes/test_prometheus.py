@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from jobs import git
-from recipefiles import Recipe
 from support import Helper, KeyRing, Program, require, run
+from support.machines.jobs import git
+from support.project.recipes import Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable

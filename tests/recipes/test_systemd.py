@@ -8,16 +8,16 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobs import git
-from recipefiles import CONTRIB, command, unit
 from support import Helper, Program, require, run
+from support.machines.jobs import git
+from support.project.recipes import CONTRIB, command, unit
 
 from passhelper.cli import _COMMANDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from recipefiles import Recipe
+    from support.project.recipes import Recipe
 
 
 def start(recipe: Recipe, name: str, environ: dict[str, str]) -> int:

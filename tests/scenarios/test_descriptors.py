@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support import PASSPHRASE, Helper, KeyRing, Program, require, run
-from vault import script
+from support.programs import script
 
 if TYPE_CHECKING:
     from support import Answer

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from registries import serve_registry
 from support import FOLDER, Helper, dockers, require, run
+from support.machines.registries import serve_registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

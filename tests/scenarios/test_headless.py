@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support import PASSPHRASE, Helper, KeyRing, run
-from tracing import trace
+from support.faults.tracing import trace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

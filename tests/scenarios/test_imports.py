@@ -11,8 +11,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from jobs import git
 from support import FOLDER, Helper, Program, run
+from support.machines.jobs import git
 
 from passhelper.store import pinning, trust
 from passhelper.store.files import Files

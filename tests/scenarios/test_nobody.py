@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from commands import COMMANDS, calls
-from jobs import git, secret_key
 from support import FOLDER, KeyRing, Program, run
+from support.machines.jobs import git, secret_key
+from support.project.commands import COMMANDS, calls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from jobs import for_user
 from support import FOLDER, Answer, Helper, KeyRing, Program, require, run
+from support.machines.jobs import for_user
 
 GROUP = 4242
 ANN, BOB = 4301, 4302

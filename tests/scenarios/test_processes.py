@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support import NOT_FOUND, Helper, run
-from tracing import Trace, trace
+from support.faults.tracing import Trace, trace
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,8 +6,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from clones import Clone, Team, converge
 from support import Program
+from support.people.clones import Clone, Team, converge
 
 
 @pytest.fixture

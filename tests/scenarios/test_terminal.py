@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support import FOLDER, PASSPHRASE, Helper, KeyRing, require, require_go_helper, run
-from terminals import Person
+from support.people.terminals import Person
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from vault import Vault, children
+from support.processes import children
+from support.worlds.vault import Vault
 
 
 @pytest.fixture(autouse=True)

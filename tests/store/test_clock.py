@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from support import KeyRing, require
-from vault import Vault
+from support.worlds.vault import Vault
 
 from passhelper.errors import GpgError, RecipientsError
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from support import KeyRing
-from vault import SERVER, Vault, script
+from support.programs import script
+from support.worlds.vault import SERVER, Vault
 
 from passhelper.store import commit
 from passhelper.store.packets import key_ids

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from support import FOLDER, require, tree
-from vault import Vault
+from support.worlds.vault import Vault
 
 from passhelper.errors import ConfigurationError
 from passhelper.store.files import Files, sync_directory, sync_file_system

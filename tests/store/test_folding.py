@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from support import FOLDER, KeyRing
-from vault import SERVER, Vault
+from support.worlds.vault import SERVER, Vault
 
 from passhelper.errors import CredentialsNotFoundError, StoreError
 from passhelper.store import layout

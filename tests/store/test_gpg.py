@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 from support import FOLDER, PASSPHRASE, KeyRing, run
-from vault import SERVER, Vault, script
+from support.programs import script
+from support.worlds.vault import SERVER, Vault
 
 from passhelper.errors import (
     ConfigurationError,

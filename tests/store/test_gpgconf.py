@@ -12,11 +12,12 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import gpgoptions
 import pytest
-from readers import Reader, ids
 from support import PASSPHRASE, KeyRing, require, run
-from vault import SERVER, Vault, script
+from support.programs import script
+from support.worlds import gpgoptions
+from support.worlds.readers import Reader, ids
+from support.worlds.vault import SERVER, Vault
 
 from passhelper import Credentials, PassHelper
 from passhelper.errors import GpgError, PasshelperError, RecipientsError

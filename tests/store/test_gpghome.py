@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 from support import FOLDER, KeyRing, Program, run
-from vault import SERVER, Vault, script
+from support.programs import script
+from support.worlds.vault import SERVER, Vault
 
 from passhelper.doctor import gpg_checks
 from passhelper.doctor.context import Context

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from support import FOLDER, NOT_FOUND, Answer, KeyRing, require, run
-from vault import SERVER, Vault
+from support.worlds.vault import SERVER, Vault
 
 from passhelper import AutoHelper, Credentials, CredentialsNotFoundError, PassHelper, get_helper
 from passhelper.errors import EntryError, NoServerURLError, StoreError

@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from vault import Vault, descriptors
+from support.processes import descriptors
+from support.worlds.vault import Vault
 
 from passhelper.errors import StoreBusyError, StoreError
 from passhelper.store import lock as module

@@ -7,9 +7,9 @@ import shlex
 from pathlib import Path
 
 import pytest
-from readers import ids
 from support import FOLDER, KeyRing
-from vault import Vault
+from support.worlds.readers import ids
+from support.worlds.vault import Vault
 
 from passhelper.errors import PasshelperError, StoreError
 from passhelper.store.lock import StoreLock

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support import FOLDER, KeyRing
-from vault import Vault
-from vault import script as program
+from support.programs import script as program
+from support.worlds.vault import Vault
 
 from passhelper.errors import GpgError, StoreError, StoreNotInitializedError, TrustError
 from passhelper.settings import store_path

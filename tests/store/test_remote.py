@@ -7,9 +7,9 @@ import time
 from pathlib import Path
 
 import pytest
-from clones import SERVER, Clone, Team
 from support import FOLDER, KeyRing
-from vault import script
+from support.people.clones import SERVER, Clone, Team
+from support.programs import script
 
 from passhelper import CredentialsNotFoundError
 from passhelper.errors import ConfigurationError

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from support import Helper, KeyRing, Program, run
-from vault import Vault, script
+from support.programs import script
+from support.worlds.vault import Vault
 
 from passhelper.errors import NoSecretKeyError
 from passhelper.store import packets, readable

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from support import FOLDER, Helper, KeyRing, Program, run
-from vault import SERVER, Vault
+from support.worlds.vault import SERVER, Vault
 
 from passhelper import settings
 from passhelper.errors import ConfigurationError

@@ -11,11 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from disks import too_deep
 from hypothesis import given
 from hypothesis import strategies as st
 from support import FOLDER, KeyRing
-from vault import SERVER, Vault, script
+from support.programs import script
+from support.worlds.disks import too_deep
+from support.worlds.vault import SERVER, Vault
 
 from passhelper import CredentialsNotFoundError
 from passhelper.errors import ConfigurationError, EntryError, StoreError

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from support import FOLDER, KeyRing, Program, tree
-from vault import SERVER, Vault, script
+from support.programs import script
+from support.worlds.vault import SERVER, Vault
 
 from passhelper.errors import StoreError, TrustError
 from passhelper.store import trust

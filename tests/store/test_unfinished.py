@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from support import FOLDER, KeyRing
-from vault import SERVER, Vault, script
+from support.programs import script
+from support.worlds.vault import SERVER, Vault
 
 from passhelper.errors import CredentialsNotFoundError, GitError, StoreError
 from passhelper.store import journal, kept, unfinished

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from support import FOLDER, KeyRing
-from vault import Vault
+from support.worlds.vault import Vault
 
 from passhelper.errors import EntryError, GpgError, LockedKeyError, NoSecretKeyError, PasshelperError
 from passhelper.store import anatomy, packets

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from support import FOLDER
-from vault import SERVER, Vault, script
+from support.programs import script
+from support.worlds.vault import SERVER, Vault
 
 from passhelper.errors import CredentialsNotFoundError, StoreError
 from passhelper.store.commit import Committer

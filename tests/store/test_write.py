@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 from support import FOLDER, KeyRing
-from vault import SERVER, Vault, children, descriptors, script
+from support.processes import children, descriptors
+from support.programs import script
+from support.worlds.vault import SERVER, Vault
 
 from passhelper.errors import InvalidRequestError, PasshelperError, StoreError, StoreNotInitializedError, TrustError
 from passhelper.store.packets import key_ids

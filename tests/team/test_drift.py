@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from readers import subkeys
 from support import FOLDER, KeyRing, tree
-from vault import Vault
+from support.worlds.readers import subkeys
+from support.worlds.vault import Vault
 
 from passhelper.store.packets import HIDDEN
 from passhelper.store.store import PassStore

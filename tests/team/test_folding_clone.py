@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
-from clones import Clone, Team, converge
 from support import FOLDER
-from vault import SERVER
+from support.people.clones import Clone, Team, converge
+from support.worlds.vault import SERVER
 
 from passhelper.errors import CredentialsNotFoundError, StoreError, TrustError
 from passhelper.store.layout import encode_server

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from clones import Clone, Team
-from sshhosts import SshHost, anybody, ssh_host
-from vault import script
+from support.machines.sshhosts import SshHost, anybody, ssh_host
+from support.people.clones import Clone, Team
+from support.programs import script
 
 from passhelper.doctor import git_checks
 from passhelper.doctor.context import Context

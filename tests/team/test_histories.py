@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from histories import Labs, Step, environment, play, without_network
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support import require
+from support.people.histories import Labs, Step, environment, play, without_network
 
 COUNT = int(os.environ.get("PASSHELPER_TEST_HISTORIES", "0"))
 _FEW = 40

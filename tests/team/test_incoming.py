@@ -9,9 +9,9 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from remotes import PLAIN, Member, Remote
 from support import FOLDER, KeyRing, require
-from vault import script
+from support.people.remotes import PLAIN, Member, Remote
+from support.programs import script
 
 from passhelper.errors import GitError, TrustError
 from passhelper.store import child, pinning, trust

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from remotes import PLAIN, Remote
 from support import FOLDER, require
+from support.people.remotes import PLAIN, Remote
 
 from passhelper.errors import StoreError, TrustError
 from passhelper.store.repository import Repository

@@ -7,8 +7,10 @@ import time
 from pathlib import Path
 
 import pytest
-from clones import Clone, Team
-from vault import SERVER, children, is_alive, script
+from support.people.clones import Clone, Team
+from support.processes import children, is_alive
+from support.programs import script
+from support.worlds.vault import SERVER
 
 from passhelper.errors import ConfigurationError, GitError, RemoteError, StoreError
 from passhelper.store import commit

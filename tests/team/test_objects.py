@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from vault import Vault, children, is_alive, script
+from support.processes import children, is_alive
+from support.programs import script
+from support.worlds.vault import Vault
 
 from passhelper.errors import GitError
 from passhelper.store.repository import Repository

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from support import KeyRing
-from vault import SERVER, Vault
+from support.worlds.vault import SERVER, Vault
 
 from passhelper.doctor import hygiene
 from passhelper.doctor.context import Context

@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 
 import pytest
-from clones import Clone, Team
 from support import KeyRing
-from vault import script
+from support.people.clones import Clone, Team
+from support.programs import script
 
 from passhelper.setup.sharedstore import SharedStore
 from passhelper.store.programs import find_program

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from impostors import adopting
-from remotes import PLAIN, File, Member, Remote
 from support import KeyRing, require
-from vault import script
+from support.people.remotes import PLAIN, File, Member, Remote
+from support.programs import script
+from support.worlds.impostors import adopting
 
 from passhelper.errors import GpgError
 from passhelper.store import treepolicy, trust

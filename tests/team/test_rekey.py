@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
-from readers import Reader, files, ids, tidy
 from support import FOLDER, PASSPHRASE, KeyRing, require, run
-from vault import SERVER, Vault, children, script
+from support.processes import children
+from support.programs import script
+from support.worlds.readers import Reader, files, ids, tidy
+from support.worlds.vault import SERVER, Vault
 
 from passhelper.errors import (
     ConfigurationError,

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from disks import too_deep
-from readers import ids, subkeys, tidy
 from support import PASSPHRASE, KeyRing
-from vault import SERVER, Vault, script
+from support.programs import script
+from support.worlds.disks import too_deep
+from support.worlds.readers import ids, subkeys, tidy
+from support.worlds.vault import SERVER, Vault
 
 from passhelper.errors import GpgError, TrustError
 from passhelper.store.store import PassStore

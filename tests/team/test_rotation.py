@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from leavers import A, B, C, D, Team
 from support import FOLDER, KeyRing
+from support.people.leavers import A, B, C, D, Team
 
 from passhelper.errors import ConfigurationError, GitError, StoreError
 from passhelper.team.entries import log, rotation

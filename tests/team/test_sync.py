@@ -8,9 +8,11 @@ import time
 from pathlib import Path
 
 import pytest
-from clones import Clone, Team, converge
 from support import FOLDER, KeyRing
-from vault import SERVER, descriptors, script
+from support.people.clones import Clone, Team, converge
+from support.processes import descriptors
+from support.programs import script
+from support.worlds.vault import SERVER
 
 from passhelper.errors import GitError, RemoteError, StoreError, TrustError
 from passhelper.store import commit, journal, pinning, trust

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from vault import children, descriptors, is_alive, script
+from support.processes import children, descriptors, is_alive
+from support.programs import script
 
 from passhelper.errors import PasshelperError
 from passhelper.store import ending

@@ -7,7 +7,7 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
-from vault import script
+from support.programs import script
 
 from passhelper.client import ProgramHelper
 from passhelper.store.child import Child, finish, start

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from support import run
-from terminals import Person
+from support.people.terminals import Person
 
 from passhelper.store import terminal
 from passhelper.store.terminal import can_prompt, gpg_tty

@@ -1,6 +1,6 @@
 """A real Docker engine on a socket of its own, and images made on the spot: nothing can be pulled.
 
-``python tests/engines.py start DIR`` and ``stop DIR`` are what ``.ci/run`` calls.
+``python tests/support/machines/engines.py start DIR`` and ``stop DIR`` are what ``.ci/run`` calls.
 """
 
 from __future__ import annotations

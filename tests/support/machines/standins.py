@@ -12,7 +12,7 @@ from support import require
 if TYPE_CHECKING:
     from support import Once
 
-_SOURCES = Path(__file__).parent / "native"
+_SOURCES = Path(__file__).parents[2] / "native"
 
 
 def load(made_once: Once, name: str, *sources: str) -> ctypes.CDLL:

@@ -18,8 +18,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
-from registries import USERS, serve_registry
 from support import require
+from support.machines.registries import USERS, serve_registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

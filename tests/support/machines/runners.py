@@ -13,10 +13,10 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobs import BARE_PATH, agents, git, secret_key
-from recipefiles import Recipe
-from registries import trusting
 from support import FOLDER, OWN_GIT, PASSPHRASE, Answer, Helper, KeyRing, Program, run, tree
+from support.machines.jobs import BARE_PATH, agents, git, secret_key
+from support.machines.registries import trusting
+from support.project.recipes import Recipe
 
 if TYPE_CHECKING:
     import ssl

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from jeepney import DBusAddress, HeaderFields, MessageType, new_method_call
 from jeepney.io.blocking import DBusConnection, open_dbus_connection
+
 from support import require, require_account
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from callers import Client
+    from support.clients.callers import Client
 
 
 class Shell:
@@ -33,7 +33,7 @@ class Shell:
             command: the program and its arguments.
             stdin: what it reads.
             code: the exit status that it must have.
-            options: for :func:`support.run`.
+            options: for :func:`support.programs.run`.
         """
         lines = self.client(*shlex.split(command), stdin=stdin, code=code, **options).splitlines(keepends=True)
         said = self.shown("".join(line for line in lines if not line.startswith('time="')))
@@ -46,7 +46,7 @@ class Shell:
 
     @property
     def calls(self) -> list[str]:
-        """The calls of the last command, in short; see :attr:`callers.Call.short`."""
+        """The calls of the last command, in short; see :attr:`support.clients.callers.Call.short`."""
         return [self.shown(call) for call in self.client.short]
 
     def note(self, command: str, said: Iterable[str] | str) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
 from support import Answer, require, run
 
 if TYPE_CHECKING:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from clones import Clone
-
 from passhelper.team.entries import rotation
 from passhelper.team.entries.reencrypt import Rekey
 from passhelper.team.recipients.members import Members
+from support.people.clones import Clone
 
 if TYPE_CHECKING:
-    from support import KeyRing
-
     from passhelper.store.store import PassStore
+    from support import KeyRing
 
 A, B, C, D = (f"https://{letter}.example" for letter in "abcd")
 

@@ -8,9 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vault import SERVER, Vault
-
 from passhelper.team.sync.exchange import Options, Report, sync
+from support.worlds.vault import SERVER, Vault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

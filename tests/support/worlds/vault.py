@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import base64
-import contextlib
-import os
 import subprocess
 from pathlib import Path
 
-from support import FOLDER, tree
-
 from passhelper import Credentials, PassHelper
+from support import FOLDER, tree
 
 SERVER = "https://a.example"
 
@@ -82,46 +79,3 @@ class Vault:
 
     def list(self) -> dict[str, str]:  # last, for it hides the type of its name
         return self.helper.list()
-
-
-def script(path: Path, text: str) -> str:
-    """Make a program for sh(1)."""
-    path.write_text(f"#!/bin/sh\n{text}\n")
-    path.chmod(0o755)
-    return str(path)
-
-
-_older: set[int] = set()
-
-
-def children() -> set[int]:
-    """The processes that this test has started and not collected; servers that tests share are older."""
-    return _children() - _older
-
-
-def begin_counting() -> None:
-    """Count only children that start from now on."""
-    _older.clear()
-    _older.update(_children())
-
-
-def _children() -> set[int]:
-    found = set()
-    tasks = Path("/proc/self/task")
-    for task in os.listdir(tasks) if tasks.exists() else ():  # only Linux tells
-        with contextlib.suppress(FileNotFoundError):  # a thread that has ended meanwhile
-            found |= {int(word) for word in (tasks / task / "children").read_text().split()}
-    return found
-
-
-def is_alive(process: int) -> bool:
-    """Return whether a process does anything; one that has ended may still wait for init."""
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):  # the latter if it ends while it is looked at
-        return False
-
-
-def descriptors() -> int:
-    """How many descriptors this process holds."""
-    return len(os.listdir("/proc/self/fd"))

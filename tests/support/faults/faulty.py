@@ -6,9 +6,8 @@ import json
 import sys
 from pathlib import Path
 
-from vault import script
-
 from passhelper.client import ProgramHelper
+from support.programs import script
 
 NO_FAULT = "none"
 
@@ -31,7 +30,7 @@ class Faulty:
         return {**self._environ, "FAULT": fault, "FAULTY_PLACE": str(self.place)}
 
     def __call__(self, fault: str, seconds: float = 10) -> ProgramHelper:
-        code = Path(__file__).parent / "conformance" / "faulty_program.py"
+        code = Path(__file__).parents[2] / "conformance" / "faulty_program.py"
         text = f'exec "{sys.executable}" -ISXutf8 "{code}" "$@"'
         return ProgramHelper(script(self._folder / "docker-credential-faulty", text), self.environ(fault), seconds)
 

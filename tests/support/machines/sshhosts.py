@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from support import require
-from vault import script
+from support.programs import script
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
+
 from support import run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-CONTRIB = Path(__file__).parent.parent / "contrib"
+CONTRIB = Path(__file__).parents[3] / "contrib"
 # There is no network: a package that Debian does not have, or that is not installed here, fails.
 APT = """\
 #!/bin/sh

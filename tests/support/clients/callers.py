@@ -102,7 +102,7 @@ class Client:
             command: the program and its arguments.
             stdin: what it reads.
             code: the exit status that it must have; None for any but 0.
-            options: for :func:`support.run`.
+            options: for :func:`support.programs.run`.
         """
         data = stdin.encode() if isinstance(stdin, str) else stdin
         answer = run(list(command), self.environ, data, **options)

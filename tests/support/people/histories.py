@@ -15,9 +15,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from attackers import place
-from support import FOLDER
-
 from passhelper.errors import PasshelperError
 from passhelper.store import trust
 from passhelper.store.repository import Repository
@@ -25,6 +22,8 @@ from passhelper.store.store import PassStore
 from passhelper.team.git import gitrepo, network
 from passhelper.team.git.commits import MARK, SAME
 from passhelper.team.sync import apply, exchange
+from support import FOLDER
+from support.people.attackers import place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

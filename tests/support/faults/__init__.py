@@ -1,0 +1,1 @@
+"""Programs that fail, die or are watched, and bytes that mean harm."""

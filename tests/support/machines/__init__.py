@@ -1,0 +1,1 @@
+"""Machines, jobs on them, and the servers that they reach."""

@@ -1,0 +1,1 @@
+"""Members of a team, and those who are not friends."""

@@ -1,0 +1,1 @@
+"""What the project itself says: its commands, recipes and tables."""

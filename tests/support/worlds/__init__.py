@@ -1,0 +1,1 @@
+"""Keys, stores and disks."""
