@@ -19,39 +19,23 @@ really send and compare was recorded from them, or read in their source. What th
 * the three messages in :mod:`passhelper.errors` are compared byte for byte.
 """
 
+import _signal  # loaded at the start of any interpreter, as io is; the signal module costs an enum
 import os
 import sys
-from io import BytesIO  # loaded at the start of any interpreter
+from io import BytesIO
 
 from passhelper.credentials import Credentials, Helper
-from passhelper.errors import CredentialsNotFoundError, InvalidRequestError, PasshelperError, one_line, printable
+from passhelper.errors import CredentialsNotFoundError, InvalidRequestError, one_line, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import NoReturn, Protocol
-
-    class Readable(Protocol):
-        """A binary stream to read from."""
-
-        def read(self, size: int, /) -> bytes:
-            """Read some bytes; none at the end."""
-            ...
-
-    class Writable(Protocol):
-        """A binary stream to write to."""
-
-        def write(self, data: bytes, /) -> object:
-            """Write all of some bytes."""
-
+    from typing import BinaryIO, NoReturn
 
 MAX_REQUEST = 2 << 20  # bytes that a client may send; far above any token, below any accident
 _CHUNK = 1 << 16  # bytes per read, the size of a Linux pipe
-_BY_SIGNAL = 128  # and a signal's number: the exit status of what that signal has ended, as shells say it
 _INTERRUPTING = ("SIGINT", "SIGTERM", "SIGHUP")
 _SECRETS = ("PASSHELPER_PASSPHRASE", "PASSHELPER_GPG_KEY", "PASSHELPER_STORE_URL")  # variables
-_SILENCE = 1.0  # seconds without a byte after which nothing more comes with a verb that there is not
-
 _VERBS = ("store", "get", "erase", "list", "version")
 
 
@@ -73,23 +57,31 @@ def serve(helper: Helper, argv: list[str] | None = None) -> int:
     answer, status = BytesIO(), 0
     try:
         if verb in _VERBS:
-            handle(helper, verb, _Stdin(program, "" if verb == "store" else "the server URL"), answer, program)
+            handle(helper, verb, Stdin(program, "" if verb == "store" else "the server URL"), answer, program)
         else:
-            status = _explain(program, verb, answer)
+            from passhelper import failures  # no verb needs it
+
+            usage, status = failures.usage(program, verb, _VERBS, MAX_REQUEST)
+            answer.write(usage.encode(errors="replace"))
     except CredentialsNotFoundError as error:
-        return tell(1, f"{error}\n", 1)
-    except PasshelperError as error:
-        return _fail(program, str(error), error)
-    except KeyboardInterrupt as error:
-        _fail(program, "interrupted", error)
-        return _BY_SIGNAL + interruption(error)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - the boundary: a backend may raise anything
-        return _fail(program, _unexpected(error), error)
-    return _write(1, answer.getbuffer(), status)
+        tell(1, f"{error}\n")
+        return 1
+    except BaseException as error:  # noqa: BLE001 - the boundary: a backend may raise anything
+        return _fail(program, error)
+    return status if _write(1, answer.getbuffer()) else 1
+
+
+def _fail(program: str, error: BaseException) -> int:
+    from passhelper import failures  # see there
+
+    message = failures.message(error)
+    tell(2, f"{program}: {message}\n{failures.details(error)}")
+    tell(1, f"{message}\n")
+    return failures.BY_SIGNAL + failures.interruption(error) if isinstance(error, KeyboardInterrupt) else 1
 
 
 def handle(
-    helper: Helper, verb: str, stdin: "Readable", stdout: "Writable", program: str = "docker-credential-helper"
+    helper: Helper, verb: str, stdin: "BinaryIO | Stdin", stdout: "BinaryIO", program: str = "docker-credential-helper"
 ) -> None:
     """Answer one request on the caller's own streams; nothing of the process is read, written or changed.
 
@@ -112,12 +104,12 @@ def handle(
     if verb == "list":
         answer = _list(helper)
     elif verb == "get":
-        answer = _get(helper, _decode(_read_all(stdin)))
+        answer = _get(helper, _decode(read_request(stdin)))
     elif verb == "store":
-        helper.store(parse_credentials(_read_all(stdin)))
+        helper.store(parse_credentials(read_request(stdin)))
         return
     elif verb == "erase":
-        helper.erase(_decode(_read_all(stdin)))
+        helper.erase(_decode(read_request(stdin)))
         return
     elif verb == "version":
         from passhelper.version import __version__  # only this verb needs it
@@ -153,39 +145,36 @@ def run(
     try:
         status = serve(helper, argv)
     except KeyboardInterrupt as error:  # while the answer was written
-        status = _BY_SIGNAL + interruption(error)
-    if status > _BY_SIGNAL:
+        from passhelper import failures  # see there
+
+        status = failures.BY_SIGNAL + failures.interruption(error)
+    if status > 1:
+        from passhelper import failures  # see there
+
         if tidy is not None:
             tidy()
-        end_by(status - _BY_SIGNAL)
+        failures.end_by(status - failures.BY_SIGNAL)
     # Nothing is left to flush or to clean up; ending here saves the interpreter's own tidying.
     os._exit(status)
 
 
 def empty_cores() -> None:
-    """Leave the memory of this process, and of its children, out of the cores that they may leave; Linux only.
-
-    A core still holds registers, and with them what was copied last; see :func:`forbid_cores`.
-    """
+    """Leave memory out of the cores of this process and its children (Linux only); registers stay in."""
     try:
         descriptor = os.open("/proc/self/coredump_filter", os.O_WRONLY)  # core(5)
-    except OSError:
-        return
-    try:
-        os.write(descriptor, b"0")
+        try:
+            os.write(descriptor, b"0")
+        finally:
+            os.close(descriptor)
     except OSError:
         pass
-    os.close(descriptor)
 
 
 def forbid_cores() -> None:
-    """Let this process, and its children, leave no core when a signal or a fault ends them.
-
-    Loading what sets the limit takes about a fifth of a millisecond.
-    """
+    """Let this process, and its children, leave no core when a signal or a fault ends them."""
     if sys.platform == "win32":
         return
-    import resource  # only a program that holds a secret
+    import resource  # a fifth of a millisecond, for a program that holds a secret alone
 
     # Linux hands cores to a program (``|`` in core_pattern) whatever the limit is, but for the limit of one byte, which
     # is too little for a file as well (fs/coredump.c).
@@ -200,8 +189,6 @@ def catch_signals() -> None:
 
     What the caller has chosen to ignore stays ignored, but for SIGCHLD: how gpg has ended could not be told.
     """
-    import _signal  # loaded at start-up; the signal module costs an enum
-
     for name in _INTERRUPTING:
         number = getattr(_signal, name, None)  # Windows has no HUP
         if number is not None and _signal.getsignal(number) in (_signal.SIG_DFL, _signal.default_int_handler):
@@ -211,44 +198,12 @@ def catch_signals() -> None:
 
 
 def _interrupt(number: int, frame: object) -> "NoReturn":
-    import _signal  # as above
-
     del frame
     for name in _INTERRUPTING:  # a second one must not interrupt the tidying up; children are not to inherit that
         other = getattr(_signal, name, None)
         if other is not None and _signal.getsignal(other) is _interrupt:
-            _signal.signal(other, _take_no_notice)
+            _signal.signal(other, lambda *_: None)
     raise KeyboardInterrupt(number)
-
-
-def _take_no_notice(number: int, frame: object) -> None:
-    """Go on."""
-
-
-def interruption(error: BaseException) -> int:
-    """Return which signal has interrupted this program."""
-    return error.args[0] if isinstance(error, KeyboardInterrupt) and error.args else 2  # SIGINT
-
-
-def end_by(number: int) -> "NoReturn":
-    """End this process by a signal, as shells expect of a program that was told to end by one."""
-    import _signal  # as above
-
-    if sys.platform != "win32":
-        _signal.signal(number, _signal.SIG_DFL)
-        os.kill(os.getpid(), number)
-    os._exit(_BY_SIGNAL + number)
-
-
-def _explain(program: str, verb: str, answer: BytesIO) -> int:
-    """Write the usage, for want of a verb; return the exit status."""
-    usage = f"Usage: {program} <{'|'.join(_VERBS)}>\n"
-    if verb not in ("--help", "-h"):
-        _drop_request()
-        if verb:
-            usage = f"{program}: unknown action: {printable(verb)}\n{usage}"
-    answer.write(usage.encode(errors="replace"))
-    return 0 if verb in ("--help", "-h") else 1
 
 
 def _get(helper: Helper, server: str) -> str:
@@ -267,21 +222,12 @@ def _list(helper: Helper) -> str:
     return inert("{" + ",".join([f"{quote(server)}:{quote(listed[server])}" for server in sorted(listed)]) + "}")
 
 
-def read_request(program: str, wanted: str) -> bytes:
-    """Read standard input to its end, keeping at most :data:`MAX_REQUEST` bytes.
-
-    Args:
-        program: the name for the prompt.
-        wanted: what a person at a terminal is asked for, as one line; empty for a whole document.
+def read_request(stdin: "BinaryIO | Stdin") -> bytes:
+    """Read a stream to its end, keeping at most :data:`MAX_REQUEST` bytes.
 
     Raises:
-        InvalidRequestError: the request is too large, and the rest was read and dropped; or stdin cannot be read.
+        InvalidRequestError: the request is too large, and the rest was read and dropped; or it cannot be read.
     """
-    return _read_all(_Stdin(program, wanted))
-
-
-def _read_all(stdin: "Readable") -> bytes:
-    """Read a stream to its end; see :func:`read_request`."""
     chunks = []
     size = 0
     while chunk := stdin.read(_CHUNK):
@@ -293,11 +239,12 @@ def _read_all(stdin: "Readable") -> bytes:
     return b"".join(chunks)
 
 
-class _Stdin:
+class Stdin:
     """Standard input; at a terminal it ends with the first line.
 
     Args:
-        program, wanted: as for :func:`read_request`.
+        program: the name for the prompt.
+        wanted: what a person at a terminal is asked for, as one line; empty for a whole document.
     """
 
     def __init__(self, program: str, wanted: str) -> None:
@@ -311,7 +258,7 @@ class _Stdin:
         if self._is_line is None:
             self._is_line = bool(self._wanted) and os.isatty(0)
             if self._is_line:
-                tell(2, f"{self._program}: type {self._wanted}, then Enter\n", 0)
+                tell(2, f"{self._program}: type {self._wanted}, then Enter\n")
         if self._has_ended:
             return b""
         while True:
@@ -331,7 +278,6 @@ class _Stdin:
 
 
 def _wait(descriptor: int, *, writing: bool) -> None:
-    """Wait until a descriptor can be read or written."""
     if sys.platform == "win32":
         return
     import select  # callers such as Node.js make a pipe non-blocking, most do not
@@ -339,23 +285,6 @@ def _wait(descriptor: int, *, writing: bool) -> None:
     poll = select.poll()
     poll.register(descriptor, select.POLLOUT if writing else select.POLLIN)
     poll.poll()
-
-
-def _drop_request() -> None:
-    """Read what a client sends with a verb that there is not; whether it ever closes stdin nobody knows."""
-    if sys.platform == "win32" or os.isatty(0):  # select(2) takes only sockets there
-        return
-    import select  # no verb needs it
-
-    size = 0
-    try:
-        while size <= MAX_REQUEST and select.select([0], [], [], _SILENCE)[0]:
-            chunk = os.read(0, _CHUNK)
-            if not chunk:
-                break
-            size += len(chunk)
-    except OSError:  # no stdin at all
-        return
 
 
 def parse_credentials(request: bytes) -> Credentials:
@@ -375,84 +304,46 @@ def parse_credentials(request: bytes) -> Credentials:
         raise InvalidRequestError(f"request is not valid JSON: {error}") from None
     if not isinstance(document, dict):
         raise InvalidRequestError("request is not a JSON object")
-    fields = {"serverurl": "", "username": "", "secret": ""}
+    fields = {"ServerURL": "", "Username": "", "Secret": ""}
+    labels = {label.lower(): label for label in fields}
     for key, value in document.items():
-        name = key.lower()
-        if name not in fields:
+        label = labels.get(key.lower())
+        if label is None:
             continue
         if not isinstance(value, str) and value is not None:
-            label = {"serverurl": "ServerURL", "username": "Username", "secret": "Secret"}[name]
             raise InvalidRequestError(f"{label} in the request is not a string")
-        fields[name] = value or ""
-    return Credentials(fields["serverurl"], fields["username"], fields["secret"])
+        fields[label] = value or ""
+    return Credentials(*fields.values())
 
 
 def _decode(request: bytes) -> str:
     try:
-        text = request.decode()
+        return request.decode().removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         raise InvalidRequestError(f"request is not UTF-8: byte {error.start}") from None
-    return text.removeprefix("\ufeff")
 
 
-def _unexpected(error: BaseException) -> str:
-    """Name an exception that no backend should raise, without its text, which may hold a secret."""
-    return f"internal error: {type(error).__name__}; set PASSHELPER_DEBUG=1 to see where"
-
-
-def _fail(program: str, message: str, error: BaseException) -> int:
-    message = one_line(" ".join(message.split())) or type(error).__name__
-    tell(2, f"{program}: {message}\n", 1)
-    tell(2, details(error), 1)
-    return tell(1, f"{message}\n", 1)
-
-
-def details(error: BaseException) -> str:
-    """Give the traceback of an error where ``PASSHELPER_DEBUG`` asks for it, else nothing."""
-    from passhelper import settings  # after a failure only
-
-    try:
-        wanted = settings.is_on(os.environ, settings.DEBUG)
-    except PasshelperError as refused:
-        return "" if str(error) == str(refused) else f"{refused}\n"
-    if not wanted:
-        return ""
-    import traceback  # only for debugging
-
-    lines = "".join(traceback.format_exception(error)).splitlines()
-    return "".join([f"{one_line(line)}\n" for line in lines])
-
-
-def tell(descriptor: int, text: str, status: int) -> int:
-    """Write all of a text, whatever the locale.
-
-    Args:
-        descriptor: where to.
-        text: what.
-        status: what to give back.
-
-    Returns:
-        the status; 1 where the reader has gone.
-    """
-    return _write(descriptor, memoryview(text.encode(errors="replace")), status)
+def tell(descriptor: int, text: str) -> None:
+    """Write all of a text, whatever the locale; nothing happens where the reader has gone."""
+    _write(descriptor, memoryview(text.encode(errors="replace")))
 
 
 def warner(program: str) -> "Callable[[str], None]":
     """Make what writes a warning of a program to stderr, as one line."""
 
     def warn(message: str) -> None:
-        tell(2, f"{program}: warning: {one_line(message)}\n", 0)
+        tell(2, f"{program}: warning: {one_line(message)}\n")
 
     return warn
 
 
-def _write(descriptor: int, data: memoryview, status: int) -> int:
-    """Write all of some bytes; see :func:`tell`."""
+def _write(descriptor: int, data: memoryview) -> bool:
+    """Write all of some bytes; return whether somebody read them."""
     while data:
         try:
             data = data[os.write(descriptor, data) :]
         except BlockingIOError:
             _wait(descriptor, writing=True)
         except OSError:
-            return 1
-    return status
+            return False
+    return True

@@ -16,8 +16,9 @@ import click
 from passhelper.cli import output
 from passhelper.cli.lazy import Lazy, LazyGroup
 from passhelper.errors import PasshelperError
+from passhelper.failures import details, end_by, interruption
 from passhelper.oserrors import remedy
-from passhelper.protocol import catch_signals, details, end_by, interruption
+from passhelper.protocol import catch_signals
 from passhelper.store import ending
 from passhelper.version import __version__
 

@@ -12,7 +12,7 @@ from passhelper.credentials import Credentials, encodable, validate_server, vali
 from passhelper.docker.config import DOCKER_HUB, HUB_TOKENS, server_name
 from passhelper.docker.importing import servers
 from passhelper.errors import CredentialsNotFoundError, DockerError, InvalidRequestError, StoreError
-from passhelper.protocol import read_request
+from passhelper.protocol import Stdin, read_request
 from passhelper.registry import normalize
 from passhelper.shellwords import word
 from passhelper.store.helper import PassHelper
@@ -55,7 +55,7 @@ def _ask_password() -> str:
 
 def _read_password() -> str:
     try:
-        text = read_request("passhelper", "the password").decode()
+        text = read_request(Stdin("passhelper", "the password")).decode()
     except UnicodeDecodeError:
         raise InvalidRequestError("the password on stdin is not UTF-8 text") from None
     text = text.removesuffix("\n").removesuffix("\r")
