@@ -101,6 +101,8 @@ else:
             finally:
                 for number in theirs:
                     os.close(number)
+            for number in list(self.writers):  # it begins to work at once, whatever its caller does before it waits
+                self.write(number)
 
         def _connect(
             self, argv: "Sequence[str | int]", stdin: "bytes | int", passphrase: "bytes | None", theirs: "list[int]"

@@ -70,6 +70,7 @@ class _Writer:
         self.accepted: Accepted | None = None  # what to pin together with the write, if anything changed
         self.pins: Pins = {}
         self.neighbours: Neighbours | None = None
+        self.comparison: tuple[Child, bytes] | None = None  # what decrypts the entry as it is, and its bytes
         self.children: list[Child] = []
         self.exchange: Exchange | None = None
 
@@ -87,6 +88,8 @@ class _Writer:
         self._refuse_shadowed_recipients()
         self._refuse_twin()
         for _ in range(_TRIES):
+            self._wait_for_unfinished()
+            self.comparison = self._start_comparison()  # first what takes longest
             found = self._settled_recipients()
             ciphertext = self._encrypt(found)
             if ciphertext is None:  # in a git store: what is there says the same to the same keys
@@ -126,13 +129,19 @@ class _Writer:
                 "set PASSWORD_STORE_DIR to a store on another disk",
             )
 
-    def _settled_recipients(self) -> "Recipients":
-        """Find the recipients, after any change of many files is finished and what git undid is back."""
+    def _wait_for_unfinished(self) -> None:
+        """Wait until a change of many files is finished and what git undid is back, or do it."""
         waiting = [self.store.journal(self.repository)]
         if self.repository is not None:
             waiting.append(self.repository.kept)
         if any(map(os.path.exists, waiting)):
-            self._wait_for_others()
+            from passhelper.store.transaction import Transaction  # rare before gpg is busy
+
+            with Transaction(self.store, self.repository):
+                pass
+
+    def _settled_recipients(self) -> "Recipients":
+        """Find the recipients; where they are not accepted, once more between two writers."""
         try:
             return self._accepted_recipients()
         except TrustError:
@@ -140,15 +149,9 @@ class _Writer:
                 raise
         from passhelper.store.transaction import Transaction  # rare before gpg is busy
 
+        self.comparison = None  # what is there may change as the lock is taken
         with Transaction(self.store, self.repository):  # they may have been about to be pinned
             return self._accepted_recipients()
-
-    def _wait_for_others(self) -> None:
-        """Wait until a change that has begun is finished, or finish it."""
-        from passhelper.store.transaction import Transaction  # rare before gpg is busy
-
-        with Transaction(self.store, self.repository):
-            pass
 
     def _accepted_recipients(self) -> "Recipients":
         """Find the recipients and make sure that this machine has accepted them."""
@@ -174,13 +177,14 @@ class _Writer:
         gpg = self.store.gpg
         keys = list(found.keys)
         started = time.monotonic()
-        # First what takes longer.
-        current = self._start_comparison() if self.repository is not None else None
         encrypting = gpg.start_encrypt(self.secret, keys, self.place, trusted=found.all_fingerprints)
         self.children.append(encrypting)
         self._look_around(found)
         from passhelper.store import cipher  # while gpg is busy
 
+        current = self.comparison
+        if current is not None and self._is_waited_for():
+            current = None
         if current is None:
             self._prepare()
         finish([encrypting], gpg.deadline.left())
@@ -194,6 +198,7 @@ class _Writer:
         ciphertext = cipher.ciphertext(gpg, encrypting, keys, found.label)
         if current is not None:
             decrypting, existing = current
+            self._prepare()  # decrypting takes longer, and what is there is seldom the same
             finish([decrypting], gpg.deadline.left(max(QUICK - (time.monotonic() - started), 0.0)))
             if self._is_same(decrypting, existing, ciphertext):
                 return None
@@ -217,9 +222,9 @@ class _Writer:
         return self.exchange
 
     def _start_comparison(self) -> "tuple[Child, bytes] | None":
-        """Start decrypting what is there now, beside the encryption; only if it could be the same."""
+        """Start decrypting what is there now, beside all until the encryption; only if it could be the same."""
         store, target = self.store, self.target
-        if settings.is_on(store.environ, settings.ALWAYS_WRITE) or self._is_waited_for():
+        if self.repository is None or settings.is_on(store.environ, settings.ALWAYS_WRITE):
             return None
         if [entry.path for entry in store.all_entries(target.server)] != [target.path]:
             return None

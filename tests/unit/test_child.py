@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import sys
 import threading
@@ -75,6 +76,14 @@ def test_much_goes_in_and_out_at_once() -> None:
     data = os.urandom(1 << 20)
     child = sh("cat; cat >&2 < /dev/null", stdin=data)
     assert bytes(child.stdout) == data
+
+
+def test_it_gets_its_input_before_anybody_waits_for_it() -> None:
+    child = start(["/bin/sh", "-c", "cat"], ENVIRON, stdin=b"plain")
+    (stdout,) = [number for number, buffer in child.readers.items() if buffer is child.stdout]
+    answered = bool(select.select([stdout], [], [], 30)[0])
+    finish([child], 10)
+    assert (answered, bytes(child.stdout)) == (True, b"plain")
 
 
 def test_an_open_file_is_read_from_where_it_stands(tmp_path: Path) -> None:
