@@ -11,7 +11,7 @@ from passhelper.docker import config
 from passhelper.errors import DockerError, EntryError, PasshelperError
 from passhelper.machine import userfile
 from passhelper.oserrors import remedy
-from passhelper.store import gpghome, layout, packets, recipients, repository
+from passhelper.store import layout, packets, recipients, repository
 from passhelper.store.child import Child, finish
 from passhelper.store.gpg import Gpg
 from passhelper.store.programs import clean_environ, find_program
@@ -65,7 +65,7 @@ class Context:
     @cached_property
     def gpg_home(self) -> str:
         """The directory of the keyring."""
-        return gpghome.path(self.gpg)
+        return self.gpg.home
 
     @cached_property
     def ring(self) -> KeyRing:

@@ -28,29 +28,15 @@ NOT_FOR_THIS_KEY = frozenset((
 ))  # fmt: skip
 
 
-def error_codes(lines: "list[list[str]]") -> "set[int]":
+def error_codes(lines: "list[list[str]]") -> "list[int]":
     """Read with which codes of libgpg-error the keys have failed to open a message."""
-    return {
+    return [
         int(line[2]) & 0xFFFF
         for line in lines
         if line[:2] == ["ERROR", "pkdecrypt_failed"] and len(line) > 2 and line[2].isdigit()
-    }
+    ]
 
 
-def locked_code(lines: "list[list[str]]") -> int:
-    """Read from status lines why a key is locked.
-
-    Returns:
-        the libgpg-error code, 0 when no key is locked.
-    """
-    for line in lines:
-        if line[0] == "ERROR" and line[1] == "pkdecrypt_failed" and line[2].isdigit():
-            code = int(line[2]) & 0xFFFF
-            if code in _LOCKED:
-                return code
-    return 0
-
-
-def is_bad_passphrase(code: int) -> bool:
-    """Return whether a passphrase was wrong; one that could not be asked for has another code."""
-    return code == BAD_PASSPHRASE
+def locked_code(codes: "list[int]") -> int:
+    """Return the first code that says why a key is locked; 0 when none is."""
+    return next((code for code in codes if code in _LOCKED), 0)

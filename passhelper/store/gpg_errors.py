@@ -22,7 +22,7 @@ from passhelper.store import gpghome, packets, passphrase, rootless, secmem
 from passhelper.store.anatomy import Anatomy
 from passhelper.store.child import last_line
 from passhelper.store.gpg import Gpg, status_lines
-from passhelper.store.gpg_codes import CHECKSUM, CIPHER, NOT_FOR_THIS_KEY, error_codes, is_bad_passphrase, locked_code
+from passhelper.store.gpg_codes import BAD_PASSPHRASE, CHECKSUM, CIPHER, NOT_FOR_THIS_KEY, error_codes, locked_code
 from passhelper.store.keyinfo import complaint, find_keys, version
 from passhelper.store.keynames import is_fingerprint
 from passhelper.store.packets import AGAIN, HIDDEN, PacketError
@@ -69,7 +69,7 @@ def decryption_error(
         )
     trouble = (
         gpghome.lock_error(gpg, child.stderr)
-        or _too_late(gpg, child, label)
+        or (_too_late(gpg, label) if child.timed_out else None)
         or gpghome.unreadable(gpg)
         or _no_keyring(gpg, child, lines)
         or agent_error(gpg, child)
@@ -84,13 +84,15 @@ def decryption_error(
     return _unreadable(gpg, anatomy, label) or _unopened(gpg, child, lines, label, anatomy)
 
 
-def _too_late(gpg: Gpg, child: "Child", label: str) -> "GpgError | None":
-    if not child.timed_out:
-        return None
-    return GpgError(
-        f"gpg did not answer within {gpg.timeout():g} s for {label}",
-        "check the passphrase prompt, or set PASSHELPER_TIMEOUT",
-    )
+def _too_late(gpg: Gpg, label: str) -> GpgError:
+    cause = f"gpg did not answer within {gpg.timeout():g} s for {label}"
+    return GpgError(cause, "check the passphrase prompt, or set PASSHELPER_TIMEOUT")
+
+
+def _strange(gpg: Gpg, label: str, why: str) -> GpgError:
+    """Return the error for an entry that only another program can read."""
+    cause = f"{version(gpg)} cannot read {label}: {why}"
+    return GpgError(cause, "read it with the program that wrote it, and store the credential again")
 
 
 def _unopened(
@@ -127,12 +129,7 @@ def _unreadable(gpg: Gpg, anatomy: "Anatomy | None", label: str) -> "PasshelperE
     if anatomy.fault:
         return packets.refusal(label, PacketError(anatomy.fault, is_message=anatomy.fault != "it is truncated"))
     foreign = anatomy.foreign()
-    if foreign:
-        return GpgError(
-            f"{version(gpg)} cannot read {label}: {foreign}",
-            "read it with the program that wrote it, and store the credential again",
-        )
-    return None
+    return _strange(gpg, label, foreign) if foreign else None
 
 
 def _closed(
@@ -151,10 +148,10 @@ def _closed(
             f"no secret key for {label}: it is encrypted to {' '.join(wanted)}",
             "ask a team member to run: passhelper recipients add KEY",
         )
-    code = locked_code(lines)
     codes = error_codes(lines)
+    code = locked_code(codes)
     if hidden:  # of the keys that gpg tried in silence, no code says which it is about
-        if code or codes <= NOT_FOR_THIS_KEY:
+        if code or NOT_FOR_THIS_KEY.issuperset(codes):
             return LockedKeyError(
                 f"no unlocked GPG key opens {label}, whose recipients are hidden",
                 "run: passhelper unlock, or set PASSHELPER_PASSPHRASE_FILE",
@@ -173,21 +170,15 @@ def _refused_by_key(
     name, codes = " ".join(ours), error_codes(lines)
     algorithm = anatomy.strange_algorithm({*ours}) if anatomy is not None else ""
     if algorithm:
-        return GpgError(
-            f"{version(gpg)} cannot read {label}: it is encrypted to {name} with {algorithm}",
-            "read it with the program that wrote it, and store the credential again",
-        )
+        return _strange(gpg, label, f"it is encrypted to {name} with {algorithm}")
     if secmem.has_run_out(lines):
         return GpgError(
             f"gpg-agent is out of secure memory, so {label} was not decrypted",
             f"try again; to give it more, {secmem.more_memory(gpg)}",
         )
     if CIPHER in codes:
-        return GpgError(
-            f"{version(gpg)} cannot read {label}: it is encrypted with a cipher that this gpg does not know or allow",
-            "read it with the program that wrote it, and store the credential again",
-        )
-    if codes and codes <= {CHECKSUM}:
+        return _strange(gpg, label, "it is encrypted with a cipher that this gpg does not know or allow")
+    if set(codes) == {CHECKSUM}:
         return EntryError(f"{label} is damaged: what it holds for GPG key {name} does not match its check sum", AGAIN)
     return None
 
@@ -205,8 +196,8 @@ def _no_keyring(gpg: Gpg, child: "Child", lines: "list[list[str]]") -> "GpgError
     """Return an error if gpg's home does not exist and gpg cannot make it."""
     is_missing = any(line[:2] == ["ERROR", "add_keyblock_resource"] for line in lines)
     # As for a daemon's user, whose home directory does not exist.
-    if is_missing or b"can't create directory" in child.stderr or not os.path.isdir(gpghome.path(gpg)):
-        return GpgError(f"gpg has no keyring in {gpghome.path(gpg)}", "check GNUPGHOME")
+    if is_missing or b"can't create directory" in child.stderr or not os.path.isdir(gpg.home):
+        return GpgError(f"gpg has no keyring in {gpg.home}", "check GNUPGHOME")
     return None
 
 
@@ -224,7 +215,7 @@ def _refused(lines: "list[list[str]]", label: str) -> "GpgError | None":
 
 def _locked_error(gpg: Gpg, name: str, code: int) -> LockedKeyError:
     variable = passphrase.source(gpg.environ)
-    if variable and is_bad_passphrase(code):
+    if variable and code == BAD_PASSPHRASE:  # one that could not be asked for has another code
         return LockedKeyError(f"the passphrase in {variable} does not unlock GPG key {name}")
     return LockedKeyError(
         f"GPG key {name} is locked",
@@ -244,7 +235,7 @@ def agent_error(gpg: Gpg, child: "Child") -> "GpgError | None":
     """Return an error if gpg failed because it has no agent; it says why."""
     if not any(sign in child.stderr for sign in _AGENT_TROUBLE):
         return None
-    home = gpghome.path(gpg)
+    home = gpg.home
     size = len(os.fsencode(os.path.join(home, "S.gpg-agent")))
     if size > gpghome.MAX_SOCKET_PATH:
         return GpgError(
@@ -303,7 +294,7 @@ def encryption_error(gpg: Gpg, child: "Child", recipients: "Sequence[str]", wher
     if complaints:
         return RecipientsError(
             f"cannot encrypt for {len(complaints)} of {len(recipients)} recipients in {where}: "
-            + "; ".join(complaints.values()),
+            + "; ".join(complaints.values())
         )
     return GpgError(f"gpg could not encrypt: {last_line(child)}")
 
@@ -317,5 +308,5 @@ def _refused_by_trust(gpg: Gpg, name: str, where: str, recipients: "Sequence[str
     if name not in doubtful:  # it would be taken as it is, but for the others
         return f"{begin}{'s' * (len(doubtful) > 1)} {', '.join(map(repr, doubtful))} in {where} with full fingerprints"
     # Anybody can give a key of his own that name, and the owner's may have expired: none is the one to take.
-    keys = ", ".join(f"{key.fingerprint} {key.uid}".rstrip() for key in find_keys(gpg, name))
+    keys = ", ".join(key.label for key in find_keys(gpg, name))
     return f"{begin} {name!r} in {where} with its owner's full fingerprint, which may be {keys or 'in no keyring here'}"

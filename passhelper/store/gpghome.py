@@ -1,4 +1,4 @@
-"""gpg's home: where it is, whether it can be read, and who holds a lock in it.
+"""gpg's home: whether it can be read, and who holds a lock in it.
 
 gpg keeps a lock beside each file that it changes: ``pubring.kbx.lock``, ``public-keys.d/pubring.db.lock`` (keyboxd's,
 for as long as that runs) and, while it starts a daemon, ``gnupg_spawn_agent_sentinel.lock``. It holds two lines, a
@@ -22,11 +22,6 @@ _FOLDERS = ("", "public-keys.d")
 _MAX_LOCK = 4096  # bytes; a process id and a host's name
 
 
-def path(gpg: "Gpg") -> str:
-    """Find the directory of the keyring."""
-    return gpg.home
-
-
 def unreadable(gpg: "Gpg") -> "GpgError | None":
     """Return an error if the home is another user's: gpg then only says that it finds no key."""
     home = gpg.home
@@ -38,19 +33,9 @@ def unreadable(gpg: "Gpg") -> "GpgError | None":
     )
 
 
-def is_waiting(stderr: "bytes | bytearray") -> bool:
-    """Return whether gpg has said that it waits for a lock."""
-    return _WAITING.encode() in stderr
-
-
 def lock_error(gpg: "Gpg", stderr: "bytes | bytearray") -> "GpgError | None":
-    """Name the lock that gpg has waited for, and who holds it.
-
-    Args:
-        gpg: whose home.
-        stderr: what it has written.
-    """
-    if not is_waiting(stderr):
+    """Name the lock that gpg has waited for, and who holds it; None if it has not said that it waits."""
+    if _WAITING.encode() not in stderr:
         return None
     words = stderr.decode(errors="replace").rpartition(f"{_WAITING} (held by ")[2].partition(")")[0]
     for file, holder, host in _locks(gpg.home):

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
     from passhelper.store.child import Child
 
-# How gpg says that it has looked and found nothing: no such key, or no keyring yet.
 _PUBLIC_KEY = 6  # the packet that a key begins with
 NEWER = "GnuPG 2.4 and newer take version 5, and none takes version 6"
+_SET_CLOCK = "set this machine's clock; if it is right, wait until then, or use another key"
+# How gpg says that it has looked and found nothing: no such key, or no keyring yet.
 _NO_KEY = (["ERROR", "keylist.getkey"], ["ERROR", "add_keyblock_resource"])
 
 
@@ -53,6 +54,11 @@ class Key:
         self.has_subkey = False
         self.disabled = False
 
+    @property
+    def label(self) -> str:
+        """The fingerprint with the user id, if there is one."""
+        return f"{self.fingerprint} {self.uid}".rstrip()
+
     def note(self, validity: str, id_: str, made: str, expires: str) -> None:
         """Take down a primary key or subkey that is meant for encryption."""
         if validity == "e" and expires:
@@ -72,38 +78,32 @@ class Key:
     @property
     def problem(self) -> str:
         """Why one cannot encrypt to the key; empty if one can."""
-        if self.validity == "r":
-            return "has been revoked"
-        if self.validity == "e":
-            return f"expired on {day(self.expires)}"
-        if self.made > time.time():  # which only some versions of gpg call invalid
-            return f"was made on {_ahead(self.made)}"
-        if self.validity == "i":
-            return "is invalid"
-        if self.disabled:
-            return "is disabled"
-        if self.encryption:
-            return ""
-        if self.expired_subkeys:
-            return f"has an encryption subkey that expired on {day(max(self.expired_subkeys))}"
-        if self.future_subkeys:
-            return f"has an encryption subkey that was made on {_ahead(min(self.future_subkeys))}"
-        return "has no encryption subkey"
+        return self._fault()[0]
 
     @property
     def remedy(self) -> str:
         """What to type about the problem."""
+        return self._fault()[1]
+
+    def _fault(self) -> "tuple[str, str]":
+        extend = f"extend: gpg --quick-set-expire {self.fingerprint} 1y"
+        if self.validity == "r":
+            return "has been revoked", ""
         if self.validity == "e":
-            return f"extend: gpg --quick-set-expire {self.fingerprint} 1y"
+            return f"expired on {day(self.expires)}", extend
+        if self.made > time.time():  # which only some versions of gpg call invalid
+            return f"was made on {_ahead(self.made)}", _SET_CLOCK
+        if self.validity == "i":
+            return "is invalid", ""
         if self.disabled:
-            return f"run: gpg --edit-key {self.fingerprint} enable save"
-        if self.expired_subkeys and not self.encryption:
-            return f"extend: gpg --quick-set-expire {self.fingerprint} 1y '*'"
-        if "clock says" in self.problem:
-            return "set this machine's clock; if it is right, wait until then, or use another key"
-        if not self.problem or self.validity in ("r", "i"):
-            return ""
-        return f"add one: gpg --quick-add-key {self.fingerprint} cv25519 encr"
+            return "is disabled", f"run: gpg --edit-key {self.fingerprint} enable save"
+        if self.encryption:
+            return "", ""
+        if self.expired_subkeys:
+            return f"has an encryption subkey that expired on {day(max(self.expired_subkeys))}", f"{extend} '*'"
+        if self.future_subkeys:
+            return f"has an encryption subkey that was made on {_ahead(min(self.future_subkeys))}", _SET_CLOCK
+        return "has no encryption subkey", f"add one: gpg --quick-add-key {self.fingerprint} cv25519 encr"
 
 
 def _ahead(seconds: int) -> str:
@@ -135,7 +135,8 @@ def holders(gpg: Gpg, name: str, *, secret: bool = False) -> "list[Key]":
     bare = digits(name)
     if len(found) < 2 and bare and _has_keyboxd(gpg):
         # keyboxd notes one key for each fingerprint, the last that came with it, and none once that one is removed.
-        return [key for key in _listed(gpg, kind, name) if any(_is(bare, each) for each in key.fingerprints)] or found
+        matching = [key for key in _listed(gpg, kind, name) if any(_is(bare, each) for each in key.fingerprints)]
+        return matching or found
     return found
 
 
@@ -150,7 +151,7 @@ def _has_keyboxd(gpg: Gpg) -> bool:
 
 
 def _database(gpg: Gpg) -> str:
-    return os.path.join(gpghome.path(gpg), "public-keys.d", "pubring.db")
+    return os.path.join(gpg.home, "public-keys.d", "pubring.db")
 
 
 def overlooked(gpg: Gpg, name: str, keys: "Collection[str]") -> "tuple[str, str] | None":
@@ -159,7 +160,7 @@ def overlooked(gpg: Gpg, name: str, keys: "Collection[str]") -> "tuple[str, str]
     Args:
         gpg: which.
         name: what it is to find it by: a fingerprint or a key id.
-        keys: the fingerprints of those that the name means, of which one is enough.
+        keys: the fingerprints of those that the name means; it is enough that keyboxd finds one.
 
     Returns:
         the cause, and what to do.
@@ -172,12 +173,9 @@ def overlooked(gpg: Gpg, name: str, keys: "Collection[str]") -> "tuple[str, str]
     found = _named(gpg, "--list-keys", name)
     if any(key.fingerprint in keys for key in found):
         return None
-    for key in found:
-        other = f"{key.fingerprint} {key.uid}".rstrip()
-        return (
-            f"the key {other} calls {name} a subkey of its own, and keyboxd finds no other key for it",
-            f"find out who made it, then remove it: gpg --delete-keys {key.fingerprint}",
-        )
+    if found:
+        cause, remedy = _claimed(found[0], name)
+        return f"{cause}, and keyboxd finds no other key for it", remedy
     file = shellwords.word(_database(gpg))
     remedy = (  # it cannot import a key again that it has
         "let it take all keys in anew: gpg --export-options backup --export > KEYFILE && gpgconf --kill keyboxd && "
@@ -195,12 +193,14 @@ def in_the_way(gpg: Gpg, fingerprint: str) -> "tuple[str, str] | None":
     """
     for key in holders(gpg, fingerprint):
         if fingerprint in key.fingerprints[1:]:
-            other = f"{key.fingerprint} {key.uid}".rstrip()
-            return (
-                f"the key {other} calls {fingerprint} a subkey of its own",
-                f"find out who made it, then remove it: gpg --delete-keys {key.fingerprint}",
-            )
+            return _claimed(key, fingerprint)
     return None
+
+
+def _claimed(key: Key, name: str) -> "tuple[str, str]":
+    """Say that a key calls another one its own subkey, and what to do."""
+    cause = f"the key {key.label} calls {name} a subkey of its own"
+    return cause, f"find out who made it, then remove it: gpg --delete-keys {key.fingerprint}"
 
 
 def _named(gpg: Gpg, kind: str, name: str) -> "list[Key]":
@@ -317,10 +317,10 @@ def complaint(gpg: Gpg, name: str) -> str:
         return ""
     if usable:
         others = " or ".join(f"0x{each}!" for each in usable[0].encryption)
-        return f"{name} is not a subkey of {usable[0].fingerprint} {usable[0].uid} to encrypt to today, name {others}"
+        return f"{name} is not a subkey of {usable[0].label} to encrypt to today, name {others}"
     key = keys[0]
     remedy = f", {key.remedy}" if key.remedy else ""
-    return f"key {key.fingerprint} {key.uid} {key.problem}{remedy}".replace("  ", " ")
+    return f"key {key.label} {key.problem}{remedy}"
 
 
 def usable_recipients(gpg: Gpg, recipients: "Sequence[str]", where: str, warn: "Callable[[str], None]") -> "list[str]":
@@ -333,7 +333,7 @@ def usable_recipients(gpg: Gpg, recipients: "Sequence[str]", where: str, warn: "
     usable = [name for name in recipients if name not in complaints]
     if complaints and not any(find_keys(gpg, name, secret=True) for name in usable):
         raise RecipientsError(
-            f"no usable recipient in {where} has a secret key here: " + "; ".join(complaints.values()),
+            f"no usable recipient in {where} has a secret key here: " + "; ".join(complaints.values())
         )
     for why in complaints.values():
         warn(f"not encrypted for a recipient in {where}: {why}")

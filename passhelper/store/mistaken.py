@@ -45,7 +45,7 @@ def refuse(gpg: Gpg, names: "Sequence[str]", taken: "Collection[str]", ids: "Col
             )
             if len(others) > 1:
                 remedy = "find out whose it is, then name that key by its own fingerprint"
-            several = " and ".join(f"the key {key.fingerprint} {key.uid}".rstrip() for key in others)
+            several = " and ".join(f"the key {key.label}" for key in others)
             call = "calls" if len(others) == 1 else "call"
             raise RecipientsError(
                 f"{several} {call} {bare} a subkey of its own, so that gpg takes it for that recipient", remedy

@@ -17,7 +17,7 @@ from support.worlds.vault import SERVER, Vault
 from passhelper.doctor import gpg_checks
 from passhelper.doctor.context import Context
 from passhelper.errors import GpgError, PasshelperError, RecipientsError
-from passhelper.store import gpghome, keyinfo
+from passhelper.store import keyinfo
 from passhelper.store.gpg import Gpg
 from passhelper.team.keyring.keys import KeyRing as Keys
 from passhelper.team.keyring.keys import NewKey
@@ -136,10 +136,10 @@ def test_a_copied_lock_of_a_keyboxd_that_runs(own: Vault, own_keys: KeyRing, tmp
 
 def test_where_gpgs_home_is(environ: dict[str, str]) -> None:
     del environ["GNUPGHOME"]
-    assert gpghome.path(Gpg(environ)) == f"{environ['HOME']}/.gnupg"
+    assert Gpg(environ).home == f"{environ['HOME']}/.gnupg"
     for options in ("--homedir /a", "--homedir=/a", "--verbose --homedir /a"):
-        assert gpghome.path(Gpg({**environ, "GNUPGHOME": "/b", "PASSWORD_STORE_GPG_OPTS": options})) == "/a"
-    assert gpghome.path(Gpg({**environ, "GNUPGHOME": "/b"})) == "/b"
+        assert Gpg({**environ, "GNUPGHOME": "/b", "PASSWORD_STORE_GPG_OPTS": options}).home == "/a"
+    assert Gpg({**environ, "GNUPGHOME": "/b"}).home == "/b"
 
 
 # Secure memory
