@@ -8,8 +8,6 @@ from passhelper.store.files import remove_empty, sync_directory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from passhelper.store.commit import Committer
     from passhelper.store.files import Files
     from passhelper.store.repository import Repository
@@ -44,9 +42,7 @@ class Change:
             raise
         return self
 
-    def __exit__(
-        self, kind: "type[BaseException] | None", error: "BaseException | None", traceback: "TracebackType | None"
-    ) -> None:
+    def __exit__(self, kind: object, error: "BaseException | None", traceback: object) -> None:
         try:
             os.unlink(self._mark)
             if error is not None and self._committer is not None and not self.has_begun:

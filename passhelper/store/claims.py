@@ -27,11 +27,7 @@ _MAX_NAME = 80  # characters
 
 
 def on_disk(root: str) -> "Offered":
-    """Read public keys from a store's directory.
-
-    Args:
-        root: the store.
-    """
+    """Let public keys be read from the directory of a store."""
 
     def read(fingerprint: str) -> "bytes | None":
         try:
@@ -110,14 +106,7 @@ def describe(changed: "dict[str, tuple[list[str], list[str]]]", gpg: "Gpg", offe
 
 
 def _named(key: str, names: "dict[str, str]", gpg: "Gpg", offered: "Offered | None") -> str:
-    """Give a key with its owner.
-
-    Args:
-        key: which.
-        names: what was found before, and is added to: gpg takes as long for each question.
-        gpg: knows the keys of this machine.
-        offered: where the store's public keys are.
-    """
+    """Give a key with its owner; what was found before is kept in ``names``, since gpg takes long for each question."""
     if key not in names:
         try:
             found = find_keys(gpg, key)

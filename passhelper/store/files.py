@@ -37,11 +37,7 @@ def make_private(path: str) -> None:
 
 
 def _missing(path: str) -> "list[str]":
-    """Name a directory and its parents as far as they are not there, innermost first.
-
-    Raises:
-        ConfigurationError: it would be in a runner's directory that is gone.
-    """
+    """Name a directory and its parents as far as they are not there, innermost first; see :func:`refuse_gone`."""
     missing = []
     while path and not os.path.isdir(path):  # a relative one ends in nothing: the current directory
         missing.append(path)
@@ -103,16 +99,13 @@ class Files:
                         raise
                     continue
                 made.append(folder)
-                self._open_to_group(folder)
+                # Its own mode, and the bit that says "what is made here belongs to my group".
+                inherited = os.stat(folder).st_mode & stat.S_ISGID
+                _set_mode(folder, 0o777 & ~self.umask | inherited)
         except BaseException:
             self.remove_directories(made)
             raise
         return made
-
-    def _open_to_group(self, folder: str) -> None:
-        """Give a new directory its mode, and keep the bit that says "what is made here belongs to my group"."""
-        inherited = os.stat(folder).st_mode & stat.S_ISGID
-        _set_mode(folder, 0o777 & ~self.umask | inherited)
 
     def remove_directories(self, paths: "list[str]") -> None:
         """Remove directories that :meth:`make_directory` made, as far as they are empty."""
@@ -130,11 +123,7 @@ class Files:
         Returns:
             the directories that were made, outermost first, for undoing.
         """
-
-        def act() -> None:
-            self.replace(path, data, temporary_folder, durable=durable)
-
-        return self._inside(os.path.dirname(path), act)
+        return self._inside(os.path.dirname(path), lambda: self.replace(path, data, temporary_folder, durable=durable))
 
     def _inside(self, folder: str, act: "Callable[..., object]", *arguments: str) -> "list[str]":
         """Make a directory and do something in it; again if somebody has removed it in between, for it was empty."""
@@ -265,22 +254,16 @@ def _set_mode(path: "str | int", mode: int) -> None:
 
 
 def _move(temporary: str, path: str) -> None:
-    """Let a file take its place."""
-    _keep_group(temporary, path)
-    os.replace(temporary, path)
-
-
-def _keep_group(temporary: str, path: str) -> None:
-    """Give a file the group that it would have if it were made where it goes: in a directory with the setgid bit.
+    """Let a file take its place, with the group that it would have if it were made there (the setgid bit).
 
     Raises:
         OSError: we are not in that group (EPERM), though the system would give it to a file made there.
     """
-    if sys.platform == "win32":
-        return
-    folder = os.stat(os.path.dirname(path))
-    if folder.st_mode & stat.S_ISGID and os.stat(temporary).st_gid != folder.st_gid:
-        os.chown(temporary, -1, folder.st_gid)
+    if sys.platform != "win32":
+        folder = os.stat(os.path.dirname(path))
+        if folder.st_mode & stat.S_ISGID and os.stat(temporary).st_gid != folder.st_gid:
+            os.chown(temporary, -1, folder.st_gid)
+    os.replace(temporary, path)
 
 
 def remove_empty(folder: str, top: str) -> str:

@@ -45,9 +45,7 @@ def encode_server(server: str) -> str:
         raise NoServerURLError
     data = _utf8(server, "server URL")
     if len(data) > MAX_SERVER:
-        raise InvalidRequestError(
-            f"server URL too long to store: {len(data)} bytes, at most {MAX_SERVER}",
-        )
+        raise InvalidRequestError(f"server URL too long to store: {len(data)} bytes, at most {MAX_SERVER}")
     return binascii.b2a_base64(data, newline=False).decode().replace("+", "-").replace("/", "_")
 
 
@@ -201,7 +199,7 @@ def encode_username(username: str, *, windows: bool = False) -> str:
     size = len(_utf8(name, "username"))
     if size > MAX_NAME:
         raise InvalidRequestError(
-            f"username too long to store: {size - len(SUFFIX)} bytes as a file name, at most {MAX_NAME - len(SUFFIX)}",
+            f"username too long to store: {size - len(SUFFIX)} bytes as a file name, at most {MAX_NAME - len(SUFFIX)}"
         )
     return name
 

@@ -16,7 +16,6 @@ from passhelper.errors import StoreBusyError, StoreError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
 
 TIMEOUT = 10.0  # seconds that a writer waits for another
 _REFUSED = (errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOTSUP, errno.EACCES, errno.EPERM)
@@ -57,12 +56,7 @@ class StoreLock:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: "type[BaseException] | None",
-        error: "BaseException | None",
-        traceback: "TracebackType | None",
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._release()
 
     def _take(self) -> None:

@@ -37,22 +37,14 @@ _FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 
 
 
 class Rights:
-    """The key ids that decrypt on this machine.
-
-    Args:
-        key_ids: 16 upper-case hex digits each; at least one.
-    """
+    """The key ids that decrypt on this machine; at least one."""
 
     def __init__(self, key_ids: "list[str]") -> None:
         self._readable = {packets.HIDDEN, *key_ids}
         self._bytes = [bytes.fromhex(key_id) for key_id in key_ids]
 
     def hides(self, path: str) -> bool:
-        """Return whether this machine certainly cannot decrypt a file.
-
-        Args:
-            path: a file that a directory listing has just named.
-        """
+        """Return whether this machine certainly cannot decrypt a file, which a directory listing has just named."""
         try:
             descriptor = os.open(path, _FLAGS)
         except FileNotFoundError:
@@ -126,18 +118,15 @@ def write(store: "PassStore") -> None:
 
 
 def _save(path: str, text: bytes) -> None:
-    temporary = f"{path}.{os.getpid()}"
+    folder = os.path.dirname(path)
     try:
-        if sys.platform != "win32" and os.geteuid() == 0 and _owner(os.path.dirname(path)) != 0:
+        if sys.platform != "win32" and os.geteuid() == 0 and _owner(folder) != 0:
             return  # in a user's home, who could not replace it afterwards
-        from passhelper.store.files import make_private  # only who writes the cache
+        from passhelper.store.files import Files  # only who writes the cache
 
-        make_private(os.path.dirname(path))
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(text)
-        os.replace(temporary, path)
+        Files({}).put(path, text, folder, durable=False)
     except (OSError, PasshelperError):
-        _remove(temporary)
+        pass
 
 
 def _owner(path: str) -> int:

@@ -51,12 +51,7 @@ class Trust:
     __slots__ = ("commit", "offer", "pins", "serials", "store")
 
     def __init__(
-        self,
-        pins: Pins,
-        commit: str = "",
-        serials: "Mapping[str, int] | None" = None,
-        offer: str = "",
-        store: str = "",
+        self, pins: Pins, commit: str = "", serials: "Mapping[str, int] | None" = None, offer: str = "", store: str = ""
     ) -> None:
         self.pins = pins
         self.commit = commit
@@ -98,13 +93,7 @@ def load(state: str) -> "Pins | None":
 
 
 def load_all(state: str) -> "Trust | None":
-    """Read what was accepted.
-
-    Args:
-        state: the directory ``<git dir>/passhelper``.
-
-    Returns:
-        None when the store was never pinned.
+    """Read what was accepted from ``<git dir>/passhelper``; None when the store was never pinned.
 
     Raises:
         DamagedError: the file is damaged.
@@ -172,18 +161,14 @@ def save_all(state: str, trust: Trust, files: Files) -> None:
 
 def text(trust: Trust) -> bytes:
     """Write everything that was accepted as the content of the file."""
-    document: dict[str, object] = {
-        "version": VERSION,
-        "recipients": {path: trust.pins[path] for path in sorted(trust.pins)},
+    document = {"version": VERSION, "recipients": dict(sorted(trust.pins.items()))}
+    optional = {
+        "commit": trust.commit,
+        "serials": dict(sorted(trust.serials.items())),
+        "store": trust.store,
+        "offer": trust.offer,
     }
-    if trust.commit:
-        document["commit"] = trust.commit
-    if trust.serials:
-        document["serials"] = {path: trust.serials[path] for path in sorted(trust.serials)}
-    if trust.store:
-        document["store"] = trust.store
-    if trust.offer:
-        document["offer"] = trust.offer
+    document |= {name: value for name, value in optional.items() if value}
     return render(document).encode() + b"\n"
 
 
