@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from support import FOLDER, KeyRing, require
 from support.machines.jobs import agents
-from support.machines.registries import USERS, serve_registry, write_image
+from support.machines.registries import USERS, write_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,18 +26,6 @@ TROUBLES = {
     "foreign": "; ask a team member to run: passhelper recipients add",
     "broken": " is not an entry: it is truncated; restore it from git, or erase it and store it again",
 }
-
-
-@pytest.fixture(scope="session")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A registry that wants a password for everything; its ``host:port``."""
-    yield from serve_registry(tmp_path_factory.mktemp("registry"), password=True)
-
-
-@pytest.fixture(scope="session")
-def open_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A registry that wants none."""
-    yield from serve_registry(tmp_path_factory.mktemp("open"), password=False)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Docker's command without an engine: it calls the helper itself. ``tests/docker`` has what needs an engine.
+"""Docker's command without an engine: it calls the helper itself. ``tests/engine`` has what needs an engine.
 
 ``tests/scenarios/test_docker_login.py`` follows one user through logins and logouts, with what they read and what the
 store and its history hold; here is every call that the command makes.

@@ -1,6 +1,6 @@
 """Watching the programs that call us: a helper that notes each call, and the rows of the README's "Works with".
 
-``tests/clients`` and ``tests/docker`` put :attr:`Recorder.folder` first on ``PATH``. A note has what a client sent and
+``tests/clients`` and ``tests/engine`` put :attr:`Recorder.folder` first on ``PATH``. A note has what a client sent and
 what it got; the helper behind it is the installed one, with the arguments, standard input, environment and working
 directory of the call.
 """

@@ -30,7 +30,7 @@ class Faulty:
         return {**self._environ, "FAULT": fault, "FAULTY_PLACE": str(self.place)}
 
     def __call__(self, fault: str, seconds: float = 10) -> ProgramHelper:
-        code = Path(__file__).parents[2] / "conformance" / "faulty_program.py"
+        code = Path(__file__).parents[2] / "contract" / "faulty_program.py"
         text = f'exec "{sys.executable}" -ISXutf8 "{code}" "$@"'
         return ProgramHelper(script(self._folder / "docker-credential-faulty", text), self.environ(fault), seconds)
 

@@ -1,6 +1,6 @@
 """The README's table "Works with", from the tests that ran.
 
-``pytest --works-with README.md tests/docker tests/clients`` writes it. A test says which client it drives by the
+``pytest --works-with README.md tests/engine tests/clients`` writes it. A test says which client it drives by the
 fixture ``works_with``; its row is written only where it passed. Rows travel as user properties of pytest's reports,
 which pytest-xdist carries from its workers.
 """

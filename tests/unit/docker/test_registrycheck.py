@@ -1,4 +1,4 @@
-"""Where a credential may be sent at all; the flows themselves are in tests/cli/test_check.py."""
+"""Where a credential may be sent at all; the flows themselves are in tests/docker/test_check.py."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from support import Helper
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 CI = ROOT / ".ci"
 WORKFLOW = ROOT / ".github" / "workflows" / "ci.yml"
 LOCKED = "the login keychain is locked; run: security -v unlock-keychain ~/Library/Keychains/login.keychain-db"

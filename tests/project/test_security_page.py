@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-TESTS = Path(__file__).parent
+TESTS = Path(__file__).parents[1]
 PAGE = TESTS.parent / ".github" / "SECURITY.md"
 COLUMNS = ["asset", "attacker", "what holds", "what does not", "test"]
 # A test as the page names it: a file under tests/, a class where there is one, a function.

@@ -13,7 +13,7 @@ import pytest
 from support import NOT_FOUND, Helper, Program, require, run
 from support.project.workswith import BEGIN, END
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 
 
@@ -120,7 +120,7 @@ def test_the_clients_that_the_tests_drive_are_listed() -> None:
     assert rows
     row = re.compile(r"\| [^|]+ \| [^|]+ \| `[a-z`, ]+` \| (?:ran|replayed): \d+ tests? passed \| \[[^|]+\) \|")
     assert [line for line in rows if not row.fullmatch(line)] == []
-    files = [path for folder in ("clients", "docker") for path in (ROOT / "tests" / folder).glob("test_*.py")]
+    files = [path for folder in ("clients", "engine") for path in (ROOT / "tests" / folder).glob("test_*.py")]
     says = ("works_with", "docker_version")  # the fixtures
     driving = {str(path.relative_to(ROOT)) for path in files if any(name in path.read_text() for name in says)}
     assert set(re.findall(r"\[[^]]+\]\((tests/[^)]+)\)", table)) == driving

@@ -2,7 +2,7 @@
 
 The test keeps a transcript of commands, what they said, and their calls of the helper. To read it::
 
-    python -m pytest tests/docker/test_docker_engine.py --capture=no
+    python -m pytest tests/engine/test_docker_engine.py --capture=no
 """
 
 from __future__ import annotations

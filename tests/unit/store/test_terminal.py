@@ -16,7 +16,7 @@ from support.people.terminals import Person
 from passhelper.store import terminal
 from passhelper.store.terminal import can_prompt, gpg_tty
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 ASK = f"""
 import os, sys
 sys.path.insert(0, {str(REPOSITORY)!r})

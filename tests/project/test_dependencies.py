@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-PROJECT = Path(__file__).parent.parent / "pyproject.toml"
+PROJECT = Path(__file__).parents[2] / "pyproject.toml"
 PINS = PROJECT.parent / "contrib" / "requirements.txt"
 # The version that mended the last fault of each that was known in September 2026, as advisory databases name it.
 MENDED = {
