@@ -12,7 +12,8 @@ from passhelper.cli import members, output, terminal
 from passhelper.errors import StoreNotInitializedError, TrustError, printable
 from passhelper.store import claims, pinning, trust
 from passhelper.store.files import Files
-from passhelper.store.recipients import find, normalize
+from passhelper.store.keynames import normalize
+from passhelper.store.recipients import find
 from passhelper.store.store import PassStore
 from passhelper.store.transaction import Transaction
 from passhelper.team.keyring.keys import KeyRing

@@ -15,7 +15,7 @@ from passhelper.shellwords import word
 from passhelper.store import cipher, layout, owners, packets
 from passhelper.store.binding import BINDING, binding
 from passhelper.store.child import finish
-from passhelper.store.recipients import normalize as normalize_key
+from passhelper.store.keynames import normalize as normalize_key
 from passhelper.team.entries.drift import Recipient, compare
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from passhelper.errors import GitError, PasshelperError, printable
-from passhelper.store import journal, pinning, recipients, trust, unfinished
+from passhelper.store import journal, keynames, pinning, recipients, trust, unfinished
 from passhelper.store.files import Files
 from passhelper.store.journal import Change, Plan
 from passhelper.store.transaction import Transaction
@@ -42,7 +42,7 @@ def faults(text: bytes) -> list[str]:
         key = key.strip()
         if not key:
             continue
-        if not recipients.is_fingerprint(key):
+        if not keynames.is_fingerprint(key):
             found.append(f"{_kind(key)} ({printable(key)})")
         if mark:
             found.append(f"a comment behind a key ({printable(key)})")
@@ -103,7 +103,7 @@ def _rewritten(context: Context, text: bytes) -> bytes:
             if mark:
                 lines.append(f"# {comment}".rstrip())
             continue
-        found = None if recipients.is_fingerprint(key) else _resolve(context, key)
+        found = None if keynames.is_fingerprint(key) else _resolve(context, key)
         owner = comment or (found.uid if found else "")
         if owner and lines[-1:] != [f"# {owner}"]:
             lines.append(f"# {owner}")

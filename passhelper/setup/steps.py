@@ -19,8 +19,8 @@ from passhelper.setup import newstore, proof, sharedstore
 from passhelper.setup.sharedstore import SharedStore
 from passhelper.store import pinning, readable
 from passhelper.store.child import finish
+from passhelper.store.keynames import is_fingerprint, normalize
 from passhelper.store.programs import clean_environ, find_program
-from passhelper.store.recipients import is_fingerprint, normalize
 from passhelper.store.rootless import start
 from passhelper.store.store import PassStore
 from passhelper.team.keyring.key import Key, names

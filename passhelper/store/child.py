@@ -56,6 +56,9 @@ else:
             forbidden: what it may not say on its status descriptor; it is ended if it does. Set by the caller.
             least: how many bytes at least the caller expects of it. Set by the caller, for the caller.
             readers, writers: our open ends of its pipes, for :func:`finish`.
+
+        Raises:
+            PasshelperError: the system refused to start it.
         """
 
         def __init__(  # noqa: PLR0913 - all that a program can need
@@ -65,7 +68,7 @@ else:
             *,
             stdin: "bytes | int" = b"",
             passphrase: "bytes | None" = None,
-            limit: "int | None" = None,
+            limit: int = MAX_OUTPUT,
             keep: "Sequence[int]" = (),
             group: bool = False,
         ) -> None:
@@ -75,7 +78,7 @@ else:
             self.returncode: int | None = None
             self.overflow = False
             self.timed_out = False
-            self.limit = MAX_OUTPUT if limit is None else limit
+            self.limit = limit
             self.forbidden = b""
             self.least = 0
             self.readers: dict[int, bytearray] = {}
@@ -88,15 +91,12 @@ else:
                 command, redirect = _numbered(argv, streams, pipes, (*theirs, *keep))
                 more: dict[str, Any] = {"setpgroup": 0} if group else {}
                 self.pid = os.posix_spawn(
-                    command[0],
-                    command,
-                    environ,
-                    file_actions=_actions(redirect, keep),
-                    setsigdef=_NOT_IGNORED,
-                    **more,
+                    command[0], command, environ, file_actions=_actions(redirect, keep), setsigdef=_NOT_IGNORED, **more
                 )
-            except BaseException:
+            except BaseException as error:
                 self.close()
+                if isinstance(error, OSError):
+                    raise PasshelperError(f"cannot start {argv[0]}: {error.strerror}") from error
                 raise
             finally:
                 for number in theirs:
@@ -317,27 +317,6 @@ else:
                 child.close()
                 return
             time.sleep(pause)
-
-
-def start(  # noqa: PLR0913 - as Child
-    argv: "Sequence[str | int]",
-    environ: "Mapping[str, str]",
-    *,
-    stdin: "bytes | int" = b"",
-    passphrase: "bytes | None" = None,
-    limit: "int | None" = None,
-    keep: "Sequence[int]" = (),
-    group: bool = False,
-) -> Child:
-    """Start a child; see :class:`Child` for the arguments.
-
-    Raises:
-        PasshelperError: the system refused to start it.
-    """
-    try:
-        return Child(argv, environ, stdin=stdin, passphrase=passphrase, limit=limit, keep=keep, group=group)
-    except OSError as error:
-        raise PasshelperError(f"cannot start {argv[0]}: {error.strerror}") from error
 
 
 def last_line(child: Child) -> str:

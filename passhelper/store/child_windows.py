@@ -8,7 +8,7 @@ everything else that it prints there.
 import subprocess
 import time
 
-from passhelper.errors import ConfigurationError
+from passhelper.errors import ConfigurationError, PasshelperError
 from passhelper.store.programs import MAX_OUTPUT, STATUS
 
 TYPE_CHECKING = False
@@ -28,7 +28,7 @@ class Child:
         *,
         stdin: "bytes | int" = b"",
         passphrase: "bytes | None" = None,
-        limit: "int | None" = None,
+        limit: int = MAX_OUTPUT,
         keep: "Sequence[int]" = (),  # noqa: ARG002 - numbers of descriptors mean nothing to another program
         group: bool = False,  # noqa: ARG002 - there are no process groups
     ) -> None:
@@ -40,17 +40,18 @@ class Child:
         self.returncode: int | None = None
         self.overflow = False
         self.timed_out = False
-        self.limit = MAX_OUTPUT if limit is None else limit
+        self.limit = limit
         self.forbidden = b""  # looked at by nobody: communicate() tells nothing before the end
         self.least = 0
         self._input = stdin if isinstance(stdin, bytes) else None
-        self._process = subprocess.Popen(
-            ["2" if item == STATUS else str(item) for item in argv],
-            stdin=subprocess.PIPE if isinstance(stdin, bytes) else stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=dict(environ),
-        )
+        source = subprocess.PIPE if isinstance(stdin, bytes) else stdin
+        command = ["2" if item == STATUS else str(item) for item in argv]
+        try:
+            self._process = subprocess.Popen(
+                command, stdin=source, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=dict(environ)
+            )
+        except OSError as error:
+            raise PasshelperError(f"cannot start {argv[0]}: {error.strerror}") from error
 
     def collect(self, seconds: float) -> None:
         """Serve it to its end."""

@@ -13,8 +13,8 @@ import os
 
 from passhelper import settings
 from passhelper.errors import ConfigurationError, GpgNotFoundError
-from passhelper.store.child import Child, finish, start
-from passhelper.store.programs import PASSPHRASE, ROOTLESS, STATUS, clean_environ, find_program
+from passhelper.store.child import Child, finish
+from passhelper.store.programs import MAX_OUTPUT, PASSPHRASE, ROOTLESS, STATUS, clean_environ, find_program
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -152,14 +152,14 @@ class Gpg:
         *,
         stdin: "bytes | int" = b"",
         passphrase: "bytes | None" = None,
-        limit: "int | None" = None,
+        limit: int = MAX_OUTPUT,
     ) -> Child:
-        """Start gpg, or a tool of its; the arguments are those of :func:`passhelper.store.child.start`."""
+        """Start gpg, or a tool of its; the arguments are those of :class:`passhelper.store.child.Child`."""
         if ROOTLESS in self.child_environ:
             from passhelper.store import rootless  # only below rootless podman or buildah
 
             argv = [*rootless.prefix(self.child_environ), *argv]
-        return start(argv, self.child_environ, stdin=stdin, passphrase=passphrase, limit=limit)
+        return Child(argv, self.child_environ, stdin=stdin, passphrase=passphrase, limit=limit)
 
     # Decryption
 

@@ -8,7 +8,7 @@ all of them, in the same words: a file alone does not say which key an address m
 import os
 
 from passhelper.errors import StoreError, printable
-from passhelper.store import layout, recipients
+from passhelper.store import keynames, layout, recipients
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Neighbours:
         for other, path in found:
             text = self._texts[path]
             if text is not None:
-                keys = map(recipients.normalize, recipients.parse(text, os.path.join(store.root, path)))
+                keys = map(keynames.normalize, recipients.parse(text, os.path.join(store.root, path)))
                 self._limits.append((other, path, {*keys}))
             if path in pins:
                 self._limits.append((other, path, {*pins[path]}))
@@ -54,7 +54,7 @@ class Neighbours:
         """
         if not found.path:
             return
-        keys = [recipients.normalize(key) for key in found.keys]
+        keys = [keynames.normalize(key) for key in found.keys]
         for other, path, allowed in self._limits:
             strange = [key for key in keys if key not in allowed]
             if strange:

@@ -3,6 +3,7 @@
 import os
 
 from passhelper.errors import TrustError
+from passhelper.store import keynames
 from passhelper.store import recipients as recipients_module
 from passhelper.store.layout import FOLDER
 from passhelper.store.trust import Accepted, Pins, Trust
@@ -42,7 +43,7 @@ def keys_of(text: bytes, label: str) -> "list[str]":
     Raises:
         StoreError: a line cannot be a key.
     """
-    return sorted({recipients_module.normalize(key) for key in recipients_module.parse(text, label)})
+    return sorted({keynames.normalize(key) for key in recipients_module.parse(text, label)})
 
 
 def differences(root: str, directory: str, pins: Pins) -> "dict[str, tuple[list[str], list[str]]]":
@@ -123,7 +124,7 @@ def check(root: str, directory: str, found: "Recipients", trust: Trust, gpg: "Gp
         named = None
     allowed = accepted_by_environment(gpg.environ.get("PASSHELPER_ACCEPT_RECIPIENTS", ""))
     # The signature of a file says nothing about another one that is gone.
-    keys = {recipients_module.normalize(key) for key in found.keys}
+    keys = {keynames.normalize(key) for key in found.keys}
     if (named is not None and len(changed) == 1) or is_allowed(keys, allowed):
         pins: dict[str, list[str] | None] = {}
         for path in changed:
@@ -171,7 +172,7 @@ def is_unknown(named: "Header", trust: Trust) -> bool:
 
 def accepted_by_environment(value: str) -> "set[str]":
     """Read ``PASSHELPER_ACCEPT_RECIPIENTS``: fingerprints separated by white space or commas."""
-    return {recipients_module.normalize(key) for key in value.replace(",", " ").split()}
+    return {keynames.normalize(key) for key in value.replace(",", " ").split()}
 
 
 def is_allowed(keys: "Collection[str]", allowed: "Container[str]") -> bool:

@@ -10,9 +10,7 @@ import os
 import stat
 
 from passhelper.errors import StoreError, StoreNotInitializedError
-from passhelper.store.keynames import can_be_name
-from passhelper.store.keynames import is_fingerprint as is_fingerprint  # noqa: PLC0414 - exported
-from passhelper.store.keynames import normalize as normalize  # noqa: PLC0414 - exported
+from passhelper.store.keynames import can_be_name, is_fingerprint, normalize
 from passhelper.store.layout import FOLDER, canonical
 
 TYPE_CHECKING = False

@@ -214,14 +214,14 @@ def environment(
 
 
 def start(argv: "Sequence[str]", environ: "Mapping[str, str]", **more: "Any") -> "Child":
-    """Start a git; the arguments are those of :func:`passhelper.store.child.start`."""
+    """Start a git; the arguments are those of :class:`passhelper.store.child.Child`."""
     from passhelper.store import child  # not in a store without git
 
     if ROOTLESS in environ:
         from passhelper.store import rootless  # only below rootless podman or buildah
 
         argv = [*rootless.prefix(environ), *argv]
-    return child.start(argv, environ, **more)
+    return child.Child(argv, environ, **more)
 
 
 def is_partial(repository: Repository) -> bool:

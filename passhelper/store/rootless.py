@@ -27,8 +27,8 @@ _found: "dict[tuple[str, str], list[str]]" = {}
 
 
 def start(argv: "Sequence[str]", environ: "Mapping[str, str]", **more: "Any") -> child.Child:
-    """Start a program with the user's own id; the arguments are those of :func:`passhelper.store.child.start`."""
-    return child.start([*prefix(environ), *argv], environ, **more)
+    """Start a program with the user's own id; the arguments are those of :class:`passhelper.store.child.Child`."""
+    return child.Child([*prefix(environ), *argv], environ, **more)
 
 
 def prefix(environ: "Mapping[str, str]") -> "list[str]":
@@ -76,7 +76,7 @@ def _find(user: str, group: str, environ: "Mapping[str, str]") -> "list[str]":
     words += [f"--map-group={group}"] if group.isdecimal() else []
     words += ["--"]
     try:
-        trial = child.start([*words, true], {"LC_ALL": "C"})
+        trial = child.Child([*words, true], {"LC_ALL": "C"})
         child.finish([trial], _SECONDS)
     except PasshelperError:
         return []

@@ -81,13 +81,13 @@ def _controlling_terminal() -> "str | None":
 
 def _ask_ps() -> "str | None":
     """Ask ps(1), on systems without /proc."""
-    from passhelper.store.child import finish, start  # rare
+    from passhelper.store.child import Child, finish  # rare
     from passhelper.store.programs import clean_environ, find_program  # rare
 
     program = find_program(("ps",), os.environ)
     if program is None:
         return None
-    child = start([program, "-o", "tty=", "-p", str(os.getpid())], clean_environ(os.environ))
+    child = Child([program, "-o", "tty=", "-p", str(os.getpid())], clean_environ(os.environ))
     finish([child], 2.0)
     path = "/dev/" + child.stdout.decode(errors="replace").strip()
     return path if _is_terminal(path) else None

@@ -11,7 +11,7 @@ import time
 
 from passhelper import settings
 from passhelper.errors import PasshelperError, StoreError, TrustError
-from passhelper.store import layout, recipients
+from passhelper.store import keynames, layout, recipients
 from passhelper.store.binding import binding
 from passhelper.store.child import finish
 from passhelper.store.gpg import QUICK
@@ -192,7 +192,7 @@ class _Writer:
             from passhelper.store import keyinfo  # only on failure
 
             keys = keyinfo.usable_recipients(gpg, keys, found.label, self.store.warn)
-            trusted = all(map(recipients.is_fingerprint, keys))
+            trusted = all(map(keynames.is_fingerprint, keys))
             encrypting = gpg.start_encrypt(self.secret, keys, self.place, trusted=trusted)
             finish([encrypting], gpg.deadline.left())
         ciphertext = cipher.ciphertext(gpg, encrypting, keys, found.label)

@@ -20,7 +20,7 @@ from support.faults.hostile import FUZZ, changed, is_linear
 from passhelper import jsontext, protocol, registry
 from passhelper.docker import config, jsonedit, plaintext, registrycheck
 from passhelper.errors import PasshelperError
-from passhelper.store import anatomy, gitwords, layout, packets, recipients
+from passhelper.store import anatomy, gitwords, keynames, layout, packets, recipients
 from passhelper.team.git import history, remoteurl
 from passhelper.team.git.objects import Objects
 from passhelper_backends.secretservice import _wire  # noqa: TID251 - what is tested
@@ -174,9 +174,7 @@ PARSERS = {
         [repeated(b"", MESSAGE[:96], MESSAGE[96:]), repeated(MESSAGE[:96] + b"\xd2", b"\xe0x", b"\x01x")],
     ),
     "gpg-id": Parser(
-        lambda data: (
-            [recipients.normalize(key) for key in recipients.parse(data, ".gpg-id")] and recipients.header(data)
-        ),
+        lambda data: [keynames.normalize(key) for key in recipients.parse(data, ".gpg-id")] and recipients.header(data),
         [b"# passhelper .gpg-id 3\n# Alice\n" + KEY + b"\n" + KEY + b"!\n"],
         [b"0x", b"!", b"\xef\xac\x80", b"\xe2\x80\xa8", b"#", b"-", b"\r\n", b"\xef\xbb\xbf"],
         (PasshelperError,),

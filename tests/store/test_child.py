@@ -17,15 +17,15 @@ from support.programs import script
 
 from passhelper.errors import PasshelperError
 from passhelper.store import ending
-from passhelper.store.child import MAX_NOTES, Child, finish, start
-from passhelper.store.programs import PASSPHRASE, STATUS, clean_environ, find_program
+from passhelper.store.child import MAX_NOTES, Child, finish
+from passhelper.store.programs import MAX_OUTPUT, PASSPHRASE, STATUS, clean_environ, find_program
 
 ENVIRON = {"PATH": "/usr/bin:/bin"}
 
 
 def sh(code: str, *arguments: str | int, stdin: bytes | int = b"", passphrase: bytes | None = None,
-       limit: int | None = None, seconds: float = 10) -> Child:  # fmt: skip
-    child = start(["/bin/sh", "-c", code, "sh", *arguments], ENVIRON, stdin=stdin, passphrase=passphrase, limit=limit)
+       limit: int = MAX_OUTPUT, seconds: float = 10) -> Child:  # fmt: skip
+    child = Child(["/bin/sh", "-c", code, "sh", *arguments], ENVIRON, stdin=stdin, passphrase=passphrase, limit=limit)
     finish([child], seconds)
     return child
 
@@ -57,7 +57,7 @@ def test_status_and_passphrase_have_descriptors_of_their_own() -> None:
 
 
 def test_nothing_else_is_inherited() -> None:
-    first = start(["/bin/sh", "-c", "sleep 0.3", "sh", STATUS, PASSPHRASE], ENVIRON, passphrase=b"x")
+    first = Child(["/bin/sh", "-c", "sleep 0.3", "sh", STATUS, PASSPHRASE], ENVIRON, passphrase=b"x")
     ours = {int(name) for name in os.listdir("/proc/self/fd")} & {*range(3, 1000)}
     inheritable = {number for number in ours if _is_inheritable(number)}  # what the test run itself was given
     found = {int(word) for word in sh("ls /proc/self/fd").stdout.split()}
@@ -79,7 +79,7 @@ def test_much_goes_in_and_out_at_once() -> None:
 
 
 def test_it_gets_its_input_before_anybody_waits_for_it() -> None:
-    child = start(["/bin/sh", "-c", "cat"], ENVIRON, stdin=b"plain")
+    child = Child(["/bin/sh", "-c", "cat"], ENVIRON, stdin=b"plain")
     (stdout,) = [number for number, buffer in child.readers.items() if buffer is child.stdout]
     answered = bool(select.select([stdout], [], [], 30)[0])
     finish([child], 10)
@@ -124,7 +124,7 @@ def test_where_nobody_can_tell_how_a_child_has_ended(sigchld_is_ignored: None) -
 
 
 def test_children_can_tell_how_theirs_have_ended(sigchld_is_ignored: None) -> None:
-    child = start(["/bin/sh", "-c", "grep SigIgn /proc/self/status; sleep 0.2"], ENVIRON)
+    child = Child(["/bin/sh", "-c", "grep SigIgn /proc/self/status; sleep 0.2"], ENVIRON)
     while not child.stdout:
         child.read(next(iter(child.readers)))
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -144,7 +144,7 @@ def test_what_says_too_much_is_ended() -> None:
 @pytest.mark.parametrize(("limit", "seconds"), [(10, 5.0), (1000, 0.0)], ids=["too much", "too late"])
 def test_half_an_answer_does_not_count_though_its_child_has_ended_well(limit: int, seconds: float) -> None:
     """What a caller takes for a whole listing would lack its end, and with it the file that must not come in."""
-    child = start(["/bin/sh", "-c", "echo 0123456789abcdef"], ENVIRON, limit=limit)
+    child = Child(["/bin/sh", "-c", "echo 0123456789abcdef"], ENVIRON, limit=limit)
     if sys.platform != "darwin":
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # it waits to be collected
     finish([child], seconds)
@@ -222,7 +222,7 @@ def test_what_is_stopped_is_ended() -> None:
 
 
 def test_processes_are_found_without_proc(monkeypatch: pytest.MonkeyPatch) -> None:
-    child = start(["/bin/sh", "-c", "sleep 64 & echo; wait"], ENVIRON)
+    child = Child(["/bin/sh", "-c", "sleep 64 & echo; wait"], ENVIRON)
     while not child.stdout:
         child.read(next(iter(child.readers)))
     monkeypatch.setattr(ending, "_look", lambda number: None)
@@ -234,28 +234,28 @@ def test_processes_are_found_without_proc(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_several_children_run_side_by_side() -> None:
     begin = time.monotonic()
-    both = [start(["/bin/sh", "-c", f"sleep 0.6; echo {number}"], ENVIRON) for number in (1, 2)]
+    both = [Child(["/bin/sh", "-c", f"sleep 0.6; echo {number}"], ENVIRON) for number in (1, 2)]
     finish(both, 5)
     assert [bytes(child.stdout) for child in both] == [b"1\n", b"2\n"]
     assert time.monotonic() - begin < 1.15
 
 
 def test_the_time_is_for_all_of_them() -> None:
-    quick, slow = (start(["/bin/sleep", seconds], ENVIRON) for seconds in ("0", "60"))
+    quick, slow = (Child(["/bin/sleep", seconds], ENVIRON) for seconds in ("0", "60"))
     finish([quick, slow], 0.3)
     assert (quick.returncode, quick.timed_out) == (0, False)
     assert (slow.returncode, slow.timed_out) == (-15, True)
 
 
 def test_no_time_left_ends_a_child_at_once() -> None:
-    child = start(["/bin/sleep", "60"], ENVIRON)
+    child = Child(["/bin/sleep", "60"], ENVIRON)
     finish([child], 0)
     assert child.timed_out
     child.kill()  # once more is harmless
 
 
 def test_an_interruption_ends_the_children() -> None:
-    child = start(["/bin/sleep", "60"], ENVIRON)
+    child = Child(["/bin/sleep", "60"], ENVIRON)
     main = threading.main_thread().ident
     assert main
     timer = threading.Timer(0.2, signal.pthread_kill, (main, signal.SIGINT))
@@ -271,7 +271,7 @@ def test_an_interruption_ends_the_children() -> None:
 )
 def test_a_program_that_cannot_be_started_is_named(program: str, reason: str) -> None:
     with pytest.raises(PasshelperError) as caught:
-        start([program, "--version", STATUS], ENVIRON, passphrase=b"x")
+        Child([program, "--version", STATUS], ENVIRON, passphrase=b"x")
     assert str(caught.value) == f"cannot start {program}: {reason}"
 
 

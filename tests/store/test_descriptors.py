@@ -10,7 +10,7 @@ import pytest
 from support.programs import script
 
 from passhelper.client import ProgramHelper
-from passhelper.store.child import Child, finish, start
+from passhelper.store.child import Child, finish
 from passhelper.store.programs import PASSPHRASE, STATUS
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def inherited(tmp_path: Path) -> Iterator[str]:
 
 
 def test_what_we_have_inherited_is_not_passed_on(inherited: str) -> None:
-    child = start(["/bin/sh", "-c", LIST], ENVIRON)
+    child = Child(["/bin/sh", "-c", LIST], ENVIRON)
     finish([child], 10)
     assert inherited not in listed(child)
     assert len(listed(child)) == 3
@@ -56,7 +56,7 @@ def test_children_of_threads_get_no_pipes_of_each_other() -> None:
 
     def run() -> None:
         for _ in range(15):
-            child = start(["/bin/sh", "-c", LIST, "sh", STATUS, PASSPHRASE], ENVIRON, passphrase=b"x" * 9)
+            child = Child(["/bin/sh", "-c", LIST, "sh", STATUS, PASSPHRASE], ENVIRON, passphrase=b"x" * 9)
             finish([child], 30)
             found.append(child)
 
@@ -74,7 +74,7 @@ def test_its_own_pipes_have_the_numbers_that_it_is_told() -> None:
     """Also where other descriptors of this process have the lowest numbers, or none has."""
     for size in (0, 1, 5, 40):
         taken = [os.open(os.devnull, os.O_RDONLY) for _ in range(size)]
-        child = start(
+        child = Child(
             ["/bin/sh", "-c", 'echo "GOT $(cat /dev/fd/$2)" > /dev/fd/$1; cat', "sh", STATUS, PASSPHRASE],
             ENVIRON, stdin=b"plain", passphrase=b"word",
         )  # fmt: skip
@@ -92,7 +92,7 @@ def test_standard_streams_that_are_closed_here() -> None:
         try:
             for number in (0, 1, 2):
                 os.close(number)
-            child = start(
+            child = Child(
                 ["/bin/sh", "-c", "cat; echo err >&2; echo s > /dev/fd/$1", "sh", STATUS], ENVIRON, stdin=b"in"
             )
             finish([child], 10)

@@ -15,8 +15,9 @@ from passhelper.errors import GpgError, StoreError, StoreNotInitializedError, Tr
 from passhelper.settings import store_path
 from passhelper.store import recipients
 from passhelper.store.gpg import Gpg
+from passhelper.store.keynames import is_fingerprint, normalize
 from passhelper.store.packets import key_ids
-from passhelper.store.recipients import candidates, find, is_fingerprint, normalize, parse
+from passhelper.store.recipients import candidates, find, parse
 from passhelper.store.signature import verify_signature
 
 A, B, C = "A" * 40, "B" * 40, "C" * 40

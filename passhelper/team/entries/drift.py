@@ -44,7 +44,7 @@ class Recipient:
     def key_ids(self) -> frozenset[str]:
         """The ids by which a message may name this recipient, without the revoked ones."""
         if not self.keys:  # a key that can itself encrypt is named by its fingerprint
-            if not recipients.is_fingerprint(self.line):
+            if not keynames.is_fingerprint(self.line):
                 return frozenset()
             return frozenset([keynames.long_id(self.line.removesuffix("!"))])
         return frozenset(
@@ -253,7 +253,7 @@ class Policy:
             lines = None if text is None else recipients.parse(text, full)
             if lines is not None and not lines:
                 raise StoreError(f"{full} names no key", "write one key fingerprint per line")
-        return None if lines is None else tuple(self.recipient(recipients.normalize(line)) for line in lines)
+        return None if lines is None else tuple(self.recipient(keynames.normalize(line)) for line in lines)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from passhelper.errors import EntryError, LockedKeyError, NoSecretKeyError, Pass
 from passhelper.store import cipher, packets
 from passhelper.store.binding import BINDING, binding, digest
 from passhelper.store.child import finish
-from passhelper.store.recipients import is_fingerprint
+from passhelper.store.keynames import is_fingerprint
 from passhelper.team.entries.drift import compare
 
 if TYPE_CHECKING:

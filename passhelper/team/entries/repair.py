@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from passhelper import shellwords
 from passhelper.errors import LockedKeyError, printable
-from passhelper.store.recipients import is_fingerprint
+from passhelper.store.keynames import is_fingerprint
 from passhelper.team.entries.choose import can_mend, may_add, present
 from passhelper.team.entries.drift import Policy, survey
 from passhelper.team.entries.failures import name

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from passhelper import shellwords
 from passhelper.errors import ConfigurationError, GitError, StoreError, printable
 from passhelper.registry import normalize
-from passhelper.store import keyinfo, packets, recipients, treepolicy
+from passhelper.store import keyinfo, keynames, packets, treepolicy
 from passhelper.store.layout import MAX_ENTRY
 from passhelper.team.entries.contents import Contents
 from passhelper.team.git import blobs, gitrepo, history
@@ -116,8 +116,8 @@ def _key_ids(store: PassStore, git: Git, head: str, name: str) -> frozenset[str]
         key = KeyRing(store.gpg).resolve(name)
         found = {*key.key_ids, *_travelled(store, git, head, key.fingerprint)}
     except ConfigurationError:
-        bare = recipients.normalize(line).removesuffix("!")
-        if not recipients.is_fingerprint(bare):
+        bare = keynames.normalize(line).removesuffix("!")
+        if not keynames.is_fingerprint(bare):
             raise
         found = set(_travelled(store, git, head, bare))
         if not found:

@@ -17,7 +17,7 @@ from passhelper.errors import ConfigurationError, GpgError, PasshelperError, pri
 from passhelper.oserrors import remedy
 from passhelper.store import gpg_errors, gpghome, keyinfo
 from passhelper.store.files import make_private
-from passhelper.store.recipients import is_fingerprint, normalize
+from passhelper.store.keynames import is_fingerprint, normalize
 from passhelper.team.keyring import owners, pretenders
 from passhelper.team.keyring.driver import Driver
 from passhelper.team.keyring.key import Key, mail_address, names, read

@@ -10,7 +10,7 @@ import os
 from typing import TYPE_CHECKING
 
 from passhelper.errors import TrustError
-from passhelper.store import claims, pinning, recipients, signature, trust
+from passhelper.store import claims, keynames, pinning, recipients, signature, trust
 from passhelper.store.files import Files
 from passhelper.team.recipients import gpgid, publickeys, recipientlists, signed
 
@@ -52,7 +52,7 @@ class Acceptance:
         self.known = trust.load_all(git.repository.state)
         self._known = self.known or trust.Trust({})
         self._allowed = _allowed(store, accepted)
-        self._own = frozenset(map(recipients.normalize, own))
+        self._own = frozenset(map(keynames.normalize, own))
         self._is_wanted = bool(recipients.signing_keys(store.environ))  # a signature
         offer = self._known.offer if git.has_commit(self._known.offer) else ""
         self._offer = recipientlists.read(store, git, offer) if offer else None
@@ -245,7 +245,7 @@ def keys_of(file: RecipientFile | None) -> list[str] | None:
 def _allowed(store: PassStore, accepted: frozenset[str]) -> frozenset[str]:
     """Read the complete set of keys that may be readers; what the command line says goes first."""
     if accepted:
-        return frozenset(map(recipients.normalize, accepted))
+        return frozenset(map(keynames.normalize, accepted))
     return frozenset(pinning.accepted_by_environment(store.environ.get("PASSHELPER_ACCEPT_RECIPIENTS", "")))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from passhelper.store import recipients
+from passhelper.store import keynames, recipients
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -36,7 +36,7 @@ def edited(text: bytes, drop: Collection[str], named: Mapping[str, Line], add: I
     kept: list[str] = []
     for line in text.decode("utf-8-sig").removesuffix("\n").split("\n") if text else []:
         written, mark, comment = line.partition("#")
-        key = recipients.normalize(written.strip())
+        key = keynames.normalize(written.strip())
         if key and key in drop:
             if kept and kept[-1].startswith("#"):
                 kept.pop()

@@ -9,7 +9,7 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from passhelper.errors import ConfigurationError, GitError, RecipientsError, TrustError, printable
-from passhelper.store import keyinfo, layout, pinning, recipients, repository, treepolicy
+from passhelper.store import keyinfo, keynames, layout, pinning, recipients, repository, treepolicy
 from passhelper.team.entries import leaving
 from passhelper.team.entries.choose import usable
 from passhelper.team.entries.drift import Policy, directories
@@ -281,7 +281,7 @@ class Members:
         named = {
             each.line: idfile.Line(key.line(each.line), key.uid)
             for each in left
-            if not recipients.is_fingerprint(each.line)
+            if not keynames.is_fingerprint(each.line)
             for key in [self._one(each, path)]
         }
         renamed = [self._policy.recipient(named[each.line].written) if each.line in named else each for each in left]
@@ -334,8 +334,8 @@ class Members:
 
     def _match(self, one: str, before: Sequence[Recipient], path: str) -> list[Recipient]:
         """Find the recipients that a person means: by line, fingerprint or address; the key need not be here."""
-        bare = recipients.normalize("".join(one.split()))
-        if os.path.isfile(one) and not recipients.is_fingerprint(bare):
+        bare = keynames.normalize("".join(one.split()))
+        if os.path.isfile(one) and not keynames.is_fingerprint(bare):
             bare = self._ring.resolve(one).fingerprint
         address = mail_address(one)
         exact = [

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from passhelper.errors import TrustError, printable
-from passhelper.store import recipients
+from passhelper.store import keynames, recipients
 from passhelper.store.recipients import Header
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def join(path: str, bases: Sequence[bytes], winner: bytes | None, loser: bytes |
 
 
 def _keys(text: bytes, path: str) -> set[str]:
-    return {recipients.normalize(key) for key in recipients.parse(text, path)}
+    return {keynames.normalize(key) for key in recipients.parse(text, path)}
 
 
 def _parse(text: bytes, path: str) -> tuple[list[_Line], list[str]]:
@@ -103,7 +103,7 @@ def _parse(text: bytes, path: str) -> tuple[list[_Line], list[str]]:
     comments: list[str] = []
     seen: set[str] = set()
     for line in text.decode("utf-8-sig").split("\n"):
-        key = recipients.normalize(line.partition("#")[0].strip())
+        key = keynames.normalize(line.partition("#")[0].strip())
         if not key:
             comments += [line.rstrip()] if line.strip() else []
         elif key not in seen:

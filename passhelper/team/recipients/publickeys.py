@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from passhelper import shellwords
 from passhelper.errors import GpgError, printable
-from passhelper.store import keyinfo, recipients, treepolicy, trust
+from passhelper.store import keyinfo, keynames, treepolicy, trust
 from passhelper.store.child import last_line
 from passhelper.store.files import Files
 from passhelper.store.gpg import status_lines
@@ -94,7 +94,7 @@ def refresh(store: PassStore, git: Git) -> list[str]:
         the fingerprints that were imported.
     """
     accepted = _accepted(git.repository.state)
-    wanted = set(filter(recipients.is_fingerprint, accepted))
+    wanted = set(filter(keynames.is_fingerprint, accepted))
     there = _files(git)
     seen = _load(git)
     imported = []
@@ -163,7 +163,7 @@ def _files(git: Git) -> dict[str, str]:
 
 def _fingerprint(path: str, wanted: set[str]) -> str:
     """Return which wanted key a file is named for: its fingerprint, or a long key id as gopass writes it."""
-    name = recipients.normalize(path.rpartition("/")[2])
+    name = keynames.normalize(path.rpartition("/")[2])
     found = {key for key in wanted if key == name or (len(name) == 16 and key.endswith(name))}
     return found.pop() if len(found) == 1 else ""
 

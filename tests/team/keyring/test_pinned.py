@@ -13,7 +13,7 @@ from passhelper.doctor import hygiene
 from passhelper.doctor.context import Context
 from passhelper.errors import ConfigurationError, RecipientsError, TrustError
 from passhelper.machine import agentcache
-from passhelper.store import packets, recipients, trust
+from passhelper.store import keynames, packets, recipients, trust
 from passhelper.store.store import PassStore
 from passhelper.team.entries import rotation
 from passhelper.team.entries.drift import Policy, survey
@@ -203,11 +203,11 @@ def test_rotation_asks_for_what_that_token_opens(shared: Tokens) -> None:
 
 @pytest.mark.parametrize("line", ["bob!", "!", "0x!", "", "bob@example.test!"])
 def test_a_mark_behind_a_name_says_nothing(line: str) -> None:
-    assert recipients.normalize(line) == line
-    assert not recipients.is_fingerprint(line)
+    assert keynames.normalize(line) == line
+    assert not keynames.is_fingerprint(line)
 
 
 def test_digits_of_other_scripts_are_no_fingerprint() -> None:
-    assert not recipients.is_fingerprint("\ufb00" * 20)
-    assert not recipients.is_fingerprint("\uff11" * 40)
-    assert os.path.basename(recipients.normalize("\ufb00")) == "\ufb00"
+    assert not keynames.is_fingerprint("\ufb00" * 20)
+    assert not keynames.is_fingerprint("\uff11" * 40)
+    assert os.path.basename(keynames.normalize("\ufb00")) == "\ufb00"
