@@ -12,7 +12,7 @@ from passhelper import shellwords
 from passhelper.doctor.context import LIMIT, Context, NotCheckedError
 from passhelper.doctor.model import Check, Finding, Severity
 from passhelper.errors import GitError, StoreError, printable
-from passhelper.store import claims, gitwords, kept, layout, pinning, recipients, repository, trust, unfinished
+from passhelper.store import claims, gitwords, kept, layout, pinning, recipients, repository, runner, trust, unfinished
 from passhelper.team.git import remoteurl
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from passhelper.store.child import Child
     from passhelper.store.repository import Repository
 
-_STATUS = ("status", "--porcelain", "-z", "--no-renames", "--untracked-files=all", "--")
+_STATUS = (*repository.STATUS, "--untracked-files=all", "--")
 _LASTING = 60.0  # seconds after which a lock of git's is worth a word
 
 
@@ -174,21 +174,12 @@ def _ask(context: Context, outer: Repository, *arguments: str) -> Child:
 
 def _uncommitted(status: bytes) -> list[str]:
     """List the files of a store in what :data:`_STATUS` has printed."""
-    names = [os.fsdecode(line[3:]) for line in status.split(b"\0") if line]
-    return [name for name in names if name.endswith((layout.SUFFIX, recipients.FILE))]
+    return [name for name in repository.changed_paths(status) if name.endswith((layout.SUFFIX, recipients.FILE))]
 
 
 def _text(context: Context, *arguments: str) -> str:
     child = context.git(*arguments)
     return child.stdout.decode(errors="replace").strip() if child.returncode == 0 else ""
-
-
-def _ssh(context: Context) -> dict[str, str]:
-    """Add to the ssh command in force the option that keeps it from asking."""
-    told = context.environ.get("GIT_SSH_COMMAND") or _text(context, "config", "core.sshCommand")
-    if not told and context.environ.get("GIT_SSH"):
-        return {}
-    return {"GIT_SSH_COMMAND": f"{told or 'ssh'} -oBatchMode=yes"}
 
 
 def _transport(context: Context) -> Iterator[Finding]:
@@ -208,17 +199,17 @@ def _transport(context: Context) -> Iterator[Finding]:
 
 def _remote(context: Context) -> Iterator[Finding]:
     branch = _text(context, "symbolic-ref", "--short", "HEAD")
-    remotes = _text(context, "remote").split()
-    if not remotes or not branch:
-        raise NotCheckedError("the store has no remote" if branch else "the store is on no branch")
-    remote = _text(context, "config", f"branch.{branch}.remote") or ("origin" if "origin" in remotes else remotes[0])
-    ref = _text(context, "config", f"branch.{branch}.merge") or f"refs/heads/{branch}"
     told = context.git("config", "--null", "--list")
     if told.returncode != 0:
         raise gitwords.failure(context.repository.root, "config", told, LIMIT)
     settings = repository.parse_settings(told.stdout.decode(errors="replace"))
+    remote, ref = runner.shared_branch(settings, branch)
+    if not branch or not remote:
+        there = "several remotes" if runner.remotes(settings) else "no remote"
+        raise NotCheckedError(f"the store has {there}" if branch else "the store is on no branch")
+    ssh = runner.ssh_without_questions(context.environ, settings)
     allowed = repository.transports(context.environ, settings)
-    child = context.git("ls-remote", "--", remote, ref, **_ssh(context), GIT_ALLOW_PROTOCOL=allowed)
+    child = context.git("ls-remote", "--", remote, ref, **ssh, GIT_ALLOW_PROTOCOL=allowed)
     if child.timed_out or child.returncode != 0:
         remedy = f"look: git -C {shellwords.word(context.repository.root)} fetch {shellwords.word(remote)}"
         if child.timed_out:

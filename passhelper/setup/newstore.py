@@ -10,8 +10,7 @@ import os
 from typing import TYPE_CHECKING
 
 from passhelper.errors import GitError, StoreError
-from passhelper.store import gitwords, layout, pinning, recipients, repository, treepolicy, trust
-from passhelper.store.child import finish
+from passhelper.store import gitwords, pinning, recipients, trust
 from passhelper.store.commit import Committer
 from passhelper.store.files import Files
 from passhelper.store.repository import Repository
@@ -19,6 +18,7 @@ from passhelper.store.transaction import Transaction
 from passhelper.team.git import gitrepo
 from passhelper.team.recipients import gpgid, publickeys
 from passhelper.team.recipients.scope import other_entries
+from passhelper.team.sync import uncommitted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from passhelper.store.recipients import Recipients
     from passhelper.store.store import PassStore
     from passhelper.team.keyring.key import Key
-
-_SECONDS = 30.0  # for one git
 
 
 def current(store: PassStore) -> Recipients | None:
@@ -53,14 +51,14 @@ def write_recipients(store: PassStore, keys: Sequence[Key]) -> str:
     files.make_directory(store.folder)
     path = os.path.join(store.folder if other_entries(store) else store.root, recipients.FILE)
     relative = os.path.relpath(path, store.root)
-    place = store.repository("")
-    with Transaction(store, place):
+    repository = store.repository("")
+    with Transaction(store, repository):
         if os.path.lexists(path):
             raise StoreError(f"{path} was written meanwhile", "run: passhelper setup")
-        temporary = store.folder if place is None else place.state
+        temporary = store.folder if repository is None else repository.state
         files.make_directory(temporary)
         files.sweep(temporary)
-        known = trust.load_all(place.state) if place is not None else None
+        known = trust.load_all(repository.state) if repository is not None else None
         signer = gpgid.Signer(store, known)
         named = {}
         if signer.is_wanted:
@@ -69,10 +67,10 @@ def write_recipients(store: PassStore, keys: Sequence[Key]) -> str:
         if signature is not None:  # first: a list without one is refused
             files.put(f"{path}.sig", signature, temporary)
         files.put(path, text, temporary)
-        if place is not None and known is not None:  # the user has just named these keys: that is acceptance
+        if repository is not None and known is not None:  # the user has just named these keys: that is acceptance
             accepted = {relative: sorted({key.fingerprint for key in keys})}
             signed = ({relative: signer.serial}, signer.identity) if signature is not None else ({}, "")
-            trust.write_down(place.state, trust.Accepted(accepted, *signed), files)
+            trust.write_down(repository.state, trust.Accepted(accepted, *signed), files)
     return path
 
 
@@ -80,9 +78,9 @@ def write_public_keys(store: PassStore, keys: Sequence[Key]) -> None:
     """Put public keys beside the entries, so that those who join later can encrypt to them."""
     exported = [publickeys.export(store, key) for key in keys]
     files = Files(store.environ)
-    place = store.repository("")
-    with Transaction(store, place):
-        temporary = store.folder if place is None else place.state
+    repository = store.repository("")
+    with Transaction(store, repository):
+        temporary = store.folder if repository is None else repository.state
         files.make_directory(temporary)
         for name, data in exported:
             path = os.path.join(store.root, name)
@@ -105,21 +103,20 @@ def make_repository(store: PassStore, *, is_whole: bool = False) -> list[str]:
         GitError: git is missing or failed.
     """
     done = []
-    place = store.repository("")
-    if place is None:
-        place = _init(store, is_whole=is_whole)
-        done.append(f"made {place.root} a git repository")
-    git = repository.program(store.environ)
+    repository = store.repository("")
+    if repository is None:
+        repository = _init(store, is_whole=is_whole)
+        done.append(f"made {repository.root} a git repository")
     files = Files(store.environ)
-    with Transaction(store, place):
-        files.make_directory(place.state)
-        place.prepare(files)
-        if trust.load(place.state) is None:
-            trust.save_all(place.state, _as_it_is(store), files)
+    with gitrepo.opened(repository, store.environ) as git, Transaction(store, repository):
+        files.make_directory(repository.state)
+        repository.prepare(files)
+        if trust.load(repository.state) is None:
+            trust.save_all(repository.state, _as_it_is(store), files)
             done.append("pinned its recipients")
-        paths = _uncommitted(store, place, git, is_whole=is_whole)
+        paths = uncommitted.find(store, git, is_whole=is_whole)
         if paths:
-            committer = Committer(place, store.environ, files, store.warn)
+            committer = Committer(repository, store.environ, files, store.warn)
             committer.plan(paths)
             committer.commit("Set up the store for Docker credentials")
             done.append(f"committed {len(paths)} file{'s' * (len(paths) > 1)}")
@@ -140,41 +137,12 @@ def _init(store: PassStore, *, is_whole: bool) -> Repository:
             f"{store.root} also holds {others} other {'entry' if others == 1 else 'entries'}, which git would keep too",
             "set PASSWORD_STORE_DIR to a store of its own, or run: pass git init",
         )
-    place = Repository(store.root, os.path.join(store.root, ".git"))
-    git = repository.program(store.environ)
-    # No template: the user's own could bring hooks along. Newer gits run reference-transaction already here.
-    settings = ["-c", "init.defaultBranch=main", "-c", "core.hooksPath=/dev/null"]
-    argv = [git, *settings, "init", "--quiet", "--template=", store.root]
-    umask = os.umask(Files(store.environ).umask)
-    try:
-        child = repository.start(argv, repository.environment(place, store.environ))
-        finish([child], _SECONDS)
-    finally:
-        os.umask(umask)
+    repository = Repository(store.root, os.path.join(store.root, ".git"))
+    with gitrepo.opened(repository, store.environ) as git:
+        # No template: the user's own could bring hooks along. Newer gits run reference-transaction already here.
+        child = git.ask("init", "--quiet", "--template=", store.root, settings=("init.defaultBranch=main",))
     if child.returncode != 0:
         raise GitError(
             f"git could not make a repository of {store.root}: {gitwords.reason(child.stderr, child.returncode)}"
         )
-    return place
-
-
-def _uncommitted(store: PassStore, place: Repository, git: str, *, is_whole: bool) -> list[str]:
-    """List our files, or all files of the store, that differ from the last commit."""
-    inside = [store.root] if is_whole else [store.folder]
-    if not other_entries(store):
-        inside += [os.path.join(store.root, name) for name in (recipients.FILE, f"{recipients.FILE}.sig")]
-    inside.append(os.path.join(store.root, treepolicy.KEYS))
-    pathspecs = [os.path.relpath(path, place.root) for path in inside if os.path.lexists(path)]
-    pathspecs = [path for path in pathspecs if not path.startswith(os.pardir)]
-    if not pathspecs:
-        return []
-    argv = [*repository.command(place, git), "status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=all"]
-    child = repository.start([*argv, "--", *pathspecs], repository.environment(place, store.environ),
-                             limit=gitrepo.MAX_ANSWER)  # fmt: skip
-    finish([child], _SECONDS)
-    if child.returncode != 0:
-        raise gitwords.failure(place.root, "status", child, _SECONDS)
-    names = [os.fsdecode(line[3:]) for line in bytes(child.stdout).split(b"\0") if line]
-    ours = (recipients.FILE, f"{recipients.FILE}.sig", layout.SUFFIX)
-    keys = f"{treepolicy.KEYS}/"
-    return [os.path.join(place.root, name) for name in names if name.endswith(ours) or name.startswith(keys)]
+    return repository

@@ -19,7 +19,6 @@ from passhelper.team.git import gitrepo, remoteurl
 from passhelper.team.recipients import acceptance, publickeys, recipientlists, signed
 from passhelper.team.recipients.scope import other_entries
 from passhelper.team.sync import clone, exchange, incomingtree
-from passhelper.team.sync.clone import RemoteGit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from passhelper.team.keyring.key import Key
 
 _REMOTE = "origin"
+_REMOTE_URL = f"remote.{_REMOTE}.url"
 _SECONDS = 300.0  # for a look at the whole history
 
 
@@ -67,9 +67,11 @@ class SharedStore:
         wanted = _bare(self._source.url)
         shown = remoteurl.shown(wanted)
         if repository is not None:
-            remote = self._remote(repository)
+            with gitrepo.opened(repository, store.environ) as git:
+                remote = git.settings.get(_REMOTE_URL, "")
+                is_pushed = git.ask("rev-parse", "--verify", "--quiet", "@{upstream}").returncode == 0
             if _is_same(remote, wanted):
-                self.is_ours = not self._is_pushed(repository)
+                self.is_ours = not is_pushed
                 return f"{store.root} is a clone of {shown}"
             if remote:
                 raise ConfigurationError(
@@ -197,33 +199,28 @@ class SharedStore:
         if repository is None:
             raise StoreError(f"{store.root} is not a git repository", "run: passhelper setup --git")
         self.check_scope(repository)
-        with gitrepo.opened(repository, store.environ) as opened:
-            incomingtree.check_outgoing(opened, incomingtree.commit_id(opened, "HEAD"), "")
-        git = RemoteGit(repository, store, self._source.remedy)
-        with clone.password_pipe(clone.absolute(self._source.url)) as (clean, helper, pipe):
-            if not self._remote(repository):
-                git.run(["remote", "add", "--", _REMOTE, clean], "git cannot add the remote")
-            branch = git.run(["symbolic-ref", "--short", "HEAD"], "the store is on no branch")
-            git.run([*helper, *PUSH, "--quiet", "--set-upstream", _REMOTE, f"HEAD:refs/heads/{branch}"],
-                    f"git cannot push to {remoteurl.shown(clean)}", remote=True, keep=pipe)  # fmt: skip
+        with (
+            gitrepo.opened(repository, store.environ) as git,
+            clone.password_pipe(clone.absolute(self._source.url)) as (clean, helper, pipe),
+        ):
+            incomingtree.check_outgoing(git, incomingtree.commit_id(git, "HEAD"), "")
+            if _REMOTE_URL not in git.settings:
+                git.run("remote", "add", "--", _REMOTE, clean)
+            branch = os.fsdecode(git.run("symbolic-ref", "--short", "HEAD")).strip()
+            push = [*helper, *PUSH, "--quiet", "--set-upstream", _REMOTE, f"HEAD:refs/heads/{branch}"]
+            clone.talk(git, push, f"git cannot push to {remoteurl.shown(clean)}", self._source.remedy, keep=pipe)
         return f"pushed to {remoteurl.shown(clean)}"
-
-    def _remote(self, repository: Repository) -> str:
-        """Read the URL of the repository's remote; empty if it has none."""
-        child = RemoteGit(repository, self._store, "").ask(["config", "--get", f"remote.{_REMOTE}.url"])
-        return child.stdout.decode(errors="surrogateescape").strip()
-
-    def _is_pushed(self, repository: Repository) -> bool:
-        child = RemoteGit(repository, self._store, "").ask(["rev-parse", "--verify", "--quiet", "@{upstream}"])
-        return child.returncode == 0
 
     def _is_empty_remote(self, repository: Repository | None) -> bool:
         """Ask whether the remote has any branch; with no repository yet, from the directory above it."""
         where = repository or Repository(home_directory(self._store.environ), os.path.join(self._store.root, ".git"))
-        git = RemoteGit(where, self._store, self._source.remedy)
-        with clone.password_pipe(clone.absolute(self._source.url)) as (clean, helper, pipe):
-            return not git.run([*helper, "ls-remote", "--heads", "--", clean],
-                               f"git cannot read {remoteurl.shown(clean)}", remote=True, keep=pipe)  # fmt: skip
+        with (
+            gitrepo.opened(where, self._store.environ) as git,
+            clone.password_pipe(clone.absolute(self._source.url)) as (clean, helper, pipe),
+        ):
+            ask = [*helper, "ls-remote", "--heads", "--", clean]
+            told = (f"git cannot read {remoteurl.shown(clean)}", self._source.remedy)
+            return not clone.talk(git, ask, *told, keep=pipe).strip()
 
 
 def export(store: PassStore, key: Key) -> str:

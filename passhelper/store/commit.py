@@ -7,7 +7,6 @@ is never removed, because somebody may hold it.
 """
 
 import os
-import time
 
 from passhelper.errors import GitError, PasshelperError
 from passhelper.settings import Deadline
@@ -297,11 +296,7 @@ class Committer:
         from passhelper.store import twins  # only on such a disk
 
         def run(arguments: "list[str]", stdin: bytes, more: "Mapping[str, str] | None" = None) -> bytes:
-            child = git.start([*begin, *arguments], {**self._git.child_environ, **(more or {})}, stdin=stdin)
-            finish([child], max(end - time.monotonic(), 0.001))
-            if child.returncode != 0:
-                raise self._git.failure(child)
-            return bytes(child.stdout)
+            return self._git.run([*begin, *arguments], stdin, end, more)
 
         previous = self._git.head(begin, end)
         tree = twins.write_tree(self._repository, paths, previous, run)

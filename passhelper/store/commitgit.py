@@ -91,11 +91,11 @@ class CommitGit:
         """Let what the user's hooks start reach a remote, as git itself would; no other git of a commit needs one."""
         self.child_environ["GIT_ALLOW_PROTOCOL"] = git.transports(self._environ, settings)
 
-    def run(self, argv: "list[str]", stdin: bytes, end: float) -> bytes:
+    def run(self, argv: "list[str]", stdin: bytes, end: float, environ: "Mapping[str, str] | None" = None) -> bytes:
         """Run git; again and again while somebody else holds the index or a ref. Gives what it printed."""
         pause, locked = 0.02, None
         while True:
-            child = git.start(argv, self.child_environ, stdin=stdin)
+            child = git.start(argv, {**self.child_environ, **(environ or {})}, stdin=stdin)
             finish([child], max(end - time.monotonic(), 0.001))
             if child.returncode == 0:
                 return bytes(child.stdout)
@@ -149,9 +149,8 @@ class CommitGit:
 
     def changed(self, begin: "list[str]", paths: "list[str]", end: float) -> "list[str]":
         """Ask git which of some paths differ from the last commit."""
-        status = ["status", "--porcelain", "-z", "--no-renames", "--untracked-files=no"]
-        lines = self.run([*begin, *status], b"", end).decode(errors="surrogateescape").split("\0")
-        found = {line[3:].replace("/", os.sep) for line in lines}
+        status = self.run([*begin, *git.STATUS, "--untracked-files=no"], b"", end)
+        found = {path.replace("/", os.sep) for path in git.changed_paths(status)}
         return [path for path in paths if path in found]
 
     def take_into_index(self, begin: "list[str]", paths: "list[str]", commit: str, end: float) -> None:

@@ -7,6 +7,7 @@ from passhelper.store import journal, treepolicy, trust, unfinished
 from passhelper.store.journal import Change
 from passhelper.store.layout import SUFFIX
 from passhelper.store.remote import DoubtError, Remote, patience
+from passhelper.store.repository import STATUS, changed_paths
 from passhelper.store.transaction import Transaction
 
 SUBJECT = "Take over what others have changed\n\nPasshelper-Sync: merge"
@@ -49,7 +50,7 @@ def forward(remote: Remote, head: str, theirs: str) -> None:
 def _check_history(remote: Remote, head: str, theirs: str) -> None:
     if not remote.is_ancestor(head, theirs):
         raise DoubtError("both sides have commits of their own")
-    stamps = remote.answer("rev-list", "--timestamp", theirs, f"^{head}").split(b"\n")
+    stamps = remote.run("rev-list", "--timestamp", theirs, f"^{head}").split(b"\n")
     if any(int(line.split()[0]) > time.time() + _AHEAD for line in stamps if line):
         raise DoubtError("a commit comes from the future")
 
@@ -57,8 +58,8 @@ def _check_history(remote: Remote, head: str, theirs: str) -> None:
 def _changes(remote: Remote, head: str, theirs: str) -> "list[Change]":
     """List the entries that differ, new ones first; anything that is not an entry raises."""
     # It prints while it looks, so a tree that names one folder over and over is not a burden to it.
-    remote.answer("ls-tree", "-r", "-t", "-z", "--name-only", "--full-tree", theirs)
-    fields = remote.answer("diff-tree", "-r", "-z", "--raw", "--no-renames", head, theirs).split(b"\0")
+    remote.run("ls-tree", "-r", "-t", "-z", "--name-only", "--full-tree", theirs)
+    fields = remote.run("diff-tree", "-r", "-z", "--raw", "--no-renames", head, theirs).split(b"\0")
     paths = [os.fsdecode(name) for name in fields[1::2]]
     if len(paths) > _MOST or len(set(paths)) < len(paths):
         raise DoubtError("too much at once")
@@ -90,7 +91,7 @@ def _contents(remote: Remote, blobs: "list[str]") -> "dict[str, bytes]":
     found: dict[str, bytes] = {}
     if not blobs:
         return found
-    answer = remote.answer("cat-file", "--batch", stdin="".join(f"{blob}\n" for blob in blobs).encode())
+    answer = remote.run("cat-file", "--batch", stdin="".join(f"{blob}\n" for blob in blobs).encode())
     at = 0
     for blob in blobs:
         end = answer.index(b"\n", at)
@@ -105,12 +106,12 @@ def _contents(remote: Remote, blobs: "list[str]") -> "dict[str, bytes]":
 def _check_work_tree(remote: Remote, head: str, changes: "list[Change]") -> None:
     """Make sure that nobody's uncommitted work is in the way."""
     root = remote.repository.root
-    changed = remote.answer("diff-index", "-z", "--name-only", "--no-renames", head)
+    changed = remote.run("diff-index", "-z", "--name-only", "--no-renames", head)
     if changed:  # or only the times of files: status looks closer
-        changed = remote.answer("status", "--porcelain", "-z", "--no-renames", "--untracked-files=no")
-    touched = {os.fsdecode(line[3:]) for line in changed.split(b"\0")}
+        changed = remote.run(*STATUS, "--untracked-files=no")
+    touched = set(changed_paths(changed))
     known = {os.fsdecode(name) for name in
-             remote.answer("ls-tree", "-r", "-z", "--name-only", "--full-tree", head).split(b"\0")}  # fmt: skip
+             remote.run("ls-tree", "-r", "-z", "--name-only", "--full-tree", head).split(b"\0")}  # fmt: skip
     for change in changes:
         if change.path in touched or (change.path not in known and os.path.lexists(os.path.join(root, change.path))):
             raise DoubtError("a file is in the way")

@@ -5,8 +5,8 @@ import os
 from passhelper import settings
 from passhelper.errors import PasshelperError
 from passhelper.store import repository as git
-from passhelper.store.child import Child, finish
 from passhelper.store.files import Files
+from passhelper.store.runner import Runner, shared_branch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,10 +14,6 @@ if TYPE_CHECKING:
 
     from passhelper.store.repository import Repository
     from passhelper.store.store import PassStore
-
-_QUICK = 5.0  # seconds for a git that talks to nobody
-_LISTING = 64 << 20  # bytes of a listing of all files, as for sync: 250,000 of them with paths of 256 bytes
-_SAFE = "transfer.fsckObjects=true"
 
 
 class DoubtError(PasshelperError):
@@ -29,41 +25,29 @@ def patience(store: "PassStore") -> float:
     return settings.seconds(store.environ, settings.SYNC_TIMEOUT)
 
 
-class Remote:
-    """The remote of a store's branch.
+class Remote(Runner):
+    """The remote of a store's branch, and git in the store's repository.
 
-    Attributes:
-        settings: what git is configured to.
+    Args:
+        store: the store.
+        repository: its repository.
+        config: what git is configured to, if the caller knows it.
     """
 
+    SECONDS = 5.0
+
     def __init__(self, store: "PassStore", repository: "Repository", config: "Mapping[str, str] | None") -> None:
+        super().__init__(repository, store.environ, store.deadline, config)
         self.store = store
-        self.repository = repository
-        self._program = git.program(store.environ)
-        self._environ = git.environment(repository, store.environ)
-        self._command = git.command(repository, self._program)
-        self.settings: Mapping[str, str] = config or {}
-        if config is None:
-            found = self.answer("config", "--null", "--list").decode(errors="surrogateescape")
-            self.settings = git.parse_settings(found)
-        self._environ = git.environment(repository, store.environ, self.settings)
         self._name = self._branch = self._ref = self._tracking = ""
 
     def _find(self) -> None:
-        """Find the branch and where it is shared: its own remote, else ``origin``, else the only one."""
-        # Its exit status is 1 where HEAD is on no branch.
-        branch = self.answer("symbolic-ref", "--quiet", "HEAD", codes=(0, 1)).decode(errors="surrogateescape").strip()
-        short = branch.removeprefix("refs/heads/")
-        names = [key[len("remote.") : -len(".url")] for key in self.settings
-                 if key.startswith("remote.") and key.endswith(".url")]  # fmt: skip
-        name = self.settings.get(f"branch.{short}.remote") or ("origin" if "origin" in names else "")
-        if not name and len(names) == 1:
-            name = names[0]
+        """Find the branch and where it is shared; nothing where HEAD is on no branch, for which git exits with 1."""
+        branch = self.run("symbolic-ref", "--quiet", "HEAD", codes=(0, 1)).decode(errors="surrogateescape").strip()
+        name, ref = shared_branch(self.settings, branch.removeprefix("refs/heads/"))
         if branch and name:
-            self._name = name
-            self._branch = branch
-            self._ref = self.settings.get(f"branch.{short}.merge") or branch
-            self._tracking = f"refs/remotes/{name}/{self._ref.removeprefix('refs/heads/')}"
+            self._name, self._branch, self._ref = name, branch, ref
+            self._tracking = f"refs/remotes/{name}/{ref.removeprefix('refs/heads/')}"
 
     def may(self, verb: str) -> bool:
         """Return whether this clone pushes or pulls by itself; a runner's never does.
@@ -110,8 +94,7 @@ class Remote:
             return ""  # sync has done it
         if not self.is_accepted():
             return "the recipients here are not the accepted ones"
-        child = self._talk(*git.PUSH, "--quiet", "--", self._name, f"{head}:{self._ref}")
-        return self._why(child)
+        return self._talk(*git.PUSH, "--quiet", "--", self._name, f"{head}:{self._ref}")
 
     def fetch(self) -> str:
         """Fetch the branch; gives its newest commit.
@@ -119,10 +102,9 @@ class Remote:
         Raises:
             PasshelperError: the remote does not answer.
         """
-        child = self._talk("fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--refmap=", "--", self._name,
-                           f"+{self._ref}:{self._tracking}")  # fmt: skip
-        if child.returncode != 0:
-            raise DoubtError(self._why(child))
+        why = self._talk(*git.FETCH, "--", self._name, f"+{self._ref}:{self._tracking}")
+        if why:
+            raise DoubtError(why)
         return self.revision(f"{self._tracking}^{{commit}}")  # a server may give a tag a branch's name
 
     def behind(self, theirs: str) -> str:
@@ -137,48 +119,19 @@ class Remote:
         known = trust.load_all(self.repository.state)
         return known is not None and pinning.current(self.store.root) == known.pins
 
-    # git
-
-    def _ask(self, *arguments: str, stdin: bytes = b"") -> Child:
-        child = git.start([*self._command, *arguments], self._environ, stdin=stdin, limit=_LISTING)
-        finish([child], self.store.deadline.left(_QUICK))
-        return child
-
-    def answer(self, *arguments: str, stdin: bytes = b"", codes: "tuple[int, ...]" = (0,)) -> bytes:
-        """Give what git prints; any exit status but those is not an answer."""
-        child = self._ask(*arguments, stdin=stdin)
-        if child.timed_out or child.returncode not in codes:
-            raise DoubtError(f"git {arguments[0]} failed")
-        return bytes(child.stdout)
-
     def revision(self, name: str) -> str:
         """Give the id that a name stands for; empty if that is nothing yet."""
-        return self.answer("rev-parse", "--verify", "--quiet", name, codes=(0, 1)).decode().strip()
+        return self.run("rev-parse", "--verify", "--quiet", name, codes=(0, 1)).decode().strip()
 
     def is_ancestor(self, commit: str, of: str) -> bool:
         """Return whether one commit is part of the history of another."""
-        return self._ask("merge-base", "--is-ancestor", commit, of).returncode == 0
+        return self.ask("merge-base", "--is-ancestor", commit, of).returncode == 0
 
-    def _talk(self, *arguments: str) -> Child:
-        """Run a git that talks to the remote: no questions, in time, nothing left running."""
-        command = [*self._command, "-c", _SAFE]
-        environ = dict(self._environ)
-        told = environ.get("GIT_SSH_COMMAND") or self.settings.get("core.sshcommand", "")
-        if told or not environ.get("GIT_SSH"):
-            environ["GIT_SSH_COMMAND"] = f"{told or 'ssh'} -oBatchMode=yes"
-        seconds = self.store.deadline.left(patience(self.store))
-        umask = os.umask(Files(self.store.environ).umask)
-        try:
-            child = git.start([*command, *arguments], environ, group=True)
-            finish([child], seconds)
-        finally:
-            os.umask(umask)
-        return child
-
-    def _why(self, child: Child) -> str:
-        """Say why a remote did not do what it was asked; empty if it did."""
+    def _talk(self, *arguments: str) -> str:
+        """Ask the remote for something; gives the reason why it did not do it, empty if it did."""
+        child = self.talk(*arguments, seconds=self._deadline.left(patience(self.store)))
         if child.timed_out:
-            seconds = self.store.deadline.most(patience(self.store))
+            seconds = self._deadline.most(patience(self.store))
             return f"no answer from {self._name} within {seconds:g} s"
         if child.returncode == 0:
             return ""

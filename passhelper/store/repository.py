@@ -37,8 +37,9 @@ _SAFE = (
     "http.lowSpeedTime=60",  # after so many seconds
 )
 
-# A push of ours is of one branch, whatever push.gpgSign, push.followTags and push.recurseSubmodules say.
+# A push of ours is of one branch, whatever push.gpgSign, push.followTags and push.recurseSubmodules say; so is a fetch.
 PUSH = ("push", "--no-signed", "--no-follow-tags", "--recurse-submodules=no")
+FETCH = ("fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--refmap=")
 
 # How git may talk to a remote, whatever a URL or a setting says; any other name is that of a program to run. git asks
 # for each URL that it uses in the end, those of pushes and submodules and the rewritten ones among them.
@@ -59,6 +60,9 @@ _AIMED_ELSEWHERE = (
     "GIT_SHALLOW_FILE", "GIT_WORK_TREE",
     "GIT_GLOB_PATHSPECS", "GIT_ICASE_PATHSPECS", "GIT_NOGLOB_PATHSPECS", "GIT_REFLOG_ACTION",
 )  # fmt: skip
+
+
+STATUS = ("status", "--porcelain", "-z", "--no-renames")  # see changed_paths()
 
 
 class Repository:
@@ -222,6 +226,11 @@ def start(argv: "Sequence[str]", environ: "Mapping[str, str]", **more: "Any") ->
 
         argv = [*rootless.prefix(environ), *argv]
     return child.Child(argv, environ, **more)
+
+
+def changed_paths(status: "bytes | bytearray") -> "list[str]":
+    """Read the paths from what :data:`STATUS` has printed, as git writes them."""
+    return [os.fsdecode(bytes(line[3:])) for line in status.split(b"\0") if line]
 
 
 def is_partial(repository: Repository) -> bool:

@@ -3,24 +3,21 @@
 import os
 
 from passhelper.errors import PasshelperError, StoreError
-from passhelper.store import gitwords, layout, unfinished
+from passhelper.store import layout, unfinished
 from passhelper.store import repository as git
 from passhelper.store.binding import digest
-from passhelper.store.child import Child, finish
 from passhelper.store.content import held
 from passhelper.store.files import Files
 from passhelper.store.journal import Change, replay
 from passhelper.store.kept import Kept, is_there, load, save
 from passhelper.store.layout import SUFFIX
+from passhelper.store.runner import Runner
 from passhelper.store.store import Entry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from passhelper.store.repository import Repository
     from passhelper.store.store import PassStore
-
-_SECONDS = 10.0  # for one git that talks to nobody
-_LIMIT = 4 << 20  # bytes that it may print
 
 
 def _forget(repository: "Repository", files: "Files", kept: Kept, path: str) -> None:
@@ -121,30 +118,30 @@ def _add_dropped(kept: Kept, ask: "_Questions", log: bytes) -> None:
             kept.messages.append((message, paths))
 
 
-class _Questions:
+class _Questions(Runner):
     """What git knows about some files. A git that fails says neither yes nor no: then each of these raises."""
 
+    SECONDS = 10.0
+    LIMIT = 4 << 20
+    FETCHES = False
+
     def __init__(self, store: "PassStore", repository: "Repository") -> None:
-        self._root = repository.root
-        self._deadline = store.deadline
-        self._begin = git.command(repository, git.program(store.environ))
-        self._environ = git.environment(repository, store.environ)
+        super().__init__(repository, store.environ, store.deadline)
         self._folder = os.path.relpath(store.folder, repository.root).replace(os.sep, "/")
-        self._head = bytes(self._ask("rev-parse", "--verify", "--quiet", "HEAD", codes=(0, 1)).stdout).strip().decode()
+        self._head = self.run("rev-parse", "--verify", "--quiet", "HEAD", codes=(0, 1)).strip().decode()
 
     def committed(self, path: str) -> "bytes | None":
         """Read a file of the last commit."""
         if not self._head:
             return None
-        facts = bytes(self._ask("ls-tree", "-z", self._head, "--", path).stdout).partition(b"\t")[0].split()
+        facts = self.run("ls-tree", "-z", self._head, "--", path).partition(b"\t")[0].split()
         return self._blob(facts[2].decode()) if facts and facts[1] == b"blob" else None
 
     def changed(self, path: str) -> int:
         """Return when the last change of a file that is committed was made; a rebase keeps that time."""
         if not self._head:
             return 0
-        child = self._ask("log", "-1", "--no-show-signature", "--format=%at", self._head, "--", path)
-        words = child.stdout.split()
+        words = self.run("log", "-1", "--no-show-signature", "--format=%at", self._head, "--", path).split()
         return int(words[0]) if words else 0
 
     def has_been_committed(self, path: str, data: bytes) -> bool:
@@ -154,20 +151,23 @@ class _Questions:
         """
         if not self._head:
             return False
-        blob = self._ask("hash-object", "--stdin", stdin=data).stdout.decode().strip()
+        blob = self.run("hash-object", "--stdin", stdin=data).decode().strip()
         find = ("log", "-1", "-m", "--full-history", "--no-show-signature", "--format=%H", f"--find-object={blob}")
-        return bool(self._ask(*find, self._head, "--", path).stdout.strip())
+        return bool(self.run(*find, self._head, "--", path).strip())
 
     def is_in_head(self, commit: str) -> bool:
         """Return whether a commit is part of the branch, or not here at all."""
-        return self._ask("merge-base", "--is-ancestor", commit, "HEAD", codes=(0, 1, 128)).returncode != 1
+        child = self.ask("merge-base", "--is-ancestor", commit, "HEAD")
+        if child.timed_out or child.returncode not in (0, 1, 128):
+            raise self.failure("merge-base", child)
+        return child.returncode != 1
 
     def commit(self, commit: str) -> "tuple[str, int, dict[str, bytes | None]]":
         """Read a commit's message, its author's time, and the entries that it changed."""
-        child = self._ask("log", "-1", "--no-show-signature", "--format=%at%n%B", commit)
-        stamp, _, message = child.stdout.decode(errors="replace").partition("\n")
-        child = self._ask("diff-tree", "--root", "--no-commit-id", "-r", "-z", "--raw", "--no-renames", commit)
-        fields = bytes(child.stdout).split(b"\0")
+        said = self.run("log", "-1", "--no-show-signature", "--format=%at%n%B", commit)
+        stamp, _, message = said.decode(errors="replace").partition("\n")
+        listing = self.run("diff-tree", "--root", "--no-commit-id", "-r", "-z", "--raw", "--no-renames", commit)
+        fields = listing.split(b"\0")
         found: dict[str, bytes | None] = {}
         for facts, name in zip(fields[::2], fields[1::2], strict=False):
             path = os.fsdecode(name)
@@ -178,11 +178,4 @@ class _Questions:
         return message.strip(), int(stamp or 0), found
 
     def _blob(self, name: str) -> bytes:
-        return bytes(self._ask("cat-file", "blob", name).stdout)
-
-    def _ask(self, *arguments: str, codes: "tuple[int, ...]" = (0,), stdin: bytes = b"") -> Child:
-        child = git.start([*self._begin, *arguments], self._environ, stdin=stdin, limit=_LIMIT)
-        finish([child], self._deadline.left(_SECONDS))
-        if child.timed_out or child.overflow or child.returncode not in codes:
-            raise gitwords.failure(self._root, arguments[0], child, _SECONDS)
-        return child
+        return self.run("cat-file", "blob", name)

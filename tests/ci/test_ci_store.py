@@ -501,7 +501,12 @@ def test_ssh_never_asks(job: Job, tmp_path: Path) -> None:
     ssh.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/log\nexit 255\n')
     ssh.chmod(0o755)
     job.environ["PASSHELPER_STORE_URL"] = "ssh://git@git.example/store.git"
-    for given in ({"GIT_SSH_COMMAND": f"{ssh} -i key"}, {"PATH": f"{tmp_path}:{job.environ['PATH']}"}):
+    of_git = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "core.sshCommand", "GIT_CONFIG_VALUE_0": str(ssh)}
+    for given in (
+        {"GIT_SSH_COMMAND": f"{ssh} -i key"},
+        {"PATH": f"{tmp_path}:{job.environ['PATH']}"},
+        {**of_git, "GIT_SSH": "/bin/false"},  # which git does not take then
+    ):
         (tmp_path / "log").unlink(missing_ok=True)
         answer = job.set_up(**given)
         assert answer.out == b"false\n"

@@ -176,6 +176,13 @@ def test_not_pushed(doctor: Doctor, helper: Helper, remote: Path) -> None:
     assert doctor().finding("git.remote")[:2] == ("warning", cause)
 
 
+def test_several_remotes(doctor: Doctor, repository: Path) -> None:
+    for name in ("backup", "mirror"):
+        git(repository, "remote", "add", name, "https://git.example/store.git")
+    answer = doctor.run()
+    assert "not checked   git.remote        the store has several remotes\n" in answer.text
+
+
 def test_unreachable(doctor: Doctor, helper: Helper, remote: Path) -> None:
     remote.rename(remote.with_name("gone"))
     report = doctor()

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from passhelper.errors import GitError
-from passhelper.store import gitwords
-from passhelper.team.git import gitrepo
 from passhelper.team.git.objects import is_id
 
 if TYPE_CHECKING:
@@ -47,7 +45,7 @@ def bases(git: Git, ours: str, theirs: str) -> list[str]:
     elif pair not in git.joined:
         child = git.ask("merge-base", "--all", ours, theirs)
         if child.timed_out or child.returncode not in (0, 1):
-            raise gitwords.failure(git.repository.root, "merge-base", child, gitrepo.SECONDS)
+            raise git.failure("merge-base", child)
         git.joined[pair] = child.stdout.decode().split()
     return git.joined[pair]
 

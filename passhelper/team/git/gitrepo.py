@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import os
 import re
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import cached_property
 from io import BytesIO
 from typing import TYPE_CHECKING, cast
 
 from passhelper import settings
 from passhelper.errors import GitError
-from passhelper.store import gitwords, repository
-from passhelper.store.child import finish
-from passhelper.store.files import Files
+from passhelper.store.repository import TRUE
+from passhelper.store.runner import Runner
 from passhelper.team.git.objects import Objects, is_id
 
 if TYPE_CHECKING:
@@ -29,110 +28,42 @@ if TYPE_CHECKING:
     from passhelper.store.child import Child
     from passhelper.store.repository import Repository
 
-SECONDS = 60.0  # for one git that talks to nobody
-MAX_ANSWER = 64 << 20  # bytes that one may print: 250,000 files that differ, with paths of 120 bytes and SHA-256
-_LIST = ("config", "--null", "--list")
 _NUMBER = re.compile(r"[+-]?0*[1-9][0-9]*[kmg]?")  # what git takes for true beside the words
 
 
-class Git:
+class Git(Runner):
     """git in one repository; :func:`opened` makes one.
 
     Attributes:
-        place: where it is.
         times: the factor by which more than the default may come in from a remote at once.
         joined: the merge bases of pairs of commits, as far as they were asked for.
         talked: for how many seconds remotes were talked to.
     """
 
-    def __init__(self, place: Repository, program: str, environ: Mapping[str, str], umask: int) -> None:
-        self.repository = place
-        self._program = program
-        self._begin = repository.command(place, program)
-        self._given = environ
-        self._umask = umask
+    def __init__(self, repository: Repository, environ: Mapping[str, str]) -> None:
         self.times = settings.times(environ)
-        self._limit = MAX_ANSWER * self.times
+        self.LIMIT = Runner.LIMIT * self.times
+        super().__init__(repository, environ)
         self._answers: dict[tuple[str, ...], Child] = {}
         self.joined: dict[frozenset[str], list[str]] = {}
         self.talked = 0.0
 
     @cached_property
-    def environ(self) -> Mapping[str, str]:
-        """The cleaned environment of its children, which use the network only to fetch missing objects."""
-        known = self.settings if repository.is_partial(self.repository) else None
-        return repository.environment(self.repository, self._given, known)
-
-    @property
-    def transports(self) -> str:
-        """The protocols that a child may use with a remote, for ``GIT_ALLOW_PROTOCOL``."""
-        return repository.transports(self._given, self.settings)
-
-    @cached_property
     def objects(self) -> Objects:
         """What the repository holds."""
-        return Objects(self._begin, self.environ, self._umask, seconds=SECONDS, limit=MAX_ANSWER)
+        return Objects(self._begin, self.environ, self._umask, seconds=self.SECONDS, limit=Runner.LIMIT)
 
     def close(self) -> None:
         """End what runs."""
         if "objects" in self.__dict__:
             self.objects.close()
 
-    def ask(  # noqa: PLR0913 - all that a git can need
-        self,
-        *arguments: str,
-        stdin: bytes = b"",
-        seconds: float = SECONDS,
-        settings: tuple[str, ...] = (),
-        environ: Mapping[str, str] | None = None,
-        group: bool = False,
-        limit: int | None = None,
-    ) -> Child:
-        """Run one command; its failure is an answer too, not an error.
-
-        Args:
-            arguments: the command and its own arguments.
-            stdin: what it reads.
-            seconds: how long it may take; then it is ended.
-            settings: more settings (``name=value``) for this command alone.
-            environ: more variables, such as ``GIT_INDEX_FILE``.
-            group: whether what it starts ends with it; for one that talks to somebody.
-            limit: bytes that it may print, if not the usual number; then it is ended.
-        """
-        command = [*self._begin, *(word for setting in settings for word in ("-c", setting)), *arguments]
-        umask = os.umask(self._umask)
-        try:
-            child = repository.start(
-                command, {**self.environ, **(environ or {})}, stdin=stdin, limit=limit or self._limit, group=group
-            )
-            finish([child], seconds)
-        finally:
-            os.umask(umask)
-        return child
-
-    def run(
-        self,
-        *arguments: str,
-        stdin: bytes = b"",
-        seconds: float = SECONDS,
-        settings: tuple[str, ...] = (),
-        environ: Mapping[str, str] | None = None,
-        limit: int | None = None,
-    ) -> bytes:
-        """Run one command and give what it printed; the arguments are those of :meth:`ask`.
-
-        Raises:
-            GitError: it failed, or took too long.
-        """
-        child = self.ask(*arguments, stdin=stdin, seconds=seconds, settings=settings, environ=environ, limit=limit)
-        return self._printed(child, arguments[0], seconds)
-
     def ask_once(self, *arguments: str, environ: Mapping[str, str] | None = None) -> Child:
         """Run one command about commits and trees named by full ids; the answer is kept, since it cannot change."""
         if arguments not in self._answers:
             child = self.ask(*arguments, environ=environ)
             if child.timed_out:
-                raise gitwords.too_slow(self.repository.root, arguments[0], SECONDS)
+                raise self.failure(arguments[0], child)
             self._answers[arguments] = child
         return self._answers[arguments]
 
@@ -142,7 +73,10 @@ class Git:
         Raises:
             GitError: it failed, or took too long.
         """
-        return self._printed(self.ask_once(*arguments, environ=environ), arguments[0], SECONDS)
+        child = self.ask_once(*arguments, environ=environ)
+        if child.returncode != 0:
+            raise self.failure(arguments[0], child)
+        return bytes(child.stdout)
 
     def has_asked(self, *arguments: str) -> bool:
         """Return whether the answer to a command is known."""
@@ -153,24 +87,10 @@ class Git:
         self._answers.clear()
         self.joined.clear()
 
-    def _printed(self, child: Child, command: str, seconds: float) -> bytes:
-        if child.returncode != 0 or child.timed_out:
-            raise gitwords.failure(self.repository.root, command, child, seconds)
-        return bytes(child.stdout)
-
-    @cached_property
-    def settings(self) -> dict[str, str]:
-        """What git is configured to, read once."""
-        child = repository.start(
-            [*self._begin, *_LIST], repository.environment(self.repository, self._given), limit=MAX_ANSWER
-        )
-        finish([child], SECONDS)
-        return repository.parse_settings(self._printed(child, _LIST[0], SECONDS).decode(errors="surrogateescape"))
-
     def is_on(self, name: str) -> bool:
         """Return whether a setting is true, as git reads it: a word for it, or a number that is not 0."""
         value = self.settings.get(name, "").lower()
-        return value in repository.TRUE or _NUMBER.fullmatch(value) is not None
+        return value in TRUE or _NUMBER.fullmatch(value) is not None
 
     def revision(self, name: str) -> str:
         """Give the full id of what a name stands for now; empty if that is nothing."""
@@ -239,22 +159,18 @@ class _Reader:
 
 
 @contextmanager
-def opened(place: Repository, environ: Mapping[str, str]) -> Iterator[Git]:
+def opened(repository: Repository, environ: Mapping[str, str]) -> Iterator[Git]:
     """Open a store's repository.
 
     Args:
-        place: which.
+        repository: which; it need not exist yet.
         environ: the caller's environment.
 
     Raises:
         GitError: git is not installed.
     """
-    program = repository.program(environ)
-    git = Git(place, program, environ, Files(environ).umask)
-    try:
+    with closing(Git(repository, environ)) as git:
         yield git
-    finally:
-        git.close()
 
 
 @contextmanager

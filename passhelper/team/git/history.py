@@ -12,7 +12,8 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from passhelper.errors import GitError, printable
-from passhelper.store import gitwords, layout, recipients, repository
+from passhelper.store import layout, recipients
+from passhelper.store.programs import find_program
 from passhelper.store.treepolicy import KEYS
 from passhelper.team.git import blobs, gitrepo
 
@@ -123,7 +124,7 @@ def _changed(git: Git, commits: list[str], arguments: tuple[str, ...]) -> Iterat
     child = git.ask(
         "diff-tree", "--stdin", "--root", "-r", "--raw", "-z", "--no-abbrev", "--no-renames", "--no-ext-diff",
         "--encoding=UTF-8", *arguments, stdin="".join(f"{commit}\n" for commit in commits).encode(), seconds=_SECONDS,
-        limit=gitrepo.MAX_ANSWER if len(commits) > 1 else MAX_CHANGES,
+        limit=gitrepo.Git.LIMIT if len(commits) > 1 else MAX_CHANGES,
     )  # fmt: skip
     if child.overflow and len(commits) > 1:
         middle = len(commits) // 2
@@ -131,15 +132,15 @@ def _changed(git: Git, commits: list[str], arguments: tuple[str, ...]) -> Iterat
             yield from _changed(git, part, arguments)
         return
     if child.returncode != 0 or child.timed_out:
-        raise gitwords.failure(git.repository.root, "diff-tree", child, _SECONDS)
+        raise git.failure("diff-tree", child, _SECONDS)
     try:
         yield from _parse(bytes(child.stdout).split(b"\0"))
     except ValueError as error:
         raise GitError(f"git diff-tree in {git.repository.root} says what nobody can read: {error}") from None
 
 
-def _ours(place: Repository) -> tuple[str, ...]:
-    if os.path.basename(place.root) == layout.FOLDER:
+def _ours(repository: Repository) -> tuple[str, ...]:
+    if os.path.basename(repository.root) == layout.FOLDER:
         return (".",)
     return (layout.FOLDER, recipients.FILE, KEYS)
 
@@ -193,13 +194,13 @@ def head_of(git: Git) -> str:
     # Only whether HEAD leads to an id: that the commit is there is for those to see who read it.
     child = git.ask("rev-parse", "--verify", "--quiet", "HEAD")
     if child.timed_out or child.stderr or child.returncode not in (0, 1):
-        raise gitwords.failure(git.repository.root, "rev-parse", child, gitrepo.SECONDS)
+        raise git.failure("rev-parse", child)
     if child.returncode == 1:
         # A branch that is not born yet, or one whose file a crash has left empty.
         branch = os.fsdecode(git.run("symbolic-ref", "HEAD")).rstrip("\n")
         child = git.ask("for-each-ref", branch)
         if child.timed_out or child.stderr or child.returncode != 0:
-            raise gitwords.failure(git.repository.root, "for-each-ref", child, gitrepo.SECONDS)
+            raise git.failure("for-each-ref", child)
         return ""
     return child.stdout.decode().strip()
 
@@ -224,14 +225,10 @@ def last_changes(store: PassStore) -> dict[str, int] | None:
         seconds since 1970 by absolute path; None where there is no history to ask: no git, no
         repository, no commit yet, or a shallow clone, whose oldest commit seems to have made everything.
     """
-    place = store.repository("")
-    if place is None:
+    repository = store.repository("")
+    if repository is None or find_program(("git",), store.environ) is None:
         return None
-    try:
-        repository.program(store.environ)
-    except GitError:
-        return None
-    with gitrepo.opened(place, store.environ) as git:
+    with gitrepo.opened(repository, store.environ) as git:
         head = head_of(git)
         if not head or is_shallow(git):
             return None
@@ -240,5 +237,5 @@ def last_changes(store: PassStore) -> dict[str, int] | None:
             is_rekeying = revision.is_rekeying
             for change in revision.changes:
                 if not is_rekeying or not change.before:
-                    found.setdefault(os.path.join(place.root, change.path), revision.when)
+                    found.setdefault(os.path.join(repository.root, change.path), revision.when)
         return found

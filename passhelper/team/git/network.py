@@ -14,19 +14,17 @@ from typing import TYPE_CHECKING
 from passhelper import shellwords
 from passhelper.errors import ConfigurationError, GitError, RemoteError, StoreError, printable
 from passhelper.store import gitwords
-from passhelper.store.repository import PUSH
-from passhelper.team.git import gitrepo, objects
+from passhelper.store.repository import FETCH, PUSH
+from passhelper.store.runner import remotes, shared_branch
+from passhelper.team.git import objects
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from passhelper.store.child import Child
     from passhelper.team.git.gitrepo import Git
 
 BRANCH = "main"  # what a store that passhelper makes calls it
 SECONDS = 120.0  # for one fetch or push; a store of 10,000 entries takes a few
 ALL_SECONDS = 300.0  # for all of them in one command: one that is slow each time could keep it for as long as it likes
-_SETTINGS = ("transfer.fsckObjects=true",)
 # What a server says to the slower one of two that push at once; asking again helps.
 _RACES = ("fetch first", "non-fast-forward", "cannot lock ref", "failed to update ref", "incorrect old value",
           "stale info", "already exists", "failed to lock")  # fmt: skip
@@ -77,30 +75,27 @@ def find(git: Git, wanted: str = "") -> Upstream:
         ConfigurationError: it has several, or not the wanted one.
     """
     root = git.repository.root
-    child = git.ask("symbolic-ref", "--quiet", "--short", "HEAD")
-    if child.returncode not in (0, 1):
-        raise gitwords.failure(root, "symbolic-ref", child, gitrepo.SECONDS)
-    branch = child.stdout.decode(errors="surrogateescape").strip()
+    listing = git.run("symbolic-ref", "--quiet", "--short", "HEAD", codes=(0, 1))
+    branch = listing.decode(errors="surrogateescape").strip()
     if not branch:
         switch = f"git -C {shellwords.word(root)} switch main"
         raise GitError(f"{root} is on no branch", f"run: {switch}, or whatever its branch is called")
-    own = git.settings.get(f"branch.{branch}.remote", "")
-    remotes = [wanted or own]
-    if f"remote.{remotes[0]}.url" not in git.settings:
-        remotes = git.run("remote").decode(errors="surrogateescape").split()
-    if not remotes:
+    there = remotes(git.settings)
+    if not there:
         raise GitError(
             f"{root} has no remote to sync with", f"run: git -C {shellwords.word(root)} remote add origin URL"
         )
-    remote = wanted or own or (remotes[0] if len(remotes) == 1 else "")
-    if remote not in remotes:
-        listed = ", ".join(map(printable, remotes))
+    chosen, ref = shared_branch(git.settings, branch)
+    remote = wanted or chosen
+    if remote not in there:
+        listed = ", ".join(map(printable, there))
         if remote:
             raise ConfigurationError(f"{root} has no remote {printable(remote)}", f"use one of: {listed}")
         raise ConfigurationError(f"{root} has several remotes: {listed}", "name one: passhelper sync --remote NAME")
-    merged = git.settings.get(f"branch.{branch}.merge", "") if remote == own else ""
-    theirs = merged.removeprefix("refs/heads/") or branch
-    return Upstream(branch, remote, theirs, is_new=not own or (remote == own and not merged))
+    own = git.settings.get(f"branch.{branch}.remote", "")
+    is_set = remote == own and f"branch.{branch}.merge" in git.settings
+    theirs = ref.removeprefix("refs/heads/") if is_set else branch
+    return Upstream(branch, remote, theirs, is_new=not own or (remote == own and not is_set))
 
 
 def fetch(git: Git, upstream: Upstream, *more: str) -> str:
@@ -120,10 +115,7 @@ def fetch(git: Git, upstream: Upstream, *more: str) -> str:
     """
     source = f"refs/heads/{upstream.their_branch}"
     for pause in (*_PAUSES, 0.0):
-        child = _talk(
-            git, "fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--refmap=", *more, "--", upstream.remote,
-            f"+{source}:{upstream.tracking}",
-        )  # fmt: skip
+        child = _talk(git, *FETCH, *more, "--", upstream.remote, f"+{source}:{upstream.tracking}")
         if not pause or child.returncode == 0 or not any(word in child.stderr for word in _LOCKED):
             break
         time.sleep(pause)
@@ -179,11 +171,23 @@ def choose(git: Git, upstream: Upstream) -> str:
     there, first = branches(git, upstream)
     if not there or upstream.their_branch in there:
         return ""
-    if first or len(there) == 1 or BRANCH in there:
-        return first or (there[0] if len(there) == 1 else BRANCH)
-    raise StoreError(
-        f"the remote {printable(upstream.remote)} does not say which of its branches counts: "
-        f"{', '.join(map(printable, there))}",
+    name = first or first_choice(there)
+    if not name:
+        raise undecided(f"the remote {printable(upstream.remote)}", there)
+    return name
+
+
+def first_choice(names: list[str]) -> str:
+    """Choose the branch of a team where the remote does not say which one counts; empty if it could be several."""
+    if len(names) == 1:
+        return names[0]
+    return BRANCH if BRANCH in names else ""
+
+
+def undecided(where: str, names: list[str]) -> StoreError:
+    """Say that a remote has several branches and does not say which one counts."""
+    return StoreError(
+        f"{where} does not say which of its branches counts: {', '.join(map(printable, names))}",
         "let its HEAD name one, there: git symbolic-ref HEAD refs/heads/NAME",
     )
 
@@ -223,25 +227,16 @@ def remember(git: Git, upstream: Upstream) -> Upstream:
 
 
 def _talk(git: Git, *arguments: str) -> Child:
-    """Run a git that talks to the remote: no questions, a limit, and nothing left running after it."""
-    environ = {**_ssh_without_questions(git), "GIT_ALLOW_PROTOCOL": git.transports}
+    """Run a git that talks to the remote, as long as all of them together may take."""
     begin = time.monotonic()
     try:
-        return git.ask(*arguments, seconds=_left(git), settings=_SETTINGS, environ=environ, group=True)
+        return git.talk(*arguments, seconds=_left(git))
     finally:
         git.talked += time.monotonic() - begin
 
 
 def _left(git: Git) -> float:
     return min(SECONDS, max(ALL_SECONDS - git.talked, 0.0))
-
-
-def _ssh_without_questions(git: Git) -> Mapping[str, str]:
-    """Add to the ssh command in force the option that keeps it from asking."""
-    told = git.environ.get("GIT_SSH_COMMAND") or git.settings.get("core.sshcommand", "")
-    if not told and git.environ.get("GIT_SSH"):
-        return {}
-    return {"GIT_SSH_COMMAND": f"{told or 'ssh'} -oBatchMode=yes"}
 
 
 def _unreachable(git: Git, upstream: Upstream, child: Child, what: str) -> RemoteError:

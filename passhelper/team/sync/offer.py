@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from passhelper.errors import GitError, TrustError
-from passhelper.store import claims, recipients, repository, trust
+from passhelper.errors import TrustError
+from passhelper.store import claims, recipients, trust
+from passhelper.store.programs import find_program
 from passhelper.team.git import commits, gitrepo
 from passhelper.team.keyring.keys import KeyRing
 from passhelper.team.recipients import acceptance, gpgid, publickeys, recipientlists
@@ -41,19 +42,17 @@ class Offer:
     owners: Mapping[str, str] = field(default_factory=dict)
 
 
-def find(store: PassStore, place: Repository, known: trust.Trust | None) -> Offer | None:
+def find(store: PassStore, repository: Repository, known: trust.Trust | None) -> Offer | None:
     """Find the commit that was refused last, unless it has been merged or accepted since.
 
     Args:
         store: the store.
-        place: its repository.
+        repository: its repository.
         known: what was accepted.
     """
-    try:
-        repository.program(store.environ)
-    except GitError:
+    if find_program(("git",), store.environ) is None:
         return None  # then nothing was ever fetched
-    with gitrepo.opened(place, store.environ) as git:
+    with gitrepo.opened(repository, store.environ) as git:
         commit = git.revision(f"{acceptance.REFUSED}^{{commit}}")
         if not commit or (known is not None and known.offer == commit):
             return None

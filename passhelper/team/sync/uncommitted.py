@@ -9,6 +9,7 @@ from passhelper.errors import GitError, TrustError
 from passhelper.store import claims, layout, pinning, recipients, trust
 from passhelper.store.commit import Committer
 from passhelper.store.files import Files
+from passhelper.store.repository import STATUS, changed_paths
 from passhelper.store.transaction import Transaction
 from passhelper.store.treepolicy import KEYS
 from passhelper.store.workspace import sweep
@@ -33,22 +34,27 @@ def _fail(why: str) -> None:
     raise GitError(f"the store's changes cannot be committed: {why.partition(': ')[2] or why}")
 
 
-def find(store: PassStore, git: Git) -> list[str]:
+def find(store: PassStore, git: Git, *, is_whole: bool = False) -> list[str]:
     """List our files that are not committed as they are: absolute paths.
 
     Ours are entries, lists of recipients and public keys; any other file is left to its owner.
+
+    Args:
+        store: the store.
+        git: its repository.
+        is_whole: whether entries that are not Docker credentials are ours too.
     """
     root = git.repository.root
-    inside = [os.path.relpath(os.path.join(store.root, name), root) for name in (layout.FOLDER, KEYS, recipients.FILE)]
-    inside.append(f"{inside[-1]}.sig")
+    lists = (recipients.FILE, f"{recipients.FILE}.sig")
+    names = ("",) if is_whole else (layout.FOLDER, KEYS, *lists)
+    inside = [os.path.relpath(os.path.join(store.root, name), root) for name in names]
     inside = [path for path in inside if not path.startswith(os.pardir)]
-    listing = git.run("status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=all", "--", *inside)
-    names = [os.fsdecode(line[3:]) for line in listing.split(b"\0") if line]
-    keys = tuple(path for path in inside if path.startswith(KEYS))
-    ours = (layout.SUFFIX, recipients.FILE, f"{recipients.FILE}.sig")
-    found = [os.path.join(root, name) for name in names if name.endswith(ours) or name.startswith(keys)]
-    above = {os.path.join(store.root, recipients.FILE), os.path.join(store.root, f"{recipients.FILE}.sig")}
-    if not above.isdisjoint(found) and other_entries(store):  # it says who reads those, too
+    listing = git.run(*STATUS, "--untracked-files=all", "--", *inside)
+    ours, keys = (layout.SUFFIX, *lists), f"{KEYS}/"
+    changed = changed_paths(listing)
+    found = [os.path.join(root, name) for name in changed if name.endswith(ours) or name.startswith(keys)]
+    above = {os.path.join(store.root, name) for name in lists}
+    if not is_whole and not above.isdisjoint(found) and other_entries(store):  # it says who reads those, too
         found = [path for path in found if path not in above]
     return found
 

@@ -216,14 +216,22 @@ def test_no_remote(git_store: Path, environ: dict[str, str]) -> None:
 
 def test_several_remotes(team: Team, git_store: Path) -> None:
     ann = team.adopt(git_store)
+    ann.git("remote", "rename", "origin", "mirror")
     ann.git("remote", "add", "backup", str(team.remote))
-    with pytest.raises(ConfigurationError, match="has several remotes: backup, origin") as caught:
+    with pytest.raises(ConfigurationError, match="has several remotes: mirror, backup") as caught:
         ann.sync()
     assert caught.value.remedy == "name one: passhelper sync --remote NAME"
-    assert ann.sync(remote="origin").remote == "origin"
-    assert ann.sync().remote == "origin"
+    assert ann.sync(remote="mirror").remote == "mirror"
+    assert ann.sync().remote == "mirror"
     assert ann.sync(remote="backup").remote == "backup"
-    assert ann.git("config", "branch.main.remote") == "origin\n"
+    assert ann.git("config", "branch.main.remote") == "mirror\n"
+
+
+def test_several_remotes_of_which_git_takes_one(team: Team, git_store: Path) -> None:
+    """Automatic sync and the doctor have always taken it, too."""
+    ann = team.adopt(git_store)
+    ann.git("remote", "add", "backup", str(team.remote))
+    assert ann.sync().remote == "origin"
 
 
 def test_a_remote_of_that_name_is_not_there(ann: Clone) -> None:

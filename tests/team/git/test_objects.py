@@ -17,6 +17,7 @@ from support.worlds.vault import Vault
 
 from passhelper.errors import GitError
 from passhelper.store.repository import Repository
+from passhelper.store.runner import Runner
 from passhelper.team.git import blobs, gitrepo, objects
 from passhelper.team.git.gitrepo import Git
 from passhelper.team.git.objects import Objects
@@ -103,7 +104,7 @@ def test_what_is_too_large(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> Non
     vault.git("add", ".")
     large = blobs.of_file(str(vault.path / "large"), 40)
     small = blobs.of_file(str(vault.path / ".gpg-id"), 40)
-    monkeypatch.setattr(gitrepo, "MAX_ANSWER", 1 << 20)
+    monkeypatch.setattr(Runner, "LIMIT", 1 << 20)
     with gitrepo.opened(place(vault), vault.environ) as git:
         with pytest.raises(GitError, match=f"object {large} in .* is larger than 1048576 bytes"):
             blobs.read(git, [small, large])

@@ -14,7 +14,7 @@ from support.people.remotes import PLAIN, Member, Remote
 from support.programs import script
 
 from passhelper.errors import GitError, TrustError
-from passhelper.store import child, pinning, trust
+from passhelper.store import child, pinning, runner, trust
 from passhelper.store.files import Files
 from passhelper.store.store import PassStore
 from passhelper.store.transaction import Transaction
@@ -612,8 +612,8 @@ def test_a_listing_that_is_too_long_is_not_read_in_part(signing: Team, monkeypat
                 os.waitid(os.P_PID, one.pid, os.WEXITED | os.WNOWAIT)
         child.finish(children, seconds)
 
-    monkeypatch.setattr(gitrepo, "finish", finish_late)
-    monkeypatch.setattr(gitrepo, "MAX_ANSWER", 2000)
+    monkeypatch.setattr(runner, "finish", finish_late)
+    monkeypatch.setattr(runner.Runner, "LIMIT", 2000)
     many = {f"{FOLDER}/{number}.txt": (PLAIN, b"x") for number in range(30)}
     signing.remote.push({**many, f"{SERVER}/.gpg-id": signing.lines("alice", "stranger")})
     with pytest.raises(GitError, match=f"^git diff-tree printed more than 2000 bytes in {signing.member.path}$"):
