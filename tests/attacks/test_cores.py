@@ -17,15 +17,15 @@ import struct
 import subprocess
 import sys
 import termios
-import time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import pytest
 from support import Program, run
+from support.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 SERVER = "https://registry.example"
 LARGE = "canary" * 100_000  # more than a pipe holds: whoever writes it waits with it in memory
@@ -59,13 +59,6 @@ def started(command: list[str], environ: dict[str, str], folder: Path) -> Iterat
     finally:
         child.kill()
         child.communicate()
-
-
-def until(condition: Callable[[], object], seconds: float = 100) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def waiting(stream: IO[bytes]) -> int:
@@ -138,7 +131,7 @@ def test_before_it_has_read_a_password(
     unlimited: None, programs: dict[str, list[str]], environ: dict[str, str], tmp_path: Path, name: str
 ) -> None:
     with started([*programs[name.partition(",")[0]], *READS[name]], environ, tmp_path / "cores") as child:
-        until(lambda: dumps(child.pid) == ("1", 0), 30)
+        until(lambda: dumps(child.pid) == ("1", 0))
         assert child.poll() is None  # it still waits for its request
 
 

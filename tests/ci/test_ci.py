@@ -9,7 +9,6 @@ import re
 import signal
 import subprocess
 import threading
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ import pytest
 from support import PASSPHRASE, Answer, KeyRing, Program, require, run, tree
 from support.machines.jobs import BARE_PATH, Job, agents, for_user, secret_key
 from support.machines.registries import USERS
+from support.waiting import LIMIT, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -270,9 +270,7 @@ def test_unlock_for_some_seconds(make_job: Callable[..., Job], keys: KeyRing) ->
     assert job.shell(get).code == 0
     answer = run([job.passhelper, "unlock", "--ttl=1"], job.environ)
     assert answer.text.endswith("gpg-agent forgets it 1 second from now at the latest\n")
-    end = time.monotonic() + 20
-    while job.shell(get).code == 0 and time.monotonic() < end:
-        pass
+    until(lambda: job.shell(get).code != 0)
     assert b"is locked" in job.shell(get).out
     assert "\nmax-cache-ttl 1\n" in Path(settings["GNUPGHOME"], "gpg-agent.conf").read_text()
     answer = run([job.passhelper, "unlock", "--ttl=60"], {**job.environ, "GNUPGHOME": str(keys.home)})
@@ -575,12 +573,10 @@ def test_cancelled_set_up(job: Job) -> None:
     process = subprocess.Popen(
         [job.passhelper, "setup", "--ci"], env=job.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
-    end = time.monotonic() + 20
-    while not agents(str(job.runtime)) and time.monotonic() < end:
-        time.sleep(0.01)
+    until(lambda: agents(str(job.runtime)))
     process.send_signal(signal.SIGTERM)
-    out, err = process.communicate(timeout=30)
-    clean(job, Answer(process.returncode, out, err, 0))
+    out, err = process.communicate(timeout=LIMIT)
+    clean(job, Answer(process.returncode, out, err))
     assert err.endswith(b"error: interrupted\n")
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from pathlib import Path
 
 from support import FOLDER, Helper, KeyRing, Program, tree
 from support.machines.new import Command
 from support.people.terminals import Person
+from support.waiting import until
 
 ACCEPT_HINT = "hint: name their fingerprints: passhelper recipients accept FINGERPRINT...\n"
 
@@ -123,8 +123,7 @@ def test_a_change_while_the_user_thinks(
     person = Person((b"[y/N] ", b"y\n"))
 
     def attack() -> None:
-        while b"[y/N] " not in person.screen:
-            time.sleep(0.001)
+        until(lambda: b"[y/N] " in person.screen, pause=0.001)
         add(git_store, keys["bob"])  # before the answer, which takes a tenth of a second to type
 
     attacker = threading.Thread(target=attack)

@@ -201,7 +201,6 @@ def test_remote_that_hangs(doctor: Doctor, helper: Helper, repository: Path) -> 
         git(repository, "remote", "add", "origin", f"http://127.0.0.1:{listening.getsockname()[1]}/store.git")
         report = doctor()
     assert report.finding("git.remote")[:2] == ("unreachable", "remote origin cannot be reached: no answer within 5 s")
-    assert report.answer.seconds < 15
     assert helper.store(SERVER, "alice", "new").code == 0
 
 

@@ -14,6 +14,7 @@ from pytest_docker.plugin import get_docker_services
 from support.machines import engines
 from support.machines.engines import Engine, NoEngineError
 from support.processes import running
+from support.waiting import LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,8 +44,8 @@ def _traces(word: str, folder: Path) -> dict[str, list[str]]:
 
 
 def _left(word: str, folder: Path) -> dict[str, list[str]]:
-    """The same where there is anything, after five seconds at most: a container's monitor ends after the container."""
-    end = time.monotonic() + 5
+    """The same where there is anything, after the longest wait: a container's monitor ends after the container."""
+    end = time.monotonic() + LIMIT
     while any((found := _traces(word, folder)).values()) and time.monotonic() < end:
         time.sleep(0.05)
     return {kind: names for kind, names in found.items() if names}

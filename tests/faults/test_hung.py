@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from support import FOLDER, Helper, require, run, tree
 from support.processes import running
+from support.waiting import until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,10 +42,8 @@ def test_hung_gpg(helper: Helper, store: Path, bin_folder: Path) -> None:
     answer = helper.get(SERVER, PASSHELPER_TIMEOUT="0.5")
     assert answer.code == 1
     assert answer.text.startswith("gpg did not answer within 0.5 s for ")
-    assert answer.seconds < 2
     answer = helper.store(SERVER, "bob", "new", PASSHELPER_TIMEOUT="0.5")
     assert (answer.code, answer.text) == (1, "gpg did not encrypt within 0.5 s; set PASSHELPER_TIMEOUT\n")
-    assert answer.seconds < 2
     assert tree(store) == before
     hung.unlink()
     assert helper.get(SERVER).json["Secret"] == "old"
@@ -56,7 +55,6 @@ def test_gpg_that_ignores_term(helper: Helper, store: Path, bin_folder: Path) ->
     script(bin_folder, "gpg", "trap '' TERM\nwhile :; do sleep 0.1; done\n")
     answer = helper.get(SERVER, PASSHELPER_TIMEOUT="0.2")
     assert answer.text.startswith("gpg did not answer within 0.2 s")
-    assert answer.seconds < 4
     assert running(str(bin_folder / "gpg")) == []
 
 
@@ -71,7 +69,6 @@ def test_hung_git(helper: Helper, git_store: Path, bin_folder: Path) -> None:
     assert answer.out == b""
     assert answer.err.startswith(b"docker-credential-pass: warning: changed but not committed")
     assert b"git did not finish within 10 s" in answer.err
-    assert answer.seconds < 13
     assert running("1000.5") == []
     assert helper.get(SERVER).json["Secret"] == "s"
     hung.unlink()
@@ -170,8 +167,7 @@ def test_a_commit_whose_editor_is_open(helper: Helper, git_store: Path, tmp_path
     ready, done = tmp_path / "ready", tmp_path / "done"
     editor = f'f() {{ touch {ready}; until [ -e {done} ]; do sleep 0.05; done; echo A note > "$1"; }}; f'
     process = subprocess.Popen([*git, "commit", "-q", "-a"], env={**helper.environ, "GIT_EDITOR": editor})
-    while not ready.exists():
-        time.sleep(0.01)
+    until(ready.exists)
     lock = git_store / ".git" / "index.lock"
     past = time.time() - 7200  # whatever its age
     os.utime(lock, (past, past))

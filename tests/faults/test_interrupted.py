@@ -8,13 +8,13 @@ import signal
 import subprocess
 import sys
 import termios
-import time
 from pathlib import Path
 
 import pytest
 from support import FOLDER, Helper, KeyRing, Program, require, run, tree
 from support.processes import is_alive
 from support.programs import script
+from support.waiting import LIMIT, until
 
 SERVER = "https://registry.example"
 NUMBERS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -40,10 +40,7 @@ class Hung:
         )
 
     def wait(self) -> list[int]:
-        end = time.monotonic() + 30
-        while not self._pids.exists():
-            assert time.monotonic() < end, "it was never started"
-            time.sleep(0.01)
+        until(self._pids.exists, "it was never started")
         return [int(word) for word in self._pids.read_text().split()]
 
 
@@ -88,7 +85,7 @@ def stop(process: subprocess.Popen[bytes], hung: Hung, number: int, stdin: bytes
     started = hung.wait()
     for _ in range(3):  # an impatient person must not interrupt the tidying up
         process.send_signal(number)
-    said = process.communicate(timeout=60)
+    said = process.communicate(timeout=LIMIT)
     assert [one for one in started if is_alive(one)] == []
     return said
 
@@ -142,10 +139,9 @@ def test_a_signal_that_the_caller_ignores(helper: Helper, store: Path, bin_folde
     process.stdin.write(SERVER.encode())
     process.stdin.close()
     process.stdin = None
-    while not mark.exists():
-        time.sleep(0.01)
+    until(mark.exists)
     process.send_signal(signal.SIGHUP)
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=LIMIT)
     assert process.returncode == 0
     assert b'"Secret":"s"' in out
 
@@ -201,10 +197,9 @@ def test_the_terminal_is_as_it_was(installed: Program, environ: dict[str, str], 
         shown = b""
         while b"Password: " not in shown:
             shown += os.read(ours, 1000)
-        while termios.tcgetattr(theirs)[3] & termios.ECHO:
-            time.sleep(0.01)
+        until(lambda: not termios.tcgetattr(theirs)[3] & termios.ECHO)
         process.send_signal(number)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=LIMIT)
         assert (process.returncode, err.splitlines()[-1]) == (-number, b"error: interrupted")
         assert termios.tcgetattr(theirs) == before
     finally:
@@ -225,7 +220,7 @@ def test_verbs_below_a_parent_that_ignores_its_children(
 
     def answer(verb: str, stdin: bytes) -> tuple[int, bytes, bytes]:
         process = begin([installed.python, "-IS", helper.program, verb], helper.environ, signal.SIGCHLD)
-        out, err = process.communicate(stdin, timeout=60)
+        out, err = process.communicate(stdin, timeout=LIMIT)
         return process.returncode, out, err
 
     assert answer("store", b'{"ServerURL":"https://a.example","Username":"u","Secret":"s"}') == (0, b"", b"")
@@ -243,5 +238,5 @@ def test_a_command_below_a_parent_that_ignores_its_children(
 ) -> None:
     assert helper.store(SERVER, "alice", "s3cret").code == 0
     process = begin([installed.passhelper, *command], helper.environ, signal.SIGCHLD)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=LIMIT)
     assert (process.returncode, err) == (0, b"")

@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 from support import KeyRing, run
 from support.people.clones import Team
+from support.waiting import until
 
 KILLS = int(os.environ.get("PASSHELPER_TEST_KILLS", "40"))
 NOW = int(time.time()) - 1000
@@ -177,9 +178,7 @@ def kill(stage: Stage, pid: int, chance: random.Random, whole: float, *, everyth
     """Kill a sync: at any moment, or within the few milliseconds in which files change."""
     journal = stage.bob.path / ".git" / "passhelper" / "journal"
     if chance.random() < 0.5:
-        end = time.monotonic() + 10
-        while not journal.exists() and time.monotonic() < end and Path(f"/proc/{pid}/fd").exists():
-            time.sleep(0.0005)
+        until(lambda: journal.exists() or not Path(f"/proc/{pid}/fd").exists(), pause=0.0005)
         time.sleep(chance.uniform(0, 0.06))
     else:
         time.sleep(chance.uniform(0, 1.1 * whole))
@@ -201,12 +200,11 @@ def recover(stage: Stage, after: dict[str, bytes], where: str, *, with_verb: boo
 
 def wait_for_gits(path: Path) -> None:
     """Let the gits end that a killed sync has left; they are soon done."""
-    end = time.monotonic() + 10
-    while time.monotonic() < end:
-        if not any(runs_in(process, path) for process in Path("/proc").iterdir() if process.name.isdigit()):
-            return
-        time.sleep(0.002)
-    raise AssertionError(f"a git still runs in {path}")
+    until(
+        lambda: not any(runs_in(process, path) for process in Path("/proc").iterdir() if process.name.isdigit()),
+        f"a git still runs in {path}",
+        pause=0.002,
+    )
 
 
 def runs_in(process: Path, path: Path) -> bool:

@@ -80,7 +80,7 @@ def test_it_is_what_kubectl_writes(pull_secret: Callable[..., Answer]) -> None:
     assert theirs.code == 0, theirs.err
     secret = yaml.safe_load(theirs.out)
     assert secret["metadata"].pop("creationTimestamp") is None
-    assert content(Answer(0, yaml.safe_dump(secret).encode(), b"", 0)) == content(ours)
+    assert content(Answer(0, yaml.safe_dump(secret).encode(), b"")) == content(ours)
 
 
 @pytest.mark.parametrize(

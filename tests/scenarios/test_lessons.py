@@ -30,7 +30,7 @@ def send(program: str, environ: dict[str, str], arguments: tuple[str, ...], star
         while rest:
             rest = rest[child.stdin.write(rest) :]  # BrokenPipeError if nobody reads
         out, err = child.communicate(timeout=30)
-    return Answer(child.returncode, out, err, 0.0)
+    return Answer(child.returncode, out, err)
 
 
 # What the arguments are, what the request begins with, the settings, and what goes wrong then.

@@ -7,13 +7,13 @@ import select
 import signal
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.processes import children, descriptors, is_alive
 from support.programs import script
+from support.waiting import LIMIT
 
 from passhelper.errors import PasshelperError
 from passhelper.store import ending
@@ -24,7 +24,7 @@ ENVIRON = {"PATH": "/usr/bin:/bin"}
 
 
 def sh(code: str, *arguments: str | int, stdin: bytes | int = b"", passphrase: bytes | None = None,
-       limit: int = MAX_OUTPUT, seconds: float = 10) -> Child:  # fmt: skip
+       limit: int = MAX_OUTPUT, seconds: float = LIMIT) -> Child:  # fmt: skip
     child = Child(["/bin/sh", "-c", code, "sh", *arguments], ENVIRON, stdin=stdin, passphrase=passphrase, limit=limit)
     finish([child], seconds)
     return child
@@ -133,12 +133,10 @@ def test_children_can_tell_how_theirs_have_ended(sigchld_is_ignored: None) -> No
 
 
 def test_what_says_too_much_is_ended() -> None:
-    begin = time.monotonic()
     child = sh("exec cat /dev/zero", limit=100_000)
     assert child.overflow
     assert child.returncode == -15
     assert len(child.stdout) <= 100_000
-    assert time.monotonic() - begin < 2
 
 
 @pytest.mark.parametrize(("limit", "seconds"), [(10, 5.0), (1000, 0.0)], ids=["too much", "too late"])
@@ -164,27 +162,27 @@ def test_notes_are_kept_up_to_a_limit_and_never_block() -> None:
 
 
 def test_what_takes_too_long_is_ended() -> None:
-    begin = time.monotonic()
     child = sh("echo started; exec sleep 60", seconds=0.3)
     assert child.timed_out
     assert child.returncode == -15
     assert bytes(child.stdout) == b"started\n"
-    assert 0.25 < time.monotonic() - begin < 1.5
+
+
+def test_what_tidies_up_after_term_may_end_by_itself() -> None:
+    child = sh("trap 'sleep 0.3; exit 3' TERM; while :; do sleep 0.05; done", seconds=0.2)
+    assert (child.timed_out, child.returncode) == (True, 3)
 
 
 def test_what_ignores_term_is_killed() -> None:
-    begin = time.monotonic()
     child = sh("trap '' TERM; while :; do sleep 0.05; done", seconds=0.2)
     assert child.timed_out
     assert child.returncode == -9
-    assert 2 < time.monotonic() - begin < 4
 
 
 def test_a_grandchild_that_holds_a_pipe_is_not_waited_for() -> None:
-    begin = time.monotonic()
-    child = sh("sleep 5 & echo out; echo err >&2; exit 4")
-    assert (child.returncode, bytes(child.stdout), bytes(child.stderr)) == (4, b"out\n", b"err\n")
-    assert time.monotonic() - begin < 2
+    child = sh("sleep 600 & echo $!; echo err >&2; exit 4", seconds=LIMIT)
+    os.kill(int(child.stdout), signal.SIGKILL)
+    assert (child.timed_out, child.returncode, bytes(child.stderr)) == (False, 4, b"err\n")
 
 
 def test_a_child_that_closes_its_streams_first_is_waited_for() -> None:
@@ -232,12 +230,14 @@ def test_processes_are_found_without_proc(monkeypatch: pytest.MonkeyPatch) -> No
     assert not is_alive(*below)
 
 
-def test_several_children_run_side_by_side() -> None:
-    begin = time.monotonic()
-    both = [Child(["/bin/sh", "-c", f"sleep 0.6; echo {number}"], ENVIRON) for number in (1, 2)]
-    finish(both, 5)
-    assert [bytes(child.stdout) for child in both] == [b"1\n", b"2\n"]
-    assert time.monotonic() - begin < 1.15
+def test_several_children_run_side_by_side(tmp_path: Path) -> None:
+    """Neither ends before what the other has said was read."""
+    os.mkfifo(tmp_path / "one")
+    os.mkfifo(tmp_path / "two")
+    code = "head -c 1000000 /dev/zero; if [ $1 = one ]; then echo > one; cat two; else cat one; echo > two; fi"
+    both = [Child(["/bin/sh", "-c", f"cd {tmp_path}; {code}", "sh", name], ENVIRON) for name in ("one", "two")]
+    finish(both, LIMIT)
+    assert [(child.timed_out, len(child.stdout)) for child in both] == [(False, 1_000_001)] * 2
 
 
 def test_the_time_is_for_all_of_them() -> None:

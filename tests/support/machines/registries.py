@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support import require
+from support.waiting import LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -176,7 +177,7 @@ def _blob(folder: Path, data: bytes, kind: str) -> dict[str, object]:
 
 def _wait_for(url: str, code: int, server: subprocess.Popen[bytes], folder: Path) -> None:
     """Wait until the registry answers, with the one status that it should."""
-    end = time.monotonic() + 20
+    end = time.monotonic() + LIMIT
     while time.monotonic() < end and server.poll() is None:
         try:
             with urllib.request.urlopen(url, timeout=5, context=trusting(folder)) as answer:

@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 from support import Answer
+from support.waiting import LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,7 +55,7 @@ class Person:
         *,
         stderr: Path | None = None,
         controlling: bool = True,
-        timeout: float = 30,
+        timeout: float = LIMIT,
     ) -> Answer:
         """Run a program as Docker runs a helper in somebody's shell.
 
@@ -69,7 +70,6 @@ class Person:
         ours, theirs = pty.openpty()
         place = str(stderr or "") if controlling else "-"
         self.terminal = os.ttyname(theirs)
-        begin = time.monotonic()
         process = subprocess.Popen(
             [sys.executable, "-IS", "-c", _TAKE_TERMINAL, self.terminal, place, *command],
             env=dict(environ), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -82,11 +82,10 @@ class Person:
         except subprocess.TimeoutExpired:
             process.kill()
             out, err = process.communicate()
-        seconds = time.monotonic() - begin
         watcher.join()
         os.close(theirs)
         os.close(ours)
-        return Answer(process.returncode, out, err, seconds)
+        return Answer(process.returncode, out, err)
 
     def _watch(self, terminal: int, process: subprocess.Popen[bytes]) -> None:
         """Read the screen until the program has ended; type each answer when its cue appears."""

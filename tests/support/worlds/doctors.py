@@ -59,7 +59,7 @@ class Doctor:
     def run(self, *options: str, **environ: str) -> Answer:
         """stdin closed, no terminal, twenty seconds."""
         command = [*self.prefix, "sh", "-c", 'exec "$0" "$@" <&-', self.program, "doctor", *options]
-        return run(command, {**self.environ, **environ}, timeout=20)
+        return run(command, {**self.environ, **environ})
 
     def __call__(self, *options: str, **environ: str) -> Report:
         answer = self.run("--json", *options, **environ)
