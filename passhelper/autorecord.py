@@ -156,7 +156,7 @@ class Record:
     def _update(self, change: "Callable[[dict[str, _Entry]], Mapping[str, _Entry]]") -> None:
         """Write what is to change, found from what the file holds once nobody else may write."""
         entries = self.read()
-        if not _differs(entries, change(entries)):
+        if all(entries.get(key, {}) == entry for key, entry in change(entries).items()):
             return
         try:
             with self._lock():
@@ -181,7 +181,3 @@ def _names(entry: "Mapping[str, object]") -> "list[str]":
     """Return what is kept of the names of a registry that were stored."""
     names = entry.get(_NAMES)
     return [str(name) for name in names] if isinstance(names, list) else []
-
-
-def _differs(entries: "Mapping[str, Mapping[str, object]]", changes: "Mapping[str, Mapping[str, object]]") -> bool:
-    return any(entries.get(key, {}) != entry for key, entry in changes.items())

@@ -152,7 +152,7 @@ def _given_up(law: Law) -> Result:
 
 
 def junit(examination: Examination, name: str) -> str:
-    """Write an examination as JUnit XML.
+    """Write an examination as JUnit XML, without what XML cannot express or a runner would take for a command.
 
     Args:
         examination: what was found out.
@@ -166,24 +166,19 @@ def junit(examination: Examination, name: str) -> str:
         "skipped": str(outcomes.count(Outcome.SKIPPED)),
         "time": f"{sum(result.seconds for result in examination.results):.3f}",
     }
-    suite = ET.Element("testsuite", {"name": _xml(name), **counts})
+    suite = ET.Element("testsuite", {"name": one_line(name), **counts})
     for result in examination.results:
         attributes = {"classname": "passhelper.conformance", "name": result.law.id, "time": f"{result.seconds:.3f}"}
         case = ET.SubElement(suite, "testcase", attributes)
         ET.SubElement(ET.SubElement(case, "properties"), "property", {"name": "rule", "value": result.rule})
         if result.outcome is Outcome.FAILED:
-            failure = ET.SubElement(case, "failure", {"message": _xml(result.reason), "type": "LawBroken"})
+            failure = ET.SubElement(case, "failure", {"message": one_line(result.reason), "type": "LawBroken"})
             failure.text = f"{result.law.says}; see {result.rule}"
         elif result.outcome is Outcome.SKIPPED:
-            ET.SubElement(case, "skipped", {"message": _xml(result.reason)})
+            ET.SubElement(case, "skipped", {"message": one_line(result.reason)})
     if examination.left:
-        ET.SubElement(suite, "system-err").text = _xml(f"left behind: {', '.join(examination.left)}")
+        ET.SubElement(suite, "system-err").text = one_line(f"left behind: {', '.join(examination.left)}")
     root = ET.Element("testsuites")
     root.append(suite)
     ET.indent(root)
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
-
-
-def _xml(text: str) -> str:
-    """Replace what XML cannot express, and what a runner that prints the report would take for a command."""
-    return one_line(text)

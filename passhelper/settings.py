@@ -165,7 +165,7 @@ class Deadline:
 
     @property
     def seconds(self) -> float:
-        """All of the time; raises as the function :func:`seconds` does."""
+        """All of the time, of a verb as a whole or of one gpg of a command; raises as the function :func:`seconds`."""
         return seconds(self._environ, TIMEOUT)
 
     def left(self, most: "float | None" = None) -> float:

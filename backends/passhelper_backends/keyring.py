@@ -30,7 +30,6 @@ from passhelper.errors import (
 from passhelper.registry import equivalents
 from passhelper.settings import home_directory
 from passhelper.store.files import make_private
-from passhelper.store.gpg import Gpg
 from passhelper.store.lock import StoreLock
 from passhelper_backends._deadline import within
 
@@ -134,7 +133,7 @@ class KeyringHelper(Helper):
     def unavailable(self) -> str:
         """Return why the library's backend of this object cannot be used; see :class:`~passhelper.Helper`."""
         try:
-            self._run(_answer)
+            self._run(lambda _: None)  # it only asks whether there is a backend
         except KeychainError as error:
             return error.cause
         return ""
@@ -165,7 +164,7 @@ class KeyringHelper(Helper):
             except BaseException as error:
                 raise _explained(error) from error
 
-        seconds = Gpg(self._environ).timeout()
+        seconds = settings.seconds(self._environ, settings.TIMEOUT)
         try:
             return within(seconds, attempt)
         except TimeoutError:
@@ -175,11 +174,7 @@ class KeyringHelper(Helper):
             ) from None
 
     def _backend(self) -> KeyringBackend:
-        """Give the library's backend.
-
-        Raises:
-            KeychainUnavailableError: it keeps nothing, or not safely.
-        """
+        """Give the library's backend; KeychainUnavailableError if it keeps nothing, or not safely."""
         backend = self._given or _chosen()
         name = f"{type(backend).__module__}.{type(backend).__name__}"
         if isinstance(backend, keyring.backends.fail.Keyring):
@@ -198,10 +193,6 @@ class KeyringHelper(Helper):
         if not chosen and not keyring.core.recommended(backend):
             raise KeychainUnavailableError(f"the keyring library has only {name}, which it does not recommend", _CHOOSE)
         return backend
-
-
-def _answer(backend: KeyringBackend) -> None:
-    """Do nothing: the caller only asks whether there is a backend."""
 
 
 def _chosen() -> KeyringBackend:

@@ -111,7 +111,7 @@ def import_key(gpg: Gpg, data: bytes, name: str) -> Key:
         ConfigurationError: it holds no secret key, several, or one that cannot be used.
         GpgError: gpg does not take it.
     """
-    child = gpg.ask("--import", stdin=data, seconds=gpg.timeout())
+    child = gpg.ask("--import", stdin=data, seconds=gpg.deadline.seconds)
     ring = KeyRing(gpg)
     own = ring.own()
     if not own:

@@ -105,7 +105,7 @@ def _trust(context: Context) -> Iterator[Finding]:
     """Encrypt an empty message exactly as ``store`` would: what gpg refuses there, it refuses here."""
     for source in context.sources:
         child = context.gpg.start_encrypt(b"", source.keys, _NAME, trusted=source.all_fingerprints)
-        finish([child], context.gpg.timeout())
+        finish([child], context.gpg.deadline.seconds)
         try:
             cipher.ciphertext(context.gpg, child, source.keys, source.label)
         except RecipientsError as error:

@@ -108,7 +108,7 @@ def _test_message(gpg: Gpg, key: Key) -> bytes:
     if own and not {*own}.intersection(key.newest_ids):  # gpg would take a subkey that another token holds
         name = f"0x{own[-1]}!"
     child = gpg.start_encrypt(os.urandom(_SIZE), [name], _NAME, trusted=True)
-    finish([child], gpg.timeout())
+    finish([child], gpg.deadline.seconds)
     return cipher.ciphertext(gpg, child, [name], "this keyring")
 
 

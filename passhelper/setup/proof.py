@@ -69,7 +69,7 @@ def _prove_keys(store: PassStore, found: Recipients, secret: bytes | None) -> No
     gpg = store.gpg
     data = os.urandom(16)
     child = gpg.start_encrypt(data, found.keys, _NAME, trusted=found.all_fingerprints)
-    finish([child], gpg.timeout())
+    finish([child], gpg.deadline.seconds)
     message = cipher.ciphertext(gpg, child, found.keys, found.label)
     with passphrase_pipe(store.environ, secret) as (environ, _):
         plaintext = cipher.decrypt(Gpg(environ), message, "the test message")
@@ -118,7 +118,7 @@ class _Docker:
         self._program = program
         self._environ = environ
         self._secret = secret
-        self._seconds = Gpg(environ).timeout() + 10
+        self._seconds = Gpg(environ).deadline.seconds + 10
 
     def run(self, verb: str, request: str, *, refused: str = "") -> str:
         """Run one verb and return its answer; an error if the verb failed."""

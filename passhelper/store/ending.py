@@ -27,7 +27,7 @@ def end(process: int, has_ended: "Callable[[], bool]", *, group: bool = False) -
 
     Args:
         process: its number; it has not been collected.
-        has_ended: collects it; True when that is done.
+        has_ended: collects it; True when that is done: then only what it has started is ended.
         group: whether it leads a process group, which ends as a whole, those too whose parents have ended.
     """
     if sys.platform == "win32":
@@ -53,15 +53,7 @@ def end(process: int, has_ended: "Callable[[], bool]", *, group: bool = False) -
 
 def end_all() -> None:
     """End all that this process has started; for a program that was told to end."""
-    if sys.platform == "win32":
-        return
-    known: dict[int, str] = {}
-    for number in (_TERM, _KILL):
-        known.update(below(os.getpid()))
-        _tell(number, *_alive(known))
-        end_of_grace = time.monotonic() + GRACE
-        while time.monotonic() < end_of_grace and _alive(known):
-            time.sleep(_PAUSE)
+    end(os.getpid(), lambda: True)
 
 
 def _tell(number: int, *processes: int) -> None:

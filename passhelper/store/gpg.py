@@ -138,14 +138,6 @@ class Gpg:
                 return value if mark else "".join(options[at + 1 : at + 2])
         return self.environ.get("GNUPGHOME") or os.path.join(settings.home_directory(self.environ), ".gnupg")
 
-    def timeout(self) -> float:
-        """Seconds that a verb may take as a whole, or one gpg of a command.
-
-        Raises:
-            ConfigurationError: ``PASSHELPER_TIMEOUT`` is not a positive number.
-        """
-        return self.deadline.seconds
-
     def start(
         self,
         argv: "Sequence[str | int]",
@@ -170,7 +162,7 @@ class Gpg:
             source: the message, already checked with ``packets.key_ids``.
             prompt: whether a person may be asked. Without one the agent must already hold the key.
         """
-        self.timeout()  # a setting that makes no sense is refused before anything runs
+        _ = self.deadline.seconds  # a setting that makes no sense is refused before anything runs
         mode: tuple[str | int, ...] = () if prompt and self.can_prompt else _NO_PROMPT
         if not self.options():
             # A tenth faster: gpg does not look up the recipients' names, nor how far the keyring trusts a

@@ -85,7 +85,7 @@ def decryption_error(
 
 
 def _too_late(gpg: Gpg, label: str) -> GpgError:
-    cause = f"gpg did not answer within {gpg.timeout():g} s for {label}"
+    cause = f"gpg did not answer within {gpg.deadline.seconds:g} s for {label}"
     return GpgError(cause, "check the passphrase prompt, or set PASSHELPER_TIMEOUT")
 
 
@@ -279,7 +279,7 @@ def encryption_error(gpg: Gpg, child: "Child", recipients: "Sequence[str]", wher
     """Return why nothing could be encrypted, naming every unusable recipient at once (pain T4)."""
     trouble = gpghome.lock_error(gpg, child.stderr)
     if trouble is None and child.timed_out:
-        return GpgError(f"gpg did not encrypt within {gpg.timeout():g} s", "set PASSHELPER_TIMEOUT")
+        return GpgError(f"gpg did not encrypt within {gpg.deadline.seconds:g} s", "set PASSHELPER_TIMEOUT")
     trouble = trouble or gpghome.unreadable(gpg) or _no_keyring(gpg, child, status_lines(child))
     if trouble is None and b"keyboxd" in child.stderr:  # which then holds the public keys
         trouble = agent_error(gpg, child)

@@ -4,8 +4,8 @@ import os
 import sys
 
 from passhelper import settings
-from passhelper.credentials import Credentials, Helper
-from passhelper.errors import CredentialsNotFoundError, EntryError, NoSecretKeyError, StoreError
+from passhelper.credentials import Credentials, Helper, decoded
+from passhelper.errors import CredentialsNotFoundError, NoSecretKeyError, StoreError
 from passhelper.protocol import forbid_cores, run, warner
 from passhelper.store import layout
 from passhelper.store.store import PassStore
@@ -16,11 +16,8 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 PROGRAM = "docker-credential-pass"
-_LAST_RESORT = (
-    5.0  # seconds after its deadline after which a verb is ended from outside: more than ending a child takes
-)
+_LAST_RESORT = 5.0  # seconds from its deadline until a verb is ended from outside: more than ending a child takes
 _LONG = 1024  # characters of a path in a message
-
 
 _warn_on_stderr = warner(PROGRAM)
 
@@ -110,11 +107,7 @@ class PassHelper(Helper):
         return False
 
     def _read(self, store: PassStore, server: str) -> "Credentials | None":
-        """Read a credential; None if its file vanished while it was read.
-
-        Raises:
-            CredentialsNotFoundError: there is none.
-        """
+        """Read a credential; None if its file vanished while it was read, CredentialsNotFoundError if there is none."""
         entry = store.lookup(server)
         if entry is None and not self._is_strict:
             for other in store.equivalents(server):
@@ -134,13 +127,7 @@ class PassHelper(Helper):
             if readable.load(self._environ) is None:
                 readable.write(store)
             raise
-        try:
-            secret = data.decode()
-        except UnicodeDecodeError:
-            raise EntryError(
-                f"the secret for {server} is not UTF-8 text, which Docker cannot take", "store the credential again"
-            ) from None
-        return Credentials(server, entry.username, secret.rstrip("\r\n"))
+        return Credentials(server, entry.username, decoded(data, server))
 
     def _erase(self, server: str) -> None:
         """Remove a server and its equivalent names; see :class:`~passhelper.Helper`."""
@@ -160,7 +147,7 @@ class PassHelper(Helper):
             raise _converted(error, "write", store.root) from error
 
     def _undone(self, store: PassStore) -> "set[str]":
-        """List the servers of which git has undone an entry that waits for its commit."""
+        """List the servers with an entry that waits for its commit and that git has undone."""
         if not store.has_copies():
             return set()
         from passhelper.store import transaction  # only where something waits
@@ -168,10 +155,7 @@ class PassHelper(Helper):
         return {entry.server for entry in transaction.undone_entries(store)}
 
     def _list(self) -> dict[str, str]:
-        """Name all servers without decrypting any; see :class:`~passhelper.Helper`.
-
-        Those that this machine certainly cannot read are left out, where that is known.
-        """
+        """Name all servers but those that this machine is known not to read; see :class:`~passhelper.Helper`."""
         store = self.pass_store
         try:
             entries = store.walk()
@@ -215,11 +199,7 @@ class PassHelper(Helper):
 
 
 def _require_recipients(environ: "Mapping[str, str]") -> None:
-    """Find the list of recipients of the store.
-
-    Raises:
-        StoreError: there is none, so nobody is named to encrypt for; or the system refuses to read it.
-    """
+    """Find the list of recipients of the store; StoreError if there is none, or if the system refuses to read it."""
     from passhelper.store import recipients  # only where there is a choice of backends
 
     root = settings.store_path(environ)

@@ -40,12 +40,20 @@ def read(environ: "Mapping[str, str]", seconds: float = inputs.MAX_WAIT) -> byte
     """
     name = source(environ)
     value = environ[name]
-    if name == "PASSHELPER_PASSPHRASE":
-        data = os.fsencode(value)
-    elif name == "PASSHELPER_PASSPHRASE_FD":
-        data = _read_descriptor(name, value, seconds)
-    else:
-        data = _read_file(name, value, seconds)
+    if name == "PASSHELPER_PASSPHRASE_FD" and not (value.isascii() and value.isdigit() and len(value) < 10):
+        raise ConfigurationError(f"{name} is not the number of an open descriptor: {value!r}")
+    try:
+        if name == "PASSHELPER_PASSPHRASE":
+            data = os.fsencode(value)
+        elif name == "PASSHELPER_PASSPHRASE_FD":
+            data = inputs.read(int(value), MAX_PASSPHRASE + 3, seconds)
+        else:
+            data, facts = inputs.read_file(value, MAX_PASSPHRASE + 3, seconds)
+            refuse_foreign_writers(name, value, facts)
+    except OSError as error:
+        from passhelper.oserrors import remedy  # after a failure only
+
+        raise ConfigurationError(f"cannot read {name} ({value}): {error.strerror}", remedy(error)) from error
     data = data.rstrip(b"\r\n")
     if not data:
         raise ConfigurationError(f"the passphrase in {name} is empty")
@@ -56,38 +64,13 @@ def read(environ: "Mapping[str, str]", seconds: float = inputs.MAX_WAIT) -> byte
     return data
 
 
-def _read_descriptor(name: str, value: str, seconds: float) -> bytes:
-    if not (value.isascii() and value.isdigit() and len(value) < 10):
-        raise ConfigurationError(f"{name} is not the number of an open descriptor: {value!r}")
-    try:
-        return inputs.read(int(value), MAX_PASSPHRASE + 3, seconds)
-    except OSError as error:
-        raise _unreadable(name, value, error) from error
-
-
-def _read_file(name: str, path: str, seconds: float) -> bytes:
-    try:
-        data, facts = inputs.read_file(path, MAX_PASSPHRASE + 3, seconds)
-    except OSError as error:
-        raise _unreadable(name, path, error) from error
-    refuse_foreign_writers(name, path, facts)
-    return data
-
-
-def _unreadable(name: str, value: str, error: OSError) -> ConfigurationError:
-    from passhelper.oserrors import remedy  # after a failure only
-
-    return ConfigurationError(f"cannot read {name} ({value}): {error.strerror}", remedy(error))
-
-
 def refuse_foreign_writers(name: str, path: str, facts: os.stat_result) -> None:
     """Refuse a file that another user may write; that others may read it is a doctor's finding."""
     if not stat.S_ISREG(facts.st_mode) or sys.platform == "win32":
         return  # a pipe: process substitution
     if facts.st_uid not in (0, os.geteuid()):
         raise ConfigurationError(
-            f"{name}: {path} belongs to another user (uid {facts.st_uid})",
-            "make a copy of your own, mode 0600",
+            f"{name}: {path} belongs to another user (uid {facts.st_uid})", "make a copy of your own, mode 0600"
         )
     if facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise ConfigurationError(f"{name}: {path} can be written by other users", f"run: chmod 600 {word(path)}")

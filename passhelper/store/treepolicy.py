@@ -13,7 +13,7 @@ from passhelper.store.recipients import MAX_FILE as MAX_RECIPIENTS
 
 KEYS = ".public-keys"
 MAX_KEY = 64 << 10  # bytes of one file in there
-MAX_OTHER = 4 << 20  # bytes of any other file, none of which is ours
+MAX_OTHER = 4 << 20  # bytes of any other file, which is not ours
 MAX_PATH = 1024  # bytes of a path; the shortest limit of a system in use, macOS's, which the store's own path shares
 
 PROGRAM = "100755"  # git's mode of a file that may be run; it is written without that right

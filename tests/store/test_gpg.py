@@ -721,8 +721,8 @@ def test_a_timeout_that_is_none(vault: Vault, value: str) -> None:
 
 
 def test_the_default_is_two_minutes(environ: dict[str, str]) -> None:
-    assert Gpg(environ).timeout() == 120.0
-    assert Gpg({**environ, "PASSHELPER_TIMEOUT": "2.5"}).timeout() == 2.5
+    assert Gpg(environ).deadline.seconds == 120.0
+    assert Gpg({**environ, "PASSHELPER_TIMEOUT": "2.5"}).deadline.seconds == 2.5
 
 
 # The agent and the keyring

@@ -371,7 +371,7 @@ def test_a_secret_that_is_not_utf_8(vault: Vault, keys: KeyRing) -> None:
     with pytest.raises(EntryError) as caught:
         vault.get()
     assert str(caught.value) == (
-        f"the secret for {SERVER} is not UTF-8 text, which Docker cannot take; store the credential again"
+        f"the secret for {SERVER} is not UTF-8 text, which Docker cannot take; store it again: docker login"
     )
 
 

@@ -8,6 +8,7 @@ the keychain has no labelled item for a server, takes an item of exactly this se
 made, such as a password that was typed into Keychain Access (``PASSHELPER_STRICT=1`` turns that off).
 """
 
+from passhelper import settings
 from passhelper.credentials import Credentials, decoded
 from passhelper.errors import (
     CredentialsNotFoundError,
@@ -16,7 +17,6 @@ from passhelper.errors import (
     KeychainUnavailableError,
     LockedKeychainError,
 )
-from passhelper.store.gpg import Gpg
 from passhelper.store.terminal import can_prompt
 from passhelper_backends._deadline import within
 from passhelper_backends._system import NativeError, SystemHelper
@@ -151,7 +151,7 @@ class OsxKeychainHelper(SystemHelper):
 
     def _run(self, doing: str, work: "Callable[[], _Result]") -> "_Result":
         """Call the system within the time limit; say what its numbers mean."""
-        seconds = Gpg(self._environ).timeout()  # one limit for all that a person may have to answer
+        seconds = settings.seconds(self._environ, settings.TIMEOUT)  # for all that a person may have to answer
         try:
             return super()._run(doing, lambda: within(seconds, work))
         except TimeoutError:

@@ -154,10 +154,9 @@ class SecretServiceHelper(Helper):
         return found
 
     def _patience(self) -> float:
-        from passhelper.store.gpg import Gpg  # noqa: PLC0415 - most keyrings are unlocked
-        from passhelper.store.terminal import can_prompt  # noqa: PLC0415
+        from passhelper.store.terminal import can_prompt  # noqa: PLC0415 - most keyrings are unlocked
 
-        return Gpg(self._environ).timeout() if can_prompt(self._environ) else 0.0
+        return settings.seconds(self._environ, settings.TIMEOUT) if can_prompt(self._environ) else 0.0
 
     def _explained(self, error: BusError) -> KeychainError:
         """Say what happened between us and the keyring, and what to do about it."""

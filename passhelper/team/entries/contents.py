@@ -103,7 +103,7 @@ class Contents:
                     elif self._tried[own]:
                         running[blob] = self._gpg.start_decrypt(messages[blob])
                 if running:
-                    finish(list(running.values()), self._gpg.timeout(), first=True)
+                    finish(list(running.values()), self._gpg.deadline.seconds, first=True)
                 for blob in [blob for blob, child in running.items() if child.returncode is not None]:
                     self._take(blob, running.pop(blob), messages[blob])
         finally:

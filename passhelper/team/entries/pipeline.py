@@ -127,7 +127,7 @@ class Reencryption:
                 while waiting and len(running) < self._jobs:
                     self._begin(waiting.pop(), running)
                 if running:
-                    finish([each.child for each in running], self._gpg.timeout(), first=True)
+                    finish([each.child for each in running], self._gpg.deadline.seconds, first=True)
                 for each in [each for each in running if each.child.returncode is not None]:
                     running.remove(each)
                     self._go_on(each, running)

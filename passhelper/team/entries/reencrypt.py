@@ -365,7 +365,7 @@ class Rekey:
         own = [key.fingerprint for key in self.ring.own() if key.can_encrypt]
         gpg = self.store.gpg
         child = gpg.start_encrypt(b"", own[:1], "", trusted=True)
-        finish([child], gpg.timeout())
+        finish([child], gpg.deadline.seconds)
         try:
             cipher.decrypt(gpg, cipher.ciphertext(gpg, child, own[:1], "a test of gpg"), "a test of gpg")
         except PasshelperError as error:

@@ -70,7 +70,11 @@ class KeyRing:
         self._sure = frozenset(sure)
         try:
             self._driver = Driver(
-                gpg.timeout(), self._lock_error, gpgbinary=gpg.program, env=gpg.child_environ, options=list(_QUIET)
+                gpg.deadline.seconds,
+                self._lock_error,
+                gpgbinary=gpg.program,
+                env=gpg.child_environ,
+                options=list(_QUIET),
             )
         except (OSError, ValueError) as error:
             raise GpgError(f"gpg cannot be used: {printable(str(error))}", "run: gpg --version") from error
