@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from pathlib import Path
 
 import pytest
 from support import FOLDER, KeyRing
+from support.faults.meanwhile import meanwhile
 from support.worlds.readers import ids
 from support.worlds.vault import Vault
 
 from passhelper.errors import PasshelperError, StoreError
-from passhelper.store.lock import StoreLock
 
 HUB = "https://index.docker.io/v1/"
 
@@ -131,22 +130,13 @@ def test_a_limit_that_was_accepted_and_is_gone(git_store: Path, environ: dict[st
 
 
 @pytest.mark.parametrize("is_new", [True, False], ids=["new", "changed"])
-def test_a_limit_that_comes_while_gpg_is_busy(
-    vault: Vault, keys: KeyRing, is_new: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_limit_that_comes_while_gpg_is_busy(vault: Vault, keys: KeyRing, is_new: bool, tmp_path: Path) -> None:
     if not is_new:
         limit(vault, "https://a.example", keys["alice"], keys["bob"])
     vault.store("https://other.example")
-    enter = StoreLock.__enter__
-
-    def late(lock: StoreLock) -> StoreLock:
-        entered = enter(lock)
-        limit(vault, "https://a.example", keys["alice"])
-        folder = vault.path / FOLDER
-        os.utime(folder, ns=(0, os.stat(folder).st_mtime_ns + is_new))
-        return entered
-
-    monkeypatch.setattr(StoreLock, "__enter__", late)
+    place = vault.directory("https://a.example")
+    late = f"mkdir -p {place}; echo {keys['alice']} > {place}/.gpg-id"
+    meanwhile(vault.environ, tmp_path / "bin", "gpg", "--encrypt", late)
     with pytest.raises(StoreError, match="limits who reads https://a\\.example"):
         vault.store("a.example")
     assert not vault.directory("a.example").exists()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from support import FOLDER, KeyRing
+from support.faults.meanwhile import meanwhile
 from support.people.clones import SERVER, Clone, Team
 from support.programs import script
 
@@ -553,17 +554,12 @@ def test_pull_never_raises(environ: dict[str, str], tmp_path: Path) -> None:
     assert autosync.pull(PassStore(environ, lambda _: None)) is False
 
 
-def test_the_branch_that_was_looked_at_is_pushed(team: Team, a: Clone, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_branch_that_was_looked_at_is_pushed(team: Team, a: Clone, tmp_path: Path) -> None:
     """Somebody switches to another branch while it is pushed; that one is nobody's business there."""
-    looked = remote.Remote.is_accepted
-
-    def switched(self: remote.Remote) -> bool:
-        a.git("checkout", "-q", "-b", "private")
-        a.git("commit", "-q", "--allow-empty", "-m", "Private")
-        return looked(self)
-
     auto(a, "push")
-    monkeypatch.setattr(remote.Remote, "is_accepted", switched)
+    git = f"git -C {a.path}"
+    switch = f"{git} checkout -q -b private; {git} commit -q --allow-empty -m Private"
+    meanwhile(a.environ, tmp_path / "bin", "git", "push", switch)
     a.store()
     assert a.git("rev-parse", "main").strip() == team.head
     assert a.head != team.head

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import os
 import subprocess
 from pathlib import Path
 
 import pytest
 from support import FOLDER, KeyRing
+from support.faults.meanwhile import meanwhile
 from support.programs import script
 from support.worlds.vault import SERVER, Vault
 
 from passhelper.errors import CredentialsNotFoundError, GitError, StoreError
-from passhelper.store import journal, kept, unfinished
-from passhelper.store.commit import Committer
+from passhelper.store import journal, unfinished
 from passhelper.store.journal import Change, Plan
 from passhelper.store.store import PassStore
 from passhelper.store.transaction import Transaction
@@ -194,18 +192,14 @@ def test_a_commit_that_an_aborted_rebase_dropped_is_made_again(forked: Vault) ->
         assert (forked.status, forked.pending, len(forked.warnings)) == ("", [], 1)
 
 
-def test_a_rebase_that_begins_beside_a_commit(forked: Vault, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_rebase_that_begins_beside_a_commit(forked: Vault, tmp_path: Path) -> None:
     """It began after we had looked; whoever stores is told, and what it drops comes back."""
-    commit = Committer._commit_all
-
-    def committed(self: Committer, subject: str) -> None:
-        editor = script(tmp_path / "editor", 'sed -i 1ibreak "$1"')
-        git(forked, "-c", f"sequence.editor={editor}", "rebase", "-q", "-i", "HEAD~1")
-        commit(self, subject)
-
-    monkeypatch.setattr(Committer, "_commit_all", committed)
+    editor = script(tmp_path / "editor", 'sed -i 1ibreak "$1"')
+    path = forked.environ["PATH"]
+    rebase = f"git -C {forked.path} -c sequence.editor={editor} rebase -q -i HEAD~1"
+    meanwhile(forked.environ, tmp_path / "bin", "git", "update-index", rebase)
     forked.store(NEW)
-    monkeypatch.undo()
+    forked.environ["PATH"] = path
     (warning,) = forked.warnings
     assert warning == (
         "changed and committed, but a git operation that has begun meanwhile may undo it; the next change puts it "
@@ -218,15 +212,9 @@ def test_a_rebase_that_begins_beside_a_commit(forked: Vault, monkeypatch: pytest
 
 
 @pytest.mark.parametrize("verb", ["store", "erase"])
-def test_what_git_puts_back_while_it_is_changed(forked: Vault, monkeypatch: pytest.MonkeyPatch, verb: str) -> None:
+def test_what_git_puts_back_while_it_is_changed(forked: Vault, tmp_path: Path, verb: str) -> None:
     """Whoever had a checkout under way has the older secret again, and the verb does not say that all is well."""
-    commit = Committer._commit_all
-
-    def committed(self: Committer, subject: str) -> None:
-        git(forked, "checkout", "-q", "--force", "main")
-        commit(self, subject)
-
-    monkeypatch.setattr(Committer, "_commit_all", committed)
+    meanwhile(forked.environ, tmp_path / "bin", "git", "commit", f"git -C {forked.path} checkout -q --force main")
     before = forked.get()
     with pytest.raises(StoreError) as caught:
         forked.erase() if verb == "erase" else forked.store(secret="newer")
@@ -238,21 +226,16 @@ def test_what_git_puts_back_while_it_is_changed(forked: Vault, monkeypatch: pyte
     )
     assert str(caught.value) == f"{said.format(path)}; try again"
     assert forked.get() == before
-    monkeypatch.undo()
     forked.erase()
     assert not path.exists()
 
 
-def test_a_disk_without_room_for_a_copy(forked: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
+def test_a_place_that_takes_no_copy(forked: Vault) -> None:
     git(forked, "merge", "other")
-    monkeypatch.setattr(kept, "add", full)
+    (forked.path / ".git" / "passhelper" / "kept").mkdir(parents=True)
     forked.store(NEW)
     assert forked.warnings[-1].endswith(
-        "; no copy of it could be kept (No space left on device), so until then git loses it when it aborts or resets "
-        "anything"
+        "; no copy of it could be kept (Is a directory), so until then git loses it when it aborts or resets anything"
     )
 
 

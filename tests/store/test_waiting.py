@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from support import FOLDER
+from support.faults.meanwhile import meanwhile
 from support.programs import script
 from support.worlds.vault import SERVER, Vault
 
@@ -171,18 +172,15 @@ def test_what_an_aborted_rebase_dropped_can_be_got_and_erased(git_vault: Vault) 
         git_vault.get(NEW)
 
 
-def test_a_commit_that_is_interrupted_leaves_a_copy(git_vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_commit_that_is_interrupted_leaves_a_copy(git_vault: Vault, tmp_path: Path) -> None:
     """As by Ctrl-C at the prompt for the passphrase of a key that signs."""
     git_vault.store(secret="first")
-
-    def interrupted(self: Committer, subject: str) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Committer, "_commit_all", interrupted)
+    path = git_vault.environ["PATH"]
+    meanwhile(git_vault.environ, tmp_path / "bin", "git", "commit", "kill -INT $PPID; exec sleep 600", times=2)
     for server in (SERVER, NEW):
         with pytest.raises(KeyboardInterrupt):
             git_vault.store(server)
-    monkeypatch.undo()
+    git_vault.environ["PATH"] = path
     undo(git_vault)
     go_on(git_vault)
     assert (git_vault.get(), git_vault.get(NEW)) == (("bob", "s3cret"), ("bob", "s3cret"))

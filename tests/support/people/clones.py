@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from passhelper.team.sync.exchange import Options, Report, sync
+from support.programs import script
 from support.worlds.vault import SERVER, Vault
 
 if TYPE_CHECKING:
@@ -99,6 +100,26 @@ class Team:
     def git(self, *arguments: str) -> str:
         command = ["git", "--git-dir", str(self.remote), *arguments]
         return subprocess.run(command, check=True, env=self.environ, capture_output=True).stdout.decode().strip()
+
+    def overtake(self, clone: Clone, *commits: str) -> None:
+        """Let others be faster than the next pushes: each finds one of these commits of a clone where it would go."""
+        for number, commit in enumerate(commits, 1):
+            clone.git("push", "-q", str(self.remote), f"{commit}:refs/others/{number}")
+        git = f"git --git-dir '{self.remote}'"
+        script(
+            self.hook("update"),
+            f"""for number in {" ".join(str(number) for number in range(1, len(commits) + 1))}; do
+                if other=$({git} rev-parse -q --verify refs/others/$number); then
+                    {git} update-ref -d refs/others/$number && {git} update-ref "$1" "$other"
+                    exit 0
+                fi
+            done""",
+        )
+
+    def hook(self, name: str) -> Path:
+        """Where a hook of the server belongs."""
+        (self.remote / "hooks").mkdir(exist_ok=True)
+        return self.remote / "hooks" / name
 
     @contextmanager
     def offline(self) -> Iterator[None]:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from support.faults.meanwhile import happened, meanwhile
 from support.people.clones import Clone, Team
 from support.processes import children, is_alive
 from support.programs import script
@@ -90,11 +91,12 @@ def test_a_program_that_is_no_ssh_command_is_left_as_it_is(ann: Clone, tmp_path:
     assert "BatchMode" not in said.read_text()
 
 
-def test_a_remote_that_goes_away_between_two_questions(
-    team: Team, git_store: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_remote_that_goes_away_between_two_questions(team: Team, git_store: Path, tmp_path: Path) -> None:
     ann = team.adopt(git_store)
-    monkeypatch.setattr(network, "fetch", lambda *_: "")
+    (tmp_path / "bin").mkdir()
+    gone = 'echo "fatal: couldn\'t find remote ref refs/heads/main" >&2; exit 128'
+    script(tmp_path / "bin" / "git", f'case " $* " in *" fetch "*) {gone};; esac; exec /usr/bin/git "$@"')
+    ann.environ["PATH"] = f"{tmp_path}/bin:{ann.environ['PATH']}"
     with team.offline(), pytest.raises(RemoteError, match="the remote origin cannot be asked for its branches: fatal"):
         ann.sync()
 
@@ -132,8 +134,7 @@ def test_a_remote_that_runs_a_program_is_refused(ann: Clone, tmp_path: Path) -> 
 
 
 def hook(team: Team, name: str, text: str) -> None:
-    (team.remote / "hooks").mkdir(exist_ok=True)
-    script(team.remote / "hooks" / name, text)
+    script(team.hook(name), text)
 
 
 def test_a_push_that_the_server_does_not_take(team: Team, ann: Clone) -> None:
@@ -163,31 +164,16 @@ def test_others_who_never_stop_pushing(team: Team, ann: Clone, monkeypatch: pyte
     assert team.head == ann.head
 
 
-def test_a_remote_that_is_busy_for_a_moment(team: Team, ann: Clone, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_remote_that_is_busy_for_a_moment(team: Team, ann: Clone, tmp_path: Path) -> None:
     """Once it has answered, a failure is tried again."""
+    bob = team.clone("bob")
+    team.overtake(bob, bob.write("notes", b"bob's"))
     ann.store()
-    fetch, push = network.fetch, network.push
-    faults = iter([network.RejectedError("others"), None, None])
-    failures = iter([RemoteError("busy"), RemoteError("busy"), RemoteError("busy")])
-    calls: list[str] = []
-
-    def flaky_push(*arguments: object) -> None:
-        error = next(faults, None)
-        if error is not None:
-            raise error
-        push(*arguments)  # type: ignore[arg-type]
-
-    def flaky_fetch(*arguments: object) -> str:
-        calls.append("fetch")
-        if len(calls) > 1:
-            for error in failures:
-                raise error
-        return fetch(*arguments)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(network, "push", flaky_push)
-    monkeypatch.setattr(network, "fetch", flaky_fetch)
+    folder = tmp_path / "bin"
+    meanwhile(ann.environ, folder, "git", "fetch", "case $n in [234]) exit 128;; esac", times=9)
     ann.sync()
-    assert (team.head, len(calls)) == (ann.head, 5)
+    assert (team.head, happened(folder, "fetch")) == (ann.head, 5)
+    assert ann.holds(bob.head)
 
 
 # Not there

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from support import FOLDER, KeyRing
+from support.faults.meanwhile import happened, meanwhile
 from support.people.clones import Clone, Team, converge
 from support.processes import descriptors
 from support.programs import script
@@ -18,7 +19,7 @@ from passhelper.errors import GitError, RemoteError, StoreError, TrustError
 from passhelper.store import commit, journal, pinning, trust
 from passhelper.store.files import Files
 from passhelper.store.recipients import Header, with_header
-from passhelper.team.git import network, trees
+from passhelper.team.git import network
 from passhelper.team.git.commits import MARK, SAME
 from passhelper.team.recipients import gpgid
 from passhelper.team.sync import exchange as sync_module
@@ -352,26 +353,28 @@ def test_three_clones_in_any_order(team: Team, ann: Clone, bob: Clone) -> None:
 # Others who push meanwhile
 
 
-def test_a_lost_race_costs_no_extra_merge(team: Team, ann: Clone, bob: Clone, monkeypatch: pytest.MonkeyPatch) -> None:
+def copied(clone: Clone, server: str) -> str:
+    """What commits an entry for one more server, for sh(1)."""
+    folder = clone.directory(server)
+    git = f"git -C {clone.path}"
+    return f"mkdir {folder} && cp {clone.entry(OTHER)} {folder}/ && {git} add {folder} && {git} commit -q -m Late"
+
+
+def test_a_lost_race_costs_no_extra_merge(team: Team, ann: Clone, bob: Clone) -> None:
     """However often somebody was faster, one merge comes out; and who merged the same at once ends with one commit."""
     carl = team.clone("carl")
     carl.sync()
     bob.store(OTHER)
     carl.store("https://carl.example")
     carl.sync()
-    pushed = network.push
-    races = iter(range(3))
-
-    def push(git: object, upstream: network.Upstream, commit: str) -> None:
-        number = next(races, None)
-        if number is not None:
-            ann.git("pull", "-q", "--rebase")
-            ann.store(f"https://{number}.example")
-            ann.git("push", "-q")
-        pushed(git, upstream, commit)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(network, "push", push)
+    ann.sync()
+    made = []
+    for number in range(3):
+        ann.store(f"https://{number}.example")
+        made.append(ann.head)
+    team.overtake(ann, *made)
     bob.sync()
+    assert team.git("for-each-ref", "refs/others") == ""
     assert [line for line in bob.subjects if line.startswith("Merge ")] == ["Merge origin/main"]
     assert team.head == bob.head
     converge(ann, bob, carl)
@@ -398,24 +401,14 @@ def test_an_own_merge_that_nobody_has_seen_is_forgotten(team: Team, ann: Clone, 
     assert bob.head == carl.head == team.head
 
 
-def test_a_conflict_is_told_though_somebody_else_was_faster_to_settle_it(
-    team: Team, ann: Clone, bob: Clone, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_conflict_is_told_though_somebody_else_was_faster_to_settle_it(team: Team, ann: Clone, bob: Clone) -> None:
     bob.at(NOW).store(secret="bob's")
     ann.at(NOW + 1).store(secret="ann's")
     tips = (ann.head, bob.head)
     ann.sync()
-    pushed = network.push
-    overtaken = iter([True])
-
-    def push(git: object, upstream: network.Upstream, commit: str) -> None:
-        if next(overtaken, False):
-            ann.git("fetch", "-q", str(bob.path), "main")
-            ann.git("merge", "-q", "-s", "ours", "-m", "the same", "FETCH_HEAD^1")
-            ann.git("push", "-q")
-        pushed(git, upstream, commit)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(network, "push", push)
+    ann.git("fetch", "-q", str(bob.path), "main")
+    ann.git("merge", "-q", "-s", "ours", "-m", "the same", "FETCH_HEAD")
+    team.overtake(ann, ann.head)
     found = bob.sync().conflicts
     assert [(one.name, one.winning, one.losing) for one in found] == [(SERVER, *tips)]
     assert bob.head == ann.head == team.head
@@ -435,20 +428,13 @@ def test_somebody_elses_merge_stays(team: Team, ann: Clone, bob: Clone) -> None:
     converge(ann, bob)
 
 
-def test_a_store_made_while_a_merge_is_prepared(ann: Clone, bob: Clone, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_made_while_a_merge_is_prepared(ann: Clone, bob: Clone, tmp_path: Path) -> None:
     ann.store(secret="a")
     ann.sync()
     bob.store(OTHER)
-    write = trees.write
-    late = iter(["https://late.example"])
-
-    def slow(*arguments: object) -> str:
-        for server in late:
-            bob.store(server)
-        return write(*arguments)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(trees, "write", slow)
+    meanwhile(bob.environ, tmp_path / "bin", "git", "mktree", copied(bob, "https://late.example"))
     bob.sync()
+    assert happened(tmp_path / "bin", "mktree") == 1
     assert set(bob.list()) == {SERVER, OTHER, "https://late.example"}
     assert [line for line in bob.subjects if line.startswith(("Merge ", "Take over "))] == ["Merge origin/main"]
     converge(ann, bob)
@@ -528,18 +514,15 @@ def test_locks_of_gits_that_were_killed(ann: Clone, bob: Clone) -> None:
     assert (bob.head, bob.warnings) == (ann.head, [])
 
 
-def test_a_store_that_never_keeps_still(ann: Clone, bob: Clone, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_never_keeps_still(
+    ann: Clone, bob: Clone, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     ann.store(secret="a")
     ann.sync()
-    write = trees.write
-
-    def slow(*arguments: object) -> str:
-        bob.store(f"https://{len(bob.commits)}.example")
-        return write(*arguments)  # type: ignore[arg-type]
-
     bob.store(OTHER)
     monkeypatch.setattr(sync_module, "_MOVES", 2)
-    monkeypatch.setattr(trees, "write", slow)
+    moved = f"git -C {bob.path} commit -q --allow-empty -m $n"
+    meanwhile(bob.environ, tmp_path / "bin", "git", "mktree", moved, times=9)
     with pytest.raises(GitError, match="keeps changing while it is synced") as caught:
         bob.sync()
     assert (caught.value.remedy, bob.status) == ("run: passhelper sync", "")
