@@ -112,11 +112,7 @@ class ProgramHelper(Helper):
         self._run("store", jsontext.render(document), hidden=credentials.secret)
 
     def _get(self, server: str) -> Credentials:
-        """Ask the program for the credential of a server.
-
-        An answer with neither user nor secret means that there is none: Docker's helper for ``pass``
-        0.6.4 says so.
-        """
+        """Ask the program for a server; with neither user nor secret Docker's helper for ``pass`` 0.6.4 says "none"."""
         document = self._document("get", self._run("get", server))
         fields = {key.lower(): value for key, value in document.items()}
         username, secret = fields.get("username"), fields.get("secret")
@@ -170,12 +166,7 @@ class ProgramHelper(Helper):
         return Answer(ended.code, ended.out, ended.err)
 
     def _run(self, verb: str, request: str, *, hidden: str = "") -> str:
-        """Run one verb; give its answer.
-
-        Raises:
-            CredentialsNotFoundError: it says so, in the words that clients compare.
-            DockerError: it failed.
-        """
+        """Run one verb; give its answer, or raise that there is none, as clients compare it, or that it failed."""
         answer = self.run(verb, request.encode())
         out = answer.out.decode(errors="replace")
         if answer.code == 0:

@@ -6,12 +6,7 @@ import time
 
 
 def utc(seconds: int, form: str) -> str:
-    """Write a moment in UTC.
-
-    Args:
-        seconds: since 1970.
-        form: as for :func:`time.strftime`.
-    """
+    """Write a moment, in seconds since 1970, in UTC; the form is that of :func:`time.strftime`."""
     try:
         return time.strftime(form, time.gmtime(seconds))
     except (OverflowError, ValueError, OSError):

@@ -23,9 +23,5 @@ _BY_REASON = {
 
 
 def remedy(error: OSError) -> str:
-    """Say what helps.
-
-    Args:
-        error: what was refused.
-    """
+    """Return what helps where the system has refused something."""
     return _BY_REASON.get(errno.errorcode.get(error.errno or 0, ""), "check its owner and mode")

@@ -143,11 +143,7 @@ def _move(selector: selectors.BaseSelector, key: selectors.SelectorKey) -> None:
 
 
 def _has_ended(process: subprocess.Popen[bytes]) -> bool:
-    """Collect the exit status if there is one. ``Popen.poll`` takes one that somebody else has collected for 0.
-
-    Raises:
-        PasshelperError: somebody else has collected it.
-    """
+    """Collect the exit status if there is one; PasshelperError if another has, which ``Popen.poll`` takes for 0."""
     if process.returncode is None and sys.platform != "win32":
         try:
             process.returncode = collect(process.pid)

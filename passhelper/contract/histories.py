@@ -85,7 +85,7 @@ class Machine(RuleBasedStateMachine):
         server = self._server(data)
         username, secret = data.draw(type(self).usernames, "username"), data.draw(type(self).secrets, "secret")
         limits = self.limits
-        if limits.refuses_server(server) or limits.refuses_username(username) or limits.refuses_secret(secret):
+        if limits.refuses(server, username, secret):
             try:
                 self.helper.store(Credentials(server, username, secret))
             except PasshelperError:

@@ -27,11 +27,7 @@ _GPG_ID = ".gpg-id"
 
 
 def _entry(place: Place, form: str) -> str:
-    """Store a credential of ``bob`` and find its file.
-
-    Raises:
-        NotApplicableError: it is nowhere in a pass store.
-    """
+    """Store a credential of ``bob`` and find its file; NotApplicableError if it is nowhere in a pass store."""
     server = place.server(form)
     place.keep(server, "bob")
     try:

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 
 _PATIENCE = 2  # answers that may fail to come while names are erased
-
-
 _SECRET = "s3cret"  # noqa: S105 - nobody's
 
 
@@ -43,6 +41,10 @@ class Limits:
     def refuses_secret(self, secret: str) -> bool:  # noqa: ARG002 - for those who override it
         """Return whether ``store`` refuses this secret, maybe for its length."""
         return False
+
+    def refuses(self, server: str, username: str, secret: str) -> bool:
+        """Return whether ``store`` refuses one of the three."""
+        return self.refuses_server(server) or self.refuses_username(username) or self.refuses_secret(secret)
 
     def listed_as(self, server: str) -> str:
         """Give the name under which ``list`` shows a server. Two servers with one name are one entry."""
@@ -94,7 +96,7 @@ class Place:
 
         ``list`` is looked at, too, unless told otherwise: it costs a process where the helper is a program.
         """
-        if self._is_refused(server, username, secret):
+        if self.limits.refuses(server, username, secret):
             self.expect_refusal(server, username, secret)
         else:
             with _verb("store", server, username):
@@ -213,10 +215,6 @@ class Place:
         except PasshelperError:
             pass
         return True
-
-    def _is_refused(self, server: str, username: str, secret: str) -> bool:
-        limits = self.limits
-        return limits.refuses_server(server) or limits.refuses_username(username) or limits.refuses_secret(secret)
 
 
 @contextmanager

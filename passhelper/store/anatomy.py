@@ -23,11 +23,7 @@ class Anatomy:
     """
 
     def __init__(self, message: bytes) -> None:
-        """Read all of a message.
-
-        Raises:
-            PacketError: :func:`packets.key_ids` refuses it.
-        """
+        """Read all of a message; PacketError if :func:`packets.key_ids` refuses it."""
         self.keys: list[tuple[int, str, int]] = []
         self.tag = self.version = 0
         self.fault = ""
@@ -82,11 +78,7 @@ class Anatomy:
 
 
 def _end(data: bytes, position: int) -> int:
-    """Find where a packet ends (RFC 9580, section 4.2).
-
-    Raises:
-        PacketError: it is not a packet, or the message ends before it.
-    """
+    """Find where a packet ends (RFC 9580, section 4.2); PacketError if it is none, or if the message ends before it."""
     _, start, length = packets.header(data, position)
     if length is None and not data[position] & 0x40:
         return len(data)  # the older format's "until the end"

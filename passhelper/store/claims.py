@@ -39,13 +39,7 @@ def on_disk(root: str) -> "Offered":
 
 
 def owner(gpg: "Gpg", key: str, offered: "Offered | None") -> str:
-    """Name the owner of a recipient that is not in this keyring, as far as the store itself knows.
-
-    Args:
-        gpg: reads the key, in a home of its own.
-        key: the recipient.
-        offered: where the store's public keys are; None if nowhere.
-    """
+    """Name the owner of a recipient that is not in this keyring, as far as the public keys of the store know."""
     fingerprint = digits(key)
     data = offered(fingerprint) if offered is not None and is_fingerprint(key) else None
     if not data or len(data) > treepolicy.MAX_KEY:
@@ -60,15 +54,9 @@ def owner(gpg: "Gpg", key: str, offered: "Offered | None") -> str:
 
 
 def whose(line: str, fingerprint: str, uid: str) -> str:
-    """Say whose a recipient is that is in this keyring.
+    """Say whose a recipient is for which the keyring has this key: its user id.
 
-    Args:
-        line: the recipient.
-        fingerprint: of the key that the keyring has for it.
-        uid: that key's user id.
-
-    Returns:
-        the user id; of a part of that key also whose part it is: anybody can call another one's key a part of his own.
+    Of a subkey also that it is one, and of which key: anybody can call another one's key a subkey of his own.
     """
     if not is_fingerprint(line) or digits(line) == fingerprint:
         return uid

@@ -92,8 +92,7 @@ def write(store: "PassStore", repository: "Repository | None", plan: Plan) -> No
     contents = list(plan.state.values())
     files: list[list[object]] = []
     for change in plan.changes:
-        current = held(base, change.path)
-        before = "" if current is None else digest(current)
+        before = _digest(held(base, change.path))
         files.append([change.path, before, _GONE if change.data is None else len(change.data)])
         contents.append(change.data or b"")
     path = store.journal(repository)
@@ -103,7 +102,7 @@ def write(store: "PassStore", repository: "Repository | None", plan: Plan) -> No
         "subject": plan.subject,
         "commit": plan.commit,
         "previous": plan.previous,
-        "state": [[name, len(data), _digest(os.path.join(folder, name))] for name, data in plan.state.items()],
+        "state": [[name, len(data), _digest(read(os.path.join(folder, name)))] for name, data in plan.state.items()],
         "files": files,
     }
     Files(store.environ).put(path, b"".join([render(header).encode(), b"\n", *contents]), folder)
@@ -190,8 +189,7 @@ def _parse(path: str, text: bytes) -> Plan:
     return plan
 
 
-def _digest(path: str) -> str:
-    data = read(path)
+def _digest(data: "bytes | None") -> str:
     return "" if data is None else digest(data)
 
 
@@ -221,7 +219,7 @@ def _replay_state(store: "PassStore", plan: Plan, folder: str, written: float) -
         current = read(path)
         before = plan.before.get(name)
         if before is not None:
-            is_other = before != ("" if current is None else digest(current))
+            is_other = before != _digest(current)
         else:  # an earlier version, which did not write down what it replaces
             is_other = current is not None and os.stat(path).st_mtime > written
         if current == data:
@@ -251,7 +249,7 @@ def replay(store: "PassStore", repository: "Repository | None", changes: "Sequen
             files.replace_many(waiting, folder)
             waiting = []
         current = held(base, change.path)
-        is_other = current != change.data and ("" if current is None else digest(current)) != change.before
+        is_other = current != change.data and _digest(current) != change.before
         if is_other or (change.data is not None and not _has_room(base, target)):
             store.warn(f"{change.path} was written by another program meanwhile and left as it is")
         elif change.data is None:

@@ -99,11 +99,5 @@ def add(repository: "Repository", files: "Files", message: str, paths: "list[str
 
 
 def is_there(repository: "Repository", kept: Kept, but: "Sequence[str]" = ()) -> bool:
-    """Return whether the disk holds all that waits as it was stored.
-
-    Args:
-        repository: where.
-        kept: what waits.
-        but: paths to leave out.
-    """
+    """Return whether the disk holds all that waits as it was stored; ``but`` names paths to leave out."""
     return all(held(repository.root, path) == data for path, (data, _) in kept.files.items() if path not in but)

@@ -218,13 +218,7 @@ def _listed(gpg: Gpg, kind: str, name: str, *words: str) -> "list[Key]":
 
 
 def unanswered(gpg: Gpg, child: "Child", what: str) -> GpgError:
-    """Say why gpg gave no answer, which is different from the answer no.
-
-    Args:
-        gpg: what was asked.
-        child: its process.
-        what: what it was to do.
-    """
+    """Return why gpg has not done ``what`` it was asked: that it gave no answer is different from the answer no."""
     trouble = gpghome.lock_error(gpg, child.stderr)
     if trouble is not None:
         return trouble
@@ -285,12 +279,7 @@ def knows_newer_keys(gpg: Gpg) -> bool:
 
 
 def newer_format(gpg: Gpg, data: bytes) -> str:
-    """Say that a file holds a key which this gpg is too old for; empty if it does not.
-
-    Args:
-        gpg: which.
-        data: an exported key, binary or armored.
-    """
+    """Say that an exported key, binary or armored, is one which this gpg is too old for; empty if it is not."""
     try:
         body = packets.binary(data, len(data), b"-----BEGIN PGP PUBLIC KEY BLOCK-----")
         tag, start, _ = packets.header(body, 0)

@@ -107,12 +107,7 @@ def canonical(name: str) -> str:
 
 
 def may_contain(name: str, host: str) -> bool:
-    """Return whether a directory's name could be for a host; cheap, and never wrongly False.
-
-    Args:
-        name: the directory's name.
-        host: in lower case.
-    """
+    """Return whether a directory's name could be for a host (in lower case); cheap, and never wrongly False."""
     try:
         return host.encode() in binascii.a2b_base64(_standard(name)).lower()
     except ValueError:
@@ -124,11 +119,8 @@ def holds(folder: str, path: str) -> bool:
 
     A disk that does not tell ``Bob`` from ``bob`` (macOS, Windows, exFAT), or composed letters from decomposed ones,
     finds one file by many names; the one that it lists is what the file is called. The list is read only where
-    another case is found too, so on a disk that tells them apart the question costs two looks.
-
-    Args:
-        folder: where to begin.
-        path: a name there, or several, one in the other.
+    another case is found too, so on a disk that tells them apart the question costs two looks. The path is a name in
+    the directory, or several, one in the other.
     """
     for name in path.split(os.sep):
         if not os.path.lexists(os.path.join(folder, name)):

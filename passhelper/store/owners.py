@@ -9,12 +9,7 @@ from passhelper.shellwords import word
 
 
 def refusal(root: str, owner: int) -> StoreError:
-    """Say why root does not write into another user's store: its owner could not change what root has made.
-
-    Args:
-        root: the store.
-        owner: its owner's uid.
-    """
+    """Say why root does not write into another user's store: its owner could not change what root has made."""
     user = name(owner)
     return StoreError(
         f"the store {root} belongs to {user}, who could not change what root writes there",
@@ -35,12 +30,7 @@ def name(uid: int) -> str:
 
 
 def remedy(path: str, root: str) -> str:
-    """Say what helps if the system refuses a path of a store.
-
-    Args:
-        path: which.
-        root: the store.
-    """
+    """Say what helps if the system refuses a path of the store below ``root``."""
     if sys.platform == "win32":
         return "check its owner and mode"
     this = f"this is uid {os.geteuid()}"

@@ -13,10 +13,6 @@ import binascii
 
 from passhelper.errors import EntryError
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from passhelper.errors import EntryError
-
 HIDDEN = "0" * 16  # the key id of a recipient that gpg's --throw-keyids left out
 MAX_HEADERS = 1 << 19  # bytes before the encrypted data; MAX_KEYS recipients of RSA-8192 fit
 MAX_KEYS = 500  # recipient keys of one message, and of one list of keys
@@ -51,13 +47,8 @@ class PacketError(ValueError):
         self.is_message = is_message
 
 
-def refusal(label: str, error: PacketError) -> "EntryError":
-    """Say that a file is not an entry; only what is certainly no message may be erased.
-
-    Args:
-        label: the file's name for messages.
-        error: what it is instead.
-    """
+def refusal(label: str, error: PacketError) -> EntryError:
+    """Say that a file is not an entry, and what it is instead; only what is certainly no message may be erased."""
     remedy = AGAIN if error.is_message else "restore it from git, or erase it and store it again"
     return EntryError(f"{label} is not an entry: {error}", remedy)
 

@@ -150,11 +150,7 @@ def _path(environ: "Mapping[str, str]") -> str:
 
 
 def _home(environ: "Mapping[str, str]") -> str:
-    """Find gpg's home.
-
-    Raises:
-        ValueError: the user's options for gpg choose another one, or its name has a line end.
-    """
+    """Find gpg's home; ValueError if the user's options for gpg choose another one, or if its name has a line end."""
     home = os.path.abspath(environ.get("GNUPGHOME", "") or os.path.join(home_directory(environ), ".gnupg"))
     if "\n" in home or "--homedir" in environ.get("PASSWORD_STORE_GPG_OPTS", ""):
         raise ValueError(home)

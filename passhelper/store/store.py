@@ -57,10 +57,7 @@ class PassStore:
     """
 
     def __init__(
-        self,
-        environ: "Mapping[str, str]",
-        warn: "Callable[[str], None]",
-        deadline: "settings.Deadline | None" = None,
+        self, environ: "Mapping[str, str]", warn: "Callable[[str], None]", deadline: "settings.Deadline | None" = None
     ) -> None:
         settings.check(environ)
         self.environ = environ
@@ -144,11 +141,7 @@ class PassStore:
         return list(found.values())
 
     def entries(self, server: str, name: str) -> "list[Entry]":
-        """List the entries of one server directory, in byte order of their file names.
-
-        Args:
-            server: what the directory's name means.
-            name: the directory's name.
+        """List the entries of the directory with this name, which means the server, in byte order of their file names.
 
         Raises:
             StoreError: the directory is a symbolic link.
