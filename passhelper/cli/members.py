@@ -13,18 +13,19 @@ from passhelper.cli.unbound import EVERYTHING, asking, hint, unbound
 from passhelper.errors import PasshelperError, printable
 from passhelper.shellwords import word
 from passhelper.store.store import PassStore
-from passhelper.team.entries.drift import Policy, survey
+from passhelper.team.entries.drift import Policy
 from passhelper.team.entries.failures import name
 from passhelper.team.entries.pipeline import UnboundError
 from passhelper.team.entries.reencrypt import Rekey
+from passhelper.team.entries.survey import survey
 from passhelper.team.keyring.keys import KeyRing
 from passhelper.team.recipients.members import Members
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence
 
-    from passhelper.team.entries.drift import Record
     from passhelper.team.entries.leaving import Left
+    from passhelper.team.entries.survey import Record
     from passhelper.team.keyring.key import Key
     from passhelper.team.recipients.members import Report
 

@@ -19,7 +19,7 @@ from passhelper.team.entries.pipeline import UnboundError
 from passhelper.team.entries.reencrypt import Rekey
 
 if TYPE_CHECKING:
-    from passhelper.team.entries.reencrypt import Result
+    from passhelper.team.entries.batch import Result
 
 
 @click.command()

@@ -13,7 +13,7 @@ from passhelper.team.entries.failures import UnboundEntriesError, name
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Sequence
 
-    from passhelper.team.entries.drift import Record
+    from passhelper.team.entries.survey import Record
 
 T = TypeVar("T")
 

@@ -11,11 +11,12 @@ from passhelper.docker import config
 from passhelper.errors import DockerError, EntryError, PasshelperError
 from passhelper.machine import userfile
 from passhelper.oserrors import remedy
-from passhelper.store import layout, packets, recipients, repository
+from passhelper.store import layout, packets, recipients
 from passhelper.store.child import Child, finish
 from passhelper.store.gpg import Gpg
 from passhelper.store.programs import clean_environ, find_program
 from passhelper.store.rootless import start
+from passhelper.store.runner import Runner
 from passhelper.store.store import PassStore
 from passhelper.team.keyring.keys import KeyRing
 
@@ -32,6 +33,17 @@ _GPG_LIMIT = 10.0  # seconds for one gpg, whose options the user may have chosen
 
 class NotCheckedError(Exception):
     """A check has nothing to look at; the text says why."""
+
+
+class Git(Runner):
+    """git as a doctor runs it: it asks no questions and takes at most :data:`LIMIT` seconds."""
+
+    SECONDS = LIMIT
+    FETCHES = False
+
+    def __init__(self, repository: Repository, environ: Mapping[str, str]) -> None:
+        super().__init__(repository, environ)
+        self.environ |= {"SSH_ASKPASS_REQUIRE": "never", "SSH_ASKPASS": "", "GCM_INTERACTIVE": "never"}
 
 
 class Context:
@@ -157,12 +169,10 @@ class Context:
             raise NotCheckedError("the store is not a git repository")
         return found
 
-    def git(self, *arguments: str, **environ: str) -> Child:
-        """Run git in the store; it asks no questions and takes at most :data:`LIMIT` seconds."""
-        program = repository.program(self.environ)
-        quiet = {"SSH_ASKPASS_REQUIRE": "never", "SSH_ASKPASS": "", "GCM_INTERACTIVE": "never"}
-        cleaned = {**repository.environment(self.repository, self.environ), **quiet, **environ}
-        return self.run([*repository.command(self.repository, program), *arguments], cleaned)
+    @cached_property
+    def git(self) -> Git:
+        """Git in the store; raises as :attr:`repository` does."""
+        return Git(self.repository, self.environ)
 
     # Docker
 

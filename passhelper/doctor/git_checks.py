@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from passhelper import shellwords
-from passhelper.doctor.context import LIMIT, Context, NotCheckedError
+from passhelper.doctor.context import LIMIT, Context, Git, NotCheckedError
 from passhelper.doctor.model import Check, Finding, Severity
 from passhelper.errors import GitError, StoreError, printable
 from passhelper.store import claims, gitwords, kept, layout, pinning, recipients, repository, runner, trust, unfinished
@@ -55,18 +55,17 @@ def _outer(context: Context) -> Iterator[Finding]:
 
 
 def _program(context: Context) -> Iterator[Finding]:
-    root = context.repository.root
-    repository.program(context.environ)
-    child = context.git("rev-parse", "--git-dir")
-    if child.returncode != 0 or child.timed_out:
-        error = gitwords.failure(root, "rev-parse", child, LIMIT)
-        raise GitError(error.cause, error.remedy or f"run: git -C {shellwords.word(root)} status")
+    try:
+        context.git.run("rev-parse", "--git-dir")
+    except GitError as error:
+        root = shellwords.word(context.repository.root)
+        raise GitError(error.cause, error.remedy or f"run: git -C {root} status") from error
     yield from ()
 
 
 def _identity(context: Context) -> Iterator[Finding]:
     for kind in ("GIT_AUTHOR_IDENT", "GIT_COMMITTER_IDENT"):
-        if context.git("-c", "user.useConfigOnly=true", "var", kind).returncode != 0:
+        if context.git.ask("var", kind, settings=("user.useConfigOnly=true",)).returncode != 0:
             yield Finding("git knows no user.name and user.email, so changes are committed as passhelper",
                           "run: git config --global user.name NAME && git config --global user.email ADDRESS",
                           )  # fmt: skip
@@ -145,10 +144,7 @@ def _changes(context: Context) -> Iterator[Finding]:
     root, store = context.repository.root, context.store
     ours = [path for path in (store.folder, os.path.join(store.root, recipients.FILE)) if os.path.lexists(path)]
     inside = [os.path.relpath(path, root) for path in ours if path == root or path.startswith(root + os.sep)]
-    child = context.git(*_STATUS, *inside)
-    if child.returncode != 0:
-        raise gitwords.failure(root, "status", child, LIMIT)
-    names = _uncommitted(bytes(child.stdout))
+    names = _uncommitted(context.git.run(*_STATUS, *inside))
     if names:
         what = "1 file of the store is" if len(names) == 1 else f"{len(names)} files of the store are"
         yield Finding(f"{what} not committed as now on disk, such as {printable(names[0])}",
@@ -162,10 +158,9 @@ def _ask(context: Context, outer: Repository, *arguments: str) -> Child:
         NotCheckedError: git cannot answer.
     """
     try:
-        begin = repository.command(outer, repository.program(context.environ))
+        child = Git(outer, context.environ).ask(*arguments)
     except GitError as error:
         raise NotCheckedError(error.cause) from error
-    child = context.run([*begin, *arguments], repository.environment(outer, context.environ))
     if child.timed_out or child.returncode not in (0, 1):
         why = "no answer" if child.timed_out else gitwords.reason(child.stderr, child.returncode)
         raise NotCheckedError(f"git cannot read {printable(outer.root)}: {why}")
@@ -178,7 +173,7 @@ def _uncommitted(status: bytes) -> list[str]:
 
 
 def _text(context: Context, *arguments: str) -> str:
-    child = context.git(*arguments)
+    child = context.git.ask(*arguments)
     return child.stdout.decode(errors="replace").strip() if child.returncode == 0 else ""
 
 
@@ -199,17 +194,12 @@ def _transport(context: Context) -> Iterator[Finding]:
 
 def _remote(context: Context) -> Iterator[Finding]:
     branch = _text(context, "symbolic-ref", "--short", "HEAD")
-    told = context.git("config", "--null", "--list")
-    if told.returncode != 0:
-        raise gitwords.failure(context.repository.root, "config", told, LIMIT)
-    settings = repository.parse_settings(told.stdout.decode(errors="replace"))
+    settings = context.git.settings
     remote, ref = runner.shared_branch(settings, branch)
     if not branch or not remote:
         there = "several remotes" if runner.remotes(settings) else "no remote"
         raise NotCheckedError(f"the store has {there}" if branch else "the store is on no branch")
-    ssh = runner.ssh_without_questions(context.environ, settings)
-    allowed = repository.transports(context.environ, settings)
-    child = context.git("ls-remote", "--", remote, ref, **ssh, GIT_ALLOW_PROTOCOL=allowed)
+    child = context.git.talk("ls-remote", "--", remote, ref, seconds=LIMIT)
     if child.timed_out or child.returncode != 0:
         remedy = f"look: git -C {shellwords.word(context.repository.root)} fetch {shellwords.word(remote)}"
         if child.timed_out:
@@ -227,9 +217,9 @@ def _remote(context: Context) -> Iterator[Finding]:
 
 def _compared(context: Context, remote: str, branch: str, theirs: str) -> Finding:
     """Return which side has commits that the other has not; nothing is fetched for it."""
-    if context.git("cat-file", "-e", f"{theirs}^{{commit}}").returncode == 0:
-        is_ahead = context.git("merge-base", "--is-ancestor", "HEAD", theirs).returncode != 0
-        is_behind = context.git("merge-base", "--is-ancestor", theirs, "HEAD").returncode != 0
+    if context.git.ask("cat-file", "-e", f"{theirs}^{{commit}}").returncode == 0:
+        is_ahead = context.git.ask("merge-base", "--is-ancestor", "HEAD", theirs).returncode != 0
+        is_behind = context.git.ask("merge-base", "--is-ancestor", theirs, "HEAD").returncode != 0
     else:  # what was fetched last is all that is known to be common
         is_ahead = _text(context, "rev-list", "--count", f"refs/remotes/{remote}/{branch}..HEAD") not in ("", "0")
         is_behind = True

@@ -285,7 +285,6 @@ PARSERS = {
             lambda words: (
                 gitwords.without_passwords(words),
                 gitwords.reason(words.encode(), 1),
-                remoteurl.hidden(words),
             )
         ),
         [b"fatal: unable to access 'https://bob:s3cret@h/p/': Could not resolve host: h\n"],

@@ -7,7 +7,6 @@ it is encrypted only for this machine's own keys until a person has said that it
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from passhelper import settings
@@ -17,27 +16,12 @@ from passhelper.team.entries.drift import compare
 from passhelper.team.entries.pipeline import Task
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from passhelper.store.store import PassStore
-    from passhelper.team.entries.drift import Drift, Policy, Recipient, Record
-
-
-@dataclass(frozen=True)
-class Purpose:
-    """The reason for which entries are encrypted anew.
-
-    Attributes:
-        is_edit: whether some lists will change.
-        is_removal: whether readers are removed; an entry that may get no reader cannot prevent that.
-        may_add: paths of entries that may get a reader although they are not bound to their place.
-        is_private: returns whether only this machine can put an entry into the store.
-    """
-
-    is_edit: bool
-    is_removal: bool
-    may_add: Container[str]
-    is_private: Callable[[], bool]
+    from passhelper.team.entries.batch import Batch
+    from passhelper.team.entries.drift import Drift, Policy, Recipient
+    from passhelper.team.entries.survey import Record
 
 
 class Chooser:
@@ -46,16 +30,15 @@ class Chooser:
     Args:
         store: the store.
         before: what its lists say now.
-        purpose: the reason.
+        batch: what is to change.
+        is_private: returns whether only this machine can put an entry into the store.
     """
 
-    def __init__(self, store: PassStore, before: Policy, purpose: Purpose) -> None:
+    def __init__(self, store: PassStore, before: Policy, batch: Batch, is_private: Callable[[], bool]) -> None:
         self._store = store
         self._before = before
-        self._is_edit = purpose.is_edit
-        self._is_removal = purpose.is_removal
-        self._may_add = purpose.may_add
-        self._is_private = purpose.is_private
+        self._batch = batch
+        self._is_private = is_private
         self._known = before.known
         self._usable: dict[str, tuple[Recipient, ...]] = {}
 
@@ -66,16 +49,16 @@ class Chooser:
             RecipientsError: a recipient there is unusable.
         """
         drift = record.drift
-        if not drift.is_there and not (self._is_edit and drift.hidden):
+        if not drift.is_there and not (self._batch.edits and drift.hidden):
             return None
         if source not in self._usable:
             self._usable[source] = usable(self._store, record.wanted, source)
         readers = self._usable[source]
-        if not self._is_edit and readers != record.wanted and not can_mend(drift):
+        if not self._batch.edits and readers != record.wanted and not can_mend(drift):
             return None
         if record.closed is not None:
             return self._choose_closed(record, readers)
-        if self._is_edit:
+        if self._batch.edits:
             drift = compare(record.ids, self._before.of(record.directory), self._known)
         return self._task(record, readers, adds=any(_is_among(each, readers) for each in drift.missing))
 
@@ -89,18 +72,20 @@ class Chooser:
         return self._task(record, readers, adds=bool(adds))
 
     def _task(self, record: Record, readers: tuple[Recipient, ...], *, adds: bool) -> Task:
-        is_sure = record.entry.path in self._may_add
+        is_sure = record.entry.path in self._batch.may_add
         adds = not is_sure and (adds or (may_add(readers) and not self._is_ours(record)))
         return Task(record, readers, adds, self._kept(record, readers), is_sure)
 
     def _is_ours(self, record: Record) -> bool:
         """Return whether only this machine reads what a list changed here decides about, and nobody can push."""
-        return self._is_edit and all(each.is_own for each in self._before.of(record.directory)) and self._is_private()
+        if not self._batch.edits or not all(each.is_own for each in self._before.of(record.directory)):
+            return False
+        return self._is_private()
 
     def _kept(self, record: Record, readers: tuple[Recipient, ...]) -> tuple[Recipient, ...]:
         """List who reads an unbound entry after a removal; a recipient whom only its header names does not count."""
         left = tuple(each for each in readers if each in present(record))
-        return left if self._is_removal and not may_add(left) else ()
+        return left if self._batch.is_removal and not may_add(left) else ()
 
 
 def may_add(readers: Iterable[Recipient]) -> bool:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from passhelper.errors import NoSecretKeyError, StoreError, printable
+from passhelper.errors import NoSecretKeyError, PasshelperError, StoreError, printable
+from passhelper.store import cipher
+from passhelper.store.child import finish
 from passhelper.team.entries.pipeline import UnboundError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from passhelper.errors import PasshelperError
-    from passhelper.team.entries.drift import Record
+    from passhelper.store.gpg import Gpg
+    from passhelper.team.entries.batch import Result
+    from passhelper.team.entries.survey import Record
+    from passhelper.team.keyring.keys import KeyRing
 
 
 class UnboundEntriesError(StoreError):
@@ -49,6 +53,23 @@ def failure(failed: Mapping[str, PasshelperError], records: Mapping[str, Record]
     if kinds == {UnboundError}:
         return UnboundEntriesError(cause, remedy, [records[path] for path in failed])
     return StoreError(cause, remedy)
+
+
+def refuse_broken_gpg(gpg: Gpg, ring: KeyRing, result: Result) -> None:
+    """Find out, if nothing could be encrypted anew, whether the fault is this machine's and not the entries'.
+
+    Raises:
+        StoreError, GpgError: gpg does not work here.
+    """
+    if all(isinstance(error, StoreError | NoSecretKeyError) for error in result.failed.values()):
+        return
+    own = [key.fingerprint for key in ring.own() if key.can_encrypt]
+    child = gpg.start_encrypt(b"", own[:1], "", trusted=True)
+    finish([child], gpg.deadline.seconds)
+    try:
+        cipher.decrypt(gpg, cipher.ciphertext(gpg, child, own[:1], "a test of gpg"), "a test of gpg")
+    except PasshelperError as error:
+        raise failure(result.failed, result.records) from error
 
 
 def name(record: Record) -> str:

@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from passhelper.team.entries.drift import Policy, survey
+from passhelper.team.entries.drift import Policy
+from passhelper.team.entries.survey import survey
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from passhelper.errors import PasshelperError
     from passhelper.store.store import PassStore
-    from passhelper.team.entries.drift import Recipient, Record
-    from passhelper.team.entries.reencrypt import Result
+    from passhelper.team.entries.batch import Result
+    from passhelper.team.entries.drift import Recipient
+    from passhelper.team.entries.survey import Record
     from passhelper.team.keyring.keys import KeyRing
 
 

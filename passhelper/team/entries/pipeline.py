@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from passhelper.store.child import Child
     from passhelper.store.cipher import Plaintext
     from passhelper.store.store import PassStore
-    from passhelper.team.entries.drift import Recipient, Record
+    from passhelper.team.entries.drift import Recipient
+    from passhelper.team.entries.survey import Record
     from passhelper.team.keyring.key import Key
 
 

@@ -9,29 +9,27 @@ next finishes. What is not a Docker credential is never touched.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from passhelper.errors import (
     ConfigurationError,
     GitError,
-    NoSecretKeyError,
-    PasshelperError,
     RecipientsError,
     StoreError,
     TrustError,
 )
 from passhelper.oserrors import remedy
-from passhelper.store import cipher, claims, journal, pinning, recipients, signature, trust, unfinished
+from passhelper.store import claims, journal, pinning, recipients, signature, trust, unfinished
 from passhelper.store.binding import digest
-from passhelper.store.child import finish
 from passhelper.store.journal import Change, Plan
 from passhelper.store.transaction import Transaction
-from passhelper.team.entries.choose import Chooser, Purpose
-from passhelper.team.entries.drift import Policy, survey
-from passhelper.team.entries.failures import failure
+from passhelper.team.entries.batch import Batch, Result
+from passhelper.team.entries.choose import Chooser
+from passhelper.team.entries.drift import Policy
+from passhelper.team.entries.failures import failure, refuse_broken_gpg
 from passhelper.team.entries.pipeline import Reencryption, Renewed, Task
+from passhelper.team.entries.survey import survey
 from passhelper.team.git import gitrepo
 from passhelper.team.git.commits import SAME
 from passhelper.team.keyring.keys import KeyRing
@@ -40,72 +38,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 
     from passhelper.store.store import PassStore
-    from passhelper.team.entries.drift import Record
+    from passhelper.team.entries.batch import Edit
+    from passhelper.team.entries.survey import Record
 
 _AT_ONCE = 500  # entries in one commit of a re-encryption
 _TRIES = 3  # encryptions of a store that keeps changing
-
-
-@dataclass(frozen=True)
-class Edit:
-    """The new state of one ``.gpg-id``.
-
-    Attributes:
-        text: its content.
-        signature: the content of its ``.sig``; None for none.
-        lines: the keys to encrypt to.
-        before: its content now; None if it is not there.
-    """
-
-    text: bytes
-    signature: bytes | None
-    lines: tuple[str, ...]
-    before: bytes | None
-
-
-@dataclass
-class Batch:
-    """Entries to bring in line, and what changes together with them.
-
-    Attributes:
-        subject: of the commit.
-        edits: the ``.gpg-id`` files that change, by their path in the store.
-        others: more files that change, with absolute paths.
-        servers: the servers whose entries are brought in line; None for all.
-        paths: of the entries that are, where it is not all of the servers'.
-        may_add: paths of entries that may get a reader although they are not bound to their place, for a person has
-            said that they belong there; they are bound to it then.
-        choose: decides about one entry, below one ``.gpg-id``; as that says, if None.
-        skip_failed: whether an entry that fails is left as it is; otherwise nothing changes.
-        is_removal: whether readers are taken away, so that an entry that may get none is encrypted anew for the rest.
-    """
-
-    subject: str
-    edits: Mapping[str, Edit] = field(default_factory=dict)
-    others: Sequence[tuple[str, bytes]] = ()
-    servers: Sequence[str] | None = None
-    paths: Collection[str] | None = None
-    may_add: Container[str] = ()
-    choose: Callable[[Record, str], Task | None] | None = None
-    skip_failed: bool = False
-    is_removal: bool = False
-
-
-@dataclass
-class Result:
-    """What was done.
-
-    Attributes:
-        changed: the entries that were encrypted anew.
-        failed: those that were not, by path, and why.
-        left: those that have fewer readers than their list names, likewise.
-        records: every entry that was looked at, as it was before.
-    """
-
-    changed: list[Record] = field(default_factory=list)
-    failed: dict[str, PasshelperError] = field(default_factory=dict)
-    left: dict[str, PasshelperError] = field(default_factory=dict)
-    records: dict[str, Record] = field(default_factory=dict)
 
 
 class Rekey:
@@ -163,7 +100,7 @@ class Rekey:
             todo = [task for task in self._tasks(batch, result) if not self._is_done(task, renewed)]
             self._renew(todo, batch, renewed, result)
             if batch.is_removal and not renewed:
-                self._blame(result)
+                refuse_broken_gpg(self.store.gpg, self.ring, result)
             with Transaction(self.store, self.repository):
                 self._check_unchanged(batch)
                 tasks = [task for task in self._tasks(batch, Result()) if task.record.entry.path not in result.failed]
@@ -211,8 +148,7 @@ class Rekey:
         return tasks
 
     def _chooser(self, batch: Batch) -> Chooser:
-        purpose = Purpose(bool(batch.edits), batch.is_removal, batch.may_add, lambda: self._is_private)
-        return Chooser(self.store, Policy(self.store, self.ring), purpose)
+        return Chooser(self.store, Policy(self.store, self.ring), batch, lambda: self._is_private)
 
     @cached_property
     def _is_private(self) -> bool:
@@ -221,7 +157,7 @@ class Rekey:
             return True
         try:
             with gitrepo.opened(self.repository, self.store.environ) as git:
-                return not any(map(_is_shared, git.settings.items()))
+                return not git.is_shared
         except GitError:
             return False
 
@@ -354,23 +290,6 @@ class Rekey:
         if result.failed and not batch.skip_failed:
             raise failure(result.failed, result.records)
 
-    def _blame(self, result: Result) -> None:
-        """If nothing could be encrypted anew, find out whether the fault is this machine's and not the entries'.
-
-        Raises:
-            StoreError, GpgError: gpg does not work here, so nothing is changed.
-        """
-        if all(isinstance(error, StoreError | NoSecretKeyError) for error in result.failed.values()):
-            return
-        own = [key.fingerprint for key in self.ring.own() if key.can_encrypt]
-        gpg = self.store.gpg
-        child = gpg.start_encrypt(b"", own[:1], "", trusted=True)
-        finish([child], gpg.deadline.seconds)
-        try:
-            cipher.decrypt(gpg, cipher.ciphertext(gpg, child, own[:1], "a test of gpg"), "a test of gpg")
-        except PasshelperError as error:
-            raise failure(result.failed, result.records) from error
-
     # Writing
 
     def _check_unchanged(self, batch: Batch) -> None:
@@ -405,13 +324,6 @@ class Rekey:
                 f"the change has begun and is not finished: {error.strerror}",
                 f"{remedy(error)}; the next command that changes the store finishes it",
             ) from error
-
-
-def _is_shared(setting: tuple[str, str]) -> bool:
-    """Return whether a setting names a remote; that of a branch may be a URL or a path (git-config(1), ``branch``)."""
-    name, value = setting
-    section, key = name.partition(".")[0], name.rpartition(".")[2]
-    return (section, key) == ("remote", "url") or ((section, key) == ("branch", "remote") and value != ".")
 
 
 def _pinned(known: trust.Trust, edits: Mapping[str, Edit]) -> trust.Trust:

@@ -13,18 +13,21 @@ from typing import TYPE_CHECKING
 from passhelper import shellwords
 from passhelper.errors import LockedKeyError, printable
 from passhelper.store.keynames import is_fingerprint
+from passhelper.team.entries.batch import Batch
 from passhelper.team.entries.choose import can_mend, may_add, present
-from passhelper.team.entries.drift import Policy, survey
+from passhelper.team.entries.drift import Policy
 from passhelper.team.entries.failures import name
 from passhelper.team.entries.pipeline import Task, UnboundError
-from passhelper.team.entries.reencrypt import Batch, Rekey
+from passhelper.team.entries.reencrypt import Rekey
+from passhelper.team.entries.survey import survey
 from passhelper.team.keyring.keys import KeyRing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from passhelper.store.store import PassStore
-    from passhelper.team.entries.drift import Recipient, Record
+    from passhelper.team.entries.drift import Recipient
+    from passhelper.team.entries.survey import Record
     from passhelper.team.git.gitrepo import Git
 
     _Choose = Callable[[Record, str], "Task | None"]

@@ -92,6 +92,15 @@ class Git(Runner):
         value = self.settings.get(name, "").lower()
         return value in TRUE or _NUMBER.fullmatch(value) is not None
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether it has a remote; that of a branch may be a URL or a path (git-config(1), ``branch``)."""
+        for name, value in self.settings.items():
+            kind = (name.partition(".")[0], name.rpartition(".")[2])
+            if kind == ("remote", "url") or (kind == ("branch", "remote") and value != "."):
+                return True
+        return False
+
     def revision(self, name: str) -> str:
         """Give the full id of what a name stands for now; empty if that is nothing."""
         found = self.objects.find(name) if "\n" not in name else None

@@ -20,7 +20,6 @@ _SHORTEST = 20  # characters of a token without such a beginning; GitLab's had s
 # What people name accounts: words and numbers. In what a machine has drawn at random they are not so well apart.
 _WORD = r"(?:(?:[A-Z]?[a-z]{1,19}|[A-Z]{1,19})[0-9]{0,4}|[0-9]{1,12})"
 _WORDS = re.compile(f"{_WORD}(?:[-_+]{_WORD})*")
-_USER = re.compile(r"(?<=://)[^/\s]*@")
 
 
 @dataclass(frozen=True, repr=False)
@@ -122,8 +121,3 @@ def shown(url: str) -> str:
         return printable(url)
     parts = _parsed(url)
     return "an odd URL" if parts is None else printable(parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl())
-
-
-def hidden(text: str) -> str:
-    """Make what git has said safe to show: without what stands before the ``@`` of the URLs in it."""
-    return printable(_USER.sub("", text))

@@ -5,19 +5,18 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from shlex import quote
 from typing import TYPE_CHECKING
 
-from passhelper.errors import ConfigurationError, GitError, RecipientsError, TrustError, printable
-from passhelper.store import keyinfo, keynames, layout, pinning, recipients, repository, treepolicy
+from passhelper.errors import ConfigurationError, GitError, TrustError, printable
+from passhelper.store import keyinfo, layout, pinning, recipients, repository, treepolicy
 from passhelper.team.entries import leaving
-from passhelper.team.entries.choose import usable
+from passhelper.team.entries.batch import Batch, Edit, Result
 from passhelper.team.entries.drift import Policy, directories
 from passhelper.team.entries.leaving import Left
 from passhelper.team.entries.limits import is_odd
-from passhelper.team.entries.reencrypt import Batch, Edit, Rekey, Result
-from passhelper.team.keyring.key import mail_address
-from passhelper.team.recipients import gpgid, idfile, publickeys, scope
+from passhelper.team.entries.reencrypt import Rekey
+from passhelper.team.recipients import gpgid, publickeys, scope
+from passhelper.team.recipients.edits import Editor
 from passhelper.team.recipients.gpgid import Signer
 
 if TYPE_CHECKING:
@@ -83,6 +82,7 @@ class Members:
         self._store: PassStore = rekey.store
         self._ring = rekey.ring
         self._policy = Policy(rekey.store, rekey.ring)
+        self._editor = Editor(rekey.store, rekey.ring, self._policy)
 
     def add(self, wanted: Sequence[str], server: str = "", may_add: Container[str] = ()) -> Report:
         """Add keys to the recipients.
@@ -107,7 +107,7 @@ class Members:
         new = {line: key for line, key in keys.items() if not any(_means(each, line, key) for each in before)}
         edits = {}
         if new or not self._is_there(path):
-            edits[path] = self._edit(path, before, [], new)
+            edits[path] = self._editor.edit(path, before, [], new)
         where = f" of {server}" if server else ""
         told = [f"{line} {key.uid}".rstrip() for line, key in new.items()]
         subject = f"Add {_count(told)}{where}: {', '.join(told)}"
@@ -144,12 +144,12 @@ class Members:
             before = self._current(path)
             gone = []
             for one in wanted:
-                meant = self._match(one, before, path)
+                meant = self._editor.match(one, before, path)
                 found[one] += meant
                 gone += meant
             if gone:
                 try:
-                    edits[path] = self._edit(path, before, gone, {})
+                    edits[path] = self._editor.edit(path, before, gone, {})
                 except ConfigurationError as error:
                     if path == paths[0]:
                         raise
@@ -196,7 +196,7 @@ class Members:
         edits = {}
         for path in paths:
             lines = tuple(each.line for each in self._current(path))
-            edits[path] = Edit(self._base(path), None, lines, recipients.read_file(self._store.root, path))
+            edits[path] = Edit(self._editor.base(path), None, lines, recipients.read_file(self._store.root, path))
         self._rekey.put(Batch("Sign the lists of recipients", *self._seal(edits, signer)))
         return Signed(tuple(edits), signer.identity, signer.serial)
 
@@ -262,45 +262,7 @@ class Members:
         """Find the recipients of a file, or, if it does not exist, those of the list that applies now."""
         return self._policy.of(recipients.directory_of(path))
 
-    # What they will say
-
-    def _edit(
-        self,
-        path: str,
-        before: tuple[Recipient, ...],
-        drop: Sequence[Recipient],
-        add: Mapping[str, Key],
-    ) -> Edit:
-        """Write the new file, and make sure that everything can be encrypted to what it names."""
-        left = [each for each in before if each not in drop]
-        if not left and not add:
-            raise ConfigurationError(
-                f"{path} would name no key any more",
-                f"add another one first: passhelper recipients add {_path_option(path)}KEY",
-            )
-        named = {
-            each.line: idfile.Line(key.line(each.line), key.uid)
-            for each in left
-            if not keynames.is_fingerprint(each.line)
-            for key in [self._one(each, path)]
-        }
-        renamed = [self._policy.recipient(named[each.line].written) if each.line in named else each for each in left]
-        after = (*renamed, *map(self._policy.recipient, add))
-        # Somebody who does not read what a list decides about may take others out of it, and locks nobody out by that.
-        is_reader = bool(add) or any(each.is_own for each in before)
-        if not any(each.is_own and each.is_usable for each in usable(self._store, after, path)) and is_reader:
-            raise ConfigurationError(
-                f"{path} would name no key of this machine, which could then not read what it stores",
-                "let another member do this, or add a key of this machine first",
-            )
-        content = idfile.edited(
-            self._base(path),
-            {each.line for each in drop},
-            named,
-            [idfile.Line(line, key.uid) for line, key in add.items()],
-        )
-        before_text = recipients.read_file(self._store.root, path)
-        return Edit(content, None, tuple(each.line for each in after), before_text)
+    # What goes with them
 
     def _seal(
         self, edits: Mapping[str, Edit], signer: Signer, new: Iterable[Key] = ()
@@ -315,46 +277,6 @@ class Members:
             text, signature = signer.seal(path, edit.text, own)
             sealed[path] = replace(edit, text=text, signature=signature)
         return sealed, exported
-
-    def _base(self, path: str) -> bytes:
-        """Read a file; one that does not exist begins as the one above it, without what vouches for that."""
-        text = recipients.read_file(self._store.root, path)
-        if text is not None:
-            return text
-        above = self._policy.source(recipients.directory_of(path))
-        return recipients.body(recipients.read_file(self._store.root, above) or b"")
-
-    def _one(self, recipient: Recipient, path: str) -> Key:
-        """Find the one key that an old line means, for its fingerprint to be written instead."""
-        if not recipient.keys:
-            raise RecipientsError(
-                f"{recipient.line} in {path} means no key in this keyring", "replace the line with a fingerprint"
-            )
-        return self._ring.meant(recipient.line, recipient.keys, path)
-
-    def _match(self, one: str, before: Sequence[Recipient], path: str) -> list[Recipient]:
-        """Find the recipients that a person means: by line, fingerprint or address; the key need not be here."""
-        bare = keynames.normalize("".join(one.split()))
-        if os.path.isfile(one) and not keynames.is_fingerprint(bare):
-            bare = self._ring.resolve(one).fingerprint
-        address = mail_address(one)
-        exact = [
-            each
-            for each in before
-            if bare in (each.line, each.line.removesuffix("!"), *(key.fingerprint for key in each.keys))
-            or one == each.line
-        ]
-        found = exact or [each for each in before if address and any(address in key.emails for key in each.keys)]
-        if len(found) > 1:
-            raise ConfigurationError(
-                f"{len(found)} recipients in {path} are {printable(one)}: {', '.join(each.line for each in found)}",
-                "name one by its fingerprint",
-            )
-        if found and not exact:  # anybody can have that address, and the one that is meant would stay
-            self._ring.meant(one, [key for key in found[0].keys if address in key.emails])
-        return found
-
-    # What goes with them
 
     def _public_keys(self, new: Iterable[Key], edits: Mapping[str, Edit], *, every: bool) -> list[tuple[str, bytes]]:
         """Export the keys that others will need: the new ones, and those that are not in the store yet.
@@ -401,12 +323,6 @@ def _means(recipient: Recipient, line: str, key: Key) -> bool:
     if keyinfo.is_pinned(line) or keyinfo.is_pinned(recipient.line):
         return recipient.line == line
     return key in recipient.keys and all(other == key or not other.can_encrypt for other in recipient.keys)
-
-
-def _path_option(path: str) -> str:
-    """Write the option that names the server whose list this is; empty for a list of more than one."""
-    server = layout.decode_server(recipients.directory_of(path))
-    return f"--path {quote(printable(server))} " if server is not None else ""
 
 
 def _count(keys: Sequence[object]) -> str:

@@ -13,7 +13,8 @@ from support.worlds.vault import Vault
 
 from passhelper.store.packets import HIDDEN
 from passhelper.store.store import PassStore
-from passhelper.team.entries.drift import Drift, Policy, Recipient, Record, compare, survey
+from passhelper.team.entries.drift import Drift, Policy, Recipient, compare
+from passhelper.team.entries.survey import Record, survey
 from passhelper.team.keyring.key import Key
 from passhelper.team.keyring.keys import KeyRing as Ring
 

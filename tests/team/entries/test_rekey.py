@@ -29,9 +29,10 @@ from passhelper.errors import (
 from passhelper.store import recipients
 from passhelper.store.store import PassStore
 from passhelper.team.entries import reencrypt as module
+from passhelper.team.entries.batch import Result
 from passhelper.team.entries.failures import failure
 from passhelper.team.entries.pipeline import Reencryption
-from passhelper.team.entries.reencrypt import Rekey, Result
+from passhelper.team.entries.reencrypt import Rekey
 from passhelper.team.recipients.members import Members, Report
 
 OTHER = "https://other.example"

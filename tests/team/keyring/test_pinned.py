@@ -16,8 +16,9 @@ from passhelper.machine import agentcache
 from passhelper.store import keynames, packets, recipients, trust
 from passhelper.store.store import PassStore
 from passhelper.team.entries import rotation
-from passhelper.team.entries.drift import Policy, survey
+from passhelper.team.entries.drift import Policy
 from passhelper.team.entries.reencrypt import Rekey
+from passhelper.team.entries.survey import survey
 from passhelper.team.keyring.keys import KeyRing as Keys
 from passhelper.team.recipients.members import Members, Report
 

@@ -104,13 +104,6 @@ def test_an_odd_one_is_refused_and_not_shown(url: str) -> None:
     assert remoteurl.shown(url) == "an odd URL"
 
 
-def test_what_git_says() -> None:
-    said = "fatal: could not read Password for 'https://me:p@ss@git.example': 'http://a@b/c@d', ssh://git@git.example"
-    assert remoteurl.hidden(said) == (
-        "fatal: could not read Password for 'https://git.example': 'http://b/c@d', ssh://git.example"
-    )
-
-
 def test_git_reads_it_from_a_descriptor_of_any_number(tmp_path: Path) -> None:
     """As below a CI agent that has left some open."""
     taken = [os.open(os.devnull, os.O_RDONLY) for _ in range(12)]
