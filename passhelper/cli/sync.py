@@ -11,8 +11,7 @@ import click
 
 from passhelper.cli import output
 from passhelper.store.store import PassStore
-from passhelper.team.sync import automatic
-from passhelper.team.sync.exchange import Options, Report, sync
+from passhelper.team.sync.exchange import Options, Report, switch_automatic, sync
 from passhelper.team.sync.joining import describe
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ def sync_(  # noqa: PLR0913 - one for each option
     """
     store = PassStore(dict(os.environ), output.warn)
     if auto is not None:
-        words = automatic.set_up(store, auto)
+        words = switch_automatic(store, auto)
         if as_json:
             output.envelope("sync", {"auto": words})
         else:

@@ -65,18 +65,15 @@ def _home(context: Context) -> Iterator[Finding]:
 
 
 def _socket(context: Context) -> Iterator[Finding]:
-    path = os.path.join(context.gpg_home, "S.gpg-agent")
+    path = ""
     program = find_program(("gpgconf",), context.environ)
     if program is not None:  # where /run/user/UID exists, gpg keeps its sockets there
         child = context.run([program, "--list-dirs", "agent-socket"], context.gpg.child_environ)
         told = os.fsdecode(bytes(child.stdout).rstrip(b"\n"))
         path = told.replace("%3a", ":").replace("%25", "%") if child.returncode == 0 and told else path
-    size = len(os.fsencode(path))
-    if size > gpghome.MAX_SOCKET_PATH:
-        yield Finding(
-            f"GNUPGHOME path too long: its agent socket needs {size} bytes, at most {gpghome.MAX_SOCKET_PATH} fit",
-            f"use a shorter GNUPGHOME than {context.gpg_home}",
-        )
+    trouble = gpghome.socket_error(context.gpg_home, path)
+    if trouble is not None:
+        yield Finding(trouble.cause, trouble.remedy)
 
 
 def _agent(context: Context) -> Iterator[Finding]:

@@ -281,8 +281,11 @@ class Committer:
         if any(layout.twin(self._repository.root, path) for path in paths):
             self._commit_twins(begin, paths, subject, end)
             return
-        if is_on(settings, "core.ignorecase") and self._has_case(paths):
-            begin += ["-c", "core.ignorecase=false"]
+        if is_on(settings, "core.ignorecase"):
+            from passhelper.store import twins  # only on a disk that takes two names for one, or was
+
+            if twins.differ_in_case(self._repository, paths):
+                begin += ["-c", "core.ignorecase=false"]
         if self._has_new:  # commit --only takes what git knows, changed or gone, without this
             self._git.add(begin, paths, end)
         # Every user of the machine can read arguments, and a message names servers: it goes through the pipe.
@@ -341,15 +344,6 @@ class Committer:
         path = os.path.join(self._repository.state, _PATHS)
         self._files.replace(path, git.lines(paths), self._repository.state, durable=False)
         return path
-
-    def _has_case(self, paths: "list[str]") -> bool:
-        """Return whether two paths differ in case alone and only one is there: the setting came from another disk."""
-        found: dict[str, bool] = {}
-        for path in paths:
-            is_there = os.path.lexists(os.path.join(self._repository.root, path))
-            if found.setdefault(path.casefold(), is_there) != is_there:
-                return True
-        return False
 
     def _save_pending(self, paths: "list[str]") -> None:
         self._files.replace(self._repository.pending, git.lines(paths), self._repository.state, durable=False)

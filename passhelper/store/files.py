@@ -283,6 +283,16 @@ def remove_empty(folder: str, top: str) -> str:
     return folder
 
 
+def remove_hollow(path: str) -> bool:
+    """Remove a directory in which no file is; return whether it is gone. Empty directories in another one go too."""
+    try:
+        for folder, _, _ in os.walk(path, topdown=False):
+            os.rmdir(folder)
+    except OSError:
+        return False
+    return True
+
+
 def sync_directory(path: str) -> None:
     """Force a directory's names to the disk, where the system can.
 

@@ -10,10 +10,11 @@ from passhelper.store.remote import DoubtError, Remote, patience
 from passhelper.store.repository import STATUS, changed_paths
 from passhelper.store.transaction import Transaction
 
+# Of the commit that keeps a change of others, should HEAD have moved on before a pull or a sync that was killed is
+# finished: the next merge then knows that nobody here has decided anything by it.
 SUBJECT = "Take over what others have changed\n\nPasshelper-Sync: merge"
 _MOST = 500  # files of one fast-forward; more than a few seconds of a verb are sync's
 _LIMIT = 16 << 20  # bytes of their contents
-_AHEAD = 3600  # seconds that a commit may be ahead of this clock, as for sync
 
 
 def forward(remote: Remote, head: str, theirs: str) -> None:
@@ -51,7 +52,7 @@ def _check_history(remote: Remote, head: str, theirs: str) -> None:
     if not remote.is_ancestor(head, theirs):
         raise DoubtError("both sides have commits of their own")
     stamps = remote.run("rev-list", "--timestamp", theirs, f"^{head}").split(b"\n")
-    if any(int(line.split()[0]) > time.time() + _AHEAD for line in stamps if line):
+    if any(int(line.split()[0]) > time.time() + treepolicy.MAX_AHEAD for line in stamps if line):
         raise DoubtError("a commit comes from the future")
 
 

@@ -236,12 +236,9 @@ def agent_error(gpg: Gpg, child: "Child") -> "GpgError | None":
     if not any(sign in child.stderr for sign in _AGENT_TROUBLE):
         return None
     home = gpg.home
-    size = len(os.fsencode(os.path.join(home, "S.gpg-agent")))
-    if size > gpghome.MAX_SOCKET_PATH:
-        return GpgError(
-            f"GNUPGHOME path too long: its agent socket needs {size} bytes, at most {gpghome.MAX_SOCKET_PATH} fit",
-            f"use a shorter GNUPGHOME than {home}",
-        )
+    trouble = gpghome.socket_error(home)
+    if trouble is not None:
+        return trouble
     if os.path.isdir(home) and not os.access(home, os.W_OK | os.X_OK):
         return GpgError(
             f"no gpg-agent can start in GNUPGHOME {home}, which cannot be written",

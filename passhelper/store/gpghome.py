@@ -33,6 +33,22 @@ def unreadable(gpg: "Gpg") -> "GpgError | None":
     )
 
 
+def socket_error(home: str, path: str = "") -> "GpgError | None":
+    """Return an error if no agent can listen for a home, since the name of its socket is too long.
+
+    Args:
+        home: the directory.
+        path: the socket, if it lies elsewhere.
+    """
+    size = len(os.fsencode(path or os.path.join(home, "S.gpg-agent")))
+    if size <= MAX_SOCKET_PATH:
+        return None
+    return GpgError(
+        f"GNUPGHOME path too long: its agent socket needs {size} bytes, at most {MAX_SOCKET_PATH} fit",
+        f"use a shorter GNUPGHOME than {home}",
+    )
+
+
 def lock_error(gpg: "Gpg", stderr: "bytes | bytearray") -> "GpgError | None":
     """Name the lock that gpg has waited for, and who holds it; None if it has not said that it waits."""
     if _WAITING.encode() not in stderr:

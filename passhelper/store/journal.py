@@ -17,7 +17,7 @@ from passhelper.jsontext import parse, render
 from passhelper.store import unfinished
 from passhelper.store.binding import digest
 from passhelper.store.content import held, read
-from passhelper.store.files import Files, remove_empty, sync_directory
+from passhelper.store.files import Files, remove_empty, remove_hollow, sync_directory
 from passhelper.store.layout import twin
 from passhelper.store.workspace import committer_for, sweep
 
@@ -276,9 +276,4 @@ def _has_room(base: str, target: str) -> bool:
         return False  # it would go into what has another name
     if os.path.islink(target) or not os.path.isdir(target):
         return True
-    try:
-        for folder, _, _ in os.walk(target, topdown=False):
-            os.rmdir(folder)
-    except OSError:
-        return False
-    return True
+    return remove_hollow(target)

@@ -16,6 +16,8 @@ MAX_KEY = 64 << 10  # bytes of one file in there
 MAX_OTHER = 4 << 20  # bytes of any other file, which is not ours
 MAX_PATH = 1024  # bytes of a path; the shortest limit of a system in use, macOS's, which the store's own path shares
 
+MAX_AHEAD = 3600  # seconds that a commit may be ahead of this clock
+
 PROGRAM = "100755"  # git's mode of a file that may be run; it is written without that right
 _FILES = ("100644", PROGRAM)
 _LINK = "120000"

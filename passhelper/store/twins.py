@@ -44,3 +44,13 @@ def write_tree(repository: "Repository", paths: "list[str]", head: str, run: "Ca
             os.unlink(index)
         except FileNotFoundError:
             pass
+
+
+def differ_in_case(repository: "Repository", paths: "list[str]") -> bool:
+    """Return whether two paths differ in case alone and only one is there: git's setting came from another disk."""
+    found: dict[str, bool] = {}
+    for path in paths:
+        is_there = os.path.lexists(os.path.join(repository.root, path))
+        if found.setdefault(path.casefold(), is_there) != is_there:
+            return True
+    return False

@@ -5,7 +5,7 @@ import os
 from passhelper.settings import home_directory
 from passhelper.store import lock
 from passhelper.store.binding import digest
-from passhelper.store.files import Files
+from passhelper.store.files import Files, remove_hollow
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,17 +63,4 @@ def sweep(store: "PassStore", repository: "Repository | None") -> None:
         with os.scandir(store.folder) as listing:
             folders = [item.path for item in listing if item.is_dir(follow_symlinks=False)]
         for folder in folders:
-            _prune(folder)
-
-
-def _prune(path: str) -> None:
-    """Remove a directory that holds nothing but empty directories."""
-    try:
-        with os.scandir(path) as listing:
-            items = list(listing)
-        if all(item.is_dir(follow_symlinks=False) for item in items):
-            for item in items:
-                _prune(item.path)
-            os.rmdir(path)
-    except OSError:
-        return  # one below it is not empty
+            remove_hollow(folder)

@@ -261,13 +261,7 @@ class KeyRing:
     def _failure(self, what: str, result: Any) -> PasshelperError:
         text = str(getattr(result, "stderr", ""))
         lines = [line for line in text.splitlines() if line.startswith("gpg:")]
-        home = self._gpg.environ.get("GNUPGHOME", "")
-        if len(os.fsencode(os.path.join(home, "S.gpg-agent"))) > gpghome.MAX_SOCKET_PATH:
-            return GpgError(
-                f"GNUPGHOME path too long for its agent's socket, at most {gpghome.MAX_SOCKET_PATH} bytes fit",
-                f"use a shorter GNUPGHOME than {home}",
-            )
-        trouble = self._lock_error(text)
+        trouble = gpghome.socket_error(self._gpg.home) or self._lock_error(text)
         if trouble is not None:
             return trouble
         return GpgError(f"{what}: {printable(lines[-1]) if lines else 'it gave no reason'}")

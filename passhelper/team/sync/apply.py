@@ -9,8 +9,8 @@ from passhelper import shellwords
 from passhelper.errors import GitError, StoreError, printable
 from passhelper.store import journal, layout, treepolicy
 from passhelper.store.files import TEMPORARY, Files
+from passhelper.store.forward import SUBJECT
 from passhelper.team.git import blobs, trees
-from passhelper.team.git.commits import MARK
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,10 +19,6 @@ if TYPE_CHECKING:
     from passhelper.store.store import PassStore
     from passhelper.team.git.gitrepo import Git
     from passhelper.team.git.trees import Difference
-
-# Of the commit that keeps the change, should HEAD have moved on before a killed merge is finished: the next merge
-# then knows that nobody here has decided anything by it.
-_SUBJECT = f"Take over what others have changed\n\n{MARK}"
 
 
 class Move:
@@ -63,7 +59,7 @@ class Move:
             _check(root, one, gone)
             if one[1] is None:
                 self._check_name(store, one[0])
-        plan = journal.Plan(_SUBJECT, [
+        plan = journal.Plan(SUBJECT, [
             journal.Change(path.replace("/", os.sep), None if after is None else self._contents[after[1]])
             for path, _, after in _ordered(self._differing)
         ])  # fmt: skip

@@ -13,12 +13,13 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from passhelper import settings
 from passhelper.errors import GitError, RemoteError, StoreError, TrustError
 from passhelper.store import readable, trust, unfinished
 from passhelper.store.files import Files
 from passhelper.store.transaction import Transaction
 from passhelper.team.entries import repair
-from passhelper.team.git import commits, gitrepo, network
+from passhelper.team.git import commits, gitrepo, history, network
 from passhelper.team.recipients import acceptance, publickeys, recipientlists, signed
 from passhelper.team.recipients.acceptance import Acceptance
 from passhelper.team.sync import apply, incoming, incomingtree, uncommitted
@@ -121,6 +122,25 @@ def shared_repository(store: PassStore) -> Repository:
     if repository is None:
         raise StoreError(f"{store.root} is not a git repository", "run: passhelper setup --git URL")
     return repository
+
+
+def switch_automatic(store: PassStore, wanted: str) -> list[str]:
+    """Set what the verbs do by themselves in this clone.
+
+    Args:
+        store: the store.
+        wanted: ``push``, ``pull``, both with a comma, or ``off``.
+
+    Returns:
+        what they do from now on.
+
+    Raises:
+        ConfigurationError: it is something else.
+    """
+    words = settings.sync_words(wanted, "--auto")
+    with gitrepo.opened(shared_repository(store), store.environ) as git:
+        git.run("config", "passhelper.sync", ",".join(words) or "off")
+    return words
 
 
 class _Sync:
@@ -251,7 +271,7 @@ class _Sync:
 
     def _complete(self) -> None:
         """Fetch what a shallow clone lacks: which side was last is a question about all of the history."""
-        if self.git.run("rev-parse", "--is-shallow-repository").strip() == b"true":
+        if history.is_shallow(self.git):
             self.progress("fetching the whole history, which this merge needs")
             network.fetch(self.git, self.upstream, "--unshallow")
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from passhelper.errors import ConfigurationError, TrustError, printable
-from passhelper.store import recipients, signature, trust
+from passhelper.store import recipients, signature, treepolicy, trust
 from passhelper.store.layout import FOLDER
 from passhelper.team.recipients import gpgid, recipientlists, signed
 from passhelper.team.sync import incoming
@@ -102,7 +102,7 @@ def check(store: PassStore, git: Git, commit: str, wanted: Demands) -> None:
 
 def _check_age(git: Git, commit: str, days: int) -> None:
     stamp, now = git.commit(commit).committed_date, time.time()
-    if stamp > now + incoming.MAX_AHEAD:
+    if stamp > now + treepolicy.MAX_AHEAD:
         raise TrustError(
             f"commit {commit[:12]} is dated {incoming.date(stamp)}, more than an hour ahead of this clock, so its age "
             f"says nothing ({MAX_AGE})",

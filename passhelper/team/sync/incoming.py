@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from passhelper import moments
 from passhelper.errors import TrustError, printable
-from passhelper.store import recipients, trust
+from passhelper.store import recipients, treepolicy, trust
 from passhelper.team.git import commits
 from passhelper.team.git.objects import MEND
 from passhelper.team.recipients import acceptance, recipientlists, signed
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from passhelper.store.store import PassStore
     from passhelper.team.git.gitrepo import Git
 
-MAX_AHEAD = 3600  # seconds that a commit may be ahead of this clock
 MAX_DATES = 80 * incomingtree.MAX_FIRST_COMMITS  # bytes of the list of them: an id of SHA-256 and a date each
 
 
@@ -115,7 +114,7 @@ def check_history(git: Git, theirs: str, head: str, known: trust.Trust | None) -
         return
     limit = git.times * MAX_DATES
     lines = git.run("rev-list", "--timestamp", theirs, "--not", *seen, limit=limit).decode().splitlines()
-    latest = time.time() + MAX_AHEAD
+    latest = time.time() + treepolicy.MAX_AHEAD
     for line in lines:
         stamp, _, commit = line.partition(" ")
         if int(stamp) > latest:

@@ -15,7 +15,7 @@ from passhelper.store.programs import find_program
 from passhelper.store.store import PassStore
 from passhelper.team.entries.reencrypt import Rekey
 from passhelper.team.recipients.members import Members
-from passhelper.team.sync import automatic
+from passhelper.team.sync import exchange
 from passhelper.team.sync.clone import Source
 
 OTHER = "https://b.example"
@@ -136,7 +136,7 @@ def test_new_recipients(ann: Clone, bob: Clone, counter: Counter, keys: KeyRing)
 
 
 def test_automatic_sync_is_one_setting(ann: Clone, counter: Counter) -> None:
-    automatic.set_up(PassStore(ann.environ, ann.warnings.append), "push")
+    exchange.switch_automatic(PassStore(ann.environ, ann.warnings.append), "push")
     counter.check(1)
 
 
