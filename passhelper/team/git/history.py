@@ -146,11 +146,7 @@ def _ours(repository: Repository) -> tuple[str, ...]:
 
 
 def _parse(tokens: list[bytes]) -> Iterator[Revision]:
-    """Read the tokens of ``git diff-tree -z --raw``: five of a commit, then two of each file.
-
-    Raises:
-        ValueError: one is something else, so a commit or a file may be missing.
-    """
+    """Read the tokens of ``git diff-tree -z --raw``: five of a commit, then two of each file; ValueError if not."""
     at = 0
     fields: list[str] = []
     changes: list[Change] = []

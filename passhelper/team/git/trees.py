@@ -32,7 +32,7 @@ def empty(commit: str) -> str:
     Args:
         commit: any id of the repository; its length tells how its ids are made.
     """
-    return _hashed("tree", b"", len(commit))
+    return _hashed(b"", len(commit))
 
 
 def difference(git: Git, before: str, after: str, *patterns: str) -> list[Difference]:
@@ -133,12 +133,12 @@ def _id(listing: Mapping[str, Blob], length: int) -> str:
         row = os.fsencode(name)
         rows.append((row + b"/" * (mode == _FOLDER), mode.lstrip("0").encode(), row, bytes.fromhex(identity)))
     # git sorts a folder as if its name ended with a slash.
-    return _hashed("tree", b"".join(b"%s %s\0%s" % row[1:] for row in sorted(rows)), length)
+    return _hashed(b"".join(b"%s %s\0%s" % row[1:] for row in sorted(rows)), length)
 
 
-def _hashed(kind: str, data: bytes, length: int) -> str:
+def _hashed(data: bytes, length: int) -> str:
     algorithm = hashlib.sha256 if length == 64 else hashlib.sha1
-    return algorithm(f"{kind} {len(data)}\0".encode() + data, usedforsecurity=False).hexdigest()
+    return algorithm(b"tree %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
 
 
 def _enter(folders: _Folders, name: str, identity: str) -> None:

@@ -201,11 +201,7 @@ class Members:
         return Signed(tuple(edits), signer.identity, signer.serial)
 
     def _refuse_claims(self) -> None:
-        """Stop if a signed list names a store but its signature cannot be checked here.
-
-        Raises:
-            TrustError: one does.
-        """
+        """Stop if a signed list names a store but its signature cannot be checked here."""
         for path, named in gpgid.headers(self._store).items():
             if named.store and self._is_there(f"{path}.sig"):
                 raise TrustError(
@@ -279,13 +275,7 @@ class Members:
         return sealed, exported
 
     def _public_keys(self, new: Iterable[Key], edits: Mapping[str, Edit], *, every: bool) -> list[tuple[str, bytes]]:
-        """Export the keys that others will need: the new ones, and those that are not in the store yet.
-
-        Args:
-            new: those who could not read before.
-            edits: the files that change.
-            every: whether to export all that these name, for what is signed must be known to be whole.
-        """
+        """Export the keys that others need: new ones, and those that are not in the store, or all for a signer."""
         if self._rekey.repository is None:
             return []
         wanted = {key.fingerprint: key for key in new}

@@ -152,14 +152,7 @@ def _programs(git: gitrepo.Git, commit: str) -> list[str]:
 
 
 def _check_history(store: PassStore, git: gitrepo.Git, head: str, vouched: str) -> None:
-    """Refuse what a sync would refuse in a commit that comes in, but for its readers, whom the caller asks about.
-
-    Args:
-        store: the store.
-        git: its repository, in which nothing is checked out yet.
-        head: its commit.
-        vouched: a commit that whoever set it up knows; what it comes from is accepted with it. Empty for none.
-    """
+    """Refuse what a sync would, but for the readers; what a commit that somebody vouches for comes from is accepted."""
     incomingtree.check(git, head)
     recipientlists.read(store, git, head)  # each can be read
     try:
