@@ -107,7 +107,6 @@ class ProgramHelper(Helper):
         return cls(path, environ, seconds)
 
     def _store(self, credentials: Credentials) -> None:
-        """Let the program store a credential."""
         document = {"ServerURL": credentials.server, "Username": credentials.username, "Secret": credentials.secret}
         self._run("store", jsontext.render(document), hidden=credentials.secret)
 
@@ -130,7 +129,6 @@ class ProgramHelper(Helper):
         self._run("erase", server)
 
     def _list(self) -> dict[str, str]:
-        """Ask the program for all servers and their users."""
         return self.listed()
 
     def listed(self) -> dict[str, str]:

@@ -15,19 +15,15 @@ class MemoryHelper(Helper):
         return -1
 
     def _store(self, credentials: Credentials) -> None:
-        """Keep a credential, its secret without trailing line ends."""
         self._credentials[credentials.server] = credentials.replace(secret=credentials.secret.rstrip("\r\n"))
 
     def _get(self, server: str) -> Credentials:
-        """Look a credential up."""
         if server not in self._credentials:
             raise CredentialsNotFoundError
         return self._credentials[server]
 
     def _erase(self, server: str) -> None:
-        """Forget a server."""
         self._credentials.pop(server, None)
 
     def _list(self) -> dict[str, str]:
-        """Name all servers."""
         return {server: found.username for server, found in self._credentials.items()}

@@ -97,20 +97,26 @@ class Place:
         ``list`` is looked at, too, unless told otherwise: it costs a process where the helper is a program.
         """
         if self.limits.refuses(server, username, secret):
-            self.expect_refusal(server, username, secret)
+            if self.keep_or_refuse(server, username, secret):
+                raise LawBrokenError(f"store of {printable(username)!r} at {printable(server)} is not refused")
         else:
             with _verb("store", server, username):
                 self.helper.store(Credentials(server, username, secret))
             self.expect(server, username, secret, listed=listed)
 
-    def keep_or_refuse(self, server: str, username: str) -> bool:
+    def keep_or_refuse(self, server: str, username: str, secret: str = _SECRET) -> bool:
         """Store a credential that may be refused without a trace; return whether it was stored."""
         before = self.listed()
         try:
-            self.helper.store(Credentials(server, username, _SECRET))
+            self.helper.store(Credentials(server, username, secret))
+        except CredentialsNotFoundError:
+            raise LawBrokenError(
+                "store says that credentials were not found, which clients take for a success"
+            ) from None
         except PasshelperError:
             if self.listed() != before:
-                raise LawBrokenError(f"a failed store of {printable(username)!r} left something") from None
+                label = f"{printable(username)!r} at {printable(server)}"
+                raise LawBrokenError(f"a failed store of {label} left something") from None
             return False
         return True
 
@@ -145,22 +151,6 @@ class Place:
             raise LawBrokenError(f"get of {printable(server)} answers with user {printable(found.username)!r}")
         if self.limits.listed_as(server) in self.listed():
             raise LawBrokenError(f"list names {printable(server)}, which get does not find")
-
-    def expect_refusal(self, server: str, username: str, secret: str) -> None:
-        """Check that ``store`` fails and changes nothing."""
-        before = self.listed()
-        try:
-            self.helper.store(Credentials(server, username, secret))
-        except CredentialsNotFoundError:
-            raise LawBrokenError(
-                "store says that credentials were not found, which clients take for a success"
-            ) from None
-        except PasshelperError:
-            pass
-        else:
-            raise LawBrokenError(f"store of {printable(username)!r} at {printable(server)} is not refused")
-        if self.listed() != before:
-            raise LawBrokenError(f"a failed store of {printable(username)!r} at {printable(server)} left something")
 
     def erase(self, server: str) -> None:
         """Erase a server."""

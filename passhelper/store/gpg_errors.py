@@ -183,12 +183,16 @@ def _refused_by_key(
     return None
 
 
-def _ours(gpg: Gpg, wanted: "list[str]") -> "list[str]":
-    """List the keys among some that have a secret part here or on a card."""
+def _secret_keys(gpg: Gpg) -> "list[tuple[str, str]]":
+    """List the secret keys, each with where its secret part is: "+" for here, "#" for nowhere, or a card's number."""
     listing = gpg.ask("--with-colons", "--list-secret-keys").stdout.decode(errors="replace")
     fields = [line.split(":") for line in listing.split("\n") if line.startswith(("sec:", "ssb:"))]
-    # Field 15 is "#" for a stub without one.
-    ours = {field[4] for field in fields if len(field) < 15 or field[14] != "#"}
+    return [(field[4], field[14] if len(field) > 14 else "") for field in fields]
+
+
+def _ours(gpg: Gpg, wanted: "list[str]") -> "list[str]":
+    """List the keys among some that have a secret part here or on a card."""
+    ours = {key for key, place in _secret_keys(gpg) if place != "#"}
     return [key for key in wanted if key in ours]
 
 
@@ -256,15 +260,11 @@ def refuse_card(gpg: Gpg, lines: "list[list[str]]") -> None:
         ConfigurationError: a secret key that could open the entry is on a card.
     """
     wanted = {line[1] for line in lines if line[0] == "ENC_TO"}
-    child = gpg.ask("--with-colons", "--list-secret-keys")
-    for line in child.stdout.decode(errors="replace").splitlines():
-        field = line.split(":")
-        # Field 15: "+" a secret key here, "#" a stub without one, else a card's serial number.
-        on_card = field[0] in ("sec", "ssb") and len(field) > 14 and field[14] not in ("", "+", "#")
-        if on_card and (field[4] in wanted or HIDDEN in wanted):
+    for key, place in _secret_keys(gpg):
+        if place not in ("", "+", "#") and (key in wanted or HIDDEN in wanted):
             name = passphrase.source(gpg.environ)
             raise ConfigurationError(
-                f"GPG key {field[4]} is on a card, so {name} is not tried as its PIN",
+                f"GPG key {key} is on a card, so {name} is not tried as its PIN",
                 f"unset {name} and run: passhelper unlock",
             )
 

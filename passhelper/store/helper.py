@@ -65,9 +65,9 @@ class PassHelper(Helper):
                 found = self._read(store, server)
             if found is None:
                 # A writer replaced the file between our two looks: look once more between two writers.
-                from passhelper.store.workspace import shared_lock  # rare
+                from passhelper.store.workspace import Lock  # rare
 
-                with shared_lock(store, store.repository("")):
+                with Lock(store, store.repository(""), shared=True):
                     found = self._read(store, server)
         except OSError as error:
             raise _converted(error, "read", store.root) from error

@@ -38,7 +38,7 @@ def refuse(gpg: Gpg, names: "Sequence[str]", taken: "Collection[str]", ids: "Col
             explained.add(holders[0].fingerprint)
             continue
         others = [key for key in holders if key.fingerprint != bare]
-        if len(others) > is_there:  # one may hold the very subkey that was encrypted to
+        if len(others) > (1 if is_there else 0):  # one may hold the very subkey that was encrypted to
             fingerprint = others[0].fingerprint
             remedy = (
                 f"find out who made it, then remove it: gpg --delete-keys {fingerprint}, or name it by {fingerprint}"

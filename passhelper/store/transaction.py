@@ -3,8 +3,8 @@
 import os
 
 from passhelper.errors import PasshelperError
-from passhelper.store import lock
-from passhelper.store.workspace import lock_file, lock_umask
+from passhelper.store.lock import TIMEOUT
+from passhelper.store.workspace import Lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from passhelper.store.store import Entry, PassStore
 
 
-class Transaction(lock.StoreLock):
+class Transaction(Lock):
     """A store's lock to write under, for use in a ``with`` statement.
 
     Args:
@@ -24,16 +24,11 @@ class Transaction(lock.StoreLock):
         StoreError: this is root, who must not write into a store of somebody else.
     """
 
-    def __init__(self, store: "PassStore", repository: "Repository | None", timeout: float = lock.TIMEOUT) -> None:
+    def __init__(self, store: "PassStore", repository: "Repository | None", timeout: float = TIMEOUT) -> None:
         store.check_user()
         self._store = store
         self._repository = repository
-        super().__init__(
-            store.root,
-            lock_file(store, repository),
-            timeout=store.deadline.left(timeout),
-            umask=lock_umask(store, repository),
-        )
+        super().__init__(store, repository, timeout=timeout)
 
     def __enter__(self) -> "Transaction":
         super().__enter__()

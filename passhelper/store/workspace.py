@@ -9,39 +9,38 @@ from passhelper.store.files import Files, remove_hollow
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from passhelper.store.commit import Committer
     from passhelper.store.repository import Repository
     from passhelper.store.store import PassStore
 
 
-def shared_lock(store: "PassStore", repository: "Repository | None") -> lock.StoreLock:
-    """Prepare the lock of a reader that wants to look between two writers."""
-    return lock.StoreLock(
-        store.root,
-        lock_file(store, repository),
-        shared=True,
-        timeout=store.deadline.left(lock.TIMEOUT),
-        umask=lock_umask(store, repository),
-    )
+class Lock(lock.StoreLock):
+    """The lock of a store, for use in a ``with`` statement.
 
+    Args:
+        store: which.
+        repository: the store's repository, if there is one.
+        shared: for a reader that wants to look between two writers.
+        timeout: seconds to wait for another program.
+    """
 
-def lock_file(store: "PassStore", repository: "Repository | None") -> "str | Callable[[], str]":
-    """Give the lock's file where directories cannot be locked; only a store without git needs a home for it."""
-    if repository is not None:
-        return os.path.join(repository.state, "lock")
+    def __init__(
+        self,
+        store: "PassStore",
+        repository: "Repository | None",
+        *,
+        shared: bool = False,
+        timeout: float = lock.TIMEOUT,
+    ) -> None:
+        def file() -> str:  # only a store without git needs a home for it
+            if repository is not None:
+                return os.path.join(repository.state, "lock")
+            name = f"{digest(os.fsencode(store.root))[:32]}.lock"
+            return os.path.join(home_directory(store.environ), ".cache", "passhelper", name)
 
-    def path() -> str:
-        name = f"{digest(os.fsencode(store.root))[:32]}.lock"
-        return os.path.join(home_directory(store.environ), ".cache", "passhelper", name)
-
-    return path
-
-
-def lock_umask(store: "PassStore", repository: "Repository | None") -> int:
-    """Give the umask of that file, which the others of a group must be able to open."""
-    return 0o077 if repository is None else Files(store.environ).umask
+        # The others of a group must be able to open that file.
+        umask = 0o077 if repository is None else Files(store.environ).umask
+        super().__init__(store.root, file, shared=shared, timeout=store.deadline.left(timeout), umask=umask)
 
 
 def committer_for(store: "PassStore", repository: "Repository | None") -> "Committer | None":

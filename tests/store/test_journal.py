@@ -15,7 +15,7 @@ from passhelper.store import journal
 from passhelper.store.journal import Change, Plan
 from passhelper.store.store import PassStore
 from passhelper.store.transaction import Transaction
-from passhelper.store.workspace import shared_lock
+from passhelper.store.workspace import Lock
 
 OTHER = "https://other.example"
 EMPTY = f"{FOLDER}/new/.gpg-id"
@@ -97,7 +97,7 @@ def test_readers_do_not_finish(some: Vault, keys: KeyRing) -> None:
     prepared(some, keys)
     assert some.get() == ("bob", "s3cret")
     assert list(some.list()) == [SERVER]
-    with shared_lock(PassStore(some.environ, some.warnings.append), None):
+    with Lock(PassStore(some.environ, some.warnings.append), None, shared=True):
         pass
     assert some.entry().exists()
 

@@ -25,16 +25,12 @@ def attributes(location: Location, username: str) -> "Mapping[str, object]":
 
 def of_location(keychain: "Keychain", location: "Location | None") -> "list[Item]":
     """Find the labelled items of a location; the one that counts comes first."""
-    if location is None:
-        return []
-    return _exactly(location, keychain.find({**location.attributes, "kSecAttrLabel": LABEL}))
+    return [] if location is None else _exactly(keychain, location, kSecAttrLabel=LABEL)
 
 
 def of_others(keychain: "Keychain", location: "Location | None") -> "list[Item]":
     """Find the items of a location that other programs made; the one that counts comes first."""
-    if location is None:
-        return []
-    return [item for item in _exactly(location, keychain.find(location.attributes)) if item.label != LABEL]
+    return [] if location is None else [item for item in _exactly(keychain, location) if item.label != LABEL]
 
 
 def of_equivalents(keychain: "Keychain", server: str) -> "list[Item]":
@@ -61,8 +57,9 @@ def of_user(items: "list[Item]", username: str) -> "Item | None":
     return None
 
 
-def _exactly(location: Location, items: "list[Item]") -> "list[Item]":
-    """Keep the items that have this port and path, or have none either."""
+def _exactly(keychain: "Keychain", location: Location, **more: str) -> "list[Item]":
+    """Find the items that have this port and path, or have none either."""
+    items = keychain.find({**location.attributes, **more})
     exact = [item for item in items if (item.port, item.path) == (location.port, location.path) and item.account]
     return sorted(exact, key=_rank)
 

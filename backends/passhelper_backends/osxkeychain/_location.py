@@ -6,6 +6,8 @@ information have no field: Docker's helper drops them, so that two servers share
 is in no keychain.
 """
 
+from passhelper.credentials import has_control
+
 _PROTOCOLS = {"https": "htps", "http": "http"}
 _SCHEMES = {protocol: scheme for scheme, protocol in _PROTOCOLS.items()}
 _NOT_IN_HOSTS = frozenset(' "%<>\\^`{|}@[]:')
@@ -74,4 +76,4 @@ def _decode(path: str) -> "str | None":
         return None
     if any(len(other) < 2 or b" " in other[:2] for other in others):  # fromhex() skips white space
         return None
-    return None if any(char < " " or "\x7f" <= char <= "\x9f" for char in decoded) else decoded
+    return None if has_control(decoded) else decoded
