@@ -26,25 +26,16 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent / "fleet"))
+
+from lab import FOLDER, Lab
+
 from passhelper.machine.launcher import content
 
 GO = "/usr/bin/docker-credential-pass"
-FOLDER = "docker-credential-helpers"
 WARM_UP = 3  # runs of each program that do not count
 MANY = 10_000  # entries of the large stores
 SERVER = "https://registry.example"
-_KEY = """\
-%no-protection
-Key-Type: eddsa
-Key-Curve: ed25519
-Key-Usage: sign
-Subkey-Type: ecdh
-Subkey-Curve: cv25519
-Subkey-Usage: encrypt
-Name-Email: bench@example.test
-Expire-Date: 0
-%commit
-"""
 
 
 @dataclass
@@ -82,24 +73,13 @@ def medians(cases: dict[str, Case], runs: int) -> dict[str, float]:
     return {name: statistics.median(values) for name, values in times.items()}
 
 
-class Lab:
-    """Keys, stores and an installation of the wheel, all in one directory that is removed at the end."""
+class Bench(Lab):
+    """A key, stores and an installation of the wheel."""
 
     def __init__(self, folder: Path, python: str, pip: str) -> None:
-        self.folder = folder
-        self.environ = {
-            "HOME": str(folder),
-            "GNUPGHOME": str(folder / "g"),
-            "PATH": "/usr/local/bin:/usr/bin:/bin",
-            "PASSHELPER_NONINTERACTIVE": "1",
-        }
+        super().__init__(folder)
         self.install(python, pip)
-        (folder / "g").mkdir(mode=0o700)
-        subprocess.run(["gpg", "--batch", "--quiet", "--gen-key"], input=_KEY.encode(), env=self.environ, check=True)
-        listing = subprocess.run(
-            ["gpg", "--batch", "--with-colons", "--list-keys"], env=self.environ, check=True, capture_output=True
-        ).stdout.decode()
-        self.key = next(line.split(":")[9] for line in listing.splitlines() if line.startswith("fpr"))
+        self.key = self.generate("bench")
 
     def install(self, python: str, pip: str) -> None:
         """Build the wheel and install it as pip does, without its libraries: the verbs need none."""
@@ -122,15 +102,11 @@ class Lab:
 
     def store(self, name: str, *, git: bool = False) -> dict[str, str]:
         """Make a store with one entry; return the environment that names it."""
-        path = self.folder / name
-        path.mkdir(mode=0o700)
-        (path / ".gpg-id").write_text(self.key + "\n")
+        path = self.begin_store(name, self.key)
         environ = {**self.environ, "PASSWORD_STORE_DIR": str(path)}
         if git:
-            for command in ("init -q", "config user.name bench", "config user.email bench@example.test", "add .",
-                            "commit -q -m Begin"):  # fmt: skip
-                subprocess.run(["git", "-C", str(path), *command.split()], env=environ, check=True)
-        subprocess.run([self.ours, "store"], input=request("robot").encode(), env=environ, check=True)
+            self.commit(path)
+        self.do(self.ours, "store", stdin=request("robot").encode(), environ=environ)
         return environ
 
     def fill(self, environ: dict[str, str], folder: str) -> None:
@@ -152,10 +128,9 @@ class Lab:
         other = {**self.environ, "GNUPGHOME": str(self.folder / "o"), "HOME": str(self.folder / "h")}
         for name in ("GNUPGHOME", "HOME"):
             Path(other[name]).mkdir(mode=0o700)
-        subprocess.run(["gpg", "--batch", "--quiet", "--gen-key"], input=_KEY.encode(), env=other, check=True)
-        encrypt = ["gpg", "--batch", "--trust-model", "always", "-r", "bench@example.test", "--encrypt"]
-        ciphertext = subprocess.run(encrypt, input=b"robot", env=other, check=True, capture_output=True).stdout
-        subprocess.run(["gpgconf", "--kill", "all"], env=other, check=True)
+        key = self.generate("bench", other)
+        ciphertext = self.gpg("--trust-model", "always", "-r", key, "--encrypt", stdin=b"robot", environ=other)
+        self.do("gpgconf", "--kill", "all", environ=other)
         for path in sorted(Path(environ["PASSWORD_STORE_DIR"], folder).glob("*/robot.gpg"))[::2]:
             path.write_bytes(ciphertext)
         environ = {**environ, "HOME": other["HOME"]}
@@ -163,7 +138,7 @@ class Lab:
             "import os; from passhelper.store import readable, store; "
             "readable.write(store.PassStore(os.environ, print))"
         )
-        subprocess.run([self.python, "-c", script], env=environ, check=True)
+        self.do(self.python, "-c", script, environ=environ)
         return environ
 
     def ciphertext(self, environ: dict[str, str]) -> str:
@@ -205,7 +180,7 @@ class Row:
         )
 
 
-def measure(lab: Lab, runs: int) -> list[Row]:
+def measure(lab: Bench, runs: int) -> list[Row]:
     """Run all groups of cases."""
     one, other = lab.store("one"), lab.store("other")
     ours, go = [lab.ours], [GO]
@@ -238,7 +213,7 @@ def measure(lab: Lab, runs: int) -> list[Row]:
     return [*rows, *measure_git(lab, runs), *measure_many(lab, runs)]
 
 
-def measure_git(lab: Lab, runs: int) -> list[Row]:
+def measure_git(lab: Bench, runs: int) -> list[Row]:
     """Measure writes to git stores; each program has a copy of its own."""
     mine, theirs, same = lab.store("mine", git=True), lab.store("theirs", git=True), lab.store("same", git=True)
     found = medians(
@@ -256,7 +231,7 @@ def measure_git(lab: Lab, runs: int) -> list[Row]:
     ]
 
 
-def measure_many(lab: Lab, runs: int) -> list[Row]:
+def measure_many(lab: Bench, runs: int) -> list[Row]:
     """Measure beside 10,000 other credentials, and beside 10,000 entries of somebody else."""
     few, many, foreign = lab.store("few"), lab.store("many"), lab.store("foreign")
     shared = lab.store("shared")
@@ -296,12 +271,12 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="phb", dir="/tmp"))
     lab = None
     try:
-        lab = Lab(folder, options.python, options.pip)
+        lab = Bench(folder, options.python, options.pip)
         version = subprocess.run([lab.python, "-V"], check=True, capture_output=True).stdout.decode().strip()
         rows = measure(lab, options.runs)
     finally:
         if lab is not None:
-            subprocess.run(["gpgconf", "--kill", "all"], env=lab.environ, check=False)
+            lab.end()
         shutil.rmtree(folder)
     machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
     print(f"{version}, {machine}, medians of {options.runs} runs in turn")

@@ -26,73 +26,42 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-FOLDER = "docker-credential-helpers"
+sys.path.insert(0, str(Path(__file__).parent / "fleet"))
+
+from lab import FOLDER, Lab
+
 FASTER = 2.0  # times, at least
 CHECKED = 10_000  # entries of the store that is checked
 SECONDS = 2.0  # for that, at most
 PLANTED = 7  # entries with another reader than they should have, of each kind
-_KEY = """\
-%no-protection
-Key-Type: eddsa
-Key-Curve: ed25519
-Key-Usage: sign
-Subkey-Type: ecdh
-Subkey-Curve: cv25519
-Subkey-Usage: encrypt
-Name-Email: {name}@example.test
-Expire-Date: 0
-%commit
-"""
 
 
-class Lab:
-    """Keys and stores in one directory that is removed at the end."""
+class Team(Lab):
+    """Three keys, one of them in a keyring of its own too, and stores."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.environ = {
-            "HOME": str(folder),
-            "GNUPGHOME": str(folder / "g"),
-            "PATH": "/usr/local/bin:/usr/bin:/bin",
-            "PASSHELPER_NONINTERACTIVE": "1",
-        }
+        super().__init__(folder)
         self.program = str(Path(sys.executable).parent / "passhelper")
-        (folder / "g").mkdir(mode=0o700)
         self.keys = {name: self.generate(name) for name in ("stays", "leaves", "stranger")}
         self.leaver = {**self.environ, "GNUPGHOME": str(folder / "l")}
         (folder / "l").mkdir(mode=0o700)
         secret = self.gpg("--export-secret-keys", self.keys["leaves"])
-        subprocess.run(["gpg", "--batch", "--quiet", "--import"], env=self.leaver, input=secret, check=True)
-
-    def generate(self, name: str) -> str:
-        """Make a key without a passphrase; give its fingerprint."""
-        self.gpg("--gen-key", stdin=_KEY.format(name=name))
-        listing = self.gpg("--with-colons", "--list-keys", f"{name}@example.test").decode().splitlines()
-        return next(line.split(":")[9] for line in listing if line.startswith("fpr"))
-
-    def gpg(self, *arguments: str, stdin: str = "") -> bytes:
-        """Run gpg."""
-        command = ["gpg", "--batch", "--quiet", *arguments]
-        return subprocess.run(command, env=self.environ, input=stdin.encode(), capture_output=True, check=True).stdout
+        self.gpg("--import", stdin=secret, environ=self.leaver)
 
     def encrypt(self, secret: str, *names: str) -> bytes:
         """Encrypt as ``pass`` does."""
         recipients = [word for name in names for word in ("-r", self.keys[name])]
-        return self.gpg("--trust-model", "always", *recipients, "--encrypt", stdin=secret)
+        return self.gpg("--trust-model", "always", *recipients, "--encrypt", stdin=secret.encode())
 
     def store(self, name: str, entries: list[bytes]) -> Path:
         """Make a git store with these entries that two members read."""
-        path = self.folder / name
-        path.mkdir(mode=0o700)
-        (path / ".gpg-id").write_text(f"{self.keys['stays']}\n{self.keys['leaves']}\n")
+        path = self.begin_store(name, self.keys["stays"], self.keys["leaves"])
         for number, data in enumerate(entries):
             server = f"https://registry-{number}.example:5000/v2/"
             place = path / FOLDER / base64.urlsafe_b64encode(server.encode()).decode()
             place.mkdir(parents=True)
             (place / "robot.gpg").write_bytes(data)
-        for words in ("init -q -b main", "config user.name bench", "config user.email bench@example.test", "add .",
-                      "commit -q -m Begin"):  # fmt: skip
-            subprocess.run(["git", "-C", str(path), *words.split()], env=self.environ, check=True)
+        self.commit(path)
         return path
 
     def run(self, command: list[str], store: Path) -> tuple[float, subprocess.CompletedProcess[bytes]]:
@@ -120,7 +89,7 @@ class Lab:
             return sum(pool.map(reads, sorted((store / FOLDER).glob("*/*.gpg"))))
 
 
-def measure_removal(lab: Lab, count: int, runs: int) -> bool:
+def measure_removal(lab: Team, count: int, runs: int) -> bool:
     """Remove a member with both programs in turn; print the medians."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         entries = list(pool.map(lambda number: lab.encrypt(f"s3cret-{number}", "stays", "leaves"), range(count)))
@@ -146,7 +115,7 @@ def measure_removal(lab: Lab, count: int, runs: int) -> bool:
     return ratio >= FASTER and left == 0
 
 
-def measure_check(lab: Lab, runs: int) -> bool:
+def measure_check(lab: Team, runs: int) -> bool:
     """Check a large store in which some entries have the wrong readers; print the median."""
     right = lab.encrypt("s", "stays", "leaves")
     foreign = lab.encrypt("s", "stays", "leaves", "stranger")
@@ -168,7 +137,7 @@ def measure_check(lab: Lab, runs: int) -> bool:
     return seconds < SECONDS
 
 
-def key_id(lab: Lab, name: str) -> bytes:
+def key_id(lab: Team, name: str) -> bytes:
     """Find the id by which messages name a key."""
     listing = lab.gpg("--with-colons", "--list-keys", lab.keys[name]).decode().splitlines()
     return bytes.fromhex(next(line.split(":")[4] for line in listing if line.startswith("sub")))
@@ -197,7 +166,7 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="phr", dir="/tmp"))
     lab = None
     try:
-        lab = Lab(folder)
+        lab = Team(folder)
         print(f"Python {platform.python_version()}, {platform.system()} {platform.machine()}, {os.cpu_count()} cores, "
               f"medians of {options.runs} runs in turn")  # fmt: skip
         print()
@@ -206,8 +175,8 @@ def main() -> int:
         met = measure_removal(lab, options.entries, options.runs)
         met = measure_check(lab, options.runs) and met
     finally:
-        for environ in (lab.environ, lab.leaver) if lab is not None else ():
-            subprocess.run(["gpgconf", "--kill", "all"], env=environ, check=False)
+        if lab is not None:
+            lab.end(lab.leaver)
         shutil.rmtree(folder)
     return int(not met)
 

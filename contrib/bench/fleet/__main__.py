@@ -27,47 +27,22 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import check
+from lab import Lab
 from served import daemon
 from workers import PasshelperRunner, PassRunner, Runner
 
-_KEY = """\
-%no-protection
-Key-Type: eddsa
-Key-Curve: ed25519
-Key-Usage: sign
-Subkey-Type: ecdh
-Subkey-Curve: cv25519
-Subkey-Usage: encrypt
-Name-Email: fleet@example.test
-Expire-Date: 0
-%commit
-"""
 _ROUNDS = 3  # of syncing all clones at the end, until they are equal
 
 
-class Fleet:
+class Fleet(Lab):
     """A remote and its runners, in one directory."""
 
     def __init__(self, folder: Path, options: argparse.Namespace) -> None:
-        self.folder = folder
+        super().__init__(folder)
         self.options = options
-        self.environ = {
-            "HOME": str(folder),
-            "GNUPGHOME": str(folder / "g"),
-            "PATH": "/usr/local/bin:/usr/bin:/bin",
-            "PASSHELPER_NONINTERACTIVE": "1",
-            "GIT_CONFIG_GLOBAL": str(folder / "gitconfig"),
-        }
+        self.environ["GIT_CONFIG_GLOBAL"] = str(folder / "gitconfig")
         (folder / "gitconfig").write_text("[user]\nname = fleet\nemail = fleet@example.test\n[gc]\nauto = 0\n")
-        (folder / "g").mkdir(mode=0o700)
-        self._run("gpg", "--batch", "--quiet", "--gen-key", text=_KEY)
-        listing = self._run("gpg", "--batch", "--with-colons", "--list-keys")
-        self.key = next(line.split(":")[9] for line in listing.splitlines() if line.startswith("fpr"))
-
-    def _run(self, *command: str, text: str = "") -> str:
-        return subprocess.run(
-            command, input=text.encode(), env=self.environ, check=True, capture_output=True
-        ).stdout.decode()
+        self.key = self.generate("fleet")
 
     def play(self, name: str, port: int) -> bool:
         """Let a fleet of one kind work; print what happened; tell whether all is well."""
@@ -89,20 +64,20 @@ class Fleet:
 
     def _begin(self, remote: Path) -> None:
         """Make the remote, with one commit that names the recipient."""
-        self._run("git", "init", "--quiet", "--bare", "--initial-branch", check.BRANCH, str(remote))
+        self.do("git", "init", "--quiet", "--bare", "--initial-branch", check.BRANCH, str(remote))
         (remote / "git-daemon-export-ok").touch()
         start = self.folder / "start"
-        self._run("git", "clone", "--quiet", str(remote), str(start))
+        self.do("git", "clone", "--quiet", str(remote), str(start))
         (start / ".gpg-id").write_text(f"{self.key}\n")
-        self._run("git", "-C", str(start), "add", ".gpg-id")
-        self._run("git", "-C", str(start), "commit", "--quiet", "--message", "Begin")
-        self._run("git", "-C", str(start), "push", "--quiet", "origin", f"HEAD:{check.BRANCH}")
+        self.do("git", "-C", str(start), "add", ".gpg-id")
+        self.do("git", "-C", str(start), "commit", "--quiet", "--message", "Begin")
+        self.do("git", "-C", str(start), "push", "--quiet", "origin", f"HEAD:{check.BRANCH}")
         shutil.rmtree(start)
 
     def _runner(self, name: str, number: int, url: str) -> Runner:
         clone = self.folder / name / f"runner{number}"
         environ = {**self.environ, "PASSWORD_STORE_DIR": str(clone), "PASSHELPER_ACCEPT_RECIPIENTS": self.key}
-        self._run("git", "clone", "--quiet", url, str(clone))
+        self.do("git", "clone", "--quiet", url, str(clone))
         if name == "pass":
             return PassRunner(number, clone, environ, self.options.seed)
         return PasshelperRunner(number, clone, environ, self.options.seed, self.options.programs)

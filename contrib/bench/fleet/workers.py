@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from check import Write, blob_of
+from lab import FOLDER
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-FOLDER = "docker-credential-helpers"
 SHARED = 12  # servers that all runners write to, so that they conflict
 _PULLS = 10  # times a runner of `pass` tries to pull and push before it gives up
 _LIMIT = 120.0  # seconds for one program; longer is a hang
