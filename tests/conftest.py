@@ -29,7 +29,7 @@ from support.worlds.disks import exfat
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-pytest_plugins = ["support.fixtures.installed"]
+pytest_plugins = ["support.fixtures.installed", "support.fixtures.stores"]
 collect_ignore = ["thirdparty"]  # another distribution, with tests of its own: see scenarios/test_thirdparty.py
 
 REPOSITORY = Path(__file__).parent.parent

@@ -50,12 +50,6 @@ def scene(stage: Scene, environ: dict[str, str], tmp_path: Path) -> Scene:
 
 
 @pytest.fixture
-def vault(store: Path, environ: dict[str, str]) -> Vault:
-    """The helper's verbs on a store without git."""
-    return Vault(environ)
-
-
-@pytest.fixture
 def ring(own_keys: KeyRing, short_tmp: Path, vault: Vault) -> Iterator[KeyRing]:
     """The victim's keyring: alice is its own, all others come into it as a test wants."""
     home = Path(tempfile.mkdtemp(prefix="n", dir=short_tmp))

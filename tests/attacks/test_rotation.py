@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support import FOLDER, KeyRing
-from support.people.leavers import A, B, Team
+from support.people.leavers import A, B, Leavers
 
 from passhelper.store import treepolicy
 from passhelper.team.entries import log, rotation
@@ -23,41 +23,41 @@ ENTRY = f"{FOLDER}/aHR0cHM6Ly9hLmV4YW1wbGU=/bob.gpg"
 
 
 @pytest.fixture
-def team(git_store: Path, environ: dict[str, str], keys: KeyRing) -> Team:
+def team(git_store: Path, environ: dict[str, str], keys: KeyRing) -> Leavers:
     """Bob could read a.example, and has left."""
-    team = Team(environ, keys)
+    team = Leavers(environ, keys)
     team.let_in("bob")
     team.store(A, secret=SECRET)
     team.let_go("bob")
     return team
 
 
-def push(team: Team, path: str, secret: str | None, *readers: str, options: tuple[str, ...] = ()) -> None:
+def push(team: Leavers, path: str, secret: str | None, *readers: str, options: tuple[str, ...] = ()) -> None:
     """Commit as any client would that stores a credential."""
     data = None if secret is None else team.keys.encrypt(secret.encode(), *readers, options=options)
     team.write(path, data, "Store credential for a.example (bob)")
 
 
-def _line_end(team: Team) -> str:
+def _line_end(team: Leavers) -> str:
     push(team, ENTRY, f"{SECRET}\r\n\n", "alice")
     return A
 
 
-def _decoy(team: Team) -> str:
+def _decoy(team: Leavers) -> str:
     """What he could read last is not what he knows."""
     push(team, ENTRY, "decoy", "alice", "bob")
     push(team, ENTRY, SECRET, "alice")
     return A
 
 
-def _decoy_elsewhere(team: Team) -> str:
+def _decoy_elsewhere(team: Leavers) -> str:
     """A decoy in the place, for the list to compare with; the password in a spelling that is looked at, too."""
     push(team, ENTRY, "decoy", "alice")
     push(team, ENTRY.replace("=", ""), SECRET, "alice")
     return A
 
 
-def _spelling(team: Team) -> str:
+def _spelling(team: Leavers) -> str:
     """The same directory without its padding, and with the line end of the name that ``echo`` has added."""
     for directory in ("aHR0cHM6Ly9hLmV4YW1wbGU", "aHR0cHM6Ly9hLmV4YW1wbGUK"):
         push(team, f"{FOLDER}/{directory}/bob.gpg", SECRET, "alice")
@@ -65,40 +65,40 @@ def _spelling(team: Team) -> str:
     return A
 
 
-def _name_of_the_registry(team: Team) -> str:
+def _name_of_the_registry(team: Leavers) -> str:
     push(team, f"{FOLDER}/YS5leGFtcGxl/bob.gpg", SECRET, "alice")
     push(team, ENTRY, None)
     return "a.example"
 
 
-def _username(team: Team) -> str:
+def _username(team: Leavers) -> str:
     push(team, ENTRY.replace("bob.gpg", "bot.gpg"), SECRET, "alice")
     push(team, ENTRY, None)
     return A
 
 
-def _folder(team: Team) -> str:
+def _folder(team: Leavers) -> str:
     """As the Go helper writes a username with a slash."""
     push(team, ENTRY.replace("bob.gpg", "org/bot.gpg"), f"{SECRET}\n", "alice")
     push(team, ENTRY, "decoy", "alice")
     return A
 
 
-def _other_server(team: Team) -> str:
+def _other_server(team: Leavers) -> str:
     """Not even a name of the same registry: whoever stored it there had it."""
     push(team, f"{FOLDER}/Yi5leGFtcGxl/bob.gpg", SECRET, "alice")
     push(team, ENTRY, "decoy", "alice")
     return "b.example"
 
 
-def _renamed(team: Team) -> str:
+def _renamed(team: Leavers) -> str:
     """Moved as it is, by git alone."""
     team.git("mv", str(Path(ENTRY).parent), f"{FOLDER}/Yi5leGFtcGxl")
     team.git("commit", "-q", "-m", "Remove credential")
     return "b.example"
 
 
-ATTACKS: dict[str, tuple[Callable[[Team], str], str]] = {
+ATTACKS: dict[str, tuple[Callable[[Leavers], str], str]] = {
     "adds a line end": (_line_end, "unchanged"),
     "stores a decoy for him, then the password without him": (_decoy, "unchanged"),
     "stores a decoy, and the password in another spelling": (_decoy_elsewhere, "unchanged"),
@@ -112,7 +112,7 @@ ATTACKS: dict[str, tuple[Callable[[Team], str], str]] = {
 
 
 @pytest.mark.parametrize("name", ATTACKS)
-def test_it_stays_on_the_list(team: Team, name: str) -> None:
+def test_it_stays_on_the_list(team: Leavers, name: str) -> None:
     attack, state = ATTACKS[name]
     server = attack(team)
     if name != "renames its directory":  # that one is bound to the place where it was
@@ -123,7 +123,7 @@ def test_it_stays_on_the_list(team: Team, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ATTACKS)
-def test_it_leaves_the_list_once_it_is_another_one(team: Team, name: str) -> None:
+def test_it_leaves_the_list_once_it_is_another_one(team: Leavers, name: str) -> None:
     """No attack keeps it open for ever."""
     server = ATTACKS[name][0](team)
     for each in {A, server}:
@@ -131,7 +131,7 @@ def test_it_leaves_the_list_once_it_is_another_one(team: Team, name: str) -> Non
     assert team.left() == []
 
 
-def test_what_may_be_it_and_cannot_be_read_here(team: Team) -> None:
+def test_what_may_be_it_and_cannot_be_read_here(team: Leavers) -> None:
     """Under another name of the registry, for others than alice."""
     push(team, f"{FOLDER}/YS5leGFtcGxl/bob.gpg", SECRET, "stranger")
     push(team, ENTRY, None)
@@ -142,7 +142,7 @@ def test_what_may_be_it_and_cannot_be_read_here(team: Team) -> None:
 
 def test_what_another_member_could_compare(git_store: Path, environ: dict[str, str], keys: KeyRing) -> None:
     """Alice's key came later: with what was there before only another key can compare, which nobody opens here."""
-    team = Team(environ, keys)
+    team = Leavers(environ, keys)
     push(team, ENTRY, SECRET, "stranger", "locked")
     push(team, ENTRY, "decoy", "alice", "stranger", "locked")
     push(team, ENTRY, SECRET, "alice", "locked")
@@ -158,7 +158,7 @@ def test_what_nobody_else_could_read_keeps_nothing_open(
     git_store: Path, environ: dict[str, str], keys: KeyRing
 ) -> None:
     """He was alone when the store began, and leaves: what only he could read nobody can ever compare with."""
-    team = Team(environ, keys)
+    team = Leavers(environ, keys)
     push(team, ENTRY, "oldest", "stranger")
     push(team, ENTRY, "old", "stranger", "alice")
     assert team.states("stranger") == {A: "readable"}
@@ -170,7 +170,7 @@ def test_what_nobody_else_could_read_keeps_nothing_open(
 
 def test_what_he_alone_could_read_until_he_left(git_store: Path, environ: dict[str, str], keys: KeyRing) -> None:
     """What follows it may be the same; what follows that and differs is another one."""
-    team = Team(environ, keys)
+    team = Leavers(environ, keys)
     push(team, ENTRY, SECRET, "stranger")
     push(team, ENTRY, SECRET, "alice")
     assert team.states("stranger") == {A: "unknown"}
@@ -181,7 +181,7 @@ def test_what_he_alone_could_read_until_he_left(git_store: Path, environ: dict[s
 
 
 @pytest.mark.parametrize("how", ["a password of its own", "too many to look at all"])
-def test_readers_that_a_message_does_not_name(team: Team, how: str) -> None:
+def test_readers_that_a_message_does_not_name(team: Leavers, how: str) -> None:
     """It may be anybody's."""
     one = team.keys.encrypt(b"s", "alice")
     if how == "a password of its own":
@@ -199,7 +199,7 @@ def test_a_key_that_has_lost_the_subkey_with_which_it_read(
 ) -> None:
     """His newest public key does not name it, and this machine has never seen another one; the history has."""
     environ["GNUPGHOME"] = str(own_keys.home)
-    team = Team(environ, own_keys)
+    team = Leavers(environ, own_keys)
     team.let_in("stranger")
     team.store(A, secret=SECRET)
     edit = ("--command-fd", "0", "--no-tty", "--edit-key", own_keys["stranger"])
@@ -209,7 +209,7 @@ def test_a_key_that_has_lost_the_subkey_with_which_it_read(
     assert team.states("stranger") == {A: "readable"}
 
 
-def test_a_submodule_in_the_history_stops_nothing(team: Team) -> None:
+def test_a_submodule_in_the_history_stops_nothing(team: Leavers) -> None:
     """It has no content here, and git would say that an object is missing."""
     team.git("update-index", "--add", "--cacheinfo", f"160000,{'1' * 40},{FOLDER}/Yi5leGFtcGxl/bob.gpg")
     team.git("commit", "-q", "-m", "Odd")
@@ -227,7 +227,7 @@ def too_large(path: str) -> str:
     return f"{path} was larger than {treepolicy.limit(path)} bytes in the history, and was not looked at: "
 
 
-def test_one_that_is_too_large_to_look_at(team: Team) -> None:
+def test_one_that_is_too_large_to_look_at(team: Leavers) -> None:
     """Pushed once and taken away again, it neither ends the list nor is left out of it."""
     team.write(ENTRY, LARGE, "Store")
     team.write(ELSEWHERE, LARGE, "Store")
@@ -249,7 +249,7 @@ def test_one_that_is_too_large_to_look_at(team: Team) -> None:
     assert [event.server for event in log.events(team.pass_store)].count("b.example") == 2
 
 
-def test_a_key_that_is_too_large_to_look_at(team: Team) -> None:
+def test_a_key_that_is_too_large_to_look_at(team: Leavers) -> None:
     """What has no key's name is nobody's key; what has one is said to be left out."""
     bob = team.keys["bob"]
     odd = [f".public-keys/{name}" for name in (bob[-1], "0x", f"x/{bob[-4:]}")]
@@ -264,7 +264,7 @@ def test_a_key_that_is_too_large_to_look_at(team: Team) -> None:
     assert team.warnings == [f"{too_large(path)}subkeys that only it names are not known"]
 
 
-def test_a_list_that_is_too_large_to_look_at(team: Team) -> None:
+def test_a_list_that_is_too_large_to_look_at(team: Leavers) -> None:
     path = f"{FOLDER}/Yi5leGFtcGxl/.gpg-id"
     team.write(path, LARGE, "List")
     team.write(path, None, "Mend")
@@ -276,7 +276,7 @@ def test_a_list_that_is_too_large_to_look_at(team: Team) -> None:
     assert team.states() == {A: "unchanged"}
 
 
-def test_a_commit_that_is_too_large_to_read(team: Team) -> None:
+def test_a_commit_that_is_too_large_to_read(team: Leavers) -> None:
     """Its first line alone is more than git's answers may have; what it changed counts all the same."""
     push(team, ELSEWHERE, SECRET, "alice", "bob")
     file = team.path / ".git" / "commit"
@@ -292,7 +292,7 @@ def test_a_commit_that_is_too_large_to_read(team: Team) -> None:
     assert len(others) > 2
 
 
-def test_two_credentials_and_one_password(team: Team) -> None:
+def test_two_credentials_and_one_password(team: Leavers) -> None:
     """What he knows opens another registry, too."""
     team.store(B, secret=SECRET)
     team.store(A, secret="new")

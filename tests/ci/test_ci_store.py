@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 SERVER = "https://registry.example"
 
 
-class Team:
+class Published:
     """A shared store: a work tree, and the bare remote that it was pushed to."""
 
     def __init__(self, folder: Path, keys: KeyRing, readers: tuple[str, ...] = ("alice", "bob")) -> None:
@@ -55,13 +55,13 @@ class Team:
 
 
 @pytest.fixture
-def team(keys: KeyRing, tmp_path: Path) -> Team:
+def team(keys: KeyRing, tmp_path: Path) -> Published:
     require("git")
-    return Team(tmp_path, keys)
+    return Published(tmp_path, keys)
 
 
 @pytest.fixture
-def job(make_job: Callable[..., Job], keys: KeyRing, team: Team) -> Job:
+def job(make_job: Callable[..., Job], keys: KeyRing, team: Published) -> Job:
     """A job with alice's key and the public key of bob, and the team's remote."""
     job = make_job()
     both = secret_key(keys, "alice", armor=False) + keys.gpg("--export", keys["bob"]).stdout
@@ -96,7 +96,7 @@ def refused(job: Job, message: str, code: int = 1) -> None:
     assert agents(str(job.runtime)) == []
 
 
-def test_a_clone_for_reading(job: Job, keys: KeyRing, team: Team) -> None:
+def test_a_clone_for_reading(job: Job, keys: KeyRing, team: Published) -> None:
     """Nobody has vouched for the recipients that the remote names."""
     answer = job.set_up()
     job.adopt(answer.text)
@@ -114,7 +114,7 @@ def test_a_clone_for_reading(job: Job, keys: KeyRing, team: Team) -> None:
     assert keys["bob"].encode() in answer.out
 
 
-def test_accepted_recipients(job: Job, keys: KeyRing, team: Team) -> None:
+def test_accepted_recipients(job: Job, keys: KeyRing, team: Published) -> None:
     accept(job, keys)
     answer = job.set_up()
     assert b"warning" not in answer.err
@@ -124,7 +124,7 @@ def test_accepted_recipients(job: Job, keys: KeyRing, team: Team) -> None:
     assert helper(job, "get", SERVER).json["Secret"] == "token"
 
 
-def test_a_shallow_clone_that_lists_what_the_job_can_read(job: Job, keys: KeyRing, team: Team) -> None:
+def test_a_shallow_clone_that_lists_what_the_job_can_read(job: Job, keys: KeyRing, team: Published) -> None:
     """``--depth`` for large stores; the note of what can be read lies in the runner's directory and goes with it."""
     team.credential("https://others.example", "team", "not for this job", "bob")
     job.give(secret_key(keys, "alice", armor=False) + keys.gpg("--export", keys["bob"]).stdout)
@@ -138,7 +138,7 @@ def test_a_shallow_clone_that_lists_what_the_job_can_read(job: Job, keys: KeyRin
     assert job.left == []
 
 
-def test_a_list_that_names_nobody_is_in_no_accepted_set(job: Job, keys: KeyRing, team: Team) -> None:
+def test_a_list_that_names_nobody_is_in_no_accepted_set(job: Job, keys: KeyRing, team: Published) -> None:
     """Pinned, it would be that server's list for good; nobody has said so."""
     path = f"{FOLDER}/{base64.urlsafe_b64encode(SERVER.encode()).decode()}/.gpg-id"
     team.put(path, b"# nobody\n")
@@ -167,7 +167,7 @@ def test_accepted_are_all_or_none(job: Job, keys: KeyRing) -> None:
         ("alice", "docker-credential-helpers/eA==/.gpg-id 1"),  # which it is
     ],
 )
-def test_signed_recipients(job: Job, keys: KeyRing, team: Team, signer: str, says: str) -> None:
+def test_signed_recipients(job: Job, keys: KeyRing, team: Published, signer: str, says: str) -> None:
     """A signature vouches only if the environment names its key, and for the very file that the text names."""
     text = f"# passhelper {says}\n{keys['alice']}\n" if says else f"{keys['alice']}\n"
     signature = keys.gpg("--local-user", keys[signer], "--detach-sign", stdin=text.encode())
@@ -184,7 +184,7 @@ def test_signed_recipients(job: Job, keys: KeyRing, team: Team, signer: str, say
 STORE, OTHER = "0123456789abcdef" * 2, "fedcba9876543210" * 2  # identities
 
 
-def put_signed(team: Team, says: str, *readers: str, path: str = ".gpg-id", by: str = "alice") -> None:
+def put_signed(team: Published, says: str, *readers: str, path: str = ".gpg-id", by: str = "alice") -> None:
     """What the team's admin signs, or somebody else."""
     text = "".join([f"# passhelper {says}\n", *(f"{team.keys[name]}\n" for name in readers)]).encode()
     signature = team.keys.gpg("--local-user", team.keys[by], "--detach-sign", stdin=text).stdout
@@ -192,7 +192,7 @@ def put_signed(team: Team, says: str, *readers: str, path: str = ".gpg-id", by: 
     team.put(path, text)
 
 
-def test_a_fresh_runner_and_an_old_signed_list(job: Job, keys: KeyRing, team: Team) -> None:
+def test_a_fresh_runner_and_an_old_signed_list(job: Job, keys: KeyRing, team: Published) -> None:
     """Bob was removed; whoever can push puts back the list that he is on, which alice has signed."""
     job.environ["PASSWORD_STORE_SIGNING_KEY"] = keys["alice"]
     put_signed(team, f".gpg-id 3 {STORE}", "alice", "bob")
@@ -234,14 +234,14 @@ def test_a_fresh_runner_and_an_old_signed_list(job: Job, keys: KeyRing, team: Te
     ],
 )
 def test_a_fresh_runner_and_the_list_of_another_store(
-    job: Job, keys: KeyRing, team: Team, says: str, by: str, why: str
+    job: Job, keys: KeyRing, team: Published, says: str, by: str, why: str
 ) -> None:
     put_signed(team, says, "alice", "bob", by=by)
     job.environ.update(PASSWORD_STORE_SIGNING_KEY=keys["alice"], PASSHELPER_STORE_ID=STORE)
     refused(job, f"error: .gpg-id is not what PASSHELPER_STORE_ID demands: {why}\n", 4)
 
 
-def test_every_list_has_to_be_new_enough(job: Job, keys: KeyRing, team: Team) -> None:
+def test_every_list_has_to_be_new_enough(job: Job, keys: KeyRing, team: Published) -> None:
     """One that is left out would let the others in again, server by server; and one without a signature is none."""
     job.environ.update(PASSWORD_STORE_SIGNING_KEY=keys["alice"], PASSHELPER_STORE_SERIAL="5")
     put_signed(team, f".gpg-id 5 {STORE}", "alice")
@@ -259,7 +259,7 @@ def test_every_list_has_to_be_new_enough(job: Job, keys: KeyRing, team: Team) ->
     assert store(job).code == 0
 
 
-def test_a_remote_whose_head_is_a_commit(job: Job, keys: KeyRing, team: Team) -> None:
+def test_a_remote_whose_head_is_a_commit(job: Job, keys: KeyRing, team: Published) -> None:
     """As somebody leaves it who looks at an old one there: people push to the branch."""
     old = git(team.work, "rev-parse", "HEAD~1")
     git(team.remote, "update-ref", "--no-deref", "HEAD", old)
@@ -272,7 +272,7 @@ def test_a_remote_whose_head_is_a_commit(job: Job, keys: KeyRing, team: Team) ->
     assert git(path, "status", "--porcelain") == ""
 
 
-def test_the_newest_commit_of_an_old_copy(job: Job, team: Team) -> None:
+def test_the_newest_commit_of_an_old_copy(job: Job, team: Published) -> None:
     """A server that goes on serving what it had; then a member says that nothing has changed since."""
 
     def commit(seconds: float) -> str:
@@ -332,7 +332,7 @@ def test_demands_on_nothing(job: Job, keys: KeyRing) -> None:
     refused(job, "error: PASSHELPER_STORE_MAX_AGE is set and PASSHELPER_STORE_URL is not, so there is nothing to clone")
 
 
-def test_nothing_reaches_the_team(job: Job, keys: KeyRing, team: Team, registry: str) -> None:
+def test_nothing_reaches_the_team(job: Job, keys: KeyRing, team: Published, registry: str) -> None:
     """docker login with a job's token and docker logout: the remote, the user and the next job do not notice."""
     require("docker")
     team.credential(registry, "alice", USERS["alice"], "alice", "bob")
@@ -360,7 +360,7 @@ def test_nothing_reaches_the_team(job: Job, keys: KeyRing, team: Team, registry:
     assert helper(job, "get", registry).json["Username"] == "alice"
 
 
-def test_a_commit_that_must_be_there(job: Job, team: Team) -> None:
+def test_a_commit_that_must_be_there(job: Job, team: Published) -> None:
     first = git(team.work, "rev-parse", "HEAD~1")
     team.credential("https://b.example", "team", "s", "alice")
     job.environ["PASSHELPER_STORE_COMMIT"] = first
@@ -385,7 +385,7 @@ def test_a_commit_that_must_be_there(job: Job, team: Team) -> None:
     refused(job, "error: PASSHELPER_STORE_COMMIT is set and PASSHELPER_STORE_URL is not, so there is nothing to clone")
 
 
-def test_unusable_remotes(job: Job, keys: KeyRing, team: Team, tmp_path: Path) -> None:
+def test_unusable_remotes(job: Job, keys: KeyRing, team: Published, tmp_path: Path) -> None:
     url = job.environ["PASSHELPER_STORE_URL"]
     job.environ["PASSHELPER_STORE_URL"] = f"{url}-not"
     refused(job, f"error: git cannot clone {url}-not: ", 6)
@@ -411,7 +411,7 @@ def test_unusable_remotes(job: Job, keys: KeyRing, team: Team, tmp_path: Path) -
     )
 
 
-def test_what_a_clone_brings_is_not_run(job: Job, team: Team, tmp_path: Path) -> None:
+def test_what_a_clone_brings_is_not_run(job: Job, team: Published, tmp_path: Path) -> None:
     """Attributes of the tree, filters and hooks of the machine: no program runs, no byte changes."""
     hooks = tmp_path / "hooks"
     hooks.mkdir()
@@ -449,7 +449,7 @@ class _Remote(http.server.SimpleHTTPRequestHandler):
 
 
 @pytest.fixture
-def http_remote(team: Team) -> Iterator[str]:
+def http_remote(team: Published) -> Iterator[str]:
     git(team.remote, "update-server-info")
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(_Remote, directory=str(team.remote))) as server:
         thread = threading.Thread(target=server.serve_forever)
@@ -531,14 +531,14 @@ def test_a_place_of_the_users_choice(job: Job, tmp_path: Path) -> None:
     assert job.tear_down("--store").text == "nothing to tear down\n"
 
 
-def test_a_failure_removes_the_clone(job: Job, team: Team, keys: KeyRing, tmp_path: Path) -> None:
+def test_a_failure_removes_the_clone(job: Job, team: Published, keys: KeyRing, tmp_path: Path) -> None:
     team.put(".gpg-id", f"{keys['bob']}\n".encode())
     job.environ["PASSWORD_STORE_DIR"] = str(tmp_path / "clone")
     refused(job, "is not a recipient of the store")
     assert not (tmp_path / "clone").exists()
 
 
-def test_a_place_in_use(job: Job, team: Team) -> None:
+def test_a_place_in_use(job: Job, team: Published) -> None:
     job.environ["PASSWORD_STORE_DIR"] = str(team.work)
     before = tree(team.work)
     refused(
@@ -549,7 +549,7 @@ def test_a_place_in_use(job: Job, team: Team) -> None:
     assert tree(team.work) == before
 
 
-def test_a_store_that_is_there(job: Job, team: Team) -> None:
+def test_a_store_that_is_there(job: Job, team: Published) -> None:
     """As a checkout step leaves it: used as it is, and never removed."""
     del job.environ["PASSHELPER_STORE_URL"]
     job.environ["PASSWORD_STORE_DIR"] = str(team.work)

@@ -16,11 +16,6 @@ OTHER = "https://b.example"
 
 
 @pytest.fixture
-def team(environ: dict[str, str], tmp_path: Path) -> Team:
-    return Team(tmp_path, environ)
-
-
-@pytest.fixture
 def ann(team: Team, git_store: Path, environ: dict[str, str]) -> Clone:
     """The store of the command's environment."""
     ann = team.adopt(git_store)

@@ -24,15 +24,6 @@ REQUEST = f'{{"ServerURL":"{SERVER}","Username":"u","Secret":"s"}}'.encode()
 
 
 @pytest.fixture
-def bin_folder(tmp_path: Path, environ: dict[str, str]) -> Path:
-    """A directory that comes first on PATH."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    environ["PATH"] = f"{folder}:{environ['PATH']}"
-    return folder
-
-
-@pytest.fixture
 def kept(helper: Helper, store: Path) -> None:
     assert helper.store(SERVER, "alice", "s").code == 0
 

@@ -18,15 +18,6 @@ if TYPE_CHECKING:
 SERVER = "https://registry.example"
 
 
-@pytest.fixture
-def bin_folder(tmp_path: Path, environ: dict[str, str]) -> Path:
-    """A directory that comes first on PATH."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    environ["PATH"] = f"{folder}:{environ['PATH']}"
-    return folder
-
-
 def script(folder: Path, name: str, text: str) -> Path:
     path = folder / name
     path.write_text("#!/bin/sh\n" + text)

@@ -92,12 +92,6 @@ class Injector:
         return None
 
 
-@pytest.fixture(params=["plain", "git"])
-def vault(request: pytest.FixtureRequest, environ: dict[str, str]) -> Vault:
-    request.getfixturevalue("git_store" if request.param == "git" else "store")
-    return Vault(environ)
-
-
 def failures() -> Iterator[tuple[int, str | int]]:
     for at in itertools.count(1):
         if ALL:

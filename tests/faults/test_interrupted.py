@@ -44,15 +44,6 @@ class Hung:
         return [int(word) for word in self._pids.read_text().split()]
 
 
-@pytest.fixture
-def bin_folder(tmp_path: Path, environ: dict[str, str]) -> Path:
-    """A directory that comes first on PATH."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    environ["PATH"] = f"{folder}:{environ['PATH']}"
-    return folder
-
-
 _IGNORING = """
 import os, signal, sys
 signal.signal(int(sys.argv[1]), signal.SIG_IGN)

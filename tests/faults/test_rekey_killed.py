@@ -23,7 +23,7 @@ OTHER = "https://other.example"
 CHANGES = ("mkdir", "openat", "write", "fsync", "rename", "unlink")
 
 
-class Team:
+class Removal:
     """A store that alice and bob read, which can be put back to how it was.
 
     Args:
@@ -101,12 +101,12 @@ class Team:
 
 
 @pytest.fixture(params=["git", "no git"])
-def team(request: pytest.FixtureRequest, helper: Helper, keys: KeyRing, installed: Program) -> Team:
+def team(request: pytest.FixtureRequest, helper: Helper, keys: KeyRing, installed: Program) -> Removal:
     store: Path = request.getfixturevalue("git_store" if request.param == "git" else "store")
-    return Team(store, helper, keys, installed)
+    return Removal(store, helper, keys, installed)
 
 
-def test_killed_at_changes(team: Team, keys: KeyRing, short_tmp: Path) -> None:
+def test_killed_at_changes(team: Removal, keys: KeyRing, short_tmp: Path) -> None:
     """Die in the place of calls that change the disk: of each rename, and of some others by chance."""
     seen = trace(team.command, team.environ, calls=",".join(CHANGES), options=())
     assert seen.answer.code == 0, seen.answer
@@ -140,7 +140,7 @@ def test_killed_at_changes(team: Team, keys: KeyRing, short_tmp: Path) -> None:
 
 
 @pytest.mark.parametrize("everything", [False, True], ids=["passhelper", "passhelper, gpg and git"])
-def test_killed_at_random_moments(team: Team, everything: bool) -> None:
+def test_killed_at_random_moments(team: Removal, everything: bool) -> None:
     begin = time.monotonic()
     assert run(team.command, team.environ).code == 0
     whole = time.monotonic() - begin
@@ -163,7 +163,7 @@ def test_killed_at_random_moments(team: Team, everything: bool) -> None:
     assert outcomes <= {"old", "new"}
 
 
-def watch(team: Team, process: subprocess.Popen[bytes], seconds: float) -> list[object]:
+def watch(team: Removal, process: subprocess.Popen[bytes], seconds: float) -> list[object]:
     """Get credentials, one after the other, until the time is up; gives what went wrong."""
     failures: list[object] = []
     end = threading.Event()
@@ -189,7 +189,7 @@ def forget_git_locks(store: Path) -> None:
         lock.unlink()
 
 
-def test_killed_twice(team: Team) -> None:
+def test_killed_twice(team: Removal) -> None:
     """Who finishes is killed as well; the third one succeeds."""
     seen = trace(team.command, team.environ, calls="rename", options=())
     journal = next(at for at, line in enumerate(seen.lines, 1) if line.endswith('journal") = 0'))
@@ -202,7 +202,7 @@ def test_killed_twice(team: Team) -> None:
     assert team.check("twice") == "new"
 
 
-def test_a_command_that_reencrypts_finishes_too(team: Team) -> None:
+def test_a_command_that_reencrypts_finishes_too(team: Removal) -> None:
     seen = trace(team.command, team.environ, calls="rename", options=())
     journal = next(at for at, line in enumerate(seen.lines, 1) if line.endswith('journal") = 0'))
     team.reset()

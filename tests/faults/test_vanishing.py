@@ -21,12 +21,6 @@ from passhelper.store.transaction import Transaction
 OTHER = "https://other.example"
 
 
-@pytest.fixture(params=["plain", "git"])
-def vault(request: pytest.FixtureRequest, environ: dict[str, str]) -> Vault:
-    request.getfixturevalue("git_store" if request.param == "git" else "store")
-    return Vault(environ)
-
-
 class Somebody:
     """Does something in the moment before the store's code calls the system.
 

@@ -5,14 +5,8 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-import pytest
 from support import Program
 from support.people.clones import Clone, Team, converge
-
-
-@pytest.fixture
-def team(environ: dict[str, str], tmp_path: Path) -> Team:
-    return Team(tmp_path, environ)
 
 
 def sync_together(installed: Program, clones: list[Clone]) -> None:

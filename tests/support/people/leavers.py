@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 A, B, C, D = (f"https://{letter}.example" for letter in "abcd")
 
 
-class Team(Clone):
+class Leavers(Clone):
     """A store of alice's that bob comes to and leaves."""
 
     def __init__(self, environ: dict[str, str], keys: KeyRing) -> None:

@@ -93,11 +93,6 @@ def test_a_revoked_subkey_is_a_reader_that_should_not_be() -> None:
     assert compare([A, X], (one(changed),), known) == Drift(extra=(X,))
 
 
-@pytest.fixture
-def vault(store: Path, environ: dict[str, str]) -> Vault:
-    return Vault(environ)
-
-
 def look(vault: Vault, *servers: str) -> dict[str, Record]:
     store = PassStore(vault.environ, vault.warnings.append)
     records = survey(store, Policy(store, Ring(store.gpg)), list(servers) or None)

@@ -12,7 +12,6 @@ from typing import ClassVar
 
 import pytest
 from support import FOLDER, PASSPHRASE, KeyRing, require, run
-from support.processes import children
 from support.programs import script
 from support.worlds.readers import Reader, files, ids, tidy
 from support.worlds.vault import SERVER, Vault
@@ -37,22 +36,7 @@ from passhelper.team.recipients.members import Members, Report
 
 OTHER = "https://other.example"
 
-
-@pytest.fixture(autouse=True)
-def no_process_is_left() -> Iterator[None]:
-    before = children()
-    yield
-    assert children() <= before
-
-
-@pytest.fixture
-def vault(store: Path, environ: dict[str, str]) -> Vault:
-    return Vault(environ)
-
-
-@pytest.fixture
-def git_vault(git_store: Path, environ: dict[str, str]) -> Vault:
-    return Vault(environ)
+pytestmark = pytest.mark.usefixtures("no_process_is_left")
 
 
 @pytest.fixture(params=["vault", "git_vault"], ids=["no git", "git"])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from support import FOLDER, KeyRing
-from support.people.leavers import A, B, C, D, Team
+from support.people.leavers import A, B, C, D, Leavers
 
 from passhelper.errors import ConfigurationError, GitError, StoreError
 from passhelper.team.entries import log, rotation
@@ -14,11 +14,11 @@ from passhelper.team.git import gitrepo, history
 
 
 @pytest.fixture
-def team(git_store: Path, environ: dict[str, str], keys: KeyRing) -> Team:
-    return Team(environ, keys)
+def team(git_store: Path, environ: dict[str, str], keys: KeyRing) -> Leavers:
+    return Leavers(environ, keys)
 
 
-def test_from_coming_to_going(team: Team) -> None:
+def test_from_coming_to_going(team: Leavers) -> None:
     team.store(A)
     assert team.states() == {}
     team.let_in("bob")
@@ -40,7 +40,7 @@ def test_from_coming_to_going(team: Team) -> None:
     assert team.left() == []
 
 
-def test_every_version_counts(team: Team) -> None:
+def test_every_version_counts(team: Leavers) -> None:
     """Read by bob in the middle of its life only, over several secrets."""
     team.store(A, secret="1")
     team.let_in("bob")
@@ -55,7 +55,7 @@ def test_every_version_counts(team: Team) -> None:
     assert (item.first.commit, item.last.commit, item.state) == (first, last, "changed")
 
 
-def test_the_secret_decides_and_not_the_commit(team: Team, keys: KeyRing) -> None:
+def test_the_secret_decides_and_not_the_commit(team: Leavers, keys: KeyRing) -> None:
     """A commit that looks like a change and says the same again."""
     team.let_in("bob")
     team.store(A, secret="same")
@@ -70,7 +70,7 @@ def test_the_secret_decides_and_not_the_commit(team: Team, keys: KeyRing) -> Non
     assert team.states()[A] == "changed"  # white space more is not
 
 
-def test_a_subject_that_claims_to_re_encrypt_hides_nothing(team: Team, keys: KeyRing) -> None:
+def test_a_subject_that_claims_to_re_encrypt_hides_nothing(team: Leavers, keys: KeyRing) -> None:
     """Whoever writes such subjects gets one credential more to rotate, and none less."""
     team.let_in("bob")
     team.store(A)
@@ -79,7 +79,7 @@ def test_a_subject_that_claims_to_re_encrypt_hides_nothing(team: Team, keys: Key
     assert team.states() == {A: "unchanged"}
 
 
-def test_what_cannot_be_compared_stays_open(team: Team, keys: KeyRing) -> None:
+def test_what_cannot_be_compared_stays_open(team: Leavers, keys: KeyRing) -> None:
     team.let_in("bob")
     team.store(A)
     team.store(B)
@@ -90,7 +90,7 @@ def test_what_cannot_be_compared_stays_open(team: Team, keys: KeyRing) -> None:
     assert team.left() == [A, B]
 
 
-def test_pass_init_changes_nothing(team: Team, keys: KeyRing) -> None:
+def test_pass_init_changes_nothing(team: Leavers, keys: KeyRing) -> None:
     """As pass does it: one commit for the list, a second one that re-encrypts."""
     team.let_in("bob")
     team.store(A)
@@ -100,7 +100,7 @@ def test_pass_init_changes_nothing(team: Team, keys: KeyRing) -> None:
     assert team.states() == {A: "unchanged"}
 
 
-def test_one_server_alone(team: Team) -> None:
+def test_one_server_alone(team: Leavers) -> None:
     team.store(A)
     team.store(B)
     team.let_in("bob", A)
@@ -108,7 +108,7 @@ def test_one_server_alone(team: Team) -> None:
     assert team.states() == {A: "unchanged"}
 
 
-def test_both_sides_of_a_merge(team: Team) -> None:
+def test_both_sides_of_a_merge(team: Leavers) -> None:
     """What lost a conflict is known all the same, and what came in with a merge alone."""
     team.let_in("bob")
     team.store(C, secret="0")
@@ -133,19 +133,19 @@ def test_both_sides_of_a_merge(team: Team) -> None:
     assert (b.first.commit, c.last.commit) == (team.head, lost)
 
 
-def test_hidden_recipients_may_be_anybody(team: Team, keys: KeyRing) -> None:
+def test_hidden_recipients_may_be_anybody(team: Leavers, keys: KeyRing) -> None:
     team.write(f"{FOLDER}/YS5leGFtcGxl/u.gpg", keys.encrypt(b"s", "alice", options=("--throw-keyids",)))
     (item,) = rotation.find(team.pass_store, keys["bob"])
     assert (item.server, item.state, item.is_certain) == ("a.example", "readable", False)
 
 
-def test_other_entries_are_nobodys_business(team: Team, keys: KeyRing) -> None:
+def test_other_entries_are_nobodys_business(team: Leavers, keys: KeyRing) -> None:
     team.write("mail.gpg", keys.encrypt(b"x", "bob"))
     team.write(f"{FOLDER}/notes.gpg", keys.encrypt(b"x", "bob"))
     assert team.states() == {}
 
 
-def test_settings_of_git_hide_nothing(team: Team) -> None:
+def test_settings_of_git_hide_nothing(team: Leavers) -> None:
     """Its porcelain shows history as a user likes to see it."""
     team.let_in("bob")
     team.store(A)
@@ -181,7 +181,7 @@ def test_settings_of_git_hide_nothing(team: Team) -> None:
         assert told() == (items, events), name
 
 
-def test_history_that_cannot_be_read_is_not_a_short_one(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_history_that_cannot_be_read_is_not_a_short_one(team: Leavers, monkeypatch: pytest.MonkeyPatch) -> None:
     team.let_in("bob")
     team.store(A)
     with monkeypatch.context() as patch:
@@ -206,7 +206,7 @@ def test_history_that_cannot_be_read_is_not_a_short_one(team: Team, monkeypatch:
 def test_a_key_that_is_not_in_the_keyring_any_more(git_store: Path, environ: dict[str, str], own_keys: KeyRing) -> None:
     """Its public part travelled in the store's history."""
     environ["GNUPGHOME"] = str(own_keys.home)
-    team = Team(environ, own_keys)
+    team = Leavers(environ, own_keys)
     team.store(A)
     team.let_in("stranger")
     team.let_go("stranger")
@@ -220,7 +220,7 @@ def test_a_key_that_is_not_in_the_keyring_any_more(git_store: Path, environ: dic
         rotation.find(team.pass_store, "bob@example.test")
 
 
-def test_a_shallow_clone_does_not_know(team: Team, tmp_path: Path) -> None:
+def test_a_shallow_clone_does_not_know(team: Leavers, tmp_path: Path) -> None:
     team.store(A)
     team.git("clone", "-q", "--depth", "1", f"file://{team.path}", str(tmp_path / "clone"))
     team.environ["PASSWORD_STORE_DIR"] = str(tmp_path / "clone")
@@ -233,7 +233,7 @@ def test_a_shallow_clone_does_not_know(team: Team, tmp_path: Path) -> None:
 
 
 def test_a_store_without_history(store: Path, environ: dict[str, str], keys: KeyRing) -> None:
-    team = Team(environ, keys)
+    team = Leavers(environ, keys)
     with pytest.raises(StoreError) as caught:
         team.states()
     assert str(caught.value) == (

@@ -34,18 +34,6 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshHost]:
         yield made
 
 
-@pytest.fixture
-def team(environ: dict[str, str], tmp_path: Path) -> Team:
-    return Team(tmp_path, environ)
-
-
-@pytest.fixture
-def ann(team: Team, git_store: Path) -> Clone:
-    ann = team.adopt(git_store)
-    ann.sync()
-    return ann
-
-
 # Every git of ours that talks to a remote: gives what it says and what it advises.
 
 

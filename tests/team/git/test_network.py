@@ -21,18 +21,6 @@ from passhelper.team.sync import exchange as sync_module
 OTHER = "https://b.example"
 
 
-@pytest.fixture
-def team(environ: dict[str, str], tmp_path: Path) -> Team:
-    return Team(tmp_path, environ)
-
-
-@pytest.fixture
-def ann(team: Team, git_store: Path) -> Clone:
-    ann = team.adopt(git_store)
-    ann.sync()
-    return ann
-
-
 # Away
 
 

@@ -24,13 +24,8 @@ from passhelper.team.git.objects import Objects
 
 
 @pytest.fixture
-def vault(git_store: Path, environ: dict[str, str]) -> Vault:
-    return Vault(environ)
-
-
-@pytest.fixture
-def git(vault: Vault) -> Iterator[Git]:
-    with gitrepo.opened(place(vault), vault.environ) as git:
+def git(git_vault: Vault) -> Iterator[Git]:
+    with gitrepo.opened(place(git_vault), git_vault.environ) as git:
         yield git
 
 
@@ -53,69 +48,69 @@ def slow(vault: Vault, folder: Path, *, seconds: float = 0.3) -> Objects:
     )
 
 
-def test_names_mean_what_they_mean_now(vault: Vault, git: Git) -> None:
-    assert git.revision("HEAD") == head(vault)
+def test_names_mean_what_they_mean_now(git_vault: Vault, git: Git) -> None:
+    assert git.revision("HEAD") == head(git_vault)
     for change in (["pack-refs", "--all"], ["checkout", "-q", "-b", "other"], ["gc", "-q", "--prune=now"]):
-        commit(vault)
-        vault.git(*change)
-        commit(vault)
-        assert git.revision("HEAD") == head(vault)
-        assert git.has_commit(head(vault))
+        commit(git_vault)
+        git_vault.git(*change)
+        commit(git_vault)
+        assert git.revision("HEAD") == head(git_vault)
+        assert git.has_commit(head(git_vault))
     assert len(children()) == 1
 
 
-def test_what_is_not_there(vault: Vault, git: Git) -> None:
+def test_what_is_not_there(git_vault: Vault, git: Git) -> None:
     assert git.revision("refs/heads/nobody") == ""
     assert git.revision("HEAD\nHEAD") == ""
     assert not git.has_commit("0" * 40)
-    assert not git.has_commit(vault.git("rev-parse", "HEAD:.gpg-id").strip())
+    assert not git.has_commit(git_vault.git("rev-parse", "HEAD:.gpg-id").strip())
     assert not git.has_commit("HEAD")
-    assert git.file(head(vault), ".gpg-id") == (vault.path / ".gpg-id").read_bytes()
-    assert git.file(head(vault), "no such file") is None
-    assert git.file(head(vault), "") is None  # a tree
+    assert git.file(head(git_vault), ".gpg-id") == (git_vault.path / ".gpg-id").read_bytes()
+    assert git.file(head(git_vault), "no such file") is None
+    assert git.file(head(git_vault), "") is None  # a tree
 
 
-def test_a_reference_to_a_missing_object_is_no_missing_reference(vault: Vault, git: Git) -> None:
-    (vault.path / ".git" / "refs" / "heads" / "main").write_text("1" * 40 + "\n")
+def test_a_reference_to_a_missing_object_is_no_missing_reference(git_vault: Vault, git: Git) -> None:
+    (git_vault.path / ".git" / "refs" / "heads" / "main").write_text("1" * 40 + "\n")
     assert git.revision("HEAD") == "1" * 40
 
 
-def test_a_name_with_a_line_end_is_asked_for_on_its_own(vault: Vault, git: Git) -> None:
-    (vault.path / "two\nlines").write_bytes(b"text")
-    vault.git("add", ".")
-    commit(vault)
-    assert git.file(head(vault), "two\nlines") == b"text"
+def test_a_name_with_a_line_end_is_asked_for_on_its_own(git_vault: Vault, git: Git) -> None:
+    (git_vault.path / "two\nlines").write_bytes(b"text")
+    git_vault.git("add", ".")
+    commit(git_vault)
+    assert git.file(head(git_vault), "two\nlines") == b"text"
     with pytest.raises(ValueError, match="two"):
-        git.objects.find(f"{head(vault)}:two\nlines")
+        git.objects.find(f"{head(git_vault)}:two\nlines")
 
 
-def test_thousands_at_once(vault: Vault, git: Git) -> None:
+def test_thousands_at_once(git_vault: Vault, git: Git) -> None:
     ids = {}
     for number in range(300):
         data = b"%d" % number * 1000
-        (vault.path / f"{number}").write_bytes(data)
-        ids[blobs.of_file(str(vault.path / f"{number}"), 40)] = data
-    vault.git("add", ".")
+        (git_vault.path / f"{number}").write_bytes(data)
+        ids[blobs.of_file(str(git_vault.path / f"{number}"), 40)] = data
+    git_vault.git("add", ".")
     assert blobs.read(git, list(ids) * 10) == ids
 
 
-def test_what_is_too_large(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
-    (vault.path / "large").write_bytes(bytes(10 << 20))
-    vault.git("add", ".")
-    large = blobs.of_file(str(vault.path / "large"), 40)
-    small = blobs.of_file(str(vault.path / ".gpg-id"), 40)
+def test_what_is_too_large(git_vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
+    (git_vault.path / "large").write_bytes(bytes(10 << 20))
+    git_vault.git("add", ".")
+    large = blobs.of_file(str(git_vault.path / "large"), 40)
+    small = blobs.of_file(str(git_vault.path / ".gpg-id"), 40)
     monkeypatch.setattr(Runner, "LIMIT", 1 << 20)
-    with gitrepo.opened(place(vault), vault.environ) as git:
+    with gitrepo.opened(place(git_vault), git_vault.environ) as git:
         with pytest.raises(GitError, match=f"object {large} in .* is larger than 1048576 bytes"):
             blobs.read(git, [small, large])
         assert git.objects.find(large) == objects.Object(large, "blob", None)
-        assert blobs.read(git, [small]) == {small: (vault.path / ".gpg-id").read_bytes()}
+        assert blobs.read(git, [small]) == {small: (git_vault.path / ".gpg-id").read_bytes()}
     assert children() == set()
 
 
-def test_it_ends_with_the_command(vault: Vault) -> None:
+def test_it_ends_with_the_command(git_vault: Vault) -> None:
     def interrupted() -> None:
-        with gitrepo.opened(place(vault), vault.environ) as git:
+        with gitrepo.opened(place(git_vault), git_vault.environ) as git:
             git.revision("HEAD")
             assert len(children()) == 1
             raise KeyboardInterrupt
@@ -125,31 +120,32 @@ def test_it_ends_with_the_command(vault: Vault) -> None:
     assert children() == set()
 
 
-def test_it_ends_when_the_command_is_killed(vault: Vault) -> None:
+def test_it_ends_when_the_command_is_killed(git_vault: Vault) -> None:
+    root = str(git_vault.path)
     code = (
         "import os, time\n"
         "from passhelper.store.repository import Repository\n"
         "from passhelper.team.git import gitrepo\n"
-        f"with gitrepo.opened(Repository({str(vault.path)!r}, {str(vault.path / '.git')!r}), os.environ) as git:\n"
+        f"with gitrepo.opened(Repository({root!r}, {root + '/.git'!r}), os.environ) as git:\n"
         "    git.revision('HEAD'); print(git.objects._process.pid, flush=True); time.sleep(600)"
     )
     command = [sys.executable, "-c", code]
-    with subprocess.Popen(command, env=vault.environ, stdout=subprocess.PIPE) as parent:
+    with subprocess.Popen(command, env=git_vault.environ, stdout=subprocess.PIPE) as parent:
         assert parent.stdout is not None
         child = int(parent.stdout.readline())
         parent.send_signal(signal.SIGKILL)
     until(lambda: not is_alive(child))
 
 
-def test_a_git_that_hangs(vault: Vault, tmp_path: Path) -> None:
-    asked = slow(vault, tmp_path)
+def test_a_git_that_hangs(git_vault: Vault, tmp_path: Path) -> None:
+    asked = slow(git_vault, tmp_path)
     with pytest.raises(GitError, match=r"git cat-file did not finish within 0\.3 s in"):
         asked.find("HEAD")
     assert children() == set()
 
 
-def test_ctrl_c_while_it_is_waited_for(vault: Vault, tmp_path: Path) -> None:
-    asked = slow(vault, tmp_path, seconds=60)
+def test_ctrl_c_while_it_is_waited_for(git_vault: Vault, tmp_path: Path) -> None:
+    asked = slow(git_vault, tmp_path, seconds=60)
     signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
     signal.setitimer(signal.ITIMER_REAL, 0.3)
     with pytest.raises(KeyboardInterrupt):
@@ -157,30 +153,30 @@ def test_ctrl_c_while_it_is_waited_for(vault: Vault, tmp_path: Path) -> None:
     assert children() == set()
 
 
-def test_a_git_that_ends_says_why(vault: Vault, git: Git) -> None:
-    os.rename(vault.path / ".git", vault.path / "was")
-    with pytest.raises(GitError, match=f"{vault.path} is not a repository that git can read"):
+def test_a_git_that_ends_says_why(git_vault: Vault, git: Git) -> None:
+    os.rename(git_vault.path / ".git", git_vault.path / "was")
+    with pytest.raises(GitError, match=f"{git_vault.path} is not a repository that git can read"):
         git.objects.find("HEAD")
-    os.rename(vault.path / "was", vault.path / ".git")
-    assert git.revision("HEAD") == head(vault)  # the next question starts another
+    os.rename(git_vault.path / "was", git_vault.path / ".git")
+    assert git.revision("HEAD") == head(git_vault)  # the next question starts another
 
 
-def test_it_runs_with_what_every_git_gets(vault: Vault) -> None:
-    vault.environ.update(GIT_DIR="/nonexistent", PASSHELPER_PASSPHRASE="secret")
-    with gitrepo.opened(place(vault), vault.environ) as git:
+def test_it_runs_with_what_every_git_gets(git_vault: Vault) -> None:
+    git_vault.environ.update(GIT_DIR="/nonexistent", PASSHELPER_PASSPHRASE="secret")
+    with gitrepo.opened(place(git_vault), git_vault.environ) as git:
         assert git.revision("HEAD") != ""
         (process,) = children()
         said = Path(f"/proc/{process}/environ").read_bytes()
         words = Path(f"/proc/{process}/cmdline").read_bytes().split(b"\0")
     assert b"GIT_DIR=" not in said
     assert b"secret" not in said
-    assert words[1:3] == [b"-C", os.fsencode(vault.path)]
+    assert words[1:3] == [b"-C", os.fsencode(git_vault.path)]
     assert {b"core.hooksPath=/dev/null", b"core.fsmonitor=false"} <= set(words)
 
 
-def test_what_a_commit_says_is_read_through_it(vault: Vault, git: Git) -> None:
-    before = head(vault)
-    commit(vault)
-    found = git.commit(head(vault))
+def test_what_a_commit_says_is_read_through_it(git_vault: Vault, git: Git) -> None:
+    before = head(git_vault)
+    commit(git_vault)
+    found = git.commit(head(git_vault))
     assert ([parent.hexsha for parent in found.parents], found.message) == ([before], "More\n")
     assert len(children()) == 1

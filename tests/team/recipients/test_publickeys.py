@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-class Team:
+class Refreshing:
     """A clone, a keyring that knows alice's key alone, and the others' keys to push.
 
     Attributes:
@@ -72,7 +72,7 @@ class Team:
 
 
 @pytest.fixture
-def team(environ: dict[str, str], keys: KeyRing, short_tmp: Path, tmp_path: Path) -> Iterator[Team]:
+def team(environ: dict[str, str], keys: KeyRing, short_tmp: Path, tmp_path: Path) -> Iterator[Refreshing]:
     require("git")
     home = tempfile.mkdtemp(prefix="p", dir=short_tmp)
     ring = KeyRing(short_tmp / home, dict(keys.fingerprints))
@@ -81,18 +81,18 @@ def team(environ: dict[str, str], keys: KeyRing, short_tmp: Path, tmp_path: Path
     remote.push({".gpg-id": (PLAIN, f"{keys['alice']}\n{keys['bob']}\n".encode())}, parent="")
     member = Member(tmp_path / "alice", {**environ, "GNUPGHOME": str(ring.home)})
     member.clone(remote.path)
-    found = Team(remote, member, ring, keys)
+    found = Refreshing(remote, member, ring, keys)
     found.pin("alice", "bob")
     yield found
     ring.stop_agent()
 
 
-def path_of(team: Team, name: str) -> str:
+def path_of(team: Refreshing, name: str) -> str:
     return f".public-keys/{team.keys[name]}"
 
 
 @pytest.mark.parametrize("armor", [(), ("--armor",)])
-def test_an_accepted_key_is_imported_once(team: Team, armor: tuple[str, ...]) -> None:
+def test_an_accepted_key_is_imported_once(team: Refreshing, armor: tuple[str, ...]) -> None:
     data = team.public("bob", *armor)
     assert team.refresh({path_of(team, "bob"): (PLAIN, data)}) == [team.keys["bob"]]
     assert team.known == {team.keys["alice"], team.keys["bob"]}
@@ -101,14 +101,14 @@ def test_an_accepted_key_is_imported_once(team: Team, armor: tuple[str, ...]) ->
 
 
 @pytest.mark.parametrize("name", ["0x{0}", "{1}", "0x{1}", "{0}"])
-def test_names_as_gopass_writes_them(team: Team, name: str) -> None:
+def test_names_as_gopass_writes_them(team: Refreshing, name: str) -> None:
     fingerprint = team.keys["bob"]
     path = ".public-keys/" + name.format(fingerprint, fingerprint[-16:])
     assert team.refresh({path: (PLAIN, team.public("bob"))}) == [fingerprint]
 
 
 @pytest.mark.parametrize("name", ["{0}", "{1}", "bob@example.test", "bob"])
-def test_a_key_that_was_not_accepted_is_not_even_looked_at(team: Team, name: str) -> None:
+def test_a_key_that_was_not_accepted_is_not_even_looked_at(team: Refreshing, name: str) -> None:
     fingerprint = team.keys["stranger"]
     path = ".public-keys/" + name.format(fingerprint, fingerprint[-16:])
     assert team.refresh({path: (PLAIN, team.public("stranger"))}) == []
@@ -116,7 +116,7 @@ def test_a_key_that_was_not_accepted_is_not_even_looked_at(team: Team, name: str
     assert team.warnings == []
 
 
-def test_accepting_comes_first(team: Team) -> None:
+def test_accepting_comes_first(team: Refreshing) -> None:
     """A list that names a key does not accept it; the pin does."""
     team.pin("alice")
     assert team.refresh({path_of(team, "bob"): (PLAIN, team.public("bob"))}) == []
@@ -124,7 +124,7 @@ def test_accepting_comes_first(team: Team) -> None:
     assert team.again() == [team.keys["bob"]]
 
 
-def test_a_newer_version_is_taken_over(team: Team, own_keys: KeyRing) -> None:
+def test_a_newer_version_is_taken_over(team: Refreshing, own_keys: KeyRing) -> None:
     """An expiry that its owner has set arrives; what was known of the key stays known."""
     team.refresh({path_of(team, "bob"): (PLAIN, team.public("bob"))})
     own_keys.gpg("--quick-set-expire", own_keys["bob"], "2099-01-01")
@@ -137,20 +137,22 @@ def test_a_newer_version_is_taken_over(team: Team, own_keys: KeyRing) -> None:
     assert team.ring.gpg("--with-colons", "--list-keys", team.keys["bob"]).stdout.decode() == listing
 
 
-def test_a_removed_file_removes_nothing(team: Team) -> None:
+def test_a_removed_file_removes_nothing(team: Refreshing) -> None:
     team.refresh({path_of(team, "bob"): (PLAIN, team.public("bob"))})
     assert team.refresh({path_of(team, "bob"): None}) == []
     assert team.known == {team.keys["alice"], team.keys["bob"]}
 
 
-def test_a_key_that_was_deleted_here_comes_back(team: Team) -> None:
+def test_a_key_that_was_deleted_here_comes_back(team: Refreshing) -> None:
     """The file has not changed, but the key is needed."""
     team.refresh({path_of(team, "bob"): (PLAIN, team.public("bob"))})
     team.ring.gpg("--delete-keys", team.keys["bob"])
     assert team.again() == [team.keys["bob"]]
 
 
-def test_a_key_that_was_deleted_here_is_not_what_another_one_calls_its_part(team: Team, own_keys: KeyRing) -> None:
+def test_a_key_that_was_deleted_here_is_not_what_another_one_calls_its_part(
+    team: Refreshing, own_keys: KeyRing
+) -> None:
     team.refresh({path_of(team, "bob"): (PLAIN, team.public("bob"))})
     team.ring.gpg("--delete-keys", team.keys["bob"])
     team.ring.gpg("--import", stdin=adopting(own_keys, "expired", team.public("bob")), check=False)
@@ -166,7 +168,7 @@ def test_a_key_that_was_deleted_here_is_not_what_another_one_calls_its_part(team
     assert imported == [team.keys["bob"]]
 
 
-def test_other_peoples_signatures_stay_out(team: Team, own_keys: KeyRing) -> None:
+def test_other_peoples_signatures_stay_out(team: Refreshing, own_keys: KeyRing) -> None:
     """Anybody can sign a key until it is megabytes large; only what its owner says travels on."""
     own_keys.gpg("--local-user", own_keys["alice"], "--quick-sign-key", own_keys["bob"])
     data = own_keys.gpg("--export", own_keys["bob"]).stdout
@@ -176,18 +178,18 @@ def test_other_peoples_signatures_stay_out(team: Team, own_keys: KeyRing) -> Non
     assert signers == {team.keys["bob"][-16:]}
 
 
-def test_a_file_that_is_too_large(team: Team) -> None:
+def test_a_file_that_is_too_large(team: Refreshing) -> None:
     path = path_of(team, "bob")
     assert team.refresh({path: (PLAIN, team.public("bob") + b"\0" * 65536)}) == []
     assert team.warnings == [f"{path} was not imported: it is larger than 65536 bytes"]
 
 
-def test_a_link_among_the_keys_is_no_file(team: Team) -> None:
+def test_a_link_among_the_keys_is_no_file(team: Refreshing) -> None:
     assert team.refresh({path_of(team, "bob"): ("120000", b"../../key")}) == []
     assert team.warnings == []
 
 
-def test_no_throw_away_keyring_is_left(team: Team, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_no_throw_away_keyring_is_left(team: Refreshing, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     place = tmp_path / "tmp"
     place.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(place))
@@ -199,7 +201,7 @@ def test_no_throw_away_keyring_is_left(team: Team, monkeypatch: pytest.MonkeyPat
     ("step", "why"),
     [("*import-export*", "gpg cannot read it: gpg: broken"), ("*--import", "gpg did not take it: gpg: broken")],
 )
-def test_a_gpg_that_fails(team: Team, tmp_path: Path, step: str, why: str) -> None:
+def test_a_gpg_that_fails(team: Refreshing, tmp_path: Path, step: str, why: str) -> None:
     """Beside any keyring, or in the user's own, where the import is all there is."""
     others = "*--homedir*--import" if step == "*--import" else "nothing"
     text = f'case "$*" in {others}) ;; {step}) echo "gpg: broken" >&2; exit 2;; esac\nexec gpg "$@"'
@@ -257,7 +259,7 @@ def revoked(short_tmp: Path) -> Iterator[tuple[str, bytes, bytes]]:
 
 
 def signed_list(
-    team: Team, serial: int, fingerprint: str, file: bytes | None, store: str = STORE
+    team: Refreshing, serial: int, fingerprint: str, file: bytes | None, store: str = STORE
 ) -> dict[str, File | None]:
     """A list of alice and carol that names carol's file, signed by alice."""
     digest = f"# key {fingerprint} {hashlib.sha256(file).hexdigest()}\n" if file is not None else ""
@@ -269,7 +271,7 @@ def signed_list(
 
 
 @pytest.fixture
-def bound(team: Team, revoked: tuple[str, bytes, bytes]) -> Team:
+def bound(team: Refreshing, revoked: tuple[str, bytes, bytes]) -> Refreshing:
     """Lists are signed and name their store; serial 3 was accepted."""
     team.member.environ["PASSWORD_STORE_SIGNING_KEY"] = team.keys["alice"]
     state = str(team.member.path / ".git" / "passhelper")
@@ -278,12 +280,12 @@ def bound(team: Team, revoked: tuple[str, bytes, bytes]) -> Team:
     return team
 
 
-def is_revoked(team: Team, fingerprint: str) -> bool:
+def is_revoked(team: Refreshing, fingerprint: str) -> bool:
     listing = team.ring.gpg("--with-colons", "--list-keys", fingerprint).stdout.decode().splitlines()
     return any(line.startswith("pub:r:") for line in listing)
 
 
-def test_an_old_file_cannot_hide_a_revocation(bound: Team, revoked: tuple[str, bytes, bytes]) -> None:
+def test_an_old_file_cannot_hide_a_revocation(bound: Refreshing, revoked: tuple[str, bytes, bytes]) -> None:
     fingerprint, before, after = revoked
     path = f".public-keys/{fingerprint}"
     assert bound.refresh({**signed_list(bound, 3, fingerprint, after), path: (PLAIN, before)}) == []
@@ -297,7 +299,7 @@ def test_an_old_file_cannot_hide_a_revocation(bound: Team, revoked: tuple[str, b
 
 
 @pytest.mark.parametrize("attack", ["an older list", "of another store", "without a name", "not signed", "names none"])
-def test_nor_with_a_list_that_does_not_count(bound: Team, revoked: tuple[str, bytes, bytes], attack: str) -> None:
+def test_nor_with_a_list_that_does_not_count(bound: Refreshing, revoked: tuple[str, bytes, bytes], attack: str) -> None:
     """It names the old file, and the same keys, so that nobody is asked about it."""
     fingerprint, before, after = revoked
     pushed = {
@@ -316,7 +318,7 @@ def test_nor_with_a_list_that_does_not_count(bound: Team, revoked: tuple[str, by
     assert fingerprint not in bound.known
 
 
-def test_the_newest_of_several_lists_knows_the_file(bound: Team, revoked: tuple[str, bytes, bytes]) -> None:
+def test_the_newest_of_several_lists_knows_the_file(bound: Refreshing, revoked: tuple[str, bytes, bytes]) -> None:
     fingerprint, before, after = revoked
     other = signed_list(bound, 4, fingerprint, before)
     place = "docker-credential-helpers/eA==/.gpg-id"
@@ -335,7 +337,7 @@ def test_the_newest_of_several_lists_knows_the_file(bound: Team, revoked: tuple[
     assert bound.refresh({path: (PLAIN, after)}) == [fingerprint]
 
 
-def test_a_file_under_another_name_is_not_complained_of(bound: Team, revoked: tuple[str, bytes, bytes]) -> None:
+def test_a_file_under_another_name_is_not_complained_of(bound: Refreshing, revoked: tuple[str, bytes, bytes]) -> None:
     """As gopass writes it, beside ours."""
     fingerprint, before, after = revoked
     files = {f".public-keys/0x{fingerprint[-16:]}": (PLAIN, before), f".public-keys/{fingerprint}": (PLAIN, after)}
@@ -343,7 +345,7 @@ def test_a_file_under_another_name_is_not_complained_of(bound: Team, revoked: tu
     assert bound.warnings == []
 
 
-def test_a_store_that_names_no_store_imports_as_it_did(bound: Team, revoked: tuple[str, bytes, bytes]) -> None:
+def test_a_store_that_names_no_store_imports_as_it_did(bound: Refreshing, revoked: tuple[str, bytes, bytes]) -> None:
     fingerprint, before, _ = revoked
     state = str(bound.member.path / ".git" / "passhelper")
     pins = {".gpg-id": sorted([bound.keys["alice"], fingerprint])}

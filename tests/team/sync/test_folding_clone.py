@@ -20,11 +20,6 @@ ONE, OTHER = "https://r.example/aaa", "https://r.example/aaG"
 
 
 @pytest.fixture
-def team(environ: dict[str, str], tmp_path: Path) -> Team:
-    return Team(tmp_path, environ)
-
-
-@pytest.fixture
 def ann(team: Team, git_store: Path) -> Clone:
     """Her disk tells them apart."""
     ann = team.adopt(git_store)

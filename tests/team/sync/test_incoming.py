@@ -31,7 +31,7 @@ MEND = "do not merge it; find out who pushed it and take it out of the remote"
 SERVER = f"{FOLDER}/aHR0cHM6Ly9hLmV4YW1wbGU="  # https://a.example
 
 
-class Team:
+class Incoming:
     """A remote and one member's clone."""
 
     def __init__(self, remote: Remote, member: Member, keys: KeyRing) -> None:
@@ -107,11 +107,11 @@ class Team:
 
 
 @pytest.fixture
-def team(environ: dict[str, str], keys: KeyRing, tmp_path: Path) -> Team:
+def team(environ: dict[str, str], keys: KeyRing, tmp_path: Path) -> Incoming:
     """A remote with a store for alice, and her clone, in which nothing is pinned yet."""
     require("git")
     remote = Remote(tmp_path / "remote.git", environ)
-    found = Team(remote, Member(tmp_path / "alice", environ), keys)
+    found = Incoming(remote, Member(tmp_path / "alice", environ), keys)
     entry = keys.encrypt(b"secret", "alice")
     remote.push({".gpg-id": found.lines("alice"), f"{SERVER}/bob.gpg": (PLAIN, entry)}, parent="", subject="Begin")
     found.member.clone(remote.path)
@@ -119,14 +119,14 @@ def team(environ: dict[str, str], keys: KeyRing, tmp_path: Path) -> Team:
 
 
 @pytest.fixture
-def pinned(team: Team) -> Team:
+def pinned(team: Incoming) -> Incoming:
     """The same after its first sync."""
     team.take()
     return team
 
 
 @pytest.fixture
-def signing(team: Team) -> Team:
+def signing(team: Incoming) -> Incoming:
     """The same where alice signs recipients, accepted with serial 3."""
     team.member.environ["PASSWORD_STORE_SIGNING_KEY"] = team.keys["alice"]
     team.remote.push(team.signed("alice", says=".gpg-id 3"))
@@ -134,14 +134,14 @@ def signing(team: Team) -> Team:
     return team
 
 
-def test_an_ordinary_change_comes_in(pinned: Team) -> None:
+def test_an_ordinary_change_comes_in(pinned: Incoming) -> None:
     other = f"{FOLDER}/b3RoZXIuZXhhbXBsZQ==/x.gpg"
     commit = pinned.remote.push({other: (PLAIN, pinned.keys.encrypt(b"s", "alice"))})
     pinned.take()
     assert pinned.trust == {"version": 1, "recipients": {".gpg-id": [pinned.keys["alice"]]}, "commit": commit}
 
 
-def test_nothing_new(pinned: Team) -> None:
+def test_nothing_new(pinned: Incoming) -> None:
     before = pinned.trust
     pinned.take()
     assert pinned.trust == before
@@ -198,7 +198,7 @@ def test_nothing_new(pinned: Team) -> None:
         (PLAIN, ".gitlab-ci.yml", b"x", ""),
     ],
 )  # fmt: skip
-def test_files(pinned: Team, mode: str, path: str, data: bytes, why: str) -> None:
+def test_files(pinned: Incoming, mode: str, path: str, data: bytes, why: str) -> None:
     """What a tree may not hold is refused with the commit and the path; no word of the user lets it in."""
     commit = pinned.remote.push({path: (mode, data)})
     if not why:
@@ -209,7 +209,7 @@ def test_files(pinned: Team, mode: str, path: str, data: bytes, why: str) -> Non
     assert pinned.offered == ""
 
 
-def test_what_is_there_already_needs_no_second_look(pinned: Team) -> None:
+def test_what_is_there_already_needs_no_second_look(pinned: Incoming) -> None:
     """A link that was in the store before passhelper came does not stop every sync."""
     pinned.remote.push({"old": ("120000", b"target")})
     pinned.member.git("merge", "-q", "--ff-only", pinned.member.fetch())
@@ -217,7 +217,7 @@ def test_what_is_there_already_needs_no_second_look(pinned: Team) -> None:
     pinned.check()
 
 
-def test_a_commit_in_an_unknown_encoding(pinned: Team) -> None:
+def test_a_commit_in_an_unknown_encoding(pinned: Incoming) -> None:
     """Nothing of a commit says that its text can be read, not where it looks like a merge of our own either."""
     parent = pinned.remote.push({"x.gpg": (PLAIN, b"x")})
     tree = pinned.remote._git("rev-parse", f"{parent}^{{tree}}")
@@ -229,7 +229,7 @@ def test_a_commit_in_an_unknown_encoding(pinned: Team) -> None:
     assert pinned.check() == commit
 
 
-def test_two_entries_of_one_name(pinned: Team) -> None:
+def test_two_entries_of_one_name(pinned: Incoming) -> None:
     """git's own tools never write such a tree; a merge by path would take either."""
     blob = pinned.remote.entries()[".gpg-id"]
     commit = pinned.remote.push_raw([(*blob, ".gpg-id"), (*blob, "x"), (*blob, "x")])
@@ -237,31 +237,31 @@ def test_two_entries_of_one_name(pinned: Team) -> None:
 
 
 @pytest.mark.parametrize("name", ["/etc/x.gpg", "../x.gpg", "a/../../x.gpg"])
-def test_one_entry_that_is_a_whole_path(pinned: Team, name: str) -> None:
+def test_one_entry_that_is_a_whole_path(pinned: Incoming, name: str) -> None:
     blob = pinned.remote.entries()[".gpg-id"]
     commit = pinned.remote.push_raw([(*blob, ".gpg-id"), (*blob, name)])
     assert pinned.refused() == f"commit {commit[:12]} brings a path that leaves the store: {name}; {MEND}"
 
 
-def test_two_paths_that_are_one_where_case_does_not_count(pinned: Team) -> None:
-    commit = pinned.remote.push({"Team/x.gpg": (PLAIN, b"x"), "team/X.gpg": (PLAIN, b"y")})
+def test_two_paths_that_are_one_where_case_does_not_count(pinned: Incoming) -> None:
+    commit = pinned.remote.push({"Incoming/x.gpg": (PLAIN, b"x"), "team/X.gpg": (PLAIN, b"y")})
     assert pinned.check() == commit
     pinned.member.git("config", "core.ignorecase", "true")
     assert pinned.refused() == (
-        f"commit {commit[:12]} brings a path that this file system takes for Team: team; {MEND}"
+        f"commit {commit[:12]} brings a path that this file system takes for Incoming: team; {MEND}"
     )
 
 
 # History
 
 
-def rewritten(team: Team) -> tuple[str, str]:
+def rewritten(team: Incoming) -> tuple[str, str]:
     """Put a history of its own in place of the remote's; gives the commit that is gone and the new one."""
     before = team.remote.head
     return before, team.remote.push({".gpg-id": team.lines("alice")}, parent="", subject="Another")
 
 
-def test_a_rewritten_history(pinned: Team) -> None:
+def test_a_rewritten_history(pinned: Incoming) -> None:
     before, commit = rewritten(pinned)
     assert pinned.refused() == (
         f"the remote's history was rewritten: commit {commit[:12]} does not contain {before[:12]}, which was accepted "
@@ -270,7 +270,7 @@ def test_a_rewritten_history(pinned: Team) -> None:
     assert pinned.offered == commit
 
 
-def test_a_history_that_was_rolled_back(pinned: Team) -> None:
+def test_a_history_that_was_rolled_back(pinned: Incoming) -> None:
     old = pinned.remote.head
     pinned.remote.push({"x.gpg": (PLAIN, b"x")})
     pinned.take()
@@ -278,7 +278,7 @@ def test_a_history_that_was_rolled_back(pinned: Team) -> None:
     assert pinned.refused().startswith(f"the remote's history was rewritten: commit {old[:12]} does not contain ")
 
 
-def test_another_history_at_the_first_look(team: Team) -> None:
+def test_another_history_at_the_first_look(team: Incoming) -> None:
     _, commit = rewritten(team)
     assert team.refused() == (
         f"the remote's history is another one: commit {commit[:12]} has no commit in common with this store; "
@@ -286,7 +286,7 @@ def test_another_history_at_the_first_look(team: Team) -> None:
     )
 
 
-def test_a_git_that_cannot_compare_histories_is_no_other_history(team: Team, tmp_path: Path) -> None:
+def test_a_git_that_cannot_compare_histories_is_no_other_history(team: Incoming, tmp_path: Path) -> None:
     team.remote.push({"x.gpg": (PLAIN, b"x")})
     (tmp_path / "bin").mkdir()
     fails = "echo fatal: out of memory >&2; exit 128"
@@ -298,7 +298,7 @@ def test_a_git_that_cannot_compare_histories_is_no_other_history(team: Team, tmp
 
 
 @pytest.mark.parametrize("ahead", [3000, 4200])
-def test_a_commit_from_the_future(pinned: Team, ahead: int) -> None:
+def test_a_commit_from_the_future(pinned: Incoming, ahead: int) -> None:
     when = int(time.time()) + ahead
     commit = pinned.remote.push({"x.gpg": (PLAIN, b"x")}, when=when)
     pinned.remote.push({"y.gpg": (PLAIN, b"x")})  # its child is of today
@@ -312,7 +312,7 @@ def test_a_commit_from_the_future(pinned: Team, ahead: int) -> None:
     )
 
 
-def test_a_commit_from_beyond_all_calendars(pinned: Team) -> None:
+def test_a_commit_from_beyond_all_calendars(pinned: Incoming) -> None:
     pinned.remote.push({"x.gpg": (PLAIN, b"x")}, when=(1 << 63) - 1)
     assert "is dated " in pinned.refused()
 
@@ -320,7 +320,7 @@ def test_a_commit_from_beyond_all_calendars(pinned: Team) -> None:
 # Readers
 
 
-def test_an_added_reader(pinned: Team) -> None:
+def test_an_added_reader(pinned: Incoming) -> None:
     commit = pinned.remote.push({".gpg-id": pinned.lines("alice", "bob")})
     assert pinned.refused() == (
         f"recipients changed: {pinned.line('+', 'bob')} (.gpg-id) in commit {commit[:12]}; {ACCEPT}"
@@ -343,7 +343,7 @@ def test_an_added_reader(pinned: Team) -> None:
         (".gpg-id", ("bob",), "+bob -alice"),
     ],
 )
-def test_a_new_or_changed_list(pinned: Team, path: str, names: tuple[str, ...], said: str) -> None:
+def test_a_new_or_changed_list(pinned: Incoming, path: str, names: tuple[str, ...], said: str) -> None:
     commit = pinned.remote.push({path: pinned.lines(*names)})
     words = " ".join(sorted((pinned.line(word[0], word[1:]) for word in said.split()), key=_by_key))
     assert pinned.refused() == f"recipients changed: {words} ({path}) in commit {commit[:12]}; {ACCEPT}"
@@ -354,7 +354,7 @@ def _by_key(text: str) -> tuple[bool, str]:
 
 
 @pytest.fixture
-def restricted(pinned: Team) -> Team:
+def restricted(pinned: Incoming) -> Incoming:
     """A server that only alice reads, in a store that bob reads, too; both accepted."""
     pinned.remote.push({f"{SERVER}/.gpg-id": pinned.lines("alice"), ".gpg-id": pinned.lines("alice", "bob")})
     pinned.take(pinned.keys["alice"], pinned.keys["bob"])
@@ -362,7 +362,7 @@ def restricted(pinned: Team) -> Team:
 
 
 @pytest.mark.parametrize("move", [False, True])
-def test_a_list_that_is_gone_widens_the_readers(restricted: Team, move: bool) -> None:
+def test_a_list_that_is_gone_widens_the_readers(restricted: Incoming, move: bool) -> None:
     """Removed, or renamed out of the way: the list above counts from then on."""
     taken = {f"{SERVER}/.gpg-id": None}
     moved = {f"{SERVER}/.gpg-id.old": restricted.lines("alice")} if move else {}
@@ -376,13 +376,13 @@ def test_a_list_that_is_gone_widens_the_readers(restricted: Team, move: bool) ->
     assert list(restricted.trust["recipients"]) == [".gpg-id"]  # type: ignore[call-overload]
 
 
-def test_a_whole_server_that_is_gone_takes_its_list_along(restricted: Team) -> None:
+def test_a_whole_server_that_is_gone_takes_its_list_along(restricted: Incoming) -> None:
     restricted.remote.push({f"{SERVER}/.gpg-id": None, f"{SERVER}/bob.gpg": None})
     assert restricted.refused().startswith(f"recipients changed: {restricted.line('-', 'alice')} ({SERVER}/.gpg-id)")
 
 
 @pytest.mark.parametrize("text", ["{0}\r\n", "# team\n{0} # alice\n\n", "0x{0}\n", "{0}", "{0}\n{0}\n0x{0}\n"])
-def test_other_ways_to_write_the_same_keys(pinned: Team, text: str) -> None:
+def test_other_ways_to_write_the_same_keys(pinned: Incoming, text: str) -> None:
     pinned.remote.push({".gpg-id": (PLAIN, text.format(pinned.keys["alice"]).encode())})
     pinned.take()
     assert pinned.trust["recipients"] == {".gpg-id": [pinned.keys["alice"]]}
@@ -392,12 +392,12 @@ def test_other_ways_to_write_the_same_keys(pinned: Team, text: str) -> None:
     ("data", "said"),
     [(b"\xff\n", ".gpg-id is not UTF-8"), (b"--output=x\n", ".gpg-id has a line that is not a key: '--output=x'")],
 )
-def test_a_list_that_is_none(pinned: Team, data: bytes, said: str) -> None:
+def test_a_list_that_is_none(pinned: Incoming, data: bytes, said: str) -> None:
     commit = pinned.remote.push({".gpg-id": (PLAIN, data)})
     assert pinned.refused() == f"commit {commit[:12]}: {said}; write one key fingerprint per line"
 
 
-def test_the_complete_set_of_keys_allowed(pinned: Team) -> None:
+def test_the_complete_set_of_keys_allowed(pinned: Incoming) -> None:
     """Any list within the set passes; one key beyond it does not, however many of the set are there."""
     keys = pinned.keys
     pinned.remote.push({".gpg-id": pinned.lines("alice", "bob")})
@@ -409,13 +409,13 @@ def test_the_complete_set_of_keys_allowed(pinned: Team) -> None:
     assert "recipients changed: " in pinned.refused(keys["alice"])  # the command line's set goes first
 
 
-def test_an_empty_list_is_never_within_the_set(pinned: Team) -> None:
+def test_an_empty_list_is_never_within_the_set(pinned: Incoming) -> None:
     """It stops every write; that is nobody's wish."""
     pinned.remote.push({".gpg-id": (PLAIN, b"# nobody\n")})
     assert "recipients changed: " in pinned.refused(pinned.keys["alice"])
 
 
-def test_an_own_change_that_the_remote_has_not_seen(pinned: Team) -> None:
+def test_an_own_change_that_the_remote_has_not_seen(pinned: Incoming) -> None:
     """The list there is the one that both began with: it says nothing about the one here."""
     (pinned.member.path / ".gpg-id").write_bytes(pinned.lines("alice", "bob")[1])
     pinned.member.git("commit", "-q", "-a", "-m", "Add bob")
@@ -424,7 +424,7 @@ def test_an_own_change_that_the_remote_has_not_seen(pinned: Team) -> None:
     pinned.check()
 
 
-def test_a_key_that_was_removed_here_and_stands_in_their_change(pinned: Team) -> None:
+def test_a_key_that_was_removed_here_and_stands_in_their_change(pinned: Incoming) -> None:
     """Both sides changed the list: what comes from there is looked at as it is."""
     pinned.remote.push({".gpg-id": pinned.lines("alice", "bob")})
     pinned.take(pinned.keys["alice"], pinned.keys["bob"])
@@ -438,7 +438,7 @@ def test_a_key_that_was_removed_here_and_stands_in_their_change(pinned: Team) ->
     assert f"(.gpg-id) in commit {commit[:12]}" in message
 
 
-def test_a_change_that_came_in_beside_passhelper(pinned: Team) -> None:
+def test_a_change_that_came_in_beside_passhelper(pinned: Incoming) -> None:
     """Merged with plain git, so it is here; it was never accepted, so sync refuses it like any other."""
     pinned.remote.push({".gpg-id": pinned.lines("alice", "bob")})
     commit = pinned.member.fetch()
@@ -450,14 +450,14 @@ def test_a_change_that_came_in_beside_passhelper(pinned: Team) -> None:
     assert pinned.trust["recipients"] == {".gpg-id": [pinned.keys["alice"]]}
 
 
-def test_a_store_that_was_never_pinned(team: Team) -> None:
+def test_a_store_that_was_never_pinned(team: Incoming) -> None:
     """What is here counts as accepted, what comes does not."""
     team.remote.push({".gpg-id": team.lines("alice", "bob")})
     assert "recipients changed: " in team.refused()
     assert not (team.member.path / ".git/passhelper/trust.json").exists()
 
 
-def test_what_is_accepted_is_pinned_once_and_for_all(pinned: Team) -> None:
+def test_what_is_accepted_is_pinned_once_and_for_all(pinned: Incoming) -> None:
     commit = pinned.remote.push({".gpg-id": pinned.lines("alice", "bob")})
     pinned.take(pinned.keys["alice"], pinned.keys["bob"])
     assert pinned.trust == {
@@ -472,7 +472,7 @@ def test_what_is_accepted_is_pinned_once_and_for_all(pinned: Team) -> None:
 # A runner's clone, in which setup --ci has pinned nothing, or less than there is
 
 
-def test_a_clone_for_reading_follows(team: Team) -> None:
+def test_a_clone_for_reading_follows(team: Incoming) -> None:
     """It encrypts to nobody, so a change of the lists is none of its business; and nothing becomes accepted."""
     place = team.member.path / ".git/passhelper"
     place.mkdir()
@@ -485,7 +485,7 @@ def test_a_clone_for_reading_follows(team: Team) -> None:
     assert "history was rewritten" in team.refused()
 
 
-def test_a_runner_that_accepts_some(team: Team) -> None:
+def test_a_runner_that_accepts_some(team: Incoming) -> None:
     team.member.environ["PASSHELPER_ACCEPT_RECIPIENTS"] = team.keys["alice"]
     place = team.member.path / ".git/passhelper"
     place.mkdir()
@@ -502,7 +502,7 @@ def test_a_runner_that_accepts_some(team: Team) -> None:
 # Signatures
 
 
-def test_a_newer_signed_list_comes_in_unasked(signing: Team) -> None:
+def test_a_newer_signed_list_comes_in_unasked(signing: Incoming) -> None:
     assert signing.trust["serials"] == {".gpg-id": 3}
     signing.remote.push(signing.signed("alice", "bob", says=".gpg-id 4"))
     signing.take()
@@ -510,14 +510,14 @@ def test_a_newer_signed_list_comes_in_unasked(signing: Team) -> None:
     assert signing.trust["recipients"] == {".gpg-id": sorted([signing.keys["alice"], signing.keys["bob"]])}
 
 
-def test_a_new_signed_list_comes_in_unasked(signing: Team) -> None:
+def test_a_new_signed_list_comes_in_unasked(signing: Incoming) -> None:
     path = f"{SERVER}/.gpg-id"
     signing.remote.push(signing.signed("alice", "bob", says=f"{path} 1", path=path))
     signing.take()
     assert signing.trust["serials"] == {".gpg-id": 3, path: 1}
 
 
-def test_an_older_signed_pair_put_back(signing: Team) -> None:
+def test_an_older_signed_pair_put_back(signing: Incoming) -> None:
     old = signing.signed("alice", "bob", says=".gpg-id 2")
     commit = signing.remote.push(old)
     assert signing.refused() == (
@@ -526,7 +526,7 @@ def test_an_older_signed_pair_put_back(signing: Team) -> None:
     )
 
 
-def test_an_older_signed_pair_before_anything_was_pinned(team: Team) -> None:
+def test_an_older_signed_pair_before_anything_was_pinned(team: Incoming) -> None:
     """The list that is here says how new it is."""
     team.member.environ["PASSWORD_STORE_SIGNING_KEY"] = team.keys["alice"]
     team.remote.push(team.signed("alice", says=".gpg-id 3"))
@@ -535,7 +535,7 @@ def test_an_older_signed_pair_before_anything_was_pinned(team: Team) -> None:
     assert "its serial 3 is not above the accepted 3" in team.refused()
 
 
-def test_a_signed_pair_copied_to_another_directory(signing: Team) -> None:
+def test_a_signed_pair_copied_to_another_directory(signing: Incoming) -> None:
     """Bob reads one server; the pair that says so is copied to where it would let him read another."""
     theirs = f"{FOLDER}/Ym9i/.gpg-id"
     signing.remote.push(signing.signed("alice", "bob", says=f"{theirs} 9", path=theirs))
@@ -549,7 +549,7 @@ def test_a_signed_pair_copied_to_another_directory(signing: Team) -> None:
     )
 
 
-def test_a_signed_list_without_place_and_serial(signing: Team) -> None:
+def test_a_signed_list_without_place_and_serial(signing: Incoming) -> None:
     """As ``pass init`` signs it: who is known, not where and when."""
     pair = signing.signed("alice", "bob", says="")
     commit = signing.remote.push(pair)
@@ -560,7 +560,7 @@ def test_a_signed_list_without_place_and_serial(signing: Team) -> None:
     signing.take(signing.keys["alice"], signing.keys["bob"])
 
 
-def bad_signatures(team: Team) -> dict[str, dict[str, tuple[str, bytes]]]:
+def bad_signatures(team: Incoming) -> dict[str, dict[str, tuple[str, bytes]]]:
     good = team.signed("alice", "bob", says=".gpg-id 4")
     text = good[".gpg-id"]
     inline = team.keys.gpg("--local-user", team.keys["alice"], "--sign", stdin=team.lines("alice")[1]).stdout
@@ -575,7 +575,7 @@ def bad_signatures(team: Team) -> dict[str, dict[str, tuple[str, bytes]]]:
 
 
 @pytest.mark.parametrize("kind", ["swapped", "of another text", "by another member", "empty", "not detached", "broken"])
-def test_a_signature_that_is_not_good(signing: Team, kind: str) -> None:
+def test_a_signature_that_is_not_good(signing: Incoming, kind: str) -> None:
     commit = signing.remote.push(bad_signatures(signing)[kind])
     said = f"the signature of .gpg-id in commit {commit[:12]} is not by a key in PASSWORD_STORE_SIGNING_KEY; {MEND}"
     assert signing.refused() == said
@@ -583,12 +583,12 @@ def test_a_signature_that_is_not_good(signing: Team, kind: str) -> None:
     assert signing.offered == ""
 
 
-def test_a_signature_that_is_gone(signing: Team) -> None:
+def test_a_signature_that_is_gone(signing: Incoming) -> None:
     commit = signing.remote.push({".gpg-id.sig": None})
     assert signing.refused() == f".gpg-id has no signature in commit {commit[:12]}; {MEND}"
 
 
-def test_a_revoked_signing_key(team: Team, own_keys: KeyRing) -> None:
+def test_a_revoked_signing_key(team: Incoming, own_keys: KeyRing) -> None:
     """gpg calls the signature valid all the same."""
     team.member.environ.update(PASSWORD_STORE_SIGNING_KEY=own_keys["alice"], GNUPGHOME=str(own_keys.home))
     commit = team.remote.push(team.signed("alice", says=".gpg-id 1"))
@@ -597,13 +597,13 @@ def test_a_revoked_signing_key(team: Team, own_keys: KeyRing) -> None:
     assert team.refused().startswith(f"the signature of .gpg-id in commit {commit[:12]} is not by a key in ")
 
 
-def test_signatures_of_other_peoples_directories_are_not_asked_for(signing: Team) -> None:
+def test_signatures_of_other_peoples_directories_are_not_asked_for(signing: Incoming) -> None:
     """A list that no credential of ours depends on is still compared, but need not be signed."""
     signing.remote.push({"personal/.gpg-id": signing.lines("bob")})
     assert signing.refused().startswith(f"recipients changed: {signing.line('+', 'bob')} (personal/.gpg-id)")
 
 
-def test_a_listing_that_is_too_long_is_not_read_in_part(signing: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_listing_that_is_too_long_is_not_read_in_part(signing: Incoming, monkeypatch: pytest.MonkeyPatch) -> None:
     """What stands behind the part that was read would come in unseen, if git has ended before we look."""
 
     def finish_late(children: list[child.Child], seconds: float) -> None:

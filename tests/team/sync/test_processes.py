@@ -52,24 +52,12 @@ def counter(tmp_path: Path, environ: dict[str, str]) -> Counter:
 
 
 @pytest.fixture
-def team(environ: dict[str, str], tmp_path: Path) -> Team:
-    return Team(tmp_path, environ)
-
-
-@pytest.fixture
 def ann(team: Team, git_store: Path, counter: Counter) -> Clone:
     """Who made the store and has pushed it; the next git is the first to be counted."""
     ann = team.adopt(git_store)
     ann.store()
     ann.sync()
     return counted(ann, counter)
-
-
-@pytest.fixture
-def bob(team: Team, ann: Clone) -> Clone:
-    bob = team.clone("bob")
-    bob.sync()
-    return bob
 
 
 def counted(clone: Clone, counter: Counter) -> Clone:

@@ -29,24 +29,12 @@ NOW = int(time.time()) - 1000
 
 
 @pytest.fixture
-def team(environ: dict[str, str], tmp_path: Path) -> Team:
-    return Team(tmp_path, environ)
-
-
-@pytest.fixture
 def ann(team: Team, git_store: Path) -> Clone:
     """Who made the store and has pushed it."""
     ann = team.adopt(git_store)
     ann.store()
     ann.sync()
     return ann
-
-
-@pytest.fixture
-def bob(team: Team, ann: Clone) -> Clone:
-    bob = team.clone("bob")
-    bob.sync()
-    return bob
 
 
 # Without conflicts
