@@ -56,7 +56,7 @@ def owner(gpg: "Gpg", key: str, offered: "Offered | None") -> str:
 def whose(line: str, fingerprint: str, uid: str) -> str:
     """Say whose a recipient is for which the keyring has this key: its user id.
 
-    Of a subkey also that it is one, and of which key: anybody can call another one's key a subkey of his own.
+    For a subkey it says so, and names the key: anybody can call another one's key a subkey of his own.
     """
     if not is_fingerprint(line) or digits(line) == fingerprint:
         return uid

@@ -32,7 +32,7 @@ else:
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from typing import Any
 
 SECONDS = 5.0  # for one answer of a program, its start by the bus included
@@ -269,32 +269,29 @@ def _connect(environ: "Mapping[str, str]", seconds: float) -> "tuple[socket, str
     raise failure or NoBusError("there is no D-Bus session bus")
 
 
-def _paths(environ: "Mapping[str, str]") -> "Iterator[str]":
-    """Give the sockets where the bus may listen; an abstract one begins with NUL. BusError if it listens elsewhere."""
+def _paths(environ: "Mapping[str, str]") -> "list[str]":
+    """List the sockets where the bus may listen; an abstract one begins with NUL. BusError if it listens elsewhere."""
     addresses = environ.get("DBUS_SESSION_BUS_ADDRESS", "")
     runtime = environ.get("XDG_RUNTIME_DIR", "")
     if not addresses:
         # As libdbus and sd-bus do, but not as they go on: X11 is never asked and no bus is started.
-        if os.path.isabs(runtime) and os.path.exists(os.path.join(runtime, "bus")):
-            yield os.path.join(runtime, "bus")
-        return
-    usable = False
+        path = os.path.join(runtime, "bus")
+        return [path] if os.path.isabs(runtime) and os.path.exists(path) else []
+    found = []
     for address in addresses.split(";"):
         transport, _, rest = address.partition(":")
         options = dict(option.partition("=")[::2] for option in rest.split(","))
         if transport != "unix":
             continue
         if "path" in options:
-            usable = True
-            yield _unescaped(options["path"])
+            found.append(_unescaped(options["path"]))
         elif "abstract" in options:
-            usable = True
-            yield "\0" + _unescaped(options["abstract"])
+            found.append("\0" + _unescaped(options["abstract"]))
         elif options.get("runtime") == "yes" and runtime:
-            usable = True
-            yield os.path.join(runtime, "bus")
-    if not usable:
+            found.append(os.path.join(runtime, "bus"))
+    if not found:
         raise BusError("DBUS_SESSION_BUS_ADDRESS names no unix socket")
+    return found
 
 
 def _unescaped(value: str) -> str:
