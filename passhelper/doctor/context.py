@@ -42,7 +42,8 @@ class Git(Runner):
     FETCHES = False
 
     def __init__(self, repository: Repository, environ: Mapping[str, str]) -> None:
-        super().__init__(repository, environ)
+        # It writes nothing. What is wrong with the umask is said once, by the check of the store's modes.
+        super().__init__(repository, {**environ, "PASSWORD_STORE_UMASK": ""})
         self.environ |= {"SSH_ASKPASS_REQUIRE": "never", "SSH_ASKPASS": "", "GCM_INTERACTIVE": "never"}
 
 

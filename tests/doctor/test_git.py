@@ -42,6 +42,11 @@ def test_no_git(doctor: Doctor, helper: Helper, repository: Path, tmp_path: Path
     assert b"git not found in PATH" in helper.store(SERVER, "alice", "new", PATH=path).err
 
 
+def test_a_umask_that_is_none_is_not_the_fault_of_git(doctor: Doctor, repository: Path) -> None:
+    report = doctor(PASSWORD_STORE_UMASK="9")
+    assert (report.status("store.modes"), report.status("git.program")) == ("failed", "ok")
+
+
 def test_no_identity(doctor: Doctor, helper: Helper, repository: Path) -> None:
     git(repository, "config", "--unset", "user.name")
     git(repository, "config", "--unset", "user.email")
