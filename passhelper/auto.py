@@ -139,9 +139,9 @@ class AutoHelper(Helper):
     def _erase(self, server: str) -> None:
         """Forget a server wherever it may be; see :class:`~passhelper.Helper`.
 
-        The newest copy is erased last: if this process ends before, no older copy is taken for it. Two backends may
-        each have the newest copy of one name of the registry, and an older one of the other name. Whichever is erased
-        first, the older one would come back, so both are recorded as erased before.
+        The newest copy is erased last: if this process ends before, no older copy is taken for it. If two backends each
+        have the newest copy of one name of the registry and an older one of the other name, both are recorded as erased
+        before: whichever is erased first, the older one would come back.
         """
         record, passed = self._record, _Passed()
         known, is_split = self._known(record, server), record.is_split(server)

@@ -50,7 +50,7 @@ _AGENT_TROUBLE = (
 
 
 def decryption_error(
-    gpg: Gpg, child: "Child", lines: "list[list[str]]", label: str, source: "bytes | int" = b""
+    gpg: Gpg, child: "Child", lines: "list[list[str]]", label: str, source: "bytes | int"
 ) -> PasshelperError:
     """Return why an entry could not be decrypted.
 
@@ -59,7 +59,7 @@ def decryption_error(
         child: its process.
         lines: what that said on its status channel.
         label: the entry's name for messages.
-        source: the entry: its bytes or the open file; without it, what it is made of is not told.
+        source: the entry: its bytes or the open file; if empty, what it is made of is not told.
     """
     seen = {line[0] for line in lines}
     if "NEED_PASSPHRASE_SYM" in seen:  # behind or inside what packets.py has seen

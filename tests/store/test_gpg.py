@@ -794,6 +794,7 @@ fpr:::::::::{other}:
     [
         ({}, "", ""),
         ({"validity": "r"}, "has been revoked", ""),
+        ({"validity": "r", "capabilities": "scESCD"}, "has been revoked", ""),  # enabling it would not help
         ({"validity": "i"}, "is invalid", ""),
         ({"validity": "e", "expires": "86400"}, "expired on 1970-01-02", "extend: gpg --quick-set-expire F 1y"),
         ({"capabilities": "scESCD"}, "is disabled", "run: gpg --edit-key F enable save"),
