@@ -5,17 +5,20 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import re
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from support import FOLDER, Helper, KeyRing
 from support.machines.new import Command
 from support.machines.registries import USERS
+from support.waiting import LIMIT
 
 from passhelper import Credentials
 from passhelper.docker import inventory, registrycheck
@@ -354,36 +357,57 @@ def check_all(environ: dict[str, str]) -> list[tuple[str, str]]:
     return inventory.check(store, sorted(store.walk(), key=lambda entry: entry.server))
 
 
-def test_list_check_asks_some_at_a_time(
-    store: Path, helper: Helper, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+class _Meeting(BaseHTTPRequestHandler):
+    """A registry that answers a login when all of its kind have got theirs; the first one refuses it."""
+
+    all_are_asked: ClassVar[threading.Barrier]
+    refusing: ClassVar[int]
+
+    def do_GET(self) -> None:
+        code, port = 401, self.connection.getsockname()[1]
+        if "Authorization" in self.headers:
+            self.all_are_asked.wait(LIMIT)
+            code = 401 if port == self.refusing else 200
+        self.send_response(code)
+        self.send_header("WWW-Authenticate", 'Basic realm="x"')
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *arguments: Any) -> None:
+        pass
+
+
+def test_list_check_asks_some_at_a_time(store: Path, helper: Helper, environ: dict[str, str]) -> None:
     """Each answers when as many have been asked, and comes back in its own line."""
-    all_are_asked = threading.Barrier(inventory.AT_ONCE)
-
-    def answer(credentials: Credentials) -> registrycheck.Verdict:
-        all_are_asked.wait(20)
-        return registrycheck.Verdict.REFUSED if "h1" in credentials.server else registrycheck.Verdict.WORKS
-
-    monkeypatch.setattr(registrycheck, "_check", answer)
-    for number in range(inventory.AT_ONCE):
-        assert helper.store(f"h{number}.example", "alice", "s").code == 0
-    assert check_all(environ) == [("works", ""), ("refused", ""), *[("works", "")] * (inventory.AT_ONCE - 2)]
+    _Meeting.all_are_asked = threading.Barrier(inventory.AT_ONCE)
+    with contextlib.ExitStack() as stack:
+        ports = []
+        for _ in range(inventory.AT_ONCE):
+            server = stack.enter_context(_Server(("127.0.0.1", 0), _Meeting))
+            thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+            thread.start()
+            stack.callback(thread.join)
+            stack.callback(server.shutdown)
+            ports.append(server.server_port)
+        _Meeting.refusing = ports[0]
+        for port in ports:
+            assert helper.store(f"http://127.0.0.1:{port}", "alice", "s").code == 0
+        found = check_all(environ)
+    names = sorted(f"http://127.0.0.1:{port}" for port in ports)
+    assert found == [("refused" if name.endswith(f":{ports[0]}") else "works", "") for name in names]
 
 
 def test_list_check_has_an_end(
     store: Path, helper: Helper, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However many registries do not answer."""
-    the_end = threading.Event()
-    monkeypatch.setattr(registrycheck, "_check", lambda credentials: the_end.wait())
-    monkeypatch.setattr(inventory, "SECONDS", 0.5)
+    """However many registries take a connection and never answer."""
+    monkeypatch.setattr(inventory, "SECONDS", 3.0)
     number = inventory.AT_ONCE + 2
-    for one in range(number):
-        assert helper.store(f"h{one:02}.example", "alice", "s").code == 0
-    try:
+    with contextlib.ExitStack() as stack:
+        for _ in range(number):
+            silent = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+            assert helper.store(f"http://127.0.0.1:{silent.getsockname()[1]}", "alice", "s").code == 0
         found = check_all(environ)
-    finally:
-        the_end.set()
-    assert found[0] == ("failed", "h00.example gave no whole answer in 0.5 s")
-    assert found[-1] == ("failed", "not asked, because the others have taken 0.5 s")
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+ gave no whole answer in [0-3](\.\d)? s", found[0][1])
+    assert found[-1] == ("failed", "not asked, because the others have taken 3 s")
     assert [word for word, _ in found] == ["failed"] * number
