@@ -19,7 +19,6 @@ from passhelper.errors import GitError, RemoteError, StoreError, TrustError
 from passhelper.store import commit, journal, pinning, trust
 from passhelper.store.files import Files
 from passhelper.store.recipients import Header, with_header
-from passhelper.team.git import network
 from passhelper.team.git.commits import MARK, SAME
 from passhelper.team.recipients import gpgid
 from passhelper.team.sync import exchange as sync_module
@@ -240,22 +239,16 @@ def test_both_changed_the_recipients(ann: Clone, bob: Clone, keys: KeyRing) -> N
     assert trust.load(str(bob.path / ".git" / "passhelper")) == {".gpg-id": sorted(everybody)}
 
 
-def test_recipients_are_accepted_together_with_the_merge(
-    team: Team, ann: Clone, bob: Clone, keys: KeyRing, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_recipients_are_accepted_together_with_the_merge(team: Team, ann: Clone, bob: Clone, keys: KeyRing) -> None:
     """Whatever happens after it, nobody has to accept them twice."""
     ann.write(".gpg-id", f"{keys['alice']}\n{keys['bob']}\n".encode())
     accept(ann)
     ann.sync()
     bob.store(OTHER)
-
-    def fail(*_: object) -> None:
-        raise RemoteError("gone")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(network, "push", fail)
-        with pytest.raises(RemoteError):
-            bob.sync(accepted=frozenset([keys["alice"], keys["bob"]]))
+    script(team.hook("pre-receive"), "exit 1")
+    with pytest.raises(RemoteError, match="does not take the push"):
+        bob.sync(accepted=frozenset([keys["alice"], keys["bob"]]))
+    team.hook("pre-receive").unlink()
     bob.store("https://c.example")
     bob.sync()
     converge(ann, bob)
