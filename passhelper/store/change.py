@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from passhelper.store.store import PassStore
 
 
+TRIES = 3  # how often a change is made that a git beside us undoes while it is made
+
+
 class Change:
     """A change of several steps, for use in a ``with`` statement, under the lock.
 

@@ -4,7 +4,7 @@ import os
 
 from passhelper.errors import StoreError
 from passhelper.store import layout
-from passhelper.store.change import Change, remove_files, share
+from passhelper.store.change import TRIES, Change, remove_files, share
 from passhelper.store.files import Files
 from passhelper.store.transaction import Transaction, undone_entries
 from passhelper.store.workspace import committer_for, sweep
@@ -41,11 +41,23 @@ def _remove_group(
 ) -> None:
     """Remove what is in some directories of one repository; under the lock."""
     sweep(store, repository)
+    for _ in range(TRIES):
+        paths = _remove_once(store, group, repository, committer)
+        back = [path for path in paths if layout.holds(*os.path.split(path))]
+        if committer is None or not committer.has_committed or not back:
+            return
+    raise StoreError(f"git has put back {back[0]} while it was erased", "try again")
+
+
+def _remove_once(
+    store: "PassStore", group: "list[tuple[str, str]]", repository: "Repository | None", committer: "Committer | None"
+) -> "list[str]":
+    """Remove the files and commit; return which they were."""
     paths = [entry.path for server, name in group for entry in store.entries(server, name)]
     servers = {server for server, _ in group}
     paths += [entry.path for entry in undone_entries(store) if entry.server in servers]
     if not paths:
-        return
+        return []
     files = Files(store.environ)
     temporary = store.folder
     if repository is not None:
@@ -57,9 +69,7 @@ def _remove_group(
     if committer is not None:
         names = ", ".join(dict.fromkeys(server for server, _ in group))
         committer.commit(f"Erase credential for {names}")
-        back = [path for path in paths if layout.holds(*os.path.split(path))]
-        if back and committer.has_committed:
-            raise StoreError(f"git has put back {back[0]} while it was erased", "try again")
+    return paths
 
 
 def _by_repository(store: "PassStore", servers: "list[str]") -> "list[tuple[Repository | None, list[tuple[str, str]]]]":

@@ -7,7 +7,7 @@ import os
 
 from passhelper.errors import StoreError
 from passhelper.store import layout
-from passhelper.store.change import Change, content, remove_files
+from passhelper.store.change import TRIES, Change, content, remove_files
 from passhelper.store.files import Files
 from passhelper.store.transaction import Transaction, undone_entries
 from passhelper.store.workspace import sweep
@@ -49,23 +49,33 @@ class Exchange:
         store, target = self.store, self.target
         self.accepted = accepted
         sweep(store, self.repository)
-        older = [entry.path for entry in store.all_entries(target.server) if entry.path != target.path]
         if layout.twin(*os.path.split(target.path)):
-            self._replace_twin(ciphertext, older)
+            self._replace_twin(ciphertext, self._older())
             return
-        files = Files(store.environ)
-        made = files.make_directory(store.folder)
+        for _ in range(TRIES):
+            self._exchange(ciphertext, self._older())
+            if self.committer is None:
+                return
+            self.committer.commit(self.subject)
+            if not self.committer.has_committed or content(target.path) == ciphertext:
+                return
+        raise StoreError(f"git has undone the change of {target.path} while it was made", "try again")
+
+    def _older(self) -> "list[str]":
+        """List the other entries of the server."""
+        return [entry.path for entry in self.store.all_entries(self.target.server) if entry.path != self.target.path]
+
+    def _exchange(self, ciphertext: bytes, older: "list[str]") -> None:
+        """Put the new file in place of the older ones; if that fails, no new directory is left."""
+        files = Files(self.store.environ)
+        made = files.make_directory(self.store.folder)
         try:
-            self._exchange(files, ciphertext, older)
+            self._put(files, ciphertext, older)
         except BaseException:
             files.remove_directories(made)
             raise
-        if self.committer is not None:
-            self.committer.commit(self.subject)
-            if self.committer.has_committed and content(target.path) != ciphertext:
-                raise StoreError(f"git has undone the change of {target.path} while it was made", "try again")
 
-    def _exchange(self, files: Files, ciphertext: bytes, older: "list[str]") -> None:
+    def _put(self, files: Files, ciphertext: bytes, older: "list[str]") -> None:
         """Write the new file and remove the older ones; if that fails, the old ones are there again."""
         store, target, repository = self.store, self.target, self.repository
         temporary = store.folder

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from passhelper.store.store import PassStore
 
 
+_FILES = ("100644", "100755")  # git's modes of plain files
+
+
 def _forget(repository: "Repository", files: "Files", kept: Kept, path: str) -> None:
     """Stop waiting for a file that can be neither put back nor committed, so that the others need not wait for it."""
     del kept.files[path]
@@ -109,9 +112,10 @@ def _add_dropped(kept: Kept, ask: "_Questions", log: bytes) -> None:
             continue
         message, stamp, changes = ask.commit(commit)
         paths = []
-        for path, data in changes.items():
-            known = kept.files.get(path)
-            if (known is None or known[1] <= stamp) and ask.changed(path) < stamp:
+        for path, (before, data) in changes.items():
+            current, since = kept.files.get(path) or (ask.committed(path), ask.changed(path))
+            # What it has changed is what is there now, or the later one counts: times alone are whole seconds.
+            if before == current or since < stamp:
                 kept.files[path] = (data, stamp)
                 paths.append(path)
         if paths:
@@ -162,19 +166,20 @@ class _Questions(Runner):
             raise self.failure("merge-base", child)
         return child.returncode != 1
 
-    def commit(self, commit: str) -> "tuple[str, int, dict[str, bytes | None]]":
-        """Read a commit's message, its author's time, and the entries that it changed."""
+    def commit(self, commit: str) -> "tuple[str, int, dict[str, tuple[bytes | None, bytes | None]]]":
+        """Read a commit's message, its author's time, and the entries that it changed: before it, and in it."""
         said = self.run("log", "-1", "--no-show-signature", "--format=%at%n%B", commit)
         stamp, _, message = said.decode(errors="replace").partition("\n")
         listing = self.run("diff-tree", "--root", "--no-commit-id", "-r", "-z", "--raw", "--no-renames", commit)
         fields = listing.split(b"\0")
-        found: dict[str, bytes | None] = {}
+        found: dict[str, tuple[bytes | None, bytes | None]] = {}
         for facts, name in zip(fields[::2], fields[1::2], strict=False):
             path = os.fsdecode(name)
-            _, mode, _, blob, status = facts.decode().split()
-            is_file = status == "D" or mode in ("100644", "100755")
+            old_mode, mode, old, new, status = facts.decode().lstrip(":").split()
+            is_file = status == "D" or mode in _FILES
             if is_file and path.endswith(SUFFIX) and (path.startswith(f"{self._folder}/") or self._folder == "."):
-                found[path.replace("/", os.sep)] = None if status == "D" else self._blob(blob)
+                before = self._blob(old) if old_mode in _FILES else None
+                found[path.replace("/", os.sep)] = before, None if status == "D" else self._blob(new)
         return message.strip(), int(stamp or 0), found
 
     def _blob(self, name: str) -> bytes:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 from support import FOLDER, KeyRing
-from support.faults.meanwhile import meanwhile
+from support.faults.meanwhile import happened, meanwhile
 from support.programs import script
 from support.worlds.vault import SERVER, Vault
 
@@ -192,6 +193,29 @@ def test_a_commit_that_an_aborted_rebase_dropped_is_made_again(forked: Vault) ->
         assert (forked.status, forked.pending, len(forked.warnings)) == ("", [], 1)
 
 
+def test_commits_of_one_second_that_an_aborted_rebase_dropped(forked: Vault, tmp_path: Path) -> None:
+    """Times do not tell which of them came last, but each says what it has changed."""
+    for who in ("AUTHOR", "COMMITTER"):
+        forked.environ[f"GIT_{who}_DATE"] = f"{int(time.time())} +0000"
+    forked.store(NEW, secret="first")
+    forked.store(NEW, secret="second")
+    forked.store(NEW, secret="third")
+    for who in ("AUTHOR", "COMMITTER"):
+        del forked.environ[f"GIT_{who}_DATE"]
+    first = git(forked, "rev-parse", "HEAD~2").strip()
+    log = forked.path / ".git" / "logs" / "HEAD"
+    lines = log.read_text()
+    git(forked, "update-ref", "-m", "rebase (abort): returning to refs/heads/main", "refs/heads/main", first)
+    begun = "rebase (start): checkout other"
+    added = log.read_text().removeprefix(lines)
+    log.write_text(lines.replace("commit: Store credential for https://new.example (bob)", begun, 1) + added)
+    git(forked, "reset", "-q", "--hard")
+    log.write_text(lines + added)
+    assert forked.get(NEW) == ("bob", "first")
+    forked.store(NEXT)
+    assert (forked.get(NEW), forked.status, forked.pending) == (("bob", "third"), "", [])
+
+
 def test_a_rebase_that_begins_beside_a_commit(forked: Vault, tmp_path: Path) -> None:
     """It began after we had looked; whoever stores is told, and what it drops comes back."""
     editor = script(tmp_path / "editor", 'sed -i 1ibreak "$1"')
@@ -214,20 +238,38 @@ def test_a_rebase_that_begins_beside_a_commit(forked: Vault, tmp_path: Path) -> 
 @pytest.mark.parametrize("verb", ["store", "erase"])
 def test_what_git_puts_back_while_it_is_changed(forked: Vault, tmp_path: Path, verb: str) -> None:
     """Whoever had a checkout under way has the older secret again, and the verb does not say that all is well."""
-    meanwhile(forked.environ, tmp_path / "bin", "git", "commit", f"git -C {forked.path} checkout -q --force main")
+    path = forked.environ["PATH"]
+    meanwhile(
+        forked.environ, tmp_path / "bin", "git", "commit", f"git -C {forked.path} checkout -q --force main", times=20
+    )
     before = forked.get()
     with pytest.raises(StoreError) as caught:
         forked.erase() if verb == "erase" else forked.store(secret="newer")
-    path = forked.entry()
+    entry = forked.entry()
     said = (
         "git has put back {} while it was erased"
         if verb == "erase"
         else "git has undone the change of {} while it was made"
     )
-    assert str(caught.value) == f"{said.format(path)}; try again"
+    assert str(caught.value) == f"{said.format(entry)}; try again"
     assert forked.get() == before
+    forked.environ["PATH"] = path
     forked.erase()
-    assert not path.exists()
+    assert not entry.exists()
+
+
+@pytest.mark.parametrize("verb", ["erase", "store"])
+def test_what_git_puts_back_is_changed_again(forked: Vault, tmp_path: Path, verb: str) -> None:
+    checkout = f"git -C {forked.path} checkout -q --force main"
+    meanwhile(forked.environ, tmp_path / "bin", "git", "commit", checkout, times=3)
+    if verb == "erase":
+        forked.erase()
+        assert not forked.entry().exists()
+    else:
+        forked.store(secret="newer")
+        assert forked.get() == ("bob", "newer")
+    assert happened(tmp_path / "bin", "commit") == 3
+    assert (forked.status, forked.pending, forked.warnings) == ("", [], [])
 
 
 def test_a_place_that_takes_no_copy(forked: Vault) -> None:
