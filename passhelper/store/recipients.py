@@ -164,24 +164,35 @@ class Header:
 
         # passhelper <path in the store> <serial> <store>
         # key <fingerprint> <SHA-256 of its file in .public-keys>
+        # list <path in the store> <serial>
 
-    A signature says who, not where or when: without this an older signed file could be put back, and one directory's
-    or another store's copied here.
+    A signature says who, not where or when: without this an older signed file could be put back, one directory's or
+    another store's copied here, and a list below this one kept back, so that this one would count in its place.
 
     Attributes:
         path: which file it is, with slashes.
         serial: how new it is.
         store: which store it is of, 32 hex digits; empty in a list from before stores had an identity.
         keys: the digests of files in ``.public-keys`` by the keys' fingerprints.
+        lists: the lists below this one that were there when it was signed, with slashes, and the serial of each; 0 for
+            one without.
     """
 
-    __slots__ = ("keys", "path", "serial", "store")
+    __slots__ = ("keys", "lists", "path", "serial", "store")
 
-    def __init__(self, path: str, serial: int, store: str = "", keys: "Mapping[str, str] | None" = None) -> None:
+    def __init__(
+        self,
+        path: str,
+        serial: int,
+        store: str = "",
+        keys: "Mapping[str, str] | None" = None,
+        lists: "Mapping[str, int] | None" = None,
+    ) -> None:
         self.path = path
         self.serial = serial
         self.store = store
         self.keys = dict(keys or {})
+        self.lists = dict(lists or {})
 
 
 def header(text: bytes) -> "Header | None":
@@ -198,6 +209,7 @@ def with_header(text: bytes, new: Header) -> bytes:
     """Let a ``.gpg-id`` say something about itself, instead of what it says now."""
     lines = [f"# passhelper {new.path} {new.serial} {new.store}".rstrip()]
     lines += [f"# key {fingerprint} {new.keys[fingerprint]}" for fingerprint in sorted(new.keys)]
+    lines += [f"# list {path} {new.lists[path]}" for path in sorted(new.lists)]
     return "".join(f"{line}\n" for line in lines).encode() + body(text)
 
 
@@ -207,7 +219,7 @@ def _split(text: bytes) -> "tuple[Header | None, bytes]":
     if words[:2] != ["#", "passhelper"] or len(words) not in (4, 5):
         return None, text
     path, serial, store = (*words[2:], "")[:3]
-    if not (serial.isascii() and serial.isdigit() and len(serial) <= MAX_SERIAL):
+    if not _is_serial(serial):
         return None, text
     if len(words) == 5 and not is_identity(store):
         return None, text
@@ -215,11 +227,21 @@ def _split(text: bytes) -> "tuple[Header | None, bytes]":
     at = 1
     for line in lines[1:]:
         words = _words(line)
-        if words[:2] != ["#", "key"] or len(words) != 4 or not _DIGITS.issuperset(words[3]) or len(words[3]) != 64:
+        if len(words) != 4 or words[0] != "#":
             break
-        found.keys[normalize(words[2])] = words[3]
+        _, kind, name, value = words
+        if kind == "key" and _DIGITS.issuperset(value) and len(value) == 64:
+            found.keys[normalize(name)] = value
+        elif kind == "list" and _is_serial(value):
+            found.lists[name] = int(value)
+        else:
+            break
         at += 1
     return found, b"\n".join(lines[at:])
+
+
+def _is_serial(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= MAX_SERIAL
 
 
 def _words(line: bytes) -> "list[str]":

@@ -9,12 +9,16 @@ from passhelper.errors import TrustError, printable
 from passhelper.shellwords import word
 from passhelper.store import keyinfo
 from passhelper.store.gpg import status_lines
-from passhelper.store.recipients import read_file, signing_keys
+from passhelper.store.recipients import header, read_file, signing_keys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from passhelper.store.gpg import Gpg
     from passhelper.store.recipients import Header, Recipients
+
+SIGN_AGAIN = "run: passhelper sync; if it was removed on purpose, whoever signs runs: passhelper recipients sign"
 
 
 def is_signed(signature: str, text: bytes, gpg: "Gpg") -> bool:
@@ -55,12 +59,34 @@ def verify_signature(root: str, found: "Recipients", gpg: "Gpg") -> None:
         raise TrustError(
             f"{path} has no signature", f"run: gpg --detach-sign {word(path)}, or unset PASSWORD_STORE_SIGNING_KEY"
         )
-    if is_signed(path + ".sig", found.text, gpg):
-        return
-    raise TrustError(
-        f"the signature of {path} is not by a key in PASSWORD_STORE_SIGNING_KEY",
-        "find out who changed it, then sign it again",
-    )
+    if not is_signed(path + ".sig", found.text, gpg):
+        raise TrustError(
+            f"the signature of {path} is not by a key in PASSWORD_STORE_SIGNING_KEY",
+            "find out who changed it, then sign it again",
+        )
+    lacking = missing(header(found.text), lambda other: read_file(root, other))
+    if lacking:
+        raise TrustError(f"{path} was signed beside {printable(lacking)}, which is gone or older here", SIGN_AGAIN)
+
+
+def missing(named: "Header | None", read: "Callable[[str], bytes | None]") -> str:
+    """Find a list that was there when one above it was signed, and that is gone, or older.
+
+    Where it limits who reads, the one above would count in its place: so that counts only beside it.
+
+    Args:
+        named: what the list above says about itself.
+        read: gives the text of a list by its path in the store; None if there is none.
+
+    Returns:
+        its path, with slashes; empty if all are there.
+    """
+    for path, serial in named.lists.items() if named is not None else ():
+        text = read(path.replace("/", os.sep))
+        found = header(text) if text is not None else None
+        if text is None or (found.serial if found is not None else 0) < serial:
+            return path
+    return ""
 
 
 def complaint(named: "Header | None", path: str, store: str, least: int) -> str:

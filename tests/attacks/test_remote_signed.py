@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from support import Answer
+    from support.people.attackers import File
 
 
 STORE, OTHER = (
@@ -322,6 +323,74 @@ def test_doctor_on_lists_that_name_no_store(signing: Scene) -> None:
         f"signed lists that name no store: 1, such as .gpg-id; this machine knows the store as {STORE}, so no change "
         "of them counts as signed"
     )
+
+
+PROD_LIST = place(PROD, ".gpg-id")
+
+
+def _signed_together(scene: Scene) -> tuple[dict[str, File], dict[str, File]]:
+    """Alice lets bob into the store, but not into prod: both lists, of which a pusher may bring the first alone."""
+    root = scene.signed("alice", "bob", path=".gpg-id", says=f".gpg-id 7 {STORE}\n# list {PROD_LIST} 6")
+    return root, scene.signed("alice", path=PROD_LIST, says=f"{PROD_LIST} 6 {STORE}")
+
+
+def _beside(commit: str) -> str:
+    return (
+        f".gpg-id in commit {commit[:12]} was signed beside {PROD_LIST}, which the commit does not have, or an older "
+        f"one\nhint: {MEND}; if it was removed on purpose, whoever signs runs: passhelper recipients sign"
+    )
+
+
+@pytest.mark.parametrize("kept_back", ["the list", "its newer one"])
+def test_a_list_that_comes_without_one_below_it(signing: Scene, kept_back: str) -> None:
+    """It would let bob read prod."""
+    root, _ = _signed_together(signing)
+    older = signing.signed("alice", path=PROD_LIST, says=f"{PROD_LIST} 5 {STORE}") if kept_back != "the list" else {}
+    around = snapshot(signing)
+    commit = signing.remote.push({**root, **older})
+    answer = signing.passhelper("sync")
+    assert (answer.code, answer.err.decode()) == (4, f"error: {_beside(commit)}\n")
+    assert snapshot(signing) == around
+    assert_unharmed(signing)
+
+
+def test_lists_that_come_together_and_part_later(signing: Scene) -> None:
+    root, prod = _signed_together(signing)
+    signing.remote.push({**root, **prod})
+    answer = signing.passhelper("sync")
+    assert (answer.code, answer.err) == (0, b"")
+    before = snapshot(signing)
+    commit = signing.remote.push(dict.fromkeys(prod))
+    answer = signing.passhelper("sync")
+    assert (answer.code, answer.err.decode()) == (4, f"error: {_beside(commit)}\n")
+    assert snapshot(signing) == before
+
+
+def test_a_list_without_one_below_it_in_the_store_itself(signing: Scene) -> None:
+    """As ``git pull`` brings it. Whoever signs can say that the list is gone for good."""
+    root, _ = _signed_together(signing)
+    for path, (_, data) in root.items():
+        (signing.alice.path / path).write_bytes(data)
+    answer = signing.helper.store(LATER, "u", "secret")
+    path = signing.alice.path / ".gpg-id"
+    assert answer.code == 1
+    assert answer.text == (
+        f"{path} was signed beside {PROD_LIST}, which is gone or older here; run: passhelper sync; if it was removed "
+        "on purpose, whoever signs runs: passhelper recipients sign\n"
+    )
+    assert signing.stolen() <= signing.his
+
+
+def test_a_list_below_that_is_removed_on_purpose(signing: Scene) -> None:
+    root, prod = _signed_together(signing)
+    signing.remote.push({**root, **prod})
+    assert signing.passhelper("sync").code == 0
+    signing.alice.git("rm", "-q", *prod)
+    assert signing.helper.store(LATER, "u", "secret").code == 1
+    assert signing.passhelper("recipients", "accept", "--yes").code == 0
+    answer = signing.passhelper("recipients", "sign")
+    assert (answer.code, answer.err) == (0, b"")
+    assert signing.helper.store(LATER, "u", "secret").code == 0
 
 
 def test_a_merge_never_signs_a_list_of_another_store(signing: Scene) -> None:

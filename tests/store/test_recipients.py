@@ -369,8 +369,10 @@ def test_what_a_list_says_about_itself(text: str, found: tuple[object, ...] | No
 )
 @pytest.mark.parametrize("rest", ["", "# alice\nA\n", f"# a note\n# key {KEY} {DIGEST}\nA"])
 def test_a_list_says_something_else_about_itself(before: str, rest: str) -> None:
-    new = recipients.Header("a", 8, IDENTITY, {KEY: DIGEST})
+    new = recipients.Header("a", 8, IDENTITY, {KEY: DIGEST}, {"b/a": 3})
     text = recipients.with_header((before + rest).encode(), new)
-    assert text.decode() == f"# passhelper a 8 {IDENTITY}\n# key {KEY} {DIGEST}\n{rest}"
+    assert text.decode() == f"# passhelper a 8 {IDENTITY}\n# key {KEY} {DIGEST}\n# list b/a 3\n{rest}"
+    named = recipients.header(text)
+    assert (named and named.lists) == {"b/a": 3}
     assert recipients.body(text).decode() == rest
     assert recipients.with_header(text, recipients.Header("a", 9)).decode() == f"# passhelper a 9\n{rest}"

@@ -17,7 +17,7 @@ from passhelper.store.gpg import status_lines
 from passhelper.store.recipients import Header
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from passhelper.store.store import PassStore
     from passhelper.store.trust import Trust
@@ -93,8 +93,27 @@ class Signer:
             self.identity = new_identity()
         self.serial = 1 + max([accepted, *(header.serial for header in there.values())])
 
+    def beside(self, path: str, together: Collection[str]) -> dict[str, int]:
+        """Name the lists below one that will be there with it, and their serials.
+
+        Args:
+            path: the list above them.
+            together: the lists that get a new serial with it.
+        """
+        folder = os.path.dirname(path)
+        there = [other for other in pinning.current(self._store.root) if _is_below(other, folder) and other != path]
+        signed = signed_headers(self._store) if there and self.is_wanted else {}
+        serials = {other: signed[other].serial if other in signed else 0 for other in there}
+        serials |= {other: self.serial for other in together if other in serials}
+        return {other.replace(os.sep, "/"): serial for other, serial in serials.items()}
+
     def seal(
-        self, path: str, text: bytes, digests: Mapping[str, str] | None = None, least: int = 0
+        self,
+        path: str,
+        text: bytes,
+        digests: Mapping[str, str] | None = None,
+        least: int = 0,
+        lists: Mapping[str, int] | None = None,
     ) -> tuple[bytes, bytes | None]:
         """Sign a ``.gpg-id`` where that is demanded.
 
@@ -103,6 +122,7 @@ class Signer:
             text: what it will say.
             digests: of the files in ``.public-keys``, by fingerprint; those that the text names now, if None.
             least: the lowest serial that it may get.
+            lists: the lists below it (:meth:`beside`); those that the text names now, if None.
 
         Returns:
             the text, with what a signed file says about itself, and the content of the ``.sig``; None for none.
@@ -122,8 +142,10 @@ class Signer:
         named = recipients.header(text)
         if digests is None:
             digests = named.keys if named is not None else {}
-        serial = max(self.serial, least)
-        text = recipients.with_header(text, Header(path.replace(os.sep, "/"), serial, self.identity, digests))
+        if lists is None:
+            lists = named.lists if named is not None else {}
+        new = Header(path.replace(os.sep, "/"), max(self.serial, least), self.identity, digests, lists)
+        text = recipients.with_header(text, new)
         signature = sign(self._store, path, text)
         if signature is None:
             raise TrustError(
@@ -131,6 +153,12 @@ class Signer:
                 "run it on a machine that has the key",
             )
         return text, signature
+
+
+def _is_below(path: str, folder: str) -> bool:
+    """Return whether a list lies below a directory of the store, in words that its header can hold."""
+    inside = not folder or path.startswith(folder + os.sep)
+    return inside and path.count(os.sep) > folder.count(os.sep) + bool(folder) and path.isascii() and " " not in path
 
 
 def _has_signature(store: PassStore, path: str) -> bool:

@@ -270,7 +270,7 @@ class Members:
         for path, edit in edits.items():
             named = {key.fingerprint for line in edit.lines for key in self._policy.recipient(line).keys}
             own = {fingerprint: digests[fingerprint] for fingerprint in named if fingerprint in digests}
-            text, signature = signer.seal(path, edit.text, own)
+            text, signature = signer.seal(path, edit.text, own, lists=signer.beside(path, edits))
             sealed[path] = replace(edit, text=text, signature=signature)
         return sealed, exported
 

@@ -88,7 +88,18 @@ def join(path: str, bases: Sequence[bytes], winner: bytes | None, loser: bytes |
     store = next((header.store for header in named if header.store), "")
     serial = 1 + max(header.serial for header in named)
     digests = {key: found for key, found in digests.items() if key in kept}
-    return recipients.with_header(merged, Header(named[0].path, serial, store, digests))
+    return recipients.with_header(merged, Header(named[0].path, serial, store, digests, _lists(bases, named)))
+
+
+def _lists(bases: Sequence[bytes], named: Sequence[Header]) -> dict[str, int]:
+    """Merge what both say of the lists below: one that a side no longer names was removed there."""
+    before = {path for header in map(recipients.header, bases) if header is not None for path in header.lists}
+    found: dict[str, int] = {}
+    for header in named:
+        for path, serial in header.lists.items():
+            if path not in before or all(path in other.lists for other in named):
+                found[path] = max(serial, found.get(path, 0))
+    return found
 
 
 def _keys(text: bytes, path: str) -> set[str]:

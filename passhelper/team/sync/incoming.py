@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from passhelper import moments
 from passhelper.errors import TrustError, printable
-from passhelper.store import recipients, treepolicy, trust
+from passhelper.store import recipients, signature, treepolicy, trust
 from passhelper.team.git import commits
 from passhelper.team.git.objects import MEND
 from passhelper.team.recipients import acceptance, recipientlists, signed
@@ -22,8 +22,11 @@ from passhelper.team.recipients.acceptance import ACCEPT
 from passhelper.team.sync import incomingtree
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from passhelper.store.store import PassStore
     from passhelper.team.git.gitrepo import Git
+    from passhelper.team.recipients.recipientlists import RecipientFile
 
 MAX_DATES = 80 * incomingtree.MAX_FIRST_COMMITS  # bytes of the list of them: an id of SHA-256 and a date each
 
@@ -42,7 +45,7 @@ def check(store: PassStore, git: Git, theirs: str, known: trust.Trust | None) ->
     """
     head = incomingtree.commit_id(git, "HEAD")
     incomingtree.check(git, theirs, head)
-    _check_signatures(store, git, theirs, head)
+    _check_signatures(store, git, theirs, head, known)
     try:
         check_history(git, theirs, head, known)
     except TrustError:
@@ -63,25 +66,47 @@ def check_kept(git: Git, theirs: str) -> None:
         raise
 
 
-def _check_signatures(store: PassStore, git: Git, theirs: str, head: str) -> None:
+def _check_signatures(store: PassStore, git: Git, theirs: str, head: str, known: trust.Trust | None) -> None:
     """Where signatures are demanded, refuse what comes with none, or with one that is not good."""
     ours = recipientlists.read(store, git, head)
     new = recipientlists.read(store, git, theirs, head)
     if not recipients.signing_keys(store.environ):
         return
     for path, file in new.items():
-        here = ours.get(path)
-        same = here is not None and (here.text, here.signature) == (file.text, file.signature)
-        if same or not recipientlists.counts(path):
+        if not recipientlists.counts(path):
             continue
-        if file.signature is None:
-            raise TrustError(f"{printable(path)} has no signature in commit {theirs[:12]}", MEND)
-        if not signed.is_signed(store, file):
-            raise TrustError(
-                f"the signature of {printable(path)} in commit {theirs[:12]} is not by a key in "
-                "PASSWORD_STORE_SIGNING_KEY",
-                MEND,
-            )
+        here = ours.get(path)
+        if here is None or (here.text, here.signature) != (file.text, file.signature):
+            _check_signature(store, file, theirs)
+        named = recipients.header(file.text)
+        if named is not None and (known is None or not known.store or named.store == known.store):
+            _check_beside(named, new, theirs)  # the list of another store counts for nothing anyway
+
+
+def _check_signature(store: PassStore, file: RecipientFile, theirs: str) -> None:
+    if file.signature is None:
+        raise TrustError(f"{printable(file.path)} has no signature in commit {theirs[:12]}", MEND)
+    if not signed.is_signed(store, file):
+        raise TrustError(
+            f"the signature of {printable(file.path)} in commit {theirs[:12]} is not by a key in "
+            "PASSWORD_STORE_SIGNING_KEY",
+            MEND,
+        )
+
+
+def _check_beside(named: recipients.Header, lists: Mapping[str, RecipientFile], theirs: str) -> None:
+    """Refuse a list that comes without one that was there when it was signed: it would count in that one's place."""
+
+    def text(other: str) -> bytes | None:
+        return lists[other].text if other in lists else None
+
+    lacking = signature.missing(named, text)
+    if lacking:
+        raise TrustError(
+            f"{printable(named.path)} in commit {theirs[:12]} was signed beside {printable(lacking)}, which the commit "
+            "does not have, or an older one",
+            f"{MEND}; if it was removed on purpose, whoever signs runs: passhelper recipients sign",
+        )
 
 
 def check_history(git: Git, theirs: str, head: str, known: trust.Trust | None) -> None:

@@ -230,6 +230,31 @@ def test_signed(git_vault: Vault, keys: KeyRing) -> None:
     git_vault.store(secret="newer")
 
 
+def test_a_signed_list_names_the_lists_below_it(git_vault: Vault, keys: KeyRing) -> None:
+    git_vault.store()
+    git_vault.environ["PASSWORD_STORE_SIGNING_KEY"] = keys["alice"]
+    members(git_vault).sign()
+    add(git_vault, keys["locked"], server=SERVER)
+    own = f"{FOLDER}/{git_vault.directory().name}/.gpg-id"
+
+    def lists() -> dict[str, int]:
+        header = recipients.header((git_vault.path / ".gpg-id").read_bytes())
+        assert header is not None
+        return header.lists
+
+    add(git_vault, keys["bob"])
+    assert lists() == {own: 2}
+    add(git_vault, keys["bob"], server=SERVER)
+    assert lists() == {own: 2}  # it may become newer
+    git_vault.store(secret="newer")
+    members(git_vault).remove([keys["locked"]])
+    assert lists() == {own: 2}
+    members(git_vault).sign()
+    header = recipients.header((git_vault.path / ".gpg-id").read_bytes())
+    assert lists() == {own: header.serial if header else 0}
+    git_vault.store(secret="newest")
+
+
 def test_signed_lists_name_the_files_of_the_keys(git_vault: Vault, keys: KeyRing) -> None:
     """As they are when it is signed: with all that the signer knows of a key, whatever lay there before."""
     git_vault.store()

@@ -244,11 +244,11 @@ def test_one_entry_that_is_a_whole_path(pinned: Incoming, name: str) -> None:
 
 
 def test_two_paths_that_are_one_where_case_does_not_count(pinned: Incoming) -> None:
-    commit = pinned.remote.push({"Incoming/x.gpg": (PLAIN, b"x"), "team/X.gpg": (PLAIN, b"y")})
+    commit = pinned.remote.push({"Team/x.gpg": (PLAIN, b"x"), "team/X.gpg": (PLAIN, b"y")})
     assert pinned.check() == commit
     pinned.member.git("config", "core.ignorecase", "true")
     assert pinned.refused() == (
-        f"commit {commit[:12]} brings a path that this file system takes for Incoming: team; {MEND}"
+        f"commit {commit[:12]} brings a path that this file system takes for Team: team; {MEND}"
     )
 
 
