@@ -15,7 +15,7 @@ from io import BytesIO
 import httpx
 import pytest
 from hypothesis import given
-from support.faults.hostile import FUZZ, changed, is_linear
+from support.faults.hostile import FUZZ, SECONDS, changed, is_linear
 
 from passhelper import jsontext, protocol, registry
 from passhelper.docker import config, jsonedit, plaintext, registrycheck
@@ -301,6 +301,7 @@ PARSERS = {
 }
 
 
+@pytest.mark.timeout(SECONDS)
 @pytest.mark.parametrize("name", PARSERS)
 def test_whatever_comes(name: str) -> None:
     parser = PARSERS[name]

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 EXAMPLES = int(os.environ.get("PASSHELPER_TEST_FUZZ", "150"))  # for each parser
+SECONDS = 120 + EXAMPLES // 20  # for one of them; a parser that hangs is what is looked for
 FUZZ = settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 _FACTOR = 8
 _BOUND = 28.0  # a linear parser takes 8 times as long, a quadratic one 64 times
