@@ -18,6 +18,7 @@ from passhelper.team.entries.failures import name
 from passhelper.team.entries.pipeline import UnboundError
 from passhelper.team.entries.reencrypt import Rekey
 from passhelper.team.entries.survey import survey
+from passhelper.team.git import partial
 from passhelper.team.keyring.keys import KeyRing
 from passhelper.team.recipients.members import Members
 
@@ -214,6 +215,7 @@ def check(*, server: str, as_json: bool) -> int:
       passhelper recipients check --json
     """
     store = _store()
+    partial.refuse(store)
     policy = Policy(store, KeyRing(store.gpg))
     records = list(survey(store, policy, [server] if server else None))
     drifted = [record for record in records if record.trouble or record.drift.is_there]

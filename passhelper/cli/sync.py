@@ -27,10 +27,22 @@ _DRIFT = 3  # exit code: something is left for a person to decide
 @click.option(
     "--accept-recipients", multiple=True, metavar="FINGERPRINT", help="A key that may read the store; name all of them."
 )
+@click.option(
+    "--gone",
+    type=click.Choice(["restore", "commit"]),
+    help="Bring back what no command of passhelper has removed, or remove it for everybody.",
+)
 @click.option("--push", is_flag=True, help="Push from a clone that setup --ci made, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def sync_(  # noqa: PLR0913 - one for each option
-    *, dry_run: bool, auto: str | None, remote: str, accept_recipients: tuple[str, ...], push: bool, as_json: bool
+    *,
+    dry_run: bool,
+    auto: str | None,
+    remote: str,
+    accept_recipients: tuple[str, ...],
+    gone: str | None,
+    push: bool,
+    as_json: bool,
 ) -> int:
     """Bring the store and its git remote together.
 
@@ -54,7 +66,7 @@ def sync_(  # noqa: PLR0913 - one for each option
             output.say(f"automatic sync: {', '.join(words) or 'off'}")
         return 0
     keys = frozenset(key for text in accept_recipients for key in text.replace(",", " ").split())
-    options = Options(remote=remote, push=push, dry_run=dry_run, accepted=keys)
+    options = Options(remote=remote, push=push, dry_run=dry_run, accepted=keys, gone=gone or "")
     with _progress() as progress:
         report = sync(store, options, progress)
     if as_json:
@@ -85,6 +97,7 @@ def _say(report: Report) -> None:
     would = "would be " if report.dry_run else ""
     place = f"{report.remote}/{report.branch}"
     lines = [
+        (report.restored, f"{_changes(report.restored, 'file')} brought back"),
         (report.committed, f"{_changes(report.committed, 'local change')} {would}committed first"),
         (report.fetched, f"{_changes(report.fetched, 'commit')} {would}merged from {place}"),
         (report.imported, f"public keys imported: {', '.join(report.imported)}"),

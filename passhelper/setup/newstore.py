@@ -115,6 +115,7 @@ def make_repository(store: PassStore, *, is_whole: bool = False) -> list[str]:
             trust.save_all(repository.state, _as_it_is(store), files)
             done.append("pinned its recipients")
         paths = uncommitted.find(store, git, is_whole=is_whole)
+        uncommitted.refuse_lost(store, git, paths)
         if paths:
             committer = Committer(repository, store.environ, files, store.warn)
             committer.plan(paths)

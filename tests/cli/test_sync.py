@@ -70,6 +70,7 @@ def test_everything_for_programs(passhelper: Command, team: Team, ann: Clone) ->
             "remote": "origin",
             "branch": "main",
             "committed": 0,
+            "restored": 0,
             "fetched": 1,
             "pushed": 2,
             "kept": 0,

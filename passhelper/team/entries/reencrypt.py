@@ -30,7 +30,7 @@ from passhelper.team.entries.drift import Policy
 from passhelper.team.entries.failures import failure, refuse_broken_gpg
 from passhelper.team.entries.pipeline import Reencryption, Renewed, Task
 from passhelper.team.entries.survey import survey
-from passhelper.team.git import gitrepo
+from passhelper.team.git import gitrepo, partial
 from passhelper.team.git.commits import SAME
 from passhelper.team.keyring.keys import KeyRing
 
@@ -78,7 +78,12 @@ class Rekey:
         self._trust: trust.Trust | None = None
 
     def settle(self) -> None:
-        """Finish what a killed command has begun, before anything is looked at."""
+        """Finish what a killed command has begun, before anything is looked at; all of it has to be there.
+
+        Raises:
+            GitError: only a part of the store is checked out.
+        """
+        partial.refuse(self.store)
         if os.path.exists(self.store.journal(self.repository)):
             with Transaction(self.store, self.repository):
                 pass

@@ -19,7 +19,7 @@ from passhelper.store import readable, trust, unfinished
 from passhelper.store.files import Files
 from passhelper.store.transaction import Transaction
 from passhelper.team.entries import repair
-from passhelper.team.git import commits, gitrepo, history, network
+from passhelper.team.git import commits, gitrepo, history, network, partial
 from passhelper.team.recipients import acceptance, publickeys, recipientlists, signed
 from passhelper.team.recipients.acceptance import Acceptance
 from passhelper.team.sync import apply, incoming, incomingtree, uncommitted
@@ -50,6 +50,8 @@ class Options:
         dry_run: only say what would happen.
         accepted: the complete set of keys that may read the store; empty to compare with what was accepted before.
         own: keys of this machine that may become readers of any list, beside those who read it already.
+        gone: what to do about files that are gone and that no command of ours has removed: ``restore`` or ``commit``;
+            empty to stop.
     """
 
     remote: str = ""
@@ -57,6 +59,7 @@ class Options:
     dry_run: bool = False
     accepted: frozenset[str] = frozenset()
     own: frozenset[str] = frozenset()
+    gone: str = ""
 
 
 @dataclass
@@ -67,6 +70,7 @@ class Report:
         remote: with which remote.
         branch: the branch there.
         committed: how many local changes were committed first.
+        restored: how many files were brought back first that were gone.
         fetched: how many commits of others came in.
         pushed: how many commits of ours went out.
         kept: how many stay here, in a runner's clone.
@@ -81,6 +85,7 @@ class Report:
     remote: str
     branch: str
     committed: int = 0
+    restored: int = 0
     fetched: int = 0
     pushed: int = 0
     kept: int = 0
@@ -106,6 +111,7 @@ def sync(store: PassStore, options: Options, progress: Callable[[str], None] = l
         GitError, StoreError: the repository is not in a state for it.
     """
     store.check_user()
+    partial.refuse(store)
     with gitrepo.opened(shared_repository(store), store.environ) as git:
         return _Sync(store, git, options, progress).run()
 
@@ -158,13 +164,19 @@ class _Sync:
 
     def run(self) -> Report:
         if self.options.dry_run:
-            self.report.committed = len(uncommitted.find(self.store, self.git))
+            changed = uncommitted.find(self.store, self.git)
+            if not self.options.gone:
+                uncommitted.refuse_lost(self.store, self.git, changed)
+            self.report.committed = len(changed)
             theirs = self._fetch()
             if theirs and not self._is_in_head(theirs):
                 self._merge(theirs)
             self._foretell(theirs)
             return self.report
-        self.report.committed = uncommitted.commit(self.store, self.git)
+        if self.options.gone == "restore":
+            self.report.restored = uncommitted.restore(self.store, self.git)
+        may_lose = self.options.gone == "commit"
+        self.report.committed = uncommitted.commit(self.store, self.git, may_lose=may_lose)
         self._exchange()
         self.store.check_folder()
         head = self._head()

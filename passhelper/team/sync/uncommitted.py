@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from passhelper.errors import GitError, TrustError
+from passhelper.errors import GitError, StoreError, TrustError, printable
 from passhelper.store import claims, layout, pinning, recipients, trust
 from passhelper.store.commit import Committer
 from passhelper.store.files import Files
-from passhelper.store.repository import STATUS, changed_paths
+from passhelper.store.repository import STATUS, changed_paths, lines
 from passhelper.store.transaction import Transaction
 from passhelper.store.treepolicy import KEYS
 from passhelper.store.workspace import sweep
@@ -18,6 +18,8 @@ from passhelper.team.recipients.scope import other_entries
 from passhelper.team.sync import apply
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from passhelper.store.repository import Repository
     from passhelper.store.store import PassStore
     from passhelper.team.git.gitrepo import Git
@@ -59,14 +61,74 @@ def find(store: PassStore, git: Git, *, is_whole: bool = False) -> list[str]:
     return found
 
 
-def commit(store: PassStore, git: Git) -> int:
+def lost(git: Git, paths: Sequence[str]) -> list[str]:
+    """List the files that are gone and that no command of ours has removed: what it removes is on the pending list.
+
+    A list of recipients is not among them, for its removal has to be accepted.
+
+    Args:
+        git: the store's repository.
+        paths: what is not committed as it is, from :func:`find`.
+    """
+    root = git.repository.root
+    pending = {os.path.join(root, path) for path in git.repository.load_pending()}
+    return [path for path in paths if not (path in pending or _is_list(path) or os.path.lexists(path))]
+
+
+def refuse_lost(store: PassStore, git: Git, paths: Sequence[str]) -> None:
+    """Refuse to commit that files are gone which no command of ours has removed.
+
+    Raises:
+        StoreError: some are.
+    """
+    gone = lost(git, paths)
+    if gone:
+        names = [os.path.relpath(path, store.root) for path in gone]
+        more = f" and {len(gone) - 1} more" if len(gone) > 1 else ""
+        raise StoreError(
+            f"{printable(names[0])}{more} in {store.root} {'are' if more else 'is'} gone, and no command of passhelper"
+            " has removed that",
+            "run: passhelper sync --gone restore, which brings all of it back, or passhelper sync --gone commit, which"
+            " removes it for everybody",
+        )
+
+
+def restore(store: PassStore, git: Git) -> int:
+    """Bring back, as they were committed last, the files that are gone and that no command of ours has removed.
+
+    Returns:
+        how many.
+
+    Raises:
+        GitError: git cannot do it.
+    """
+    with Transaction(store, git.repository):
+        git.repository.prepare(Files(store.environ))
+        changed = find(store, git)
+        gone = lost(git, changed)
+        if not gone:
+            return 0
+        gone += [path for path in changed if _is_list(path) and not os.path.lexists(path)]
+        inside = [os.path.relpath(path, git.repository.root).replace(os.sep, "/") for path in gone]
+        text = lines(inside)
+        git.run("checkout", "HEAD", "--pathspec-from-file=-", "--pathspec-file-nul", stdin=text)
+        return len(gone)
+
+
+def commit(store: PassStore, git: Git, *, may_lose: bool = False) -> int:
     """Finish and commit what earlier writers could not, or other programs did not.
+
+    Args:
+        store: the store.
+        git: its repository.
+        may_lose: whether somebody has said that what is gone shall be gone.
 
     Returns:
         how many files were committed.
 
     Raises:
         GitError: they cannot be committed.
+        StoreError: some are gone that no command of ours has removed.
         TrustError: a list of recipients among them was not accepted.
     """
     with Transaction(store, git.repository):
@@ -74,6 +136,8 @@ def commit(store: PassStore, git: Git) -> int:
         sweep(store, git.repository)
         git.repository.prepare(Files(store.environ))
         paths = find(store, git)
+        if not may_lose:
+            refuse_lost(store, git, paths)
         work = committer(store, git.repository)
         if not paths and not work.has_pending():
             return 0

@@ -1,0 +1,35 @@
+"""A work tree that holds only a part of what is committed: what is not there cannot be encrypted anew or compared."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from passhelper import shellwords
+from passhelper.errors import GitError
+from passhelper.store import layout, recipients
+from passhelper.store.programs import find_program
+from passhelper.store.treepolicy import KEYS
+from passhelper.team.git import gitrepo
+
+if TYPE_CHECKING:
+    from passhelper.store.store import PassStore
+
+_OURS = (layout.FOLDER, KEYS, recipients.FILE, f"{recipients.FILE}.sig")
+_SKIPPED = b"S "  # git-ls-files(1), -t: its skip-worktree bit is set
+
+
+def refuse(store: PassStore) -> None:
+    """Refuse to look at all entries of a store of which some are not checked out.
+
+    Raises:
+        GitError: git leaves files of the store out of its work tree.
+    """
+    repository = store.repository("")
+    if repository is None or find_program(("git",), store.environ) is None:
+        return
+    with gitrepo.opened(repository, store.environ) as git:
+        listing = git.run("ls-files", "-t", "-z", "--", *_OURS).split(b"\0")
+    count = sum(line.startswith(_SKIPPED) for line in listing)
+    if count:
+        what = f"{count} of the store's files {'are' if count > 1 else 'is'} not checked out in {repository.root}"
+        raise GitError(what, f"run: git -C {shellwords.word(repository.root)} sparse-checkout disable")
