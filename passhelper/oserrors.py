@@ -22,6 +22,12 @@ _BY_REASON = {
 }
 
 
+def cause(error: OSError) -> str:
+    """Say what was refused, with the file if it is known."""
+    path = f"{error.filename}: " if isinstance(error.filename, str) else ""
+    return f"{path}{error.strerror or type(error).__name__}"
+
+
 def remedy(error: OSError) -> str:
     """Return what helps where the system has refused something."""
     return _BY_REASON.get(errno.errorcode.get(error.errno or 0, ""), "check its owner and mode")

@@ -8,15 +8,16 @@ import time
 from typing import TYPE_CHECKING
 
 from passhelper.errors import GpgError
-from passhelper.store.child import Child, finish
+from passhelper.machine import tools
 from passhelper.store.programs import clean_environ, find_program
-from passhelper.store.rootless import start
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from passhelper.store.child import Child
+
 CACHE = 24 * 60 * 60  # seconds that the agent keeps the passphrase; teardown ends it before
-# A card reader is nobody's on a runner, and asking for one costs each listing a process.
+# A runner has no card reader, and looking for one would cost a process each time that keys are listed.
 # Its 64 KiB of secure memory are enough for some thirty decryptions with RSA-4096 at a time, not for a large build.
 # Left alone, the agent first measures for seconds how often it can hash a passphrase in a tenth of one, and then spends
 # that on every `get`. The number here is the most that a secret key's own export can say (RFC 9580, 3.7.1.3: octet
@@ -38,12 +39,7 @@ _CERTAINTY = 20.0  # seconds for the end of one that was killed: it is sure to c
 
 
 def configure(home: str, seconds: int = CACHE) -> None:
-    """Write ``gpg-agent.conf``.
-
-    Args:
-        home: the runner's ``GNUPGHOME``.
-        seconds: how long the agent keeps a passphrase.
-    """
+    """Write the ``gpg-agent.conf`` of a runner, whose agent keeps a passphrase for some seconds."""
     with open(os.path.join(home, "gpg-agent.conf"), "w", encoding="utf-8") as file:
         file.write(_CONF.format(seconds=seconds))
 
@@ -71,15 +67,12 @@ def pid(home: str, environ: Mapping[str, str]) -> int:
 
 
 def stop(home: str, environ: Mapping[str, str], remembered: int) -> bool:
-    """End the agent of a ``GNUPGHOME``, and make sure that it has ended.
+    """End the agent of a ``GNUPGHOME``, make sure that it has ended, and return whether there was one.
 
     Args:
         home: the runner's ``GNUPGHOME``.
         environ: where PATH comes from.
         remembered: its process id as it was at the start, for an agent that does not answer.
-
-    Returns:
-        whether there was one.
 
     Raises:
         GpgError: it does not end.
@@ -104,9 +97,7 @@ def _run(command: tuple[str, ...], home: str, environ: Mapping[str, str]) -> Chi
     program = find_program(command[:1], environ)
     if program is None:
         return None
-    child = start([program, *command[1:]], {**clean_environ(environ), "GNUPGHOME": home})
-    finish([child], _SECONDS)
-    return child
+    return tools.run([program, *command[1:]], {**clean_environ(environ), "GNUPGHOME": home}, _SECONDS)
 
 
 def _ended(process: int, number: int) -> bool:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 from typing import TYPE_CHECKING
 
-from passhelper.docker import config, jsonedit
-from passhelper.errors import DockerError, InvalidRequestError
+from passhelper.docker import config
+from passhelper.errors import InvalidRequestError
 from passhelper.machine import userfile
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 # helper for all registries is what the runner replaces; one that he named for a single registry counts.
 _LEFT_OUT = ("auths", "credsstore")
 _LINKED = ("cli-plugins", "contexts")
-_HUB = "docker.io"  # as containers/image calls it
 
 
 def write(home: Home, environ: Mapping[str, str], registries: Sequence[str], known: Sequence[str]) -> None:
@@ -50,15 +50,8 @@ def write(home: Home, environ: Mapping[str, str], registries: Sequence[str], kno
 
 
 def _without_credentials(path: str) -> dict[str, object]:
-    data = userfile.read(path)
-    if data is None or not data.strip():
-        return {}
-    try:
-        text = data.decode("utf-8-sig")
-        jsonedit.check(text)
-    except ValueError as error:
-        why = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
-        raise DockerError(f"{path} is damaged, so its settings cannot be copied: {why}", "repair it") from None
+    data = (userfile.read(path) or b"").removeprefix(codecs.BOM_UTF8)
+    text = config.decode(path, data, "repair it", "its settings cannot be copied") if data.strip() else "{}"
     return {name: value for name, value in json.loads(text).items() if name.lower() not in _LEFT_OUT}
 
 
@@ -70,5 +63,5 @@ def _container_names(servers: Sequence[str]) -> set[str]:
             name = config.server_name(server)
         except InvalidRequestError:
             continue
-        names.add(_HUB if name == config.DOCKER_HUB else name)
+        names.add(config.SHORT_HUB if name == config.DOCKER_HUB else name)
     return names

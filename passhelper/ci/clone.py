@@ -64,7 +64,7 @@ def check_readable(store: PassStore, key: Key) -> None:
         ConfigurationError: it is not.
     """
     ring = KeyRing(store.gpg)
-    lines = {line for keys in pinning.current(store.root).values() for line in keys}
+    lines = newstore.lines(store)
     if not lines:
         raise StoreError(f"{store.root} names no recipients: it is not a password store", f"check {URL}")
     if not any(found.fingerprint == key.fingerprint for line in lines for found in ring.find(line)):

@@ -34,7 +34,7 @@ def check(settings: Mapping[str, str]) -> None:
 
 
 def append(environ: Mapping[str, str], settings: Mapping[str, str], folder: str, env_file: str) -> list[str]:
-    """Append settings to the files that later steps read.
+    """Append settings to the files that later steps read, and return these files.
 
     Args:
         environ: where ``GITHUB_ENV`` and ``GITHUB_PATH`` come from.
@@ -42,26 +42,18 @@ def append(environ: Mapping[str, str], settings: Mapping[str, str], folder: str,
         folder: the directory that ``PATH`` begins with.
         env_file: a dotenv file of the user's choice, empty for none.
 
-    Returns:
-        the files.
-
     Raises:
         ConfigurationError: one cannot be written.
     """
-    github, path_file = environ.get("GITHUB_ENV", ""), environ.get("GITHUB_PATH", "")
-    done = []
-    if github:
-        # GitHub puts its directories before those of PATH, so that file counts where there is one.
-        names = [name for name in settings if not (path_file and name == "PATH")]
-        _append(github, "".join(f"{name}={settings[name]}\n" for name in names))
-        done.append(github)
-    if path_file:
-        _append(path_file, f"{folder}\n")
-        done.append(path_file)
-    if env_file:
-        _append(env_file, "".join(f"{name}={value}\n" for name, value in settings.items()))
-        done.append(env_file)
-    return done
+    path_file = environ.get("GITHUB_PATH", "")
+    lines = {name: f"{name}={value}\n" for name, value in settings.items()}
+    # GitHub puts its directories before those of PATH, so that file counts where there is one.
+    github = [line for name, line in lines.items() if not (path_file and name == "PATH")]
+    texts = [(environ.get("GITHUB_ENV", ""), github), (path_file, [f"{folder}\n"]), (env_file, list(lines.values()))]
+    for path, text in texts:
+        if path:
+            _append(path, "".join(text))
+    return [path for path, _ in texts if path]
 
 
 def _append(path: str, text: str) -> None:

@@ -32,7 +32,7 @@ MARK = ".passhelper-ci"
 _PREFIX = "passhelper-ci-"
 _RANDOM = 8  # characters that tempfile appends
 _LONGEST_SOCKET = "S.gpg-agent.browser"
-_SHARED_MEMORY = "/dev/shm"  # noqa: S108 - a directory of our own is made in it, with a name nobody can guess
+_SHARED_MEMORY = "/dev/shm"  # noqa: S108 - a directory of our own is made in it, with a random name
 _ROOM = 4 << 20  # bytes that a keyring, its agent's files and Docker's configuration take; a store is on top of it
 _SHORT = ("/tmp", "/var/tmp")  # noqa: S108 - as above
 _VERSION = 1
@@ -105,10 +105,6 @@ def create(environ: Mapping[str, str], warn: Callable[[str], None]) -> Iterator[
     While the caller sets it up a lock is held on it; a directory that is neither locked nor complete was
     left by a set-up that was killed. See :func:`abandoned`.
 
-    Args:
-        environ: where ``XDG_RUNTIME_DIR``, ``RUNNER_TEMP`` and ``TMPDIR`` come from.
-        warn: takes one line for the user.
-
     Raises:
         ConfigurationError: no place is suitable.
     """
@@ -157,7 +153,7 @@ def abandoned(environ: Mapping[str, str]) -> Iterator[list[Home]]:
     """Find the directories of set-ups that were killed, in all places where they may be.
 
     Each is locked until the caller is done, so that no other process removes it at the same time. If the file
-    system has no locks, a directory is left alone: nobody can tell whether its set-up still runs.
+    system has no locks, a directory is left alone, since its set-up may still run.
     """
     found, locks = [], []
     try:
@@ -203,10 +199,7 @@ def _try_lock(descriptor: int) -> bool:
 
 
 def load(path: str) -> Home | None:
-    """Find the directory that ``setup --ci`` made.
-
-    Returns:
-        None if it is gone.
+    """Find the directory that ``setup --ci`` made; None if it is gone.
 
     Raises:
         ConfigurationError: it is something else.
@@ -234,9 +227,7 @@ def load(path: str) -> Home | None:
 
 
 def _user() -> int:
-    if sys.platform == "win32":
-        return 0  # as os.stat has it there
-    return os.geteuid()
+    return 0 if sys.platform == "win32" else os.geteuid()  # as os.stat has it there
 
 
 def _bases(environ: Mapping[str, str]) -> Iterator[tuple[str, bool]]:

@@ -55,7 +55,7 @@ def set_up(
     note: Callable[[str], None],
     depth: int = 0,
 ) -> Iterator[Runner]:
-    """Set a runner up; if that or the caller's block fails, everything is removed again.
+    """Set a runner up and test it; if that or the caller's block fails, everything is removed again.
 
     Args:
         environ: the job's environment.
@@ -63,9 +63,6 @@ def set_up(
         warn: takes one line that the user should know.
         note: takes one line for each step.
         depth: how many commits of the store's history to clone, 0 for all.
-
-    Yields:
-        what was made and tested.
 
     Raises:
         PasshelperError: what went wrong.
@@ -157,11 +154,9 @@ def _ignore(text: str) -> None:
 
 
 def tear_down(environ: Mapping[str, str], *, store: bool) -> list[str]:
-    """Remove what :func:`set_up` made; once that is gone, do nothing.
+    """Remove what :func:`set_up` made, found by the variables that it exported; once that is gone, do nothing.
 
-    Args:
-        environ: with the variables that set-up exported.
-        store: whether a store that it made outside its directory goes too.
+    A store that it made outside its directory is removed only on request.
 
     Returns:
         what was done, one line each.

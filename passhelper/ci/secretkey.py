@@ -45,10 +45,7 @@ def source(environ: Mapping[str, str]) -> str:
 
 
 def read(environ: Mapping[str, str]) -> bytes:
-    """Read the secret key.
-
-    Returns:
-        what gpg imports: armor or binary.
+    """Read the secret key as gpg imports it, armored or binary.
 
     Raises:
         ConfigurationError: there is none, or it is not a secret key, or gpg would ignore a part of it.
@@ -98,14 +95,9 @@ def _read_file(path: str) -> bytes:
 
 
 def import_key(gpg: Gpg, data: bytes, name: str) -> Key:
-    """Import the key into an empty keyring and trust it as one's own.
+    """Import the key that :func:`read` found in a variable into an empty keyring, and trust it as one's own.
 
     Public keys beside it, such as those of the team, are imported too.
-
-    Args:
-        gpg: with the runner's ``GNUPGHOME``.
-        data: from :func:`read`.
-        name: the variable that it came from, for messages.
 
     Raises:
         ConfigurationError: it holds no secret key, several, or one that cannot be used.
@@ -137,13 +129,7 @@ def import_key(gpg: Gpg, data: bytes, name: str) -> Key:
 
 
 def unlock(gpg: Gpg, key: Key, secret: bytes | None, name: str) -> None:
-    """Give the agent the passphrase once.
-
-    Args:
-        gpg: with the runner's ``GNUPGHOME``.
-        key: from :func:`import_key`.
-        secret: its passphrase, None for a key without one.
-        name: the variable that the passphrase came from, for messages.
+    """Give the agent the passphrase once, which came from a variable; None is for a key without one.
 
     Raises:
         LockedKeyError: the passphrase is wrong or missing.

@@ -13,11 +13,11 @@ from typing import NoReturn
 
 import click
 
+from passhelper import oserrors
 from passhelper.cli import output
 from passhelper.cli.lazy import Lazy, LazyGroup
 from passhelper.errors import PasshelperError
 from passhelper.failures import details, end_by, interruption
-from passhelper.oserrors import remedy
 from passhelper.protocol import catch_signals
 from passhelper.store import ending
 from passhelper.version import __version__
@@ -25,39 +25,30 @@ from passhelper.version import __version__
 __all__ = ["main"]
 
 _COMMANDS = {
-    "setup": Lazy("passhelper.cli.setup:setup", "Set this machine up, from nothing to a working docker login."),
-    "teardown": Lazy(
-        "passhelper.cli.teardown:teardown", "Remove what setup --ci made: its keys, its gpg-agent, its files."
-    ),
-    "login": Lazy("passhelper.cli.credentials:login", "Store the credential of a registry."),
-    "logout": Lazy("passhelper.cli.credentials:logout", "Erase the credential of a registry."),
-    "get": Lazy("passhelper.cli.credentials:get", "Print the credential of a registry."),
-    "list": Lazy("passhelper.cli.listing:list_", "List the credentials and who can read them."),
-    "recipients": Lazy("passhelper.cli.recipients:recipients", "Show and change the keys that can read the store."),
-    "reencrypt": Lazy("passhelper.cli.reencrypt:reencrypt", "Bring every entry in line with its .gpg-id."),
-    "rotation": Lazy("passhelper.cli.rotation:rotation", "Find the credentials that somebody could read."),
-    "log": Lazy("passhelper.cli.log:log", "Say who stored, erased or re-keyed what, and when."),
-    "sync": Lazy("passhelper.cli.sync:sync_", "Bring the store and its git remote together."),
-    "unlock": Lazy("passhelper.cli.agent:unlock", "Enter the key's passphrase once, so that Docker need not ask."),
-    "lock": Lazy("passhelper.cli.agent:lock", "Make gpg-agent forget the passphrase of the store's keys."),
-    "import": Lazy(
-        "passhelper.cli.transfer:import_", "Bring in credentials from Docker's configuration or from another helper."
-    ),
-    "export": Lazy(
-        "passhelper.cli.transfer:export", "Write credentials for tools that cannot run a credential helper."
-    ),
-    "docker": Lazy(
-        "passhelper.cli.docker:docker", "Show which helper Docker uses for which registry, and switch pass on and off."
-    ),
-    "link": Lazy("passhelper.cli.link:link", "Put docker-credential-NAME on PATH."),
-    "unlink": Lazy("passhelper.cli.link:unlink", "Remove what link has put on PATH."),
-    "backends": Lazy("passhelper.cli.backends:backends", "List the backends and whether they can be used here."),
+    "setup": Lazy("setup:setup", "Set this machine up, from nothing to a working docker login."),
+    "teardown": Lazy("teardown:teardown", "Remove what setup --ci made: its keys, its gpg-agent, its files."),
+    "login": Lazy("credentials:login", "Store the credential of a registry."),
+    "logout": Lazy("credentials:logout", "Erase the credential of a registry."),
+    "get": Lazy("credentials:get", "Print the credential of a registry."),
+    "list": Lazy("listing:list_", "List the credentials and who can read them."),
+    "recipients": Lazy("recipients:recipients", "Show and change the keys that can read the store."),
+    "reencrypt": Lazy("reencrypt:reencrypt", "Bring every entry in line with its .gpg-id."),
+    "rotation": Lazy("rotation:rotation", "Find the credentials that somebody could read."),
+    "log": Lazy("log:log", "Say who stored, erased or re-keyed what, and when."),
+    "sync": Lazy("sync:sync_", "Bring the store and its git remote together."),
+    "unlock": Lazy("agent:unlock", "Enter the key's passphrase once, so that Docker need not ask."),
+    "lock": Lazy("agent:lock", "Make gpg-agent forget the passphrase of the store's keys."),
+    "import": Lazy("transfer:import_", "Bring in credentials from Docker's configuration or from another helper."),
+    "export": Lazy("transfer:export", "Write credentials for tools that cannot run a credential helper."),
+    "docker": Lazy("docker:docker", "Show which helper Docker uses for which registry, and switch pass on and off."),
+    "link": Lazy("link:link", "Put docker-credential-NAME on PATH."),
+    "unlink": Lazy("link:unlink", "Remove what link has put on PATH."),
+    "backends": Lazy("backends:backends", "List the backends and whether they can be used here."),
     "conformance": Lazy(
-        "passhelper.cli.conformance:conformance",
-        "Find out whether a credential helper does what Docker's clients rely on.",
+        "conformance:conformance", "Find out whether a credential helper does what Docker's clients rely on."
     ),
-    "doctor": Lazy("passhelper.cli.doctor:doctor", "Find out why something does not work, and what to do."),
-    "completion": Lazy("passhelper.cli.completion:completion", "Print a completion script for a shell."),
+    "doctor": Lazy("doctor:doctor", "Find out why something does not work, and what to do."),
+    "completion": Lazy("completion:completion", "Print a completion script for a shell."),
 }
 
 
@@ -72,7 +63,7 @@ def _passhelper() -> None:
     """
 
 
-class _Interrupted(Exception):  # noqa: N818 - no error
+class _Interrupted(Exception):  # noqa: N818 - not an error
     """A signal has told the program to end; the message about it is printed already."""
 
     def __init__(self, number: int) -> None:
@@ -112,8 +103,7 @@ def _run() -> int:
             raise _Interrupted(interruption(by)) from error
         return status
     except OSError as error:
-        place = f"{error.filename}: " if isinstance(error.filename, str) else ""
-        return _fail(PasshelperError(f"{place}{error.strerror or type(error).__name__}", remedy(error)), error)
+        return _fail(PasshelperError(oserrors.cause(error), oserrors.remedy(error)), error)
     except Exception as error:  # noqa: BLE001 - the boundary; its text may hold a secret and stays hidden
         cause = PasshelperError(f"internal error: {type(error).__name__}", "set PASSHELPER_DEBUG=1 to see where")
         return _fail(cause, error)

@@ -6,11 +6,14 @@ import os
 
 import click
 
+from passhelper import wording
 from passhelper.ci import runner
 from passhelper.cli import output, terminal
+from passhelper.cli.common import open_store
 from passhelper.errors import NoSecretKeyError
 from passhelper.machine import agentcache, oskeyring
-from passhelper.store import pinning, readable, recipients
+from passhelper.setup import newstore
+from passhelper.store import readable, recipients
 from passhelper.store.store import PassStore
 from passhelper.team.keyring.key import Key
 from passhelper.team.keyring.keys import KeyRing
@@ -18,9 +21,7 @@ from passhelper.team.keyring.keys import KeyRing
 
 def _own_keys(store: PassStore) -> list[Key]:
     """List this machine's keys among the recipients of the store, those of single servers too."""
-    lines = dict.fromkeys(recipients.find(store.root, "", store.environ).keys)
-    for pinned in pinning.current(store.root).values():
-        lines |= dict.fromkeys(pinned)
+    lines = [*recipients.find(store.root, "", store.environ).keys, *newstore.lines(store)]
     ring = KeyRing(store.gpg)
     ring.own()  # says so if the agent cannot be reached at all
     found = {key.fingerprint: key for line in lines for key in ring.find(line) if key.is_own and key.can_encrypt}
@@ -70,7 +71,7 @@ def unlock(*, from_keyring: bool, ttl: int | None) -> None:
             else:
                 _unlock(store, key, secret_of(key))
     else:
-        # All of them at hand before the agent forgets what it has.
+        # Ask for all of them before the agent forgets what it has.
         secrets = {key: secret_of(key) for key in keys if agentcache.is_protected(store.gpg, key)}
         runner.limit_cache(environ, ttl)
         for key, secret in secrets.items():
@@ -97,7 +98,7 @@ def _say_times(store: PassStore) -> None:
 
 def _ask(key: Key) -> bytes | None:
     if key.is_on_card:
-        return None  # gpg asks for the PIN itself: a wrong one counts
+        return None  # gpg asks for the PIN itself, since a card counts the wrong ones
     return terminal.ask_secret(f"Passphrase for {key}", instead="set PASSHELPER_PASSPHRASE_FILE").encode(
         errors="surrogateescape"
     )
@@ -113,7 +114,7 @@ def lock() -> None:
     Example:
       passhelper lock
     """
-    store = PassStore(dict(os.environ), output.warn)
+    store = open_store()
     for key in _own_keys(store):
         agentcache.lock(store.gpg, key)
         output.say(f"locked: {key}")
@@ -122,6 +123,5 @@ def lock() -> None:
 def _duration(seconds: int) -> str:
     for size, unit in ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second")):
         if seconds >= size and seconds % size == 0:
-            count = seconds // size
-            return f"{count} {unit}{'s' * (count > 1)}"
+            return wording.count(seconds // size, unit)
     return "at once"

@@ -8,10 +8,11 @@ import click
 
 from passhelper import survey
 from passhelper.cli import output
+from passhelper.cli.common import json_option
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def backends(*, as_json: bool) -> None:
     """List the backends and whether they can be used here.
 

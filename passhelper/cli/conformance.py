@@ -10,6 +10,7 @@ import click
 from passhelper import conformance as examining
 from passhelper.backends import get_helper
 from passhelper.cli import output
+from passhelper.cli.common import json_option
 from passhelper.client import ProgramHelper
 from passhelper.conformance import DOMAIN, Examination, Outcome, Result
 from passhelper.errors import ConfigurationError, DockerError, printable
@@ -28,7 +29,7 @@ _WORDS = {Outcome.PASSED: "ok", Outcome.FAILED: "FAILED", Outcome.SKIPPED: "-"}
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=examining.SECONDS, show_default=True,
               metavar="SECONDS", help="Time for one verb.")  # fmt: skip
 @click.option("--junit", "report", metavar="FILE", default="", help="Write a report in JUnit's XML, too.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def conformance(  # noqa: PLR0913 - one argument per option
     *, program: str, backend: str, ids: tuple[str, ...], timeout: float, report: str, as_json: bool
 ) -> None:
@@ -59,7 +60,7 @@ def conformance(  # noqa: PLR0913 - one argument per option
     else:
         output.table(["LAW", "RESULT", "WHAT IT SAYS, OR HOW IT IS BROKEN"], list(_rows(examination.results)))
     if examination.left:
-        output.warn(f"not erased, or nobody can tell: {', '.join(map(printable, examination.left))}")
+        output.warn(f"not erased, or it cannot be found out: {', '.join(map(printable, examination.left))}")
     if examination.failed:
         count = f"{len(examination.failed)} of {len(examination.results)}"
         raise DockerError(f"{label} breaks {count} laws", f"see {examining.RULES}, where each has a heading")

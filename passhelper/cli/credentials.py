@@ -40,17 +40,15 @@ def login(*, server: str, username: str, password_stdin: bool, check: bool) -> N
     """
     name = server_name(server)
     validate_username(username)
-    secret = _read_password() if password_stdin else _ask_password()
+    secret = _read_password() if password_stdin else terminal.ask_secret("Password", instead="use --password-stdin")
+    if "\0" in secret or not encodable(secret):
+        raise InvalidRequestError("the password holds a character that no client could send")
     credentials = Credentials(name, username, secret)
     if check:
         _check(credentials, server)
     _helper().store(credentials)
     if not settings.is_on(os.environ, settings.IGNORE_WRITES):
         output.say(f"stored the credential of {username} for {name}")
-
-
-def _ask_password() -> str:
-    return _checked(terminal.ask_secret("Password", instead="use --password-stdin"))
 
 
 def _read_password() -> str:
@@ -61,13 +59,7 @@ def _read_password() -> str:
     text = text.removesuffix("\n").removesuffix("\r")
     if not text:
         raise InvalidRequestError("the password on stdin is empty", "pipe it in: passhelper login ... < FILE")
-    return _checked(text)
-
-
-def _checked(secret: str) -> str:
-    if "\0" in secret or not encodable(secret):
-        raise InvalidRequestError("the password holds a character that no client could send")
-    return secret
+    return text
 
 
 def _check(credentials: Credentials, typed: str) -> None:
@@ -138,5 +130,4 @@ def get(*, server: str, password: bool) -> None:
     if password:
         output.secret(found.secret)
     else:
-        document = {"ServerURL": found.server, "Username": found.username, "Secret": found.secret}
-        output.document(document)
+        output.document({"ServerURL": found.server, "Username": found.username, "Secret": found.secret})

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from passhelper.cli import output
+from passhelper.cli.common import json_option, registry_option
 from passhelper.docker import config, containers
 from passhelper.docker.routes import OTHERS, Route, routes
 from passhelper.store.programs import find_program
@@ -23,7 +24,6 @@ _WORDS = {
     "none": "nothing serves it: docker login would write plain text",
 }
 _COLUMNS = ["REGISTRY", "HELPER", "PROGRAM", "WHY"]
-_ONE = "Only for this registry. Repeatable."
 
 
 @click.group()
@@ -38,7 +38,7 @@ def docker() -> None:
 
 
 @docker.command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def show(*, as_json: bool) -> None:
     """Show which helper serves which registry, and why; for podman and skopeo too, where they are installed.
 
@@ -58,15 +58,12 @@ def show(*, as_json: bool) -> None:
     output.note(f"configuration: {file}{'' if os.path.lexists(file) else ' (not there)'}")
     output.table(_COLUMNS, [_row(route) for route in found])
     if others.source or find_program(containers.PROGRAMS, os.environ) or os.environ.get(containers.VARIABLE):
-        output.note(f"podman, buildah and skopeo: {', '.join(others.helpers)}{_in(others.source)}")
+        source = f"credential-helpers in {others.source}" if others.source else "the default"
+        output.note(f"podman, buildah and skopeo: {', '.join(others.helpers)} ({source})")
         if others.routes:
             output.table(_COLUMNS, [_row(route, {"none": "nothing serves it"}) for route in others.routes])
         for text in others.warnings:
             output.warn(text)
-
-
-def _in(file: str) -> str:
-    return f" (credential-helpers in {file})" if file else " (the default)"
 
 
 def _row(route: Route, words: Mapping[str, str] = _WORDS) -> list[str]:
@@ -78,7 +75,7 @@ def _row(route: Route, words: Mapping[str, str] = _WORDS) -> list[str]:
 
 
 @docker.command()
-@click.option("--registry", "registries", multiple=True, metavar="HOST", help=_ONE)
+@registry_option
 def enable(*, registries: tuple[str, ...]) -> None:
     """Make Docker ask pass for credentials, everywhere or for some registries.
 
@@ -100,7 +97,7 @@ def enable(*, registries: tuple[str, ...]) -> None:
 
 
 @docker.command()
-@click.option("--registry", "registries", multiple=True, metavar="HOST", help=_ONE)
+@registry_option
 def disable(*, registries: tuple[str, ...]) -> None:
     """Stop Docker from asking pass, everywhere or for some registries.
 

@@ -7,6 +7,7 @@ import os
 import click
 
 from passhelper.cli import output
+from passhelper.cli.common import json_option
 from passhelper.doctor import metrics, report
 from passhelper.doctor.context import Context
 from passhelper.doctor.model import Severity
@@ -20,7 +21,7 @@ _COLOURS = {Severity.NOTE.word: "green", Severity.FAILED.word: "red", report.NOT
 @click.command()
 @click.option("--fix", is_flag=True, help="Repair what is safe to repair, and say what was done.")
 @click.option("--lead", default=30, metavar="DAYS", type=click.IntRange(0, 36500), help="Warn of an expiry so early.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @click.option("--prometheus", is_flag=True, help="Print metrics for a textfile collector; exits with 0.")
 def doctor(*, fix: bool, lead: int, as_json: bool, prometheus: bool) -> int:
     """Find out why something does not work, and what to do.

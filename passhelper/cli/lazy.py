@@ -16,23 +16,14 @@ if TYPE_CHECKING:
 
 
 class Lazy(NamedTuple):
-    """Where a command is.
-
-    Attributes:
-        home: ``module:attribute``.
-        help: the first line of its help, which a test compares with the command's own.
-    """
+    """Where a command is, as ``module:attribute`` below :mod:`passhelper.cli`, and the first line of its help."""
 
     home: str
     help: str
 
 
 class LazyGroup(click.Group):
-    """A group whose commands come from a table.
-
-    Args:
-        table: each command by its name, in the order of the help.
-    """
+    """A group whose commands come from a table, by name and in the order of the help."""
 
     def __init__(self, *arguments: Any, table: Mapping[str, Lazy], **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -48,7 +39,7 @@ class LazyGroup(click.Group):
         if entry is None:
             return None
         module, _, attribute = entry.home.partition(":")
-        command = getattr(import_module(module), attribute)
+        command = getattr(import_module(f"passhelper.cli.{module}"), attribute)
         if not isinstance(command, click.Command):
             raise TypeError(f"{entry.home} is not a command")
         return command

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import time
 from typing import TYPE_CHECKING
 
 import click
 
-from passhelper.cli import output
+from passhelper import wording
+from passhelper.cli import output, owners
+from passhelper.cli.common import json_option, named, open_store
 from passhelper.docker import inventory
 from passhelper.errors import DockerError
-from passhelper.store.store import PassStore
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
 
 _UNITS = ((365 * 86400, "year"), (30 * 86400, "month"), (86400, "day"), (3600, "hour"), (60, "minute"))
 _BAD = ("refused", "failed")
@@ -23,7 +24,7 @@ _BAD = ("refused", "failed")
 @click.command("list")
 @click.option("--check", is_flag=True, help="Ask each registry whether the credential still works.")
 @click.option("--readable-by", default="", metavar="KEY", help="Only what this key can read.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def list_(*, check: bool, readable_by: str, as_json: bool) -> None:
     """List the credentials and who can read them.
 
@@ -34,8 +35,8 @@ def list_(*, check: bool, readable_by: str, as_json: bool) -> None:
       passhelper list
       passhelper list --readable-by alice@example.org --json
     """
-    store = PassStore(dict(os.environ), output.warn)
-    found = inventory.items(store, _fingerprint(store, readable_by))
+    store = open_store()
+    found = inventory.items(store, owners.fingerprint(store.gpg, readable_by))
     results: Sequence[tuple[str, str] | None] = [None] * len(found)
     if check:
         results = inventory.check(store, [item.entry for item in found])
@@ -44,7 +45,7 @@ def list_(*, check: bool, readable_by: str, as_json: bool) -> None:
     elif found:
         _print_table(found, results)
         if readable_by and any(reader.is_hidden for item in found for reader in item.readers):
-            output.note("an entry whose readers are (hidden) may be readable: only decrypting it tells")
+            output.note("an entry whose readers are (hidden) may be readable; decrypt it to find out")
     elif readable_by:
         output.note(f"no credentials in {store.root} that {readable_by} can read")
     else:
@@ -55,19 +56,9 @@ def list_(*, check: bool, readable_by: str, as_json: bool) -> None:
         raise DockerError(f"{len(bad)} of {len(found)} credentials did not pass", refused or "see why in its line")
 
 
-def _fingerprint(store: PassStore, name: str) -> str:
-    """Find the key that an address means; anything else stays as it is."""
-    if "@" not in name:
-        return name
-    from passhelper.cli import owners  # noqa: PLC0415 - takes a while, which other lists need not
-
-    return owners.fingerprint(store.gpg, name)
-
-
 def _document(item: inventory.Item, result: tuple[str, str] | None) -> dict[str, object]:
     document: dict[str, object] = {
-        "server": item.entry.server,
-        "username": item.entry.username,
+        **named(item.entry),
         "changed": output.stamp(item.changed) if item.changed is not None else None,
         "readers": [{"key_id": one.key_id, "fingerprint": one.fingerprint, "uid": one.uid} for one in item.readers],
         "trouble": item.trouble,
@@ -97,7 +88,6 @@ def _age(changed: int | None) -> str:
         return "-"
     passed = time.time() - changed
     for seconds, unit in _UNITS:
-        count = int(passed // seconds)
-        if count >= 1:
-            return f"{count} {unit}{'s' * (count > 1)} ago"
+        if passed >= seconds:
+            return f"{wording.count(int(passed // seconds), unit)} ago"
     return "just now"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import click
 
 from passhelper.cli import output
-from passhelper.store.store import PassStore
+from passhelper.cli.common import json_option, open_store
 from passhelper.team.entries import log as search
 
 if TYPE_CHECKING:
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("server", default="")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def log(*, server: str, as_json: bool) -> None:
     """Say who stored, erased or re-keyed what, and when.
 
@@ -28,7 +27,7 @@ def log(*, server: str, as_json: bool) -> None:
       passhelper log
       passhelper log registry.example --json
     """
-    store = PassStore(dict(os.environ), output.warn)
+    store = open_store()
     found = search.events(store, server)
     if as_json:
         output.envelope("log", [_document(event) for event in found])

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import click
 
 from passhelper.cli import output, owners
+from passhelper.cli.common import DRIFT, json_option, named, open_store
 from passhelper.cli.progress import bar
 from passhelper.cli.unbound import EVERYTHING, asking, hint, unbound
 from passhelper.errors import PasshelperError, printable
 from passhelper.shellwords import word
-from passhelper.store.store import PassStore
+from passhelper.team.entries import rotation
 from passhelper.team.entries.drift import Policy
 from passhelper.team.entries.failures import name
 from passhelper.team.entries.pipeline import UnboundError
@@ -21,27 +21,27 @@ from passhelper.team.entries.survey import survey
 from passhelper.team.git import partial
 from passhelper.team.keyring.keys import KeyRing
 from passhelper.team.recipients.members import Members
+from passhelper.wording import count, few
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence
 
+    from passhelper.store.store import PassStore
     from passhelper.team.entries.leaving import Left
     from passhelper.team.entries.survey import Record
     from passhelper.team.keyring.key import Key
     from passhelper.team.recipients.members import Report
 
-DRIFT = 3  # exit code: readers are not the recipients, or something has to be rotated
 _SHOWN = 10  # names in a warning
 
 _path = click.option("--path", "server", default="", metavar="SERVER", help="Only for this server.")
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.command()
 @click.argument("keys", nargs=-1, required=True, metavar="KEY...")
 @_path
 @unbound
-@_json
+@json_option
 def add(*, keys: tuple[str, ...], server: str, is_sure: bool, as_json: bool) -> int:
     """Let keys read the store, or one server's credential.
 
@@ -56,7 +56,7 @@ def add(*, keys: tuple[str, ...], server: str, is_sure: bool, as_json: bool) -> 
       passhelper recipients add bob.asc
       passhelper recipients add --path registry.example bob@example.org
     """
-    store = _store()
+    store = open_store()
 
     def change(sure: frozenset[str]) -> Report:
         def run(may_add: Container[str]) -> Report:
@@ -76,7 +76,7 @@ def add(*, keys: tuple[str, ...], server: str, is_sure: bool, as_json: bool) -> 
 @click.argument("keys", nargs=-1, required=True, metavar="KEY...")
 @_path
 @unbound
-@_json
+@json_option
 def remove(*, keys: tuple[str, ...], server: str, is_sure: bool, as_json: bool) -> int:
     """Remove readers from the store, or from one server.
 
@@ -91,7 +91,7 @@ def remove(*, keys: tuple[str, ...], server: str, is_sure: bool, as_json: bool) 
       passhelper recipients remove bob@example.org
       passhelper recipients remove --path registry.example 0123456789ABCDEF0123456789ABCDEF01234567
     """
-    store = _store()
+    store = open_store()
 
     def change(sure: frozenset[str]) -> Report:
         with bar("encrypting") as progress:
@@ -114,11 +114,9 @@ def remove(*, keys: tuple[str, ...], server: str, is_sure: bool, as_json: bool) 
 
 
 def _known(store: PassStore, report: Report, server: str) -> list[tuple[str, str]] | None:
-    """List the credentials that a removed key could ever read and that are still the same; None if nobody can tell."""
+    """List the credentials that a removed key could ever read and that are still the same; None if it is not known."""
     if store.repository("") is None:
         return sorted({(record.entry.server, record.entry.username) for record in report.result.changed})
-    from passhelper.team.entries import rotation  # noqa: PLC0415 - reads the history, which takes a while
-
     try:
         found = [item for key in report.keys for item in rotation.open_for(store, key.split()[0])]
     except PasshelperError:
@@ -135,7 +133,7 @@ def _tell(command: str, report: Report, more: Mapping[str, object] | None = None
         output.envelope(f"recipients {command}", {
             "keys": report.keys,
             "files": [printable(path) for path in report.files],
-            "reencrypted": [{"server": record.entry.server, "username": record.entry.username} for record in changed],
+            "reencrypted": [named(record.entry) for record in changed],
             "left": [_left_document(left) for left in report.left],
             "lists": [{"file": printable(path), "reason": str(error)} for path, error in report.lists],
             **(more or {}),
@@ -146,11 +144,11 @@ def _tell(command: str, report: Report, more: Mapping[str, object] | None = None
         for key in report.keys:
             output.say(f"{'added' if command == 'add' else 'removed'} {printable(key)}")
         files = ", ".join(map(printable, report.files))
-        output.say(f"changed {files}, encrypted {entries(len(changed))} anew")
+        output.say(f"changed {files}, encrypted {count(len(changed), 'entry', 'entries')} anew")
     if not as_json:
         _tell_left(report)
     if report.strays:
-        output.warn(f"not credentials, so left as they are: {_few(report.strays)}")
+        output.warn(f"not credentials, so left as they are: {few(report.strays, _SHOWN)}")
 
 
 def _words(keys: Sequence[str], server: str) -> str:
@@ -160,15 +158,14 @@ def _words(keys: Sequence[str], server: str) -> str:
 
 def _left_document(left: Left) -> dict[str, object]:
     return {
-        "server": left.record.entry.server,
-        "username": left.record.entry.username,
+        **named(left.record.entry),
         "reason": str(left.error) if left.error is not None else "",
         "readable": left.is_readable,
     }
 
 
 def _tell_left(report: Report) -> None:
-    """Name what a change has left undone, and what of that a removed key can read."""
+    """Warn of what a change could not do, and of what a removed key can still read."""
     for path, error in report.lists:
         output.warn(f"{printable(path)} still names the removed key: {error}")
     for left in report.left:
@@ -181,7 +178,7 @@ def _tell_left(report: Report) -> None:
 
 @click.command()
 @click.option("--new-store", is_flag=True, help="Give the store a new identity, apart from its copies.")
-@_json
+@json_option
 def sign(*, new_store: bool, as_json: bool) -> None:
     """Sign every list of recipients anew, with a key in PASSWORD_STORE_SIGNING_KEY.
 
@@ -193,7 +190,7 @@ def sign(*, new_store: bool, as_json: bool) -> None:
     Example:
       passhelper recipients sign
     """
-    signed = Members(Rekey(_store())).sign(other_store=new_store)
+    signed = Members(Rekey(open_store())).sign(other_store=new_store)
     files = [printable(path) for path in signed.files]
     if as_json:
         output.envelope("recipients sign", {"files": files, "store": signed.identity, "serial": signed.serial})
@@ -204,7 +201,7 @@ def sign(*, new_store: bool, as_json: bool) -> None:
 
 @click.command()
 @_path
-@_json
+@json_option
 def check(*, server: str, as_json: bool) -> int:
     """Compare who can read each entry with its recipients.
 
@@ -214,7 +211,7 @@ def check(*, server: str, as_json: bool) -> int:
     Example:
       passhelper recipients check --json
     """
-    store = _store()
+    store = open_store()
     partial.refuse(store)
     policy = Policy(store, KeyRing(store.gpg))
     records = list(survey(store, policy, [server] if server else None))
@@ -229,9 +226,9 @@ def check(*, server: str, as_json: bool) -> int:
             rows = [[record.entry.server, record.entry.username, _describe(record, policy.known)] for record in drifted]
             output.table(["SERVER", "USER", "DRIFT"], rows)
         else:
-            output.say(f"{entries(len(records))}, encrypted to their recipients and to nobody else")
+            output.say(f"{count(len(records), 'entry', 'entries')}, encrypted to their recipients and to nobody else")
         if uncertain:
-            some = f"some readers of {entries(uncertain)}"
+            some = f"some readers of {count(uncertain, 'entry', 'entries')}"
             output.note(f"{some} could only be counted: they are hidden, or not in this keyring")
     if records and not store.environ.get("PASSWORD_STORE_KEY"):
         paths = (path for record in records if record.wanted for path in policy.sources(record.directory))
@@ -242,8 +239,7 @@ def check(*, server: str, as_json: bool) -> int:
 def _document(record: Record, known: Mapping[str, Key]) -> dict[str, object]:
     drift = record.drift
     return {
-        "server": record.entry.server,
-        "username": record.entry.username,
+        **named(record.entry),
         "missing": [
             {"line": each.line, "fingerprint": each.keys[0].fingerprint if each.keys else "", "uid": each.uid}
             for each in drift.missing
@@ -275,17 +271,3 @@ def _describe(record: Record, known: Mapping[str, Key]) -> str:
     if record.closed is not None and record.is_short:
         parts.append(str(record.closed.error))
     return "; ".join(parts)
-
-
-def entries(count: int) -> str:
-    """Count entries in words."""
-    return f"{count} {'entry' if count == 1 else 'entries'}"
-
-
-def _few(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(map(printable, names[:_SHOWN])) + more
-
-
-def _store() -> PassStore:
-    return PassStore(dict(os.environ), output.warn)

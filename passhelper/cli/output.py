@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 ENVELOPE_VERSION = 1
 _LONGEST = 4000  # characters of a table's cell: as many readers as a team has, or a reason with its remedy
-_WIDE = 100_000  # columns of a "terminal" that is a file: no line is ever wrapped there
+_WIDE = 100_000  # columns where the output is a file, so that no line is wrapped
 
 
 class _WholeWrites(io.FileIO):
@@ -49,7 +49,7 @@ class _WholeWrites(io.FileIO):
 
 
 def whole_writes(stream: Any) -> Any:
-    """Prepare a standard stream: characters that it does not know become ``?``, and it is written to its end."""
+    """Prepare a standard stream: it writes ``?`` for characters that it does not know, and takes all of a text."""
     if not hasattr(stream, "reconfigure"):
         return stream
     if sys.platform == "win32" or os.get_blocking(stream.fileno()):

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import time
 from typing import TYPE_CHECKING
 
 import click
 
+from passhelper import moments
 from passhelper.cli import members, output, terminal
+from passhelper.cli.common import json_option, open_store
 from passhelper.errors import StoreNotInitializedError, TrustError, printable
 from passhelper.store import claims, pinning, trust
 from passhelper.store.files import Files
 from passhelper.store.keynames import normalize
 from passhelper.store.recipients import find
-from passhelper.store.store import PassStore
 from passhelper.store.transaction import Transaction
 from passhelper.team.keyring.keys import KeyRing
 from passhelper.team.recipients import gpgid, recipientlists
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from passhelper.store.repository import Repository
+    from passhelper.store.store import PassStore
     from passhelper.store.trust import Pins
     from passhelper.team.sync.offer import Offer
 
@@ -48,7 +48,7 @@ for _command in (members.add, members.remove, members.sign, members.check):
 
 
 @recipients.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def list_(*, as_json: bool) -> None:
     """Show the keys in every .gpg-id: fingerprint, owner, expiry.
 
@@ -67,7 +67,7 @@ def _list(*, as_json: bool) -> None:
         output.envelope("recipients list", rows)
         return
     columns = ["FILE", "FINGERPRINT", "OWNER", "EXPIRES"] + (["ACCEPTED"] if pins is not None else [])
-    table = [[row["file"], row["fingerprint"] or row["key"], _owner(row), _expiry(row["expires"])] for row in rows]
+    table = [[row["file"], row["fingerprint"] or row["key"], _owner(row), row["expires"] or "never"] for row in rows]
     if pins is not None:
         for line, row in zip(table, rows, strict=True):
             line.append("yes" if row["accepted"] else "no")
@@ -127,7 +127,7 @@ def accept(*, fingerprints: tuple[str, ...], yes: bool) -> None:
 
 
 def _decide(wanted: set[str], besides: Sequence[str], fingerprints: Sequence[str], *, yes: bool) -> None:
-    """Find out whether the user accepts; the answer must cover every key, and whatever comes besides.
+    """Find out whether the user accepts; the answer must cover every key and every other change.
 
     Raises:
         TrustError: the user does not, or nobody can be asked.
@@ -158,7 +158,7 @@ def _decide(wanted: set[str], besides: Sequence[str], fingerprints: Sequence[str
 
 
 def _store() -> PassStore:
-    store = PassStore(dict(os.environ), output.warn)
+    store = open_store()
     store.check_folder()
     if not pinning.current(store.root):
         find(store.root, "", {})  # says that the store is not initialised
@@ -184,7 +184,7 @@ def _known(repository: Repository, *, quiet: bool = False) -> trust.Trust | None
 
 
 def _empty(there: Pins, pins: Pins) -> list[str]:
-    """Say which lists would name nobody; no fingerprint says anything about such a one."""
+    """Say which lists would name nobody; the fingerprints that a user types say nothing about those."""
     paths = [path for path, keys in there.items() if not keys and pins.get(path) != keys]
     return [f"a list that names nobody ({printable(path)})" for path in paths]
 
@@ -212,14 +212,14 @@ def _show(
         for key in keys:
             if key not in there.get(path, []):
                 output.say(f"- {key} ({printable(path)})")
-    # A list that names nobody is not the same as none: the one above counts where there is none.
+    # A list that names nobody is not the same as no list: without one, the list above counts.
     for path in sorted({*there, *pins}):
         if there.get(path) != pins.get(path) and not (there.get(path) or (path not in there and pins[path])):
             output.say(f"{'+' if path in there else '-'} a list that names nobody ({printable(path)})")
-    # A list that goes may let more in than it has named.
+    # Without a list, the one above counts, which may name more keys.
     for path in sorted({*pins} - {*there}):
         readers = recipientlists.readers_without(path, {**(others or {}), **there})
-        output.say(f"! {printable(path)} goes, so what it was for is for: {', '.join(readers or ['nobody'])}")
+        output.say(f"! {printable(path)} is removed, so its entries are for: {', '.join(readers or ['nobody'])}")
 
 
 def _show_offer(store: PassStore, offer: Offer, here: Pins) -> None:
@@ -243,7 +243,7 @@ def _rows(store: PassStore, there: Pins, pins: Pins | None) -> list[dict[str, ob
                 "key": line,
                 "fingerprint": key.fingerprint if key else "",
                 "uid": key.uid if key else "",
-                "expires": _day(key.expires) if key and key.expires else None,
+                "expires": moments.utc(key.expires, "%Y-%m-%d") if key and key.expires else None,
                 "usable": bool(key and key.can_encrypt),
                 "own": bool(key and key.is_own),
                 "accepted": pins is None or line in pins.get(path, []),
@@ -255,11 +255,3 @@ def _owner(row: dict[str, object]) -> str:
     if not row["fingerprint"]:
         return claims.ABSENT
     return f"{row['uid']}{'' if row['usable'] else ' (unusable)'}"
-
-
-def _expiry(day: object) -> str:
-    return str(day) if day else "never"
-
-
-def _day(seconds: int) -> str:
-    return time.strftime("%Y-%m-%d", time.gmtime(seconds))

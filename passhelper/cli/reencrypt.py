@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import click
 
 from passhelper.cli import output
-from passhelper.cli.members import DRIFT, entries
+from passhelper.cli.common import DRIFT, json_option, named, open_store
 from passhelper.cli.progress import bar
 from passhelper.cli.unbound import EVERYTHING, agreed, hint, unbound
 from passhelper.errors import ConfigurationError, printable
 from passhelper.shellwords import operands
-from passhelper.store.store import PassStore
 from passhelper.team.entries.failures import failure, name
 from passhelper.team.entries.pipeline import UnboundError
 from passhelper.team.entries.reencrypt import Rekey
+from passhelper.wording import count
 
 if TYPE_CHECKING:
     from passhelper.team.entries.batch import Result
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 @click.option("--jobs", type=click.IntRange(1, 64), default=None, help="How many gpg processes run side by side.")
 @click.option("--yes", is_flag=True, help="Add readers to the entries of SERVER without a question.")
 @unbound
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def reencrypt(*, servers: tuple[str, ...], jobs: int | None, yes: bool, is_sure: bool, as_json: bool) -> int:
     """Bring every entry in line with its .gpg-id.
 
@@ -41,7 +40,7 @@ def reencrypt(*, servers: tuple[str, ...], jobs: int | None, yes: bool, is_sure:
       passhelper reencrypt
       passhelper reencrypt registry.example
     """
-    store = PassStore(dict(os.environ), output.warn)
+    store = open_store()
     for server in servers:
         if not store.all_entries(server):
             raise ConfigurationError(f"nothing is stored for {printable(server)}", "run: passhelper list")
@@ -74,13 +73,12 @@ def _unbound(result: Result) -> list[str]:
 def _tell(result: Result, *, as_json: bool) -> None:
     if as_json:
         output.envelope("reencrypt", {
-            "reencrypted": [
-                {"server": record.entry.server, "username": record.entry.username} for record in result.changed
-            ],
+            "reencrypted": [named(record.entry) for record in result.changed],
             "failed": [
-                {"server": result.records[path].entry.server, "username": result.records[path].entry.username,
-                 "reason": error.cause} for path, error in {**result.left, **result.failed}.items()
+                {**named(result.records[path].entry), "reason": error.cause}
+                for path, error in {**result.left, **result.failed}.items()
             ],
         })  # fmt: skip
     elif result.changed or not result.failed:
-        output.say(f"encrypted {entries(len(result.changed))} anew" if result.changed else "every entry is in line")
+        anew = f"encrypted {count(len(result.changed), 'entry', 'entries')} anew"
+        output.say(anew if result.changed else "every entry is in line")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import click
 
 from passhelper.cli import output, owners
-from passhelper.store.store import PassStore
+from passhelper.cli.common import DRIFT, open_store
 from passhelper.team.entries import rotation as search
 
 if TYPE_CHECKING:
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
 
     from passhelper.team.entries.rotation import RotationItem
     from passhelper.team.git.history import Revision
-
-EXIT_OPEN = 3
 
 
 @click.group()
@@ -46,23 +43,22 @@ def list_(*, key: str, show_all: bool, as_json: bool) -> int:
       passhelper rotation list bob@example.org
       passhelper rotation list 8A6F...C0DE --all --json
     """
-    store = PassStore(dict(os.environ), output.warn)
+    store = open_store()
     items = search.find(store, owners.fingerprint(store.gpg, key))
     left = [item for item in items if item.is_open]
     if as_json:
-        output.envelope("rotation list", [document(item) for item in items])
+        output.envelope("rotation list", [_document(item) for item in items])
     elif show_all and items:
-        print_items(items)
+        _print(items)
     elif left:
-        print_items(left)
+        _print(left)
     else:
         output.note("every credential that this key could read has been changed or erased" if items
                     else "this key could never read a credential here")  # fmt: skip
-    return EXIT_OPEN if left else 0
+    return DRIFT if left else 0
 
 
-def document(item: RotationItem) -> dict[str, object]:
-    """Describe one credential for the JSON output."""
+def _document(item: RotationItem) -> dict[str, object]:
     return {
         "server": item.server,
         "username": item.username,
@@ -79,12 +75,8 @@ def _commit(revision: Revision) -> dict[str, object]:
     return {"commit": revision.commit, "time": output.stamp(revision.when)}
 
 
-def print_items(items: Sequence[RotationItem]) -> None:
-    """Print credentials for people."""
-    rows = [
-        [item.server, item.username, _state(item), _shown(item.first), _shown(item.last)]
-        for item in items
-    ]  # fmt: skip
+def _print(items: Sequence[RotationItem]) -> None:
+    rows = [[item.server, item.username, _state(item), _shown(item.first), _shown(item.last)] for item in items]
     output.table(["SERVER", "USER", "STATE", "FIRST READABLE", "LAST READABLE"], rows)
 
 

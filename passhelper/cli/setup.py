@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 import click
 
 from passhelper.ci import handover
 from passhelper.ci import runner as ci_runner
 from passhelper.cli import output, owners, terminal
+from passhelper.cli.common import DRIFT, json_option, open_store, registry_option
 from passhelper.docker import routes
 from passhelper.errors import ConfigurationError
 from passhelper.setup.steps import SetupOptions, Step, run
-from passhelper.store.store import PassStore
 from passhelper.team.sync import freshness
 from passhelper.team.sync.clone import COMMIT, Source
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-EXIT_OPEN = 3  # somebody else has to act
 _HERE = "\0here"  # --git without a value: the store itself becomes a repository
 
 
@@ -55,12 +50,12 @@ class _SetupCommand(click.Command):
 @click.option("--whole-store", is_flag=True, help="With --git URL: push entries that are not Docker credentials too.")
 @click.option("--depth", default=None, metavar="N", type=click.IntRange(1), help=_DEPTH)
 @click.option("--bin-dir", default="", metavar="DIR", help=_BIN_DIR)
-@click.option("--registry", "registries", multiple=True, metavar="HOST", help="Only for this registry. Repeatable.")
+@registry_option
 @click.option("--no-docker", is_flag=True, help="Leave Docker's config.json alone.")
 @click.option("--containers", is_flag=True, help="Set up podman, buildah and skopeo too.")
 @click.option("--ci", is_flag=True, help=_CI)
 @click.option("--env-file", default="", metavar="FILE", help="With --ci: append the settings here too, as NAME=value.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @click.pass_context
 def setup(  # noqa: PLR0913 - one argument per option
     ctx: click.Context,
@@ -105,15 +100,19 @@ def setup(  # noqa: PLR0913 - one argument per option
     if env_file:
         raise click.UsageError("--env-file needs --ci")
     url = git if git != _HERE else ""
-    _check(keys, registries, generate=generate_key, no_docker=no_docker)
+    _refuse_both(ctx, "keys", "generate_key")
+    _refuse_both(ctx, "registries", "no_docker")
     if not url and (depth or whole_store):
         raise click.UsageError(f"{'--depth' if depth else '--whole-store'} needs --git URL")
-    store = PassStore(dict(os.environ), output.warn)
+    store = open_store()
     keys = tuple(owners.fingerprint(store.gpg, key) for key in keys)
+    source = None
+    if url:
+        source = Source(url, store.environ.get(COMMIT, ""), depth or 0, demands=freshness.demands(store.environ))
     options = SetupOptions(
         keys=keys, generate=generate_key, name=name, email=email, expire=expire, protect=not no_passphrase,
-        git=git is not None, source=_source(store.environ, url, depth or 0) if url else None,
-        whole_store=whole_store, bin_dir=bin_dir, docker=not no_docker, registries=registries, containers=containers,
+        git=git is not None, source=source, whole_store=whole_store, bin_dir=bin_dir,
+        docker=not no_docker, registries=registries, containers=containers,
     )  # fmt: skip
     steps: list[Step] = []
     proved = False
@@ -131,11 +130,7 @@ def setup(  # noqa: PLR0913 - one argument per option
             output.envelope("setup", {"steps": data, "changed": changed, "proved": proved})
         elif proved and not changed:
             output.say("nothing had to be changed")
-    return 0 if proved else EXIT_OPEN
-
-
-def _source(environ: Mapping[str, str], url: str, depth: int) -> Source:
-    return Source(url, environ.get(COMMIT, ""), depth, demands=freshness.demands(environ))
+    return 0 if proved else DRIFT
 
 
 def _confirm(who: str) -> bool:
@@ -149,8 +144,7 @@ def _set_up_runner(ctx: click.Context, registries: tuple[str, ...], env_file: st
         for name in ctx.params:
             given = ctx.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE
             if given and name not in ("ci", "env_file", "registries", "depth"):
-                option = next(option.opts[0] for option in ctx.command.params if option.name == name)
-                raise click.UsageError(f"--ci and {option} exclude each other")
+                raise click.UsageError(f"--ci and {_option(ctx, name)} exclude each other")
         environ = dict(os.environ)
         with ci_runner.set_up(environ, registries, output.warn, output.note, depth) as runner:
             handover.check(runner.settings)
@@ -165,11 +159,14 @@ def _set_up_runner(ctx: click.Context, registries: tuple[str, ...], env_file: st
         raise
 
 
-def _check(keys: tuple[str, ...], registries: tuple[str, ...], *, generate: bool, no_docker: bool) -> None:
-    if keys and generate:
-        raise click.UsageError("--key and --generate-key exclude each other")
-    if registries and no_docker:
-        raise click.UsageError("--registry and --no-docker exclude each other")
+def _refuse_both(ctx: click.Context, one: str, other: str) -> None:
+    if ctx.params[one] and ctx.params[other]:
+        raise click.UsageError(f"{_option(ctx, one)} and {_option(ctx, other)} exclude each other")
+
+
+def _option(ctx: click.Context, name: str) -> str:
+    """Return an option as it is typed."""
+    return next(option.opts[0] for option in ctx.command.params if option.name == name)
 
 
 def _ask_passphrase() -> bytes:

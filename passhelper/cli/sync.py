@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import os
-from contextlib import contextmanager
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
 import click
 
 from passhelper.cli import output
-from passhelper.store.store import PassStore
+from passhelper.cli.common import DRIFT, json_option, open_store
+from passhelper.cli.progress import status
 from passhelper.team.sync.exchange import Options, Report, switch_automatic, sync
 from passhelper.team.sync.joining import describe
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-_DRIFT = 3  # exit code: something is left for a person to decide
+from passhelper.wording import count
 
 
 @click.command("sync")
@@ -33,7 +27,7 @@ _DRIFT = 3  # exit code: something is left for a person to decide
     help="Bring back what no command of passhelper has removed, or remove it for everybody.",
 )
 @click.option("--push", is_flag=True, help="Push from a clone that setup --ci made, too.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def sync_(  # noqa: PLR0913 - one for each option
     *,
     dry_run: bool,
@@ -57,7 +51,7 @@ def sync_(  # noqa: PLR0913 - one for each option
       passhelper sync --dry-run --json
       passhelper sync --auto push,pull
     """
-    store = PassStore(dict(os.environ), output.warn)
+    store = open_store()
     if auto is not None:
         words = switch_automatic(store, auto)
         if as_json:
@@ -67,44 +61,27 @@ def sync_(  # noqa: PLR0913 - one for each option
         return 0
     keys = frozenset(key for text in accept_recipients for key in text.replace(",", " ").split())
     options = Options(remote=remote, push=push, dry_run=dry_run, accepted=keys, gone=gone or "")
-    with _progress() as progress:
+    with status("looking at the store") as progress:
         report = sync(store, options, progress)
     if as_json:
-        output.envelope("sync", _document(report))
+        output.envelope("sync", asdict(report))
     else:
         _say(report)
-    return _DRIFT if report.drift else 0
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str], None]]:
-    """Show what happens now, on a terminal only."""
-    from rich.console import Console  # noqa: PLC0415 - takes a while, which the reading of options need not
-
-    console = Console(stderr=True, highlight=False)
-    if not console.is_terminal:
-        yield lambda _: None
-        return
-    with console.status("looking at the store") as status:
-        yield status.update
-
-
-def _document(report: Report) -> dict[str, object]:
-    return asdict(report)
+    return DRIFT if report.drift else 0
 
 
 def _say(report: Report) -> None:
     would = "would be " if report.dry_run else ""
     place = f"{report.remote}/{report.branch}"
     lines = [
-        (report.restored, f"{_changes(report.restored, 'file')} brought back"),
-        (report.committed, f"{_changes(report.committed, 'local change')} {would}committed first"),
-        (report.fetched, f"{_changes(report.fetched, 'commit')} {would}merged from {place}"),
+        (report.restored, f"{count(report.restored, 'file')} brought back"),
+        (report.committed, f"{count(report.committed, 'local change')} {would}committed first"),
+        (report.fetched, f"{count(report.fetched, 'commit')} {would}merged from {place}"),
         (report.imported, f"public keys imported: {', '.join(report.imported)}"),
         (report.removed, f"readers removed from {', '.join(report.removed)}"),
         (report.added, f"readers added to {', '.join(report.added)}"),
-        (report.pushed, f"{_changes(report.pushed, 'commit')} {would}pushed to {place}"),
-        (report.kept, f"{_changes(report.kept, 'commit')} kept in this runner's clone; run: passhelper sync --push"),
+        (report.pushed, f"{count(report.pushed, 'commit')} {would}pushed to {place}"),
+        (report.kept, f"{count(report.kept, 'commit')} kept in this runner's clone; run: passhelper sync --push"),
     ]
     said = [text for condition, text in lines if condition]
     for conflict in report.conflicts:
@@ -115,7 +92,3 @@ def _say(report: Report) -> None:
         output.warn(problem)
     if not said:
         output.say(f"up to date with {place}")
-
-
-def _changes(count: int, what: str) -> str:
-    return f"{count} {what}{'s' * (count != 1)}"

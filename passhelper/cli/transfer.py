@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from passhelper import wording
 from passhelper.cli import output, terminal
+from passhelper.cli.common import json_option
 from passhelper.client import SECONDS
 from passhelper.docker import config, endpoints, importing, plaintext
 from passhelper.docker import export as exporting
@@ -37,7 +39,7 @@ _VERBS = {"stored": "stored", "kept": "the store already had", "would-store": "w
 @click.option("--to", "target", metavar="NAME", default=config.HELPER, show_default=True, help=_TO)
 @click.option("--replace", is_flag=True, help="Overwrite another credential that the store has for a server.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and change nothing.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def import_(  # noqa: PLR0913 - one argument per option
     *, file: str | None, variable: bool, name: str | None, target: str, replace: bool, dry_run: bool, as_json: bool
 ) -> None:
@@ -117,10 +119,9 @@ def _conclude(path: str, reports: list[importing.Report], *, dry_run: bool, as_j
         output.say(f"blanked {len(moved)} in {path}")
     left = importing.unserved(path, moved)
     if left:
-        others = f" and {len(left) - 1} more" if len(left) > 1 else ""
         is_dockers = path == config.path(os.environ)
         remedy = "run: passhelper docker enable" if is_dockers else _FOR_PODMAN
-        output.warn(f"{path} does not name pass for {printable(left[0])}{others}; {remedy}")
+        output.warn(f"{path} does not name pass for {wording.few(left, 1)}; {remedy}")
 
 
 def _warn_of_tokens(text: str, label: str) -> None:

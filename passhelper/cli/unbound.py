@@ -1,4 +1,4 @@
-"""Ask a person whether entries that are not bound to their server belong where they are: nothing else can tell."""
+"""Ask a person whether entries that are not bound to their server belong where they are: only a person can know."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_ANY = "SERVER"  # in a command that is for one server after the other
+_ANY = "SERVER"  # in the command, where the user types each server
 
 unbound = click.option(
     "--unbound",
@@ -28,11 +28,7 @@ unbound = click.option(
 
 
 class Seen:
-    """The entries that a person was asked about, as they were then; a file that replaces one of them is not included.
-
-    Args:
-        records: them.
-    """
+    """The entries that a person was asked about, as they were then; a file that replaces one is not included."""
 
     def __init__(self, records: Iterable[Record]) -> None:
         self._digests = {record.entry.path: _digest(record.entry.path) for record in records}
@@ -87,7 +83,7 @@ def agreed(records: Sequence[Record]) -> Seen | None:
     for readers, names in groups.items():
         one = len(names) == 1
         are, them = ("is not bound to its server", "it") if one else ("are not bound to their server", "them")
-        # One in a line: who may push chooses the names, and none may hide behind the end of another one.
+        # One on each line, so that no name can hide in another: whoever can push chooses the names.
         output.note("\n".join([*names[:-1], f"{names[-1]} {are}. Who reads {them} then: {', '.join(readers)}"]))
     return seen if terminal.confirm("Is this what belongs there, and may they read it?") else None
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 HELPER = "pass"
 DOCKER_HUB = "https://index.docker.io/v1/"  # docker/cli, registry.IndexServer
+SHORT_HUB = "docker.io"  # as podman and skopeo (containers/image) call it
 # docker/cli, internal/oauth/manager: what a login to Docker Hub in a browser leaves beside its credential.
 HUB_TOKENS = (f"{DOCKER_HUB}access-token", f"{DOCKER_HUB}refresh-token")
 _SCHEMES = ("https", "http", "docker", "oci")  # of registries, of podman's and of Helm's references
@@ -43,13 +44,13 @@ def server_name(server: str) -> str:
     server = validate_server(server)
     scheme, separator, rest = server.partition("://")
     if separator and scheme.lower() not in _SCHEMES:
-        raise InvalidRequestError(f"{printable(scheme)}:// leads to no registry", _NAME_IT)
+        raise InvalidRequestError(f"{printable(scheme)}:// is not how a registry is reached", _NAME_IT)
     host = (rest if separator else server).partition("/")[0]
     if not host:
         raise NoServerURLError
     if "@" in host:
         raise InvalidRequestError(
-            f"a user stands before the server {printable(host.rpartition('@')[2])}",
+            f"there is a user name before the server {printable(host.rpartition('@')[2])}",
             "leave it out; the option --username names the user",
         )
     if normalize(host) is None:
@@ -91,15 +92,15 @@ def path(environ: Mapping[str, str]) -> str:
 
 
 def use_pass(environ: Mapping[str, str], registries: Sequence[str], remedy: str = _IN_SETUP) -> list[str]:
-    """Point Docker at ``pass``.
+    """Point Docker at ``pass``, for some servers (``credHelpers``) or, if none is named, for all (``credsStore``).
 
     Args:
         environ: where ``DOCKER_CONFIG`` and ``HOME`` come from.
-        registries: only these servers (``credHelpers``); none of them means all (``credsStore``).
+        registries: the servers.
         remedy: what to do about a damaged file.
 
     Returns:
-        what was changed, one phrase each; empty if nothing was.
+        what was changed, one phrase each.
 
     Raises:
         DockerError: the file is not what Docker would read; it is left as it is.
@@ -123,14 +124,12 @@ def use_pass(environ: Mapping[str, str], registries: Sequence[str], remedy: str 
 
 
 def stop_using_pass(environ: Mapping[str, str], registries: Sequence[str]) -> list[str]:
-    """Stop pointing Docker at ``pass``; a setting that names another helper stays.
+    """Stop pointing Docker at ``pass``, for some servers or, if none is named, altogether.
 
-    Args:
-        environ: where ``DOCKER_CONFIG`` and ``HOME`` come from.
-        registries: only these servers; none of them means ``credsStore`` and every server.
+    A setting that names another helper stays.
 
     Returns:
-        what was removed, one phrase each; empty if nothing was.
+        what was removed, one phrase each.
 
     Raises:
         DockerError, ConfigurationError: as :func:`use_pass`.
@@ -157,28 +156,54 @@ def stop_using_pass(environ: Mapping[str, str], registries: Sequence[str]) -> li
     return changes
 
 
-def read(file: str, remedy: str = "repair it") -> str:
+def read(file: str, remedy: str = "repair it", consequence: str = "it is left as it is") -> str:
     """Read a configuration file as text that can be edited; an empty document if there is none.
 
-    Args:
-        file: the file.
-        remedy: what to do about a damaged one.
-
     Raises:
-        DockerError: it is not what Docker would read.
+        DockerError: it is not what Docker would read; the error says what follows from that, and what to do.
         ConfigurationError: it cannot be read.
     """
     data = userfile.read(file)
-    return "{\n}\n" if data is None or not data.strip() else _decode(file, data, remedy)
+    if data is None or not data.strip():
+        return "{\n}\n"
+    return decode(file, data, remedy, consequence)
+
+
+def decode(file: str, data: bytes, remedy: str, consequence: str) -> str:
+    """Check that the content of a configuration file is what Docker would read.
+
+    Raises:
+        DockerError: it is not; see :func:`read`.
+    """
+    try:
+        text = data.decode()
+        jsonedit.check(text)
+    except UnicodeDecodeError:
+        why = "it is not UTF-8"
+    except ValueError as error:
+        why = str(error)
+    else:
+        return text
+    raise DockerError(f"{file} is damaged, so {consequence}: {why}", remedy)
+
+
+def named_helpers(text: str) -> dict[str, str]:
+    """List the helpers that a checked document names in ``credHelpers``, by server."""
+    found = jsonedit.find(text, "credHelpers")
+    if found is None or not isinstance(found.value, dict):
+        return {}
+    return {name: value for name, value in found.value.items() if isinstance(value, str)}
+
+
+def default_helper(text: str) -> str:
+    """Return the helper that a checked document names in ``credsStore``; empty for none."""
+    found = jsonedit.find(text, "credsStore")
+    return found.value if found is not None and isinstance(found.value, str) else ""
 
 
 def helper_for(text: str, server: str) -> str:
     """Return which helper a checked document names for a server; empty for none."""
-    helpers = jsonedit.find(text, "credHelpers")
-    if helpers is not None and isinstance(helpers.value, dict) and isinstance(helpers.value.get(server), str):
-        return str(helpers.value[server])
-    store = jsonedit.find(text, "credsStore")
-    return store.value if store is not None and isinstance(store.value, str) else ""
+    return named_helpers(text).get(server, default_helper(text))
 
 
 def _helpers(file: str, text: str) -> tuple[jsonedit.Member | None, dict[str, object]]:
@@ -189,19 +214,6 @@ def _helpers(file: str, text: str) -> tuple[jsonedit.Member | None, dict[str, ob
     if not isinstance(found.value, dict):
         raise DockerError(f"{file}: credHelpers is not an object, so it is left as it is", "repair it")
     return found, found.value
-
-
-def _decode(file: str, data: bytes, remedy: str) -> str:
-    try:
-        text = data.decode()
-        jsonedit.check(text)
-    except UnicodeDecodeError:
-        why = "it is not UTF-8"
-    except ValueError as error:
-        why = str(error)
-    else:
-        return text
-    raise DockerError(f"{file} is damaged, so it is left as it is: {why}", remedy)
 
 
 def _serve_one(file: str, text: str, server: str) -> tuple[str, list[str]]:

@@ -1,11 +1,11 @@
 """Which credential helper podman, buildah and skopeo ask for which registry, and why.
 
 What they do (containers/image, pkg/sysregistriesv2 and pkg/docker/config): ``credential-helpers`` in
-``registries.conf`` and its drop-ins lists helpers that are asked in turn for every registry, one of which
-may be ``containers-auth.json``, which stands for the authentication files and is the default. Of these
-files the first that has a registry counts, with its ``credHelpers`` before its ``auths``; with
-``REGISTRY_AUTH_FILE`` there is no other. A login goes to the first helper of the list. For an image below a namespace
-(``host/team``) a helper is asked for the host, before or after the files are looked through for the namespace.
+``registries.conf`` and its drop-ins lists helpers that are asked in turn for every registry. The default is
+``containers-auth.json``, which stands for the authentication files. The first of these files that has a registry
+counts, with its ``credHelpers`` before its ``auths``; with ``REGISTRY_AUTH_FILE`` there is no other. A login goes to
+the first helper of the list. For an image below a namespace (``host/team``) a helper is asked for the host, before or
+after the files are looked through for the namespace.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from passhelper.client import PREFIX
 from passhelper.docker import config
 from passhelper.docker.plaintext import SECRETS, document_of
-from passhelper.docker.routes import OTHERS, Programs, Route, named_helpers
+from passhelper.docker.routes import OTHERS, Programs, Route
 from passhelper.errors import ConfigurationError, PasshelperError
 from passhelper.machine import userfile
 from passhelper.settings import home_directory
@@ -42,7 +42,7 @@ _DROP_IN_TEXT = (
     f"{_HEADER}# podman, buildah and skopeo ask docker-credential-pass first, and log in through it; what it does not\n"
     "# have they look for where they did before.\ncredential-helpers = "
 )
-_HUB = ("docker.io", "index.docker.io", "registry-1.docker.io")
+_HUB = (config.SHORT_HUB, "index.docker.io", "registry-1.docker.io")
 _PLAIN_LOGIN = (
     f"DOCKER_CONFIG is set and {VARIABLE} is not: newer podman and skopeo (5.4, 1.18) then log in to config.json "
     f"there, in plain text, and ask no helper; set {VARIABLE}, or unset DOCKER_CONFIG for them"
@@ -128,7 +128,7 @@ class _Contents:
 
     def __init__(self, file: str) -> None:
         text = config.read(file)
-        self.helpers = {_name(server): helper for server, helper in named_helpers(text).items()}
+        self.helpers = {_name(server): helper for server, helper in config.named_helpers(text).items()}
         self.plain = {
             _name(server)
             for server, fields in document_of(text, file).items()
@@ -138,11 +138,8 @@ class _Contents:
 
 def _name(server: str) -> str:
     """Give a server the name by which these programs look it up: of a URL its host, of Docker Hub's names one."""
-    bare = server
-    for scheme in ("https://", "http://"):
-        if server.startswith(scheme):
-            bare = server.removeprefix(scheme).partition("/")[0]
-    return _HUB[0] if bare in _HUB else bare
+    bare = config.hostname(server) if server.startswith(("https://", "http://")) else server
+    return config.SHORT_HUB if bare in _HUB else bare
 
 
 def _auth_files(environ: Mapping[str, str]) -> list[str]:

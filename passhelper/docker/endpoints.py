@@ -1,8 +1,8 @@
 """Find the source and the target of an import by their names.
 
-Docker knows helpers by the name of a program; this installation has backends. We read what Docker would read, so the
-program on PATH comes first for the source. For the target a backend of ours comes first, because it leaves no second
-user behind.
+Docker knows helpers by the name of a program; this installation has backends. For the source the
+program on PATH comes first, because Docker would ask that. For the target a backend of ours comes first, because it
+removes other users of the server.
 """
 
 from __future__ import annotations
@@ -27,16 +27,10 @@ _SECONDS = 5.0  # for a program that is asked for its version
 
 
 def source(name: str, to: str, environ: Mapping[str, str], seconds: float) -> Helper:
-    """Find where credentials come from.
-
-    Args:
-        name: a helper's name.
-        to: the name of the place where they go.
-        environ: has PATH and the settings of the pass store.
-        seconds: how long a program may take for one verb.
+    """Find the helper that credentials come from, which may not be the one that they go to.
 
     Raises:
-        ConfigurationError: there is none of this name, or both names mean one place.
+        ConfigurationError: there is none of this name, or both names mean the same one.
     """
     short, other = short_name(name), short_name(to)
     program = find_program((PREFIX + short,), environ)
@@ -54,13 +48,7 @@ def source(name: str, to: str, environ: Mapping[str, str], seconds: float) -> He
 
 
 def target(name: str, environ: Mapping[str, str], warn: Callable[[str], None], seconds: float) -> Helper:
-    """Find where credentials go.
-
-    Args:
-        name: a helper's name.
-        environ: has PATH and the settings of the pass store.
-        warn: takes what the pass store warns about.
-        seconds: how long a program may take for one verb.
+    """Find the helper that credentials go to.
 
     Raises:
         ConfigurationError: there is none of this name.

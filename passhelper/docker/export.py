@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from passhelper.credentials import validate_server
-from passhelper.docker.config import DOCKER_HUB, HUB_TOKENS, server_name
+from passhelper.docker.config import DOCKER_HUB, HUB_TOKENS, SHORT_HUB, server_name
 from passhelper.docker.plaintext import TOKEN_USER
 from passhelper.errors import ConfigurationError, CredentialsNotFoundError, DockerError, PasshelperError, printable
 from passhelper.jsontext import inert
@@ -31,12 +31,9 @@ _OTHERS = 0o077  # mode bits of everybody but the owner
 
 
 def collect(store: Helper, servers: Iterable[str]) -> tuple[list[Credentials], list[tuple[str, PasshelperError]]]:
-    """Read credentials.
+    """Read the credentials of some servers, named exactly or as for ``docker login``; of all servers if none is named.
 
-    Args:
-        store: where they are.
-        servers: which ones, by their exact name or as ``docker login`` would store them; all if empty, but for the
-            tokens of Docker Hub, which are docker's own and no passwords.
+    Docker Hub's tokens are left out, because they are docker's own and not passwords.
 
     Returns:
         the credentials, and what could not be read with the reason.
@@ -47,9 +44,8 @@ def collect(store: Helper, servers: Iterable[str]) -> tuple[list[Credentials], l
     failed: list[tuple[str, PasshelperError]] = []
     for server in wanted:
         if server in HUB_TOKENS:
-            failed.append(
-                (server, DockerError("it is a token of docker's own login, with which nobody else can log in"))
-            )
+            token = DockerError("it is a token of docker's own login, with which nobody else can log in")
+            failed.append((server, token))
             continue
         try:
             found.append(store.get(server))
@@ -67,11 +63,7 @@ def _choose(server: str, known: dict[str, str]) -> str:
 
 
 def render(credentials: Iterable[Credentials], form: str) -> str:
-    """Write the document.
-
-    Args:
-        credentials: what goes into it.
-        form: one of :data:`FORMATS`.
+    """Write credentials as a document of one of the :data:`FORMATS`.
 
     Raises:
         DockerError: two of them would have one name in it.
@@ -123,9 +115,8 @@ def _podman_name(server: str) -> str:
     """Name a server as podman does: without a scheme, Docker Hub as ``docker.io``."""
     if normalize(server) is not None:
         name = server_name(server)
-        return "docker.io" if name == DOCKER_HUB else name
-    scheme, separator, rest = server.partition("://")
-    return rest if separator and scheme in ("http", "https") else server
+        return SHORT_HUB if name == DOCKER_HUB else name
+    return server.removeprefix("https://").removeprefix("http://")
 
 
 def check_stream(descriptor: int) -> None:
@@ -186,8 +177,8 @@ def check_kept(path: str, held: Iterable[str], credentials: Iterable[Credentials
 
     Args:
         path: the file.
-        held: what :func:`check_file` has found in it.
-        credentials: what would be in it.
+        held: the servers that :func:`check_file` has found in it.
+        credentials: what the file would hold.
 
     Raises:
         ConfigurationError: a server would be lost.

@@ -45,7 +45,7 @@ class Report:
     Attributes:
         server: its name.
         username: its user; empty where it could not be read.
-        result: ``stored``, ``kept`` (the store had it), ``would-store``, ``failed``, or ``left`` where it is right.
+        result: ``stored``, ``kept`` (the store had it), ``would-store``, ``failed``, or ``left`` where it belongs.
         error: why it failed or was left.
     """
 
@@ -148,14 +148,6 @@ def move_file(file: str, importer: Importer, *, dry_run: bool) -> list[Report]:
     """Move every credential of a configuration file into the store: all that can be used, or none.
 
     What cannot be used, and what no client would ask the store for, stays in the file; the rest is moved.
-
-    Args:
-        file: the file.
-        importer: stores them.
-        dry_run: whether the file stays as it is.
-
-    Returns:
-        what became of each.
 
     Raises:
         PasshelperError: why nothing was moved.

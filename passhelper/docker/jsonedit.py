@@ -23,13 +23,10 @@ _DECODER = json.JSONDecoder(parse_int=whole)
 
 @dataclass(frozen=True)
 class Member:
-    """The position of a member and of its value.
+    """A member of an object: its name, its value, and where their texts are.
 
     Attributes:
-        key: the name as it is spelled.
-        value: what it means.
-        start: where its text begins.
-        end: where its text ends.
+        start, end: the limits of the value's text.
         name: where the text of the name begins.
     """
 
@@ -73,48 +70,23 @@ def find(text: str, key: str) -> Member | None:
 
 
 def put(text: str, key: str, value: str) -> str:
-    """Set a member of the document; its name matches in any case.
-
-    Args:
-        text: a checked document.
-        key: the member's name.
-        value: its new value, as JSON.
-
-    Returns:
-        the new document.
-    """
+    """Set a member of a checked document to a value, given as JSON; its name matches in any case."""
     found, closing = _scan(text, 0)
     same = [member for member in found if member.key.lower() == key.lower()]
     return _put(text, key, value, (found, closing, same, 1))
 
 
 def put_inside(text: str, outer: Member, key: str, value: str) -> str:
-    """Set a member of an object that is itself a member of the document; its name matches exactly.
-
-    Args:
-        text: a checked document.
-        outer: the object.
-        key: the member's name.
-        value: its new value, as JSON.
-
-    Returns:
-        the new document.
-    """
+    """Set a member of an object that is itself a member of a checked document; its name matches exactly."""
     found, closing = _scan(text, outer.start)
     same = [member for member in found if member.key == key]
     return _put(text, key, value, (found, closing, same, 2))
 
 
 def without(text: str, start: int, is_dropped: Callable[[str], bool]) -> str:
-    """Take members out of an object; what stays keeps its spelling and the space around it.
+    """Return an object of a checked document without some of its members, chosen by name; ``{}`` if none is left.
 
-    Args:
-        text: a checked document.
-        start: where the object begins.
-        is_dropped: returns, for a member's name, whether to remove it.
-
-    Returns:
-        the object's new text; ``{}`` when nothing stays.
+    The other members keep their spelling and the space around them.
     """
     start = _skip(text, start)
     found, closing = _scan(text, start)

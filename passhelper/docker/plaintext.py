@@ -25,11 +25,7 @@ _REPAIR = "repair it, or log in to that server again"
 
 
 def document_of(text: str, label: str) -> dict[str, dict[str, object]]:
-    """Read what ``auths`` says of each server; keys of an entry are in lower case.
-
-    Args:
-        text: the whole document.
-        label: its name in messages.
+    """Read what the ``auths`` of a document say of each server; keys of an entry are in lower case.
 
     Raises:
         DockerError: it is not what Docker would read, or names something twice.
@@ -46,7 +42,7 @@ def document_of(text: str, label: str) -> dict[str, dict[str, object]]:
         for field in jsonedit.members(text, member.start) if member.value is not None else ():
             if field.key.lower() in fields:
                 raise DockerError(
-                    f"{label} gives {printable(member.key)} two times {printable(field.key.lower())}", _REPAIR
+                    f"{label} gives {printable(member.key)} {printable(field.key.lower())} twice", _REPAIR
                 )
             fields[field.key.lower()] = field.value
         found[member.key] = fields
@@ -79,7 +75,7 @@ class Left:
     Attributes:
         server: its name.
         why: the reason.
-        is_right: whether it is right there, such as a key of podman's for which no client asks a helper.
+        is_right: whether it belongs there, such as a key of podman's for which no client asks a helper.
     """
 
     server: str
@@ -152,7 +148,7 @@ def _credential(server: str, fields: dict[str, object]) -> Credentials | None:
     token = values["identitytoken"]
     if token:
         if password:
-            raise ValueError("it has a password and an identity token, of which a helper keeps only one")
+            raise ValueError("it has a password and an identity token, and a helper can keep only one")
         username, password = TOKEN_USER, token
     if not (values["auth"] or token or password):
         return None

@@ -10,6 +10,7 @@ authenticate, by ``Basic`` or by a token from a server of its own (``Bearer``). 
 
 from __future__ import annotations
 
+import math
 import os
 import ssl
 import threading
@@ -23,12 +24,13 @@ import httpx
 
 from passhelper import jsontext
 from passhelper.docker.config import DOCKER_HUB, server_name
+from passhelper.docker.plaintext import TOKEN_USER
 from passhelper.errors import DockerError, printable
 from passhelper.team.git.remoteurl import is_this_machine
 from passhelper.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable
 
     from passhelper.credentials import Credentials
 
@@ -36,7 +38,6 @@ TIMEOUT = 15.0  # seconds for each part of an answer
 SECONDS = 60.0  # for all of it: a server may send a byte now and then
 MAX_ANSWER = 1 << 20  # bytes of a token server's answer
 MAX_REDIRECTS = 3  # within the same host
-IDENTITY_TOKEN = "<token>"  # noqa: S105 - the username by which docker/cli marks a token that is not a password
 _HUB_REGISTRY = "registry-1.docker.io"  # where Docker Hub's /v2/ is
 _CERTIFICATES = "/etc/docker/certs.d"  # Docker's own trusted certificates, a directory for each host
 _MAX_CHALLENGE = 8192  # bytes of a WWW-Authenticate header; what asks for more is not a registry
@@ -53,7 +54,7 @@ class Verdict(Enum):
 class Asked:
     """A registry that is asked about a credential while others are asked too.
 
-    Nothing in httpx bounds all of an answer, so the wait for it is bounded; the thread ends with the program.
+    httpx has no time limit for a whole answer, so the wait for it has one; the thread ends with the program.
 
     Args:
         credentials: what is tried.
@@ -64,7 +65,7 @@ class Asked:
         self._credentials = credentials
         self._found: list[Verdict | Exception] = []
         self._begin = time.monotonic()
-        self._end = min(self._begin + SECONDS, self._begin + SECONDS if until is None else until)
+        self._end = min(self._begin + SECONDS, math.inf if until is None else until)
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -99,7 +100,7 @@ def check(credentials: Credentials) -> Verdict:
 
 
 def _check(credentials: Credentials) -> Verdict:
-    if credentials.username == IDENTITY_TOKEN:
+    if credentials.username == TOKEN_USER:
         raise DockerError("an identity token is not a password and cannot be tried", "pull an image to try it")
     last: Exception | None = None
     for base in _bases(credentials.server):
@@ -169,7 +170,10 @@ class _Check:
             return Verdict.OPEN
         if first.status_code != httpx.codes.UNAUTHORIZED:
             raise DockerError(f"{self._base} is not a registry: /v2/ answers {first.status_code}", "check the name")
-        ways = {way.lower(): _parameters(rest) for way, rest in map(_split, first.headers.get_list("www-authenticate"))}
+        ways = {}
+        for challenge in first.headers.get_list("www-authenticate"):
+            way, _, rest = challenge.strip().partition(" ")
+            ways[way.lower()] = _parameters(rest)
         if "bearer" in ways:
             return self._bearer(ways["bearer"])
         if "basic" in ways:
@@ -214,7 +218,7 @@ class _Check:
             return Verdict.REFUSED
         raise DockerError(f"{self._base} answers {answer.status_code} to a login", "try again later")
 
-    def _ask(self, address: str, auth: httpx.Auth | None) -> httpx.Response:
+    def _ask(self, address: str, auth: httpx.Auth | Callable[[httpx.Request], httpx.Request] | None) -> httpx.Response:
         """Send one request and follow redirects as long as they stay on the same host."""
         for _ in range(MAX_REDIRECTS + 1):
             request = self._client.build_request("GET", address)
@@ -238,23 +242,13 @@ class _Check:
         raise DockerError(f"{urlsplit(address).netloc} redirects without end")
 
 
-class _BearerAuth(httpx.Auth):
-    """A token in the Authorization header."""
-
-    def __init__(self, token: str) -> None:
-        self._token = token
-
-    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        request.headers["Authorization"] = f"Bearer {self._token}"
-        yield request
-
-
 def _plain(headers: httpx.Headers) -> list[tuple[bytes, bytes]]:
     """Keep the headers that describe no encoding, as they came: the body has been decoded already."""
     return [(name, value) for name, value in headers.raw if not name.lower().startswith((b"content-", b"transfer-"))]
 
 
-def _token(answer: httpx.Response, base: str) -> httpx.Auth:
+def _token(answer: httpx.Response, base: str) -> Callable[[httpx.Request], httpx.Request]:
+    """Read the token and return what puts it into a request."""
     try:
         document = jsontext.parse(answer.content.decode())
     except ValueError:
@@ -262,12 +256,12 @@ def _token(answer: httpx.Response, base: str) -> httpx.Auth:
     found = (document.get("token") or document.get("access_token")) if isinstance(document, dict) else None
     if not isinstance(found, str) or not found.isascii() or not found.isprintable():
         raise DockerError(f"the token server of {base} gave no token", "try again later")
-    return _BearerAuth(found)
 
+    def authorize(request: httpx.Request) -> httpx.Request:
+        request.headers["Authorization"] = f"Bearer {found}"
+        return request
 
-def _split(challenge: str) -> tuple[str, str]:
-    way, _, rest = challenge.strip().partition(" ")
-    return way, rest
+    return authorize
 
 
 def _parameters(text: str) -> dict[str, str]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from passhelper.client import PREFIX
-from passhelper.docker import config, jsonedit
+from passhelper.docker import config
 from passhelper.docker.plaintext import SECRETS, VARIABLE, document_of
 from passhelper.errors import DockerError, printable
 from passhelper.machine import launcher
@@ -76,9 +76,8 @@ class Configuration:
         self.file = config.path(environ)
         text = config.read(self.file)
         self.given = document_of(environ[VARIABLE], VARIABLE) if environ.get(VARIABLE) else {}
-        self.helpers = named_helpers(text)
-        store = jsonedit.find(text, "credsStore")
-        self._store = store.value if store is not None and isinstance(store.value, str) else ""
+        self.helpers = config.named_helpers(text)
+        self._store = config.default_helper(text)
         self.auths = document_of(text, self.file)
 
     def is_given(self, server: str) -> bool:
@@ -102,7 +101,27 @@ def routes(environ: Mapping[str, str]) -> list[Route]:
     Raises:
         DockerError, ConfigurationError: the configuration is damaged or cannot be read.
     """
-    return _Router(environ, Configuration(environ)).routes()
+    configuration, programs = Configuration(environ), Programs(environ)
+    servers = sorted({*configuration.given, *configuration.helpers, *configuration.auths})
+    return [_route(configuration, programs, server) for server in [*servers, OTHERS]]
+
+
+def _route(configuration: Configuration, programs: Programs, server: str) -> Route:
+    is_plain = any(configuration.auths.get(server, {}).get(key) for key in SECRETS)
+    if server != OTHERS and not config.is_asked_for(server):
+        return Route(server, "", "", "none", is_passhelper=False, is_plain=is_plain, trouble=_NOBODY_ASKS)
+    helper, source = configuration.helper(server)
+    program, is_ours = programs.find(helper) if helper else ("", False)
+    trouble = ""
+    if not helper:
+        source, trouble = ("auths", "secret in plain text") if is_plain else ("none", "")
+    elif not program:
+        trouble = f"{PREFIX}{helper} is not on PATH"
+    elif is_plain:
+        trouble = "plain text left over, which docker does not use"
+    if configuration.is_given(server):
+        source, trouble = VARIABLE, "docker before 28.3 does not read it"
+    return Route(server, helper, program, source, is_passhelper=is_ours, is_plain=is_plain, trouble=trouble)
 
 
 def shadow(environ: Mapping[str, str]) -> str:
@@ -127,11 +146,7 @@ def automatic(environ: Mapping[str, str]) -> str:
 
 
 class Programs:
-    """The helpers' programs, each looked at once: one that hangs takes its time.
-
-    Args:
-        environ: where PATH comes from.
-    """
+    """The helpers' programs, each looked at once: one that hangs takes its time."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
@@ -144,39 +159,3 @@ class Programs:
             is_ours = program is not None and launcher.is_ours(program, self._environ, _SECONDS)
             self._known[helper] = program or "", is_ours
         return self._known[helper]
-
-
-class _Router:
-    def __init__(self, environ: Mapping[str, str], configuration: Configuration) -> None:
-        self._environ = environ
-        self._configuration = configuration
-        self._programs = Programs(environ)
-
-    def routes(self) -> list[Route]:
-        known = self._configuration
-        return [self._route(server) for server in [*sorted({*known.given, *known.helpers, *known.auths}), OTHERS]]
-
-    def _route(self, server: str) -> Route:
-        is_plain = any(self._configuration.auths.get(server, {}).get(key) for key in SECRETS)
-        if server != OTHERS and not config.is_asked_for(server):
-            return Route(server, "", "", "none", is_passhelper=False, is_plain=is_plain, trouble=_NOBODY_ASKS)
-        helper, source = self._configuration.helper(server)
-        program, is_ours = self._programs.find(helper) if helper else ("", False)
-        trouble = ""
-        if not helper:
-            source, trouble = ("auths", "secret in plain text") if is_plain else ("none", "")
-        elif not program:
-            trouble = f"{PREFIX}{helper} is not on PATH"
-        elif is_plain:
-            trouble = "plain text left over, which docker does not use"
-        if self._configuration.is_given(server):
-            source, trouble = VARIABLE, "docker before 28.3 does not read it"
-        return Route(server, helper, program, source, is_passhelper=is_ours, is_plain=is_plain, trouble=trouble)
-
-
-def named_helpers(text: str) -> dict[str, str]:
-    """List the helpers that a checked document names in ``credHelpers``, by server."""
-    found = jsonedit.find(text, "credHelpers")
-    if found is None or not isinstance(found.value, dict):
-        return {}
-    return {name: value for name, value in found.value.items() if isinstance(value, str)}

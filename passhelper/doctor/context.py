@@ -1,21 +1,19 @@
-"""The machine that the doctor looks at. What several checks need is read once."""
+"""The machine that the doctor looks at; what several checks need is read once."""
 
 from __future__ import annotations
 
 import os
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from passhelper import jsontext, settings
+from passhelper import settings
 from passhelper.docker import config
-from passhelper.errors import DockerError, EntryError, PasshelperError
-from passhelper.machine import userfile
+from passhelper.errors import EntryError, PasshelperError
+from passhelper.machine import tools
 from passhelper.oserrors import remedy
 from passhelper.store import layout, packets, recipients
-from passhelper.store.child import Child, finish
 from passhelper.store.gpg import Gpg
 from passhelper.store.programs import clean_environ, find_program
-from passhelper.store.rootless import start
 from passhelper.store.runner import Runner
 from passhelper.store.store import PassStore
 from passhelper.team.keyring.keys import KeyRing
@@ -23,6 +21,7 @@ from passhelper.team.keyring.keys import KeyRing
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from passhelper.store.child import Child
     from passhelper.store.recipients import Recipients
     from passhelper.store.repository import Repository
     from passhelper.store.store import Entry
@@ -48,7 +47,7 @@ class Git(Runner):
 
 
 class Context:
-    """A machine. Whatever is read for one check is kept for the others.
+    """A machine. What is read for one check is kept for the others.
 
     Args:
         environ: the user's environment.
@@ -69,9 +68,7 @@ class Context:
 
     def run(self, argv: list[str], environ: Mapping[str, str] | None = None, seconds: float = LIMIT) -> Child:
         """Run a program for a bounded time."""
-        child = start(argv, clean_environ(self.environ) if environ is None else environ)
-        finish([child], seconds)
-        return child
+        return tools.run(argv, clean_environ(self.environ) if environ is None else environ, seconds)
 
     # gpg
 
@@ -178,23 +175,13 @@ class Context:
     # Docker
 
     @cached_property
-    def docker_config(self) -> dict[str, Any]:
-        """What ``config.json`` says; empty if there is none.
+    def docker_config(self) -> str:
+        """The text of ``config.json``, which has been checked.
 
         Raises:
             DockerError: Docker could not read it either.
         """
-        path = config.path(self.environ)
-        data = userfile.read(path)
-        if data is None or not data.strip():
-            return {}
-        try:
-            document = jsontext.parse(data.decode())
-        except ValueError as error:
-            raise DockerError(f"{path} is not JSON that Docker reads: {error}", "repair it") from None
-        if not isinstance(document, dict):
-            raise DockerError(f"{path} is not a JSON object", "repair it")
-        return document
+        return config.read(config.path(self.environ), consequence="Docker cannot read it")
 
     def locate(self, name: str) -> str | None:
         """Find a program as Docker would."""

@@ -7,11 +7,11 @@ import sys
 from typing import TYPE_CHECKING
 
 from passhelper.client import PREFIX
-from passhelper.docker import config, plaintext, routes
+from passhelper.docker import config, jsonedit, plaintext, routes
 from passhelper.doctor.context import LIMIT, Context, NotCheckedError
 from passhelper.doctor.model import Check, Finding, Severity
 from passhelper.errors import PasshelperError, printable
-from passhelper.machine import launcher, userfile
+from passhelper.machine import launcher
 from passhelper.shellwords import word
 from passhelper.store.child import finish, last_line
 from passhelper.store.helper import PROGRAM
@@ -30,19 +30,19 @@ _WSL = "WSL cannot start it from here: run: passhelper setup, or switch WSL's in
 
 
 def _config(context: Context) -> Iterator[Finding]:
-    yield Finding(f"{len(context.docker_config)} settings in {config.path(context.environ)}",
-                  severity=Severity.NOTE)  # fmt: skip
+    count = len(jsonedit.members(context.docker_config))
+    yield Finding(f"{count} settings in {config.path(context.environ)}", severity=Severity.NOTE)
 
 
 def _auths(context: Context) -> Iterator[Finding]:
     path = config.path(context.environ)
-    text = (userfile.read(path) or b"").decode()
-    found = plaintext.document_of(text, path) if text.strip() else {}
+    text = context.docker_config
+    found = plaintext.document_of(text, path)
     open_ = [server for server, fields in found.items() if any(fields.get(name) for name in plaintext.SECRETS)]
     if open_:
         yield Finding(f"{path} holds {len(open_)} credentials in plain text: {', '.join(map(printable, open_))}",
                       "run: passhelper import --docker-config")  # fmt: skip
-    tokens = plaintext.registry_tokens(text, path) if text.strip() else []
+    tokens = plaintext.registry_tokens(text, path)
     if tokens:
         names = ", ".join(map(printable, tokens))
         yield Finding(f"{path} holds registry tokens in plain text, which no helper can keep: {names}",
@@ -51,30 +51,20 @@ def _auths(context: Context) -> Iterator[Finding]:
 
 def _named(context: Context) -> dict[str, str]:
     """List the helpers that the configuration names, each with a setting that names it."""
-    named: dict[str, str] = {}
-    helpers = context.docker_config.get("credHelpers")
-    if isinstance(helpers, dict):
-        named.update({name: f"credHelpers for {printable(server)}" for server, name in helpers.items()
-                      if isinstance(name, str) and name})  # fmt: skip
-    store = context.docker_config.get("credsStore")
-    if isinstance(store, str) and store:
-        named[store] = "credsStore"
-    return named
-
-
-def _all_on_path(context: Context, program: str) -> list[str]:
-    """List the files of this name in all directories of PATH, whether they can be run or not."""
-    folders = [folder for folder in context.environ.get("PATH", "").split(os.pathsep) if os.path.isabs(folder)]
-    found = dict.fromkeys(os.path.join(folder, program) for folder in folders)
-    return [path for path in found if os.path.isfile(path) or os.path.islink(path)]
+    helpers = config.named_helpers(context.docker_config)
+    named = {name: f"credHelpers for {printable(server)}" for server, name in helpers.items() if name}
+    store = config.default_helper(context.docker_config)
+    return {**named, store: "credsStore"} if store else named
 
 
 def _missing(context: Context, program: str) -> tuple[str, str]:
     """Say why a program is not found: it is missing, a link that leads nowhere, or not executable."""
-    for path in _all_on_path(context, program):
-        if not os.path.exists(path):
+    for folder in filter(os.path.isabs, context.environ.get("PATH", "").split(os.pathsep)):
+        path = os.path.join(folder, program)
+        if os.path.islink(path) and not os.path.exists(path):
             return f"{path} is a link that leads nowhere", "remove it, or make it again"
-        return f"{path} cannot be executed", f"run: chmod +x {word(path)}"
+        if os.path.islink(path) or os.path.isfile(path):
+            return f"{path} cannot be executed", f"run: chmod +x {word(path)}"
     return f"{program} is not on PATH", "install it, or change the setting: passhelper setup"
 
 
@@ -91,7 +81,7 @@ def _launcher(context: Context) -> Iterator[Finding]:
         yield Finding(f"{error.cause}{_interpreter(program)}", _SETUP)
         return
     if child.timed_out:
-        yield Finding(f"{program} does not tell its version within {LIMIT:g} s", f"remove it, then {_SETUP}")
+        yield Finding(f"{program} does not print its version within {LIMIT:g} s", f"remove it, then {_SETUP}")
     elif child.returncode in _NOT_RUN:
         yield Finding(f"{program} does not start: {last_line(child)}", _SETUP)
     elif not child.stdout.startswith(_OURS):
@@ -144,8 +134,8 @@ def _is_wsl(name: str) -> bool:
 
 
 def _automatic(context: Context) -> Iterator[Finding]:
-    settings = context.docker_config
-    if _named(context) or settings.get("auths"):
+    auths = jsonedit.find(context.docker_config, "auths")
+    if _named(context) or (auths is not None and auths.value):
         return
     name = routes.automatic(context.environ)
     if not name:

@@ -17,6 +17,7 @@ from passhelper.store.binding import BINDING, binding
 from passhelper.store.child import finish
 from passhelper.store.keynames import normalize as normalize_key
 from passhelper.team.entries.drift import Recipient, compare
+from passhelper.wording import few
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,11 +27,6 @@ if TYPE_CHECKING:
 _SHOWN = 3  # names in a finding; the rest is counted
 _AT_ONCE = 4  # gpg processes side by side
 _SECONDS = 5.0  # for looking into entries
-
-
-def _few(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(map(printable, names[:_SHOWN])) + more
 
 
 def _all(context: Context) -> list[Entry]:
@@ -67,7 +63,7 @@ def _users(context: Context) -> Iterator[Finding]:
             plain = layout.decode_server(name) or name
             server = printable(plain)
             users = [entry.username for entry in several]
-            cause = f"{server} has {len(users)} users ({_few(users)}), and Docker gets {printable(users[0])}"
+            cause = f"{server} has {len(users)} users ({few(users, _SHOWN)}), and Docker gets {printable(users[0])}"
             yield Finding(cause, f"keep one: passhelper login {word(plain)} -u USER")
 
 
@@ -79,7 +75,7 @@ def _classes(context: Context) -> Iterator[Finding]:
             classes.setdefault(place, {})[entry.server] = entry.username
     for servers in classes.values():
         if len(set(servers.values())) > 1:
-            named = _few([f"{server} ({user})" for server, user in sorted(servers.items())])
+            named = few([f"{server} ({user})" for server, user in sorted(servers.items())], _SHOWN)
             # Not logout, which takes all of them.
             erase = f"printf %s {word(min(servers))} | PASSHELPER_STRICT=1 docker-credential-pass erase"
             yield Finding(f"the same registry is stored under several names, with different users: {named}",
@@ -94,7 +90,7 @@ def _readable(context: Context) -> Iterator[Finding]:
         if isinstance(ids := context.headers[entry.path], tuple) and not own.intersection(ids)
     ]
     if closed:
-        yield Finding(f"{len(closed)} entries are encrypted to none of this machine's keys: {_few(closed)}",
+        yield Finding(f"{len(closed)} entries are encrypted to none of this machine's keys: {few(closed, _SHOWN)}",
                       "ask a member to add this machine's key to their recipients and to store them again")  # fmt: skip
 
 
@@ -127,7 +123,7 @@ def drifted(context: Context) -> list[Entry]:
 def _drift(context: Context) -> Iterator[Finding]:
     entries = drifted(context)
     if entries:
-        names = _few([entry.server for entry in entries])
+        names = few([entry.server for entry in entries], _SHOWN)
         yield Finding(f"{len(entries)} entries are not encrypted to exactly their recipients: {names}",
                       "run: passhelper recipients check, then passhelper reencrypt")  # fmt: skip
 
@@ -150,7 +146,7 @@ def _bound(context: Context) -> Iterator[Finding]:
     if not seen:
         raise NotCheckedError("no entry opens without a prompt")
     if moved:
-        yield Finding(f"{len(moved)} entries were moved here from another server: {_few(moved)}",
+        yield Finding(f"{len(moved)} entries were moved here from another server: {few(moved, _SHOWN)}",
                       "do not use them; find out who moved them, then store them again",
                       Severity.FAILED)  # fmt: skip
     if unbound:

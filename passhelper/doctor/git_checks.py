@@ -14,6 +14,7 @@ from passhelper.doctor.model import Check, Finding, Severity
 from passhelper.errors import GitError, StoreError, printable
 from passhelper.store import claims, gitwords, kept, layout, pinning, recipients, repository, runner, trust, unfinished
 from passhelper.team.git import remoteurl
+from passhelper.wording import few
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from passhelper.store.repository import Repository
 
 _STATUS = (*repository.STATUS, "--untracked-files=all", "--")
-_LASTING = 60.0  # seconds after which a lock of git's is worth a word
+_LASTING = 60.0  # seconds after which a lock of git's is reported
 
 
 def _outer(context: Context) -> Iterator[Finding]:
@@ -42,7 +43,7 @@ def _outer(context: Context) -> Iterator[Finding]:
     tracked = [bytes(ask("ls-files", "-z", "--", path).stdout) for path in inside]
     probe = os.path.join(inside[1], "server", f"user{layout.SUFFIX}")
     if not tracked[0] or (not tracked[1] and ask("check-ignore", "--quiet", "--no-index", "--", probe).returncode == 0):
-        return  # it knows nothing of the store, or is to know nothing of what we write
+        return  # it does not know the store, or ignores what we write
     count = len(_uncommitted(bytes(ask(*_STATUS, inside[0]).stdout)))
     cause = f"the store is a part of the git repository {printable(outer.root)}, to which passhelper commits nothing"
     if not count:
@@ -97,12 +98,12 @@ def _locks(context: Context) -> list[tuple[str, float]]:
 
 def _lock(context: Context) -> Iterator[Finding]:
     for path, age in _locks(context):
-        since = f"{printable(path)} is there since {age:.0f} s"
+        since = f"{printable(path)} has been there for {age:.0f} s"
         holders = _gits(context.repository.root)
         if holders:
             yield Finding(f"{since}; git runs here: {', '.join(holders)}", "let it finish, or end it")
         else:
-            yield Finding(f"{since}; no git of this machine that can be seen runs in {context.repository.root}",
+            yield Finding(f"{since}; no git was found running on this machine in {context.repository.root}",
                           f"make sure that none does elsewhere (ps -ef | grep git; containers, other machines that "
                           f"share the directory), then run: rm {shellwords.word(path)}")  # fmt: skip
 
@@ -134,8 +135,7 @@ def _pending(context: Context) -> Iterator[Finding]:
     remedy = "run: passhelper sync, or store a credential: either commits what is waiting"
     bare = [path for path in paths if path not in copies]
     if bare:  # as after a kill, or where the disk was full
-        more = f" and {len(bare) - 1} more" if bare[1:] else ""
-        cause += f"; no copy is kept of {printable(bare[0])}{more}, so git loses it when it aborts or resets anything"
+        cause += f"; no copy is kept of {few(bare, 1)}, so git loses it when it aborts or resets anything"
         remedy += "; if the disk is full, make room first"
     yield Finding(cause, remedy)
 
@@ -216,11 +216,11 @@ def _remote(context: Context) -> Iterator[Finding]:
 
 
 def _compared(context: Context, remote: str, branch: str, theirs: str) -> Finding:
-    """Return which side has commits that the other has not; nothing is fetched for it."""
+    """Say which side has commits that the other does not have, without fetching any."""
     if context.git.ask("cat-file", "-e", f"{theirs}^{{commit}}").returncode == 0:
         is_ahead = context.git.ask("merge-base", "--is-ancestor", "HEAD", theirs).returncode != 0
         is_behind = context.git.ask("merge-base", "--is-ancestor", theirs, "HEAD").returncode != 0
-    else:  # what was fetched last is all that is known to be common
+    else:  # only what was fetched last is known to be on both sides
         is_ahead = _text(context, "rev-list", "--count", f"refs/remotes/{remote}/{branch}..HEAD") not in ("", "0")
         is_behind = True
     name, remedy = printable(remote), "run: passhelper sync"

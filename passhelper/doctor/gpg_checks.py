@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from passhelper.doctor.context import LIMIT, Context, NotCheckedError
 from passhelper.doctor.model import Check, Finding, Severity
 from passhelper.errors import GpgError, printable
+from passhelper.machine import tools
 from passhelper.shellwords import word
 from passhelper.store import gpg_errors, gpghome, passphrase
-from passhelper.store.programs import find_program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +30,7 @@ def _version(context: Context) -> Iterator[Finding]:
     first = child.stdout.decode(errors="replace").partition("\n")[0]
     found = re.search(r"(\d+)\.(\d+)", first)
     if child.returncode != 0 or found is None:
-        raise GpgError(f"{context.gpg.program} does not tell its version", "reinstall GnuPG, or set PASSHELPER_GPG")
+        raise GpgError(f"{context.gpg.program} does not print its version", "reinstall GnuPG, or set PASSHELPER_GPG")
     if (int(found[1]), int(found[2])) < _OLDEST:
         yield Finding(f"{printable(first)} is too old", "install GnuPG 2.2 or newer, or set PASSHELPER_GPG")
     else:
@@ -47,7 +47,7 @@ def _home(context: Context) -> Iterator[Finding]:
             yield Finding(f"{name} {home} is not a directory that can be reached", "check GNUPGHOME")
         return
     if sys.platform == "win32":
-        return  # access is not told by owner and mode there
+        return  # owner and mode do not say who has access there
     facts = os.stat(home)
     user = f"uid {os.geteuid()}"
     if not os.access(home, os.R_OK | os.X_OK):
@@ -65,13 +65,8 @@ def _home(context: Context) -> Iterator[Finding]:
 
 
 def _socket(context: Context) -> Iterator[Finding]:
-    path = ""
-    program = find_program(("gpgconf",), context.environ)
-    if program is not None:  # where /run/user/UID exists, gpg keeps its sockets there
-        child = context.run([program, "--list-dirs", "agent-socket"], context.gpg.child_environ)
-        told = os.fsdecode(bytes(child.stdout).rstrip(b"\n"))
-        path = told.replace("%3a", ":").replace("%25", "%") if child.returncode == 0 and told else path
-    trouble = gpghome.socket_error(context.gpg_home, path)
+    # Where /run/user/UID exists, gpg keeps its sockets there.
+    trouble = gpghome.socket_error(context.gpg_home, tools.gpg_directory("agent-socket", context.environ, LIMIT))
     if trouble is not None:
         yield Finding(trouble.cause, trouble.remedy)
 
@@ -119,12 +114,7 @@ def _settings(context: Context) -> Iterator[Finding]:
 
 
 CHECKS = (
-    Check(
-        "gpg.settings",
-        "switches and time limits among the variables have valid values",
-        Severity.FAILED,
-        _settings,
-    ),
+    Check("gpg.settings", "switches and time limits among the variables have valid values", Severity.FAILED, _settings),
     Check("gpg.program", "a gpg program in an absolute directory of `PATH`", Severity.FAILED, _program),
     Check("gpg.version", "GnuPG 2.2 or newer", Severity.FAILED, _version, ("gpg.program",)),
     Check("gpg.home", "`GNUPGHOME`: there, readable, the user's own", Severity.FAILED, _home),

@@ -1,4 +1,4 @@
-"""Find what in a ``.gpg-id`` may mislead ``pass`` or a person, and rewrite it in the plain form."""
+"""Find what in a ``.gpg-id`` may mislead ``pass`` or a person, and rewrite it with full fingerprints."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def fix(context: Context) -> Iterator[str]:
         before = recipients.read_file(context.store.root, path) or b""
         if not faults(before) or not is_ours(context, path):
             continue
-        recipients.parse(before, os.path.join(context.store.root, path))  # what is not a list of keys is not guessed at
+        recipients.parse(before, os.path.join(context.store.root, path))  # another kind of file is left alone
         after = _rewritten(context, before)
         if after != before and _write(context, path, before, after):
             yield f"rewrote {printable(path)}"
@@ -117,7 +117,7 @@ def _resolve(context: Context, name: str) -> Key | None:
         found = context.ring.find(name)
         return context.ring.meant(name, found) if found else None
     except PasshelperError:
-        return None  # no gpg, no agent, nobody who vouches: what is only bytes can still be put right
+        return None  # without gpg, its agent or a trusted key the form alone can be repaired
 
 
 def _write(context: Context, path: str, before: bytes, after: bytes) -> bool:

@@ -6,12 +6,11 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from passhelper.doctor.context import Context, NotCheckedError
+from passhelper.doctor.context import LIMIT, Context, NotCheckedError
 from passhelper.doctor.model import Check, Finding, Severity
 from passhelper.errors import RecipientsError, printable
-from passhelper.machine import agentcache
-from passhelper.store import cipher, keyinfo, keynames, passphrase, secmem
-from passhelper.store.child import finish
+from passhelper.machine import agentcache, tools
+from passhelper.store import keyinfo, keynames, passphrase, secmem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from passhelper.team.keyring.key import Key
 
 _DAY = 86400
-_NAME = "passhelper-test"  # the file name inside a test message: no entry is bound to it
 
 
 def recipient_keys(context: Context) -> list[Key]:
@@ -41,7 +39,7 @@ def _own(context: Context) -> Iterator[Finding]:
     elif not any(key.is_own for key in own):
         for key in own:
             told = keyinfo.find_keys(context.gpg, key.fingerprint)[0]
-            # Of a key without its encrypting secret part, gpg may still say that it is good.
+            # gpg may call a key good although the secret part that decrypts is missing.
             why = told.problem or "has its decrypting secret part elsewhere"
             yield Finding(f"key {key} {why}", told.remedy or "import that part: gpg --import KEYFILE")
 
@@ -104,10 +102,8 @@ def _expiry(context: Context) -> Iterator[Finding]:
 def _trust(context: Context) -> Iterator[Finding]:
     """Encrypt an empty message exactly as ``store`` would: what gpg refuses there, it refuses here."""
     for source in context.sources:
-        child = context.gpg.start_encrypt(b"", source.keys, _NAME, trusted=source.all_fingerprints)
-        finish([child], context.gpg.deadline.seconds)
         try:
-            cipher.ciphertext(context.gpg, child, source.keys, source.label)
+            agentcache.encrypted(context.gpg, b"", source.keys, source.label, trusted=source.all_fingerprints)
         except RecipientsError as error:
             named = "" if source.all_fingerprints else "run: gpg --lsign-key, or name keys by their full fingerprints"
             yield Finding(error.cause, error.remedy or named)
@@ -145,20 +141,11 @@ def _locked(context: Context) -> Iterator[Finding]:
 def _memory(context: Context) -> Iterator[Finding]:
     if not any(key.is_rsa for key in own_recipients(context)):
         return  # with other keys the agent's memory is enough for more than anybody runs at once
-    for folder in (_system_folder(context), context.gpg_home):
+    for folder in (tools.gpg_directory("sysconfdir", context.environ, LIMIT), context.gpg_home):
         if folder and _expands(os.path.join(folder, secmem.CONF)):
             return
     what = "gpg-agent has secure memory for some thirty decryptions with an RSA key at a time"
     yield Finding(f"{what}; for more, {secmem.more_memory(context.gpg)}", severity=Severity.NOTE)
-
-
-def _system_folder(context: Context) -> str:
-    """Find the directory with gpg's settings for the whole machine; empty if gpg does not say."""
-    program = context.locate("gpgconf")
-    if program is None:
-        return ""
-    child = context.run([program, "--list-dirs", "sysconfdir"], context.gpg.child_environ)
-    return os.fsdecode(bytes(child.stdout).rstrip(b"\r\n")) if child.returncode == 0 else ""
 
 
 def _expands(conf: str) -> bool:

@@ -43,7 +43,7 @@ def write(context: Context, results: Sequence[Result]) -> str:
         text += _metric(name, "Entries not encrypted to exactly their recipients.", [("", len(drifted(context)))])
         left = [(_labels(key.fingerprint, key.uid), (key.ends - time.time()) / _DAY if key.ends else math.inf)
                 for key in recipient_keys(context)]  # fmt: skip
-        # The unit is a label: promtool takes a name in days for a mistake.
+        # The unit is a label, because promtool reports a name that ends in "days" as a mistake.
         text += _metric("passhelper_recipient_time_left", "Days until a recipient's key expires.", left)
     return text
 

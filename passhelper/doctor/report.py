@@ -6,14 +6,14 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from passhelper import oserrors
 from passhelper.doctor.context import Context, NotCheckedError
 from passhelper.doctor.model import Check, Finding, Severity
 from passhelper.doctor.registry import CHECKS
 from passhelper.errors import PasshelperError, printable
-from passhelper.oserrors import remedy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 NOT_CHECKED = "not checked"
 UNREPAIRED = "could not repair"
@@ -71,8 +71,7 @@ def _made(check: Check, context: Context) -> Result:
     except PasshelperError as error:
         found.append(Finding(error.cause, error.remedy))
     except OSError as error:
-        place = f"{error.filename}: " if isinstance(error.filename, str) else ""
-        found.append(Finding(f"{place}{error.strerror or type(error).__name__}", remedy(error)))
+        found.append(Finding(oserrors.cause(error), oserrors.remedy(error)))
     return Result(check, tuple(Finding(one.cause, one.remedy, one.severity or check.severity) for one in found))
 
 
@@ -86,21 +85,18 @@ def repair(environ: Mapping[str, str], lead: int, checks: Sequence[Check] = CHEC
     for result in examine(Context(environ, lead), checks):
         if result.trouble and result.check.fix is not None:
             # Each repair starts from what is there now, not from what was read before the last one.
-            done += _repaired(result.check, Context(environ, lead))
+            done += _repaired(result.check.id, result.check.fix, Context(environ, lead))
     return done
 
 
-def _repaired(check: Check, context: Context) -> list[tuple[str, str]]:
+def _repaired(name: str, fix: Callable[[Context], Iterable[str]], context: Context) -> list[tuple[str, str]]:
     done: list[tuple[str, str]] = []
-    if check.fix is None:
-        return done
     try:
-        done.extend((check.id, phrase) for phrase in check.fix(context))  # what was done before a failure is said too
+        done.extend((name, phrase) for phrase in fix(context))  # what was done before a failure is said too
     except PasshelperError as error:
-        done.append((check.id, f"{UNREPAIRED}: {error}"))
+        done.append((name, f"{UNREPAIRED}: {error}"))
     except OSError as error:
-        place = f"{printable(error.filename)}: " if isinstance(error.filename, str) else ""
-        done.append((check.id, f"{UNREPAIRED}: {place}{error.strerror}; {remedy(error)}"))
+        done.append((name, f"{UNREPAIRED}: {printable(oserrors.cause(error))}; {oserrors.remedy(error)}"))
     return done
 
 
@@ -117,10 +113,10 @@ def closing(results: Sequence[Result], repaired: Sequence[tuple[str, str]] | Non
     troubled = [result for result in results if result.trouble]
     if repaired is None:
         mended = sum(any(BY_US in found.remedy for found in result.trouble) for result in troubled)
-        return f"{said}; {mended} of them for: {BY_US}" if mended else said
+        return f"{said}; to repair {mended} of them, run: {BY_US}" if mended else said
     done = sum(not phrase.startswith(UNREPAIRED) for _, phrase in repaired)
     said += f"; repaired {done}"
-    return f"{said}; what is left is for a person: each line says what to type" if troubled else said
+    return f"{said}; the rest needs a person: each line says what to type" if troubled else said
 
 
 def exit_code(results: Sequence[Result]) -> int:

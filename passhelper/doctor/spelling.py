@@ -1,7 +1,7 @@
-"""Directories that mean a server but are not the one that a writer would use, and how to move their entries there.
+"""Find server directories without the usual name, and move their entries to the directory that has it.
 
-Hand-made stores have such (the standard alphabet, lost padding, a line end), and whoever can push may put copies there.
-Their entries are read; nobody is added to their readers.
+Stores made by hand have them (base64 in another alphabet, without padding, with a line end), and whoever can push may
+put copies into one. Their entries are read; nobody is added to their readers.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def check(context: Context) -> Iterator[Finding]:
-    """Name every such directory that holds something of a server's."""
+    """Report such directories that have entries or a list of recipients."""
     for name in filter(is_odd, context.directories):
         path, right = (os.path.join(layout.FOLDER, each) for each in (name, layout.canonical(name)))
         server = printable(layout.decode_server(name) or name)
@@ -32,7 +32,7 @@ def check(context: Context) -> Iterator[Finding]:
             remedy = (
                 f"look into it; if it is right, move it to {printable(right)}, then run: passhelper recipients accept"
             )
-            cause = f"{printable(recipients.own(name))} counts for nothing, since {server} has its list in {right}"
+            cause = f"{printable(recipients.own(name))} is not used, because {server} has its list in {right}"
             yield Finding(cause, remedy)
         elif context.entries.get(name):
             cause = f"{printable(path)} is not the usual directory of {server}, so nobody is added to its readers"
@@ -72,7 +72,7 @@ def fix(context: Context) -> list[str]:
 def _moves(context: Context, name: str) -> list[tuple[str, str]]:
     """List the files to move, as pairs of paths; none if something else is in the way.
 
-    A list of recipients is left to people, with all that lies beside it: it decided about this directory once.
+    A directory with a list of recipients is left to people: the list once decided who reads its entries.
     """
     store, right = context.store, layout.canonical(name)
     repository, here = store.repository(""), store.repository(name)
@@ -86,7 +86,7 @@ def _moves(context: Context, name: str) -> list[tuple[str, str]]:
     files = [os.path.relpath(entry.path, old) for entry in context.entries.get(name, [])]
     moves = [(os.path.join(old, file), os.path.join(new, file)) for file in files]
     others = [each for each in context.directories if each != name and layout.canonical(each) == right]
-    there = any(context.entries.get(each) for each in others)  # in a third spelling, too: both would go to one place
-    # A second credential of the server is a matter for people; a copy of the same bytes is none.
+    there = any(context.entries.get(each) for each in others)  # under a third name: both would be moved to one file
+    # People decide between two credentials of a server; a copy of the same bytes needs no decision.
     is_same = all(content.read(before) == content.read(after) for before, after in moves)
     return moves if not there or is_same else []

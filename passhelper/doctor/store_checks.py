@@ -17,7 +17,7 @@ from passhelper.store import owners, recipients, signature, trust
 from passhelper.store.files import Files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 
 _OWNER = "run it as their owner"
@@ -60,8 +60,8 @@ def _signature(context: Context) -> Iterator[Finding]:
         told = (f"this machine knows the store as {known.store}, so no change of them counts as signed"
                 if known is not None and known.store
                 else "one of another store that the same key signs would count")  # fmt: skip
-        yield Finding(f"signed lists that name no store: {len(nameless)}, such as {nameless[0]}; {told}", _SIGN,
-                      Severity.WARNING)  # fmt: skip
+        which = f"signed lists that do not name their store: {len(nameless)}, such as {nameless[0]}"
+        yield Finding(f"{which}; {told}", _SIGN, Severity.WARNING)
 
 
 def _open_paths(context: Context) -> list[tuple[str, int]]:
@@ -70,19 +70,12 @@ def _open_paths(context: Context) -> list[tuple[str, int]]:
         return []
     root, umask = context.store.root, Files(context.store.environ).umask
     if os.stat(root).st_mode & stat.S_ISGID:
-        umask &= ~stat.S_IRWXG  # a group's: its members may look, whatever this one has set
-    paths = [root, os.path.join(root, recipients.FILE)]
-    for folder, folders, files in os.walk(context.store.folder):
-        folders[:] = [name for name in folders if name != ".git"]
-        paths += [folder, *(os.path.join(folder, name) for name in files)]
+        umask &= ~stat.S_IRWXG  # the store of a group, whose members may read it whatever this user's umask says
     found = []
-    for path in paths:
-        try:
-            facts = os.lstat(path)
-        except OSError:
-            continue
+    own = (root, os.path.join(root, recipients.FILE), context.store.folder)
+    for path, facts in (*_regarded(own), *_everything(context.store.folder, without=".git")):
         mode = stat.S_IMODE(facts.st_mode)
-        if not stat.S_ISLNK(facts.st_mode) and mode & umask & (stat.S_IRWXG | stat.S_IRWXO):
+        if mode & umask & (stat.S_IRWXG | stat.S_IRWXO):
             found.append((path, mode & ~umask))
     return found
 
@@ -108,17 +101,22 @@ def _owners(context: Context) -> Iterator[Finding]:
                       f"run: sudo chown -R {facts.st_uid}:{facts.st_gid} {word(root)}")  # fmt: skip
 
 
-def _everything(root: str) -> Iterator[tuple[str, os.stat_result]]:
-    """Walk a store, git's own directory too."""
+def _everything(root: str, without: str = "") -> Iterator[tuple[str, os.stat_result]]:
+    """Walk a directory, git's own directory too unless its name is left out."""
     for folder, folders, names in os.walk(root):
-        for name in (*folders, *names):
-            path = os.path.join(folder, name)
-            try:
-                facts = os.lstat(path)
-            except OSError:
-                continue
-            if not stat.S_ISLNK(facts.st_mode):
-                yield path, facts
+        folders[:] = [name for name in folders if name != without]
+        yield from _regarded(os.path.join(folder, name) for name in (*folders, *names))
+
+
+def _regarded(paths: Iterable[str]) -> Iterator[tuple[str, os.stat_result]]:
+    """Look at paths; links, and what is gone or closed, are passed over."""
+    for path in paths:
+        try:
+            facts = os.lstat(path)
+        except OSError:
+            continue
+        if not stat.S_ISLNK(facts.st_mode):
+            yield path, facts
 
 
 def _is_foreign(facts: os.stat_result, root: os.stat_result, *, is_shared: bool) -> bool:
@@ -135,7 +133,7 @@ def _modes(context: Context) -> Iterator[Finding]:
     remedy = f"run: passhelper doctor --fix, or chmod -R go-rwx {word(root)}"
     if any(path == root for path, _ in found):
         yield Finding(f"other users can look into the store {root}", remedy)
-    elif found:  # nobody gets past the root, until somebody opens it
+    elif found:  # they are safe only as long as the root is closed
         yield Finding(f"{len(found)} files and directories in {root} are open to other users", remedy,
                       Severity.WARNING)  # fmt: skip
 
@@ -145,9 +143,7 @@ def _fix_modes(context: Context) -> Iterator[str]:
     for path, mode in _open_paths(context):
         try:
             os.chmod(path, mode)
-        except (
-            OSError
-        ) as error:  # somebody else's, or on a disk that cannot be written; the others are closed all the same
+        except OSError as error:  # such as somebody else's; the others are closed all the same
             count += 1
             if not left:
                 left = f"{printable(os.path.relpath(path, context.store.root))}: {error.strerror}"

@@ -18,7 +18,7 @@ from passhelper.store.gpg import Gpg
 from passhelper.store.programs import find_program
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from passhelper.store.child import Child
     from passhelper.team.keyring.key import Key
@@ -33,11 +33,7 @@ _CACHE_TIMES = ("default-cache-ttl", "max-cache-ttl")
 def passphrase_pipe(
     environ: Mapping[str, str], secret: bytes | None
 ) -> Iterator[tuple[dict[str, str], tuple[int, ...]]]:
-    """Prepare an environment that gives a passphrase through a pipe, good for one child.
-
-    Args:
-        environ: where to start from.
-        secret: the passphrase; None leaves the environment as it is.
+    """Prepare an environment that gives a passphrase through a pipe, good for one child; None leaves it as it is.
 
     Yields:
         the environment, and the descriptors that a child must inherit.
@@ -81,12 +77,7 @@ def is_protected(gpg: Gpg, key: Key) -> bool:
 
 
 def unlock(gpg: Gpg, key: Key, secret: bytes | None) -> None:
-    """Decrypt a test message once, so that the agent keeps the passphrase.
-
-    Args:
-        gpg: which program and environment to use.
-        key: one of the machine's own.
-        secret: its passphrase; None lets gpg ask for it itself (a card's PIN).
+    """Decrypt a test message once, so that the agent keeps the passphrase; None lets gpg ask for it (a card's PIN).
 
     Raises:
         LockedKeyError: it is the wrong passphrase.
@@ -107,9 +98,18 @@ def _test_message(gpg: Gpg, key: Key) -> bytes:
     own = [each for each in key.usable_ids if each in key.own_ids]
     if own and not {*own}.intersection(key.newest_ids):  # gpg would take a subkey that another token holds
         name = f"0x{own[-1]}!"
-    child = gpg.start_encrypt(os.urandom(_SIZE), [name], _NAME, trusted=True)
+    return encrypted(gpg, os.urandom(_SIZE), [name], "this keyring", trusted=True)
+
+
+def encrypted(gpg: Gpg, data: bytes, keys: Sequence[str], label: str, *, trusted: bool) -> bytes:
+    """Encrypt a test message, which is not an entry, as ``store`` would encrypt one.
+
+    Raises:
+        GpgError: gpg does not encrypt to one of the keys, which the list of this label names.
+    """
+    child = gpg.start_encrypt(data, keys, _NAME, trusted=trusted)
     finish([child], gpg.deadline.seconds)
-    return cipher.ciphertext(gpg, child, [name], "this keyring")
+    return cipher.ciphertext(gpg, child, keys, label)
 
 
 def lock(gpg: Gpg, key: Key) -> None:
@@ -151,16 +151,12 @@ def passphrase_from_environment(environ: Mapping[str, str]) -> bytes | None:
     return passphrase.read(environ) if passphrase.source(environ) else None
 
 
-def _tool(name: str, gpg: Gpg) -> str:
+def _ask_agent(gpg: Gpg, command: str, key: Key) -> Child:
+    """Give gpg-agent a command for each part of a key; wait for its answers."""
+    name = "gpg-connect-agent"
     program = find_program((name,), gpg.environ)
     if program is None:
         raise GpgError(f"{name} not found in PATH", "install all of GnuPG (Debian and Ubuntu: apt-get install gnupg)")
-    return program
-
-
-def _ask_agent(gpg: Gpg, command: str, key: Key) -> Child:
-    """Give gpg-agent a command for each part of a key; wait for its answers."""
-    lines = [f"{command} {grip}\n" for grip in key.keygrips]
-    child = gpg.start([_tool("gpg-connect-agent", gpg)], stdin="".join(lines).encode())
+    child = gpg.start([program], stdin="".join(f"{command} {grip}\n" for grip in key.keygrips).encode())
     finish([child], _SECONDS)
     return child

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 MAX_SHEBANG = 127  # bytes: BINPRM_BUF_SIZE of Linux before 5.1, without its NUL
 _OPTIONS = "-ISXutf8"  # one word: the kernel passes all that follows the program as one argument
-# As in passhelper/launch/docker-credential-pass, which says why.
+# This and _PROGRAM are as in passhelper/launch/docker-credential-pass, which says why.
 # An interrupt while Python imports is an end without a traceback; protocol.catch_signals takes it from there.
 INTERRUPTIBLE = """\
 import _signal
@@ -35,7 +35,6 @@ import _signal
 if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
     _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
 """
-# As in passhelper/launch/docker-credential-pass, which says why.
 _PROGRAM = """\
 {interruptible}import gc
 import sys
@@ -83,12 +82,7 @@ def is_ours(program: str, environ: Mapping[str, str], seconds: float = _SECONDS)
 
 
 def content(python: str, packages: str) -> str:
-    """Write the launcher.
-
-    Args:
-        python: the interpreter's path.
-        packages: the directory that holds the package ``passhelper``.
-    """
+    """Write the launcher, for an interpreter and the directory that holds the package ``passhelper``."""
     return script(python, _OPTIONS, mark(PROGRAM), _PROGRAM.format(packages=packages, interruptible=INTERRUPTIBLE))
 
 
@@ -98,7 +92,7 @@ def script(python: str, options: str, marked: str, program: str) -> str:
     Args:
         python: the interpreter's path.
         options: its options, as one word.
-        marked: the line by which it is known as ours.
+        marked: from :func:`mark`.
         program: what Python runs.
     """
     first = f"#!{python} {options}"
@@ -139,18 +133,42 @@ def install(environ: Mapping[str, str], folder: str = "") -> Launcher:
     found = find(environ)
     if found is not None and not folder and is_ours(found, environ) and not _is_stale(found, text):
         return Launcher(found, changed=False, note=_volatile(found, environ))
-    target = os.path.join(os.path.abspath(os.path.expanduser(folder)) if folder else choose_folder(environ), PROGRAM)
+    target = path_of(PROGRAM, environ, folder)
+    if os.path.lexists(target) and is_ours(target, environ) and not _is_stale(target, text):
+        return Launcher(target, changed=False, note=_volatile(target, environ))
+    instead = "name a directory that comes before it on PATH: passhelper setup --bin-dir DIR"
+    return Launcher(target, changed=put(target, text.encode(errors="surrogateescape"), PROGRAM, instead))
+
+
+def path_of(program: str, environ: Mapping[str, str], folder: str) -> str:
+    """Return where the launcher of a program goes: into a directory, or if none is named, into one that we choose."""
+    chosen = os.path.abspath(os.path.expanduser(folder)) if folder else choose_folder(environ)
+    return os.path.join(chosen, program)
+
+
+def put(target: str, data: bytes, program: str, instead: str) -> bool:
+    """Write a launcher; return whether it was not there already.
+
+    Raises:
+        ConfigurationError: another program is there; the error says what to do instead of removing it.
+    """
     if os.path.lexists(target):
-        if is_ours(target, environ) and not _is_stale(target, text):
-            return Launcher(target, changed=False, note=_volatile(target, environ))
-        if not is_launcher(target):
-            raise ConfigurationError(
-                f"{target} is another program, so it is left as it is",
-                "remove it, or name a directory that comes before it on PATH: passhelper setup --bin-dir DIR",
-            )
-    userfile.replace(target, text.encode(errors="surrogateescape"), 0o755)
+        refuse_other(target, program, instead)
+        if userfile.read(target) == data and os.access(target, os.X_OK):
+            return False
+    userfile.replace(target, data, 0o755)
     os.chmod(target, 0o755)  # noqa: S103 - a program, and an older launcher may have lost its mode
-    return Launcher(target, changed=True)
+    return True
+
+
+def refuse_other(target: str, program: str, instead: str) -> None:
+    """Refuse to touch a program that is not our launcher.
+
+    Raises:
+        ConfigurationError: it is not; the error says what to do instead of removing it.
+    """
+    if not is_launcher(target, program):
+        raise ConfigurationError(f"{target} is another program, so it is left as it is", f"remove it, or {instead}")
 
 
 def packages() -> str:

@@ -23,11 +23,7 @@ _NONE = ("keyring.backends.fail", "keyring.backends.null")  # what the library t
 
 
 def passphrase(key: Key, *, attended: bool) -> bytes:
-    """Read the passphrase of a key.
-
-    Args:
-        key: the key.
-        attended: whether a person can answer the keyring's own questions.
+    """Read the passphrase of a key; if attended, a person can answer the keyring's own questions.
 
     Raises:
         ConfigurationError: there is no keyring, it does not answer, or it does not have the passphrase.
@@ -70,6 +66,6 @@ def _read(fingerprint: str) -> str | None:
         return backend.get_password(_SERVICE, fingerprint)
     except KeyringError as error:
         why = printable(" ".join(str(error).split())) or type(error).__name__
-    except Exception as error:  # noqa: BLE001 - backends raise what their libraries raise, D-Bus errors among it
+    except Exception as error:  # noqa: BLE001 - backends raise what their libraries raise, such as errors of D-Bus
         why = type(error).__name__
     raise ConfigurationError(f"the keyring did not give the passphrase: {why}", _INSTEAD)

@@ -17,11 +17,7 @@ _REMEDY = "remove it, or name another path"
 
 
 def resolve(path: str, remedy: str = _REMEDY) -> str:
-    """Follow the links of a path, as long as they are this user's or root's.
-
-    Args:
-        path: an absolute one; its end may be missing.
-        remedy: what to do about a link of somebody else.
+    """Follow the links of an absolute path, as long as they are this user's or root's; its end may be missing.
 
     Raises:
         ConfigurationError: a link belongs to another user, who chooses where it leads.
@@ -40,7 +36,7 @@ def resolve(path: str, remedy: str = _REMEDY) -> str:
         step = os.path.join(done, word)
         try:
             facts = os.lstat(step)
-        except OSError:  # not there, or not to be looked into: whoever opens it is told
+        except OSError:  # missing or closed, which whoever opens it will be told
             facts = None
         if facts is None or not stat.S_ISLNK(facts.st_mode):
             done = step
@@ -64,14 +60,10 @@ def is_foreign(facts: os.stat_result) -> bool:
 
 
 def check_folder(folder: str, facts: os.stat_result) -> None:
-    """Refuse a directory in which another user could replace our file with his own.
+    """Refuse a directory, given with its ``stat`` result, in which another user could replace our file.
 
     There is one exception: if root names a user's directory, such as the work space of a job, that user may, since
     whoever runs as root in a container has the directory from that user.
-
-    Args:
-        folder: its path.
-        facts: its ``stat`` result.
 
     Raises:
         ConfigurationError: it is one.

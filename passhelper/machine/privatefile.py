@@ -1,8 +1,8 @@
 """A file for secrets: always a new file of our own, which replaces only an older file of our own.
 
-A name decides nothing between the check and the write: the directory is opened once, word by word and through no link,
-the new file is made in it with ``O_EXCL``, and mode and group are set on its descriptor. So the directory of another
-user, in which root may write, gets a file that this user can take away and cannot read.
+A name decides nothing between the check and the write: the directory is opened once, one name of its path after the
+other and through no link, the new file is made in it with ``O_EXCL``, and mode and group are set on its descriptor. So
+the directory of another user, in which root may write, gets a file that this user can take away and cannot read.
 """
 
 from __future__ import annotations

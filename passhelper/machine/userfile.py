@@ -38,10 +38,7 @@ def read(path: str) -> bytes | None:
 def replace(path: str, data: bytes, mode: int) -> None:
     """Write a file so that a reader sees the old file or the new one, never half of one.
 
-    Args:
-        path: the file; missing directories are made, private ones.
-        data: its content.
-        mode: for a file that is not there yet.
+    Missing directories are made, private ones; the mode is for a file that is not there yet.
 
     Raises:
         ConfigurationError: it cannot be written, or a link leads there that belongs to another user; the old file is

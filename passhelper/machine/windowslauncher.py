@@ -20,12 +20,7 @@ _MAX_SIZE = 1 << 20  # bytes of a launcher; pip's starters have about 100,000
 
 
 def content(python: str, options: str, program: str) -> bytes:
-    """Write the program.
-
-    Args:
-        python: the interpreter's path.
-        options: its options, as one word.
-        program: what Python runs.
+    """Write a program, for an interpreter and its options as one word.
 
     Raises:
         ConfigurationError: pip's starter is not there.

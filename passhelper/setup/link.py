@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from passhelper.backends import SHIPPED, get_helper
 from passhelper.client import PREFIX, short_name
 from passhelper.errors import ConfigurationError
-from passhelper.machine import launcher, userfile
+from passhelper.machine import launcher
 from passhelper.oserrors import remedy
 from passhelper.store.programs import find_program
 
@@ -54,17 +54,12 @@ _ONE = "from passhelper.backends import late_helper\n\nhelper = late_helper({nam
 _FIRST = "from passhelper.auto import AutoHelper\n\nhelper = AutoHelper({names!r})"
 _NEED_LIBRARIES = ("keyring",)  # of the shipped ones
 _SELF_TEST = ".selftest"  # the module of a backend that has one
+_INSTEAD = "name another directory with --dir"
 AUTO = "auto"  # the name of the helper that chooses among others
 
 
 def link(name: str, environ: Mapping[str, str], folder: str = "", choices: Sequence[str] = ()) -> tuple[str, bool]:
-    """Write the launcher of a backend.
-
-    Args:
-        name: the backend's name.
-        environ: where ``PATH`` and ``HOME`` come from.
-        folder: where the user wants it; chosen when empty.
-        choices: for the name :data:`AUTO`, the backends that it tries, in this order.
+    """Write the launcher of a backend, or for the name :data:`AUTO` of several that it tries in this order.
 
     Returns:
         its path, and whether it was written now.
@@ -80,33 +75,23 @@ def link(name: str, environ: Mapping[str, str], folder: str = "", choices: Seque
         data = launcher.content(launcher.interpreter(), launcher.packages()).encode(errors="surrogateescape")
     else:
         data = _content(program, parts, _FIRST.format(names=tuple(parts)) if short == AUTO else _ONE.format(name=short))
-    if os.path.lexists(target):
-        _refuse_foreign(target, program)
-        if userfile.read(target) == data and os.access(target, os.X_OK):
-            return target, False
-    userfile.replace(target, data, 0o755)
-    os.chmod(target, 0o755)  # noqa: S103 - a program, and an older launcher may have lost its mode
-    return target, True
+    return target, launcher.put(target, data, program, _INSTEAD)
 
 
 def _content(program: str, parts: Sequence[str], helper: str) -> bytes:
     """Write the launcher of a program that uses some backends."""
     if all(part in SHIPPED and part not in _NEED_LIBRARIES for part in parts):
-        start = _BARE_TEXT.format(
-            interruptible=launcher.INTERRUPTIBLE, helper=helper, program=program, folders=_folders()
+        options, text = (
+            _BARE_OPTIONS,
+            _BARE_TEXT.format(interruptible=launcher.INTERRUPTIBLE, helper=helper, program=program, folders=_folders()),
         )
-        return launcher.executable(launcher.interpreter(), _BARE_OPTIONS, launcher.mark(program), start)
-    start = _TEXT.format(interruptible=launcher.INTERRUPTIBLE, helper=helper, program=program)
-    return launcher.executable(launcher.interpreter(), _OPTIONS, launcher.mark(program), start)
+    else:
+        options, text = _OPTIONS, _TEXT.format(interruptible=launcher.INTERRUPTIBLE, helper=helper, program=program)
+    return launcher.executable(launcher.interpreter(), options, launcher.mark(program), text)
 
 
 def unlink(name: str, environ: Mapping[str, str], folder: str = "") -> tuple[str, bool]:
-    """Remove the launcher of a backend.
-
-    Args:
-        name: the backend's name; the backend may no longer exist.
-        environ: where ``PATH`` and ``HOME`` come from.
-        folder: where it is; the directory that :func:`link` chooses when empty.
+    """Remove the launcher of a backend, which may no longer exist, from where :func:`link` puts it.
 
     Returns:
         its path, and whether it was there.
@@ -117,7 +102,7 @@ def unlink(name: str, environ: Mapping[str, str], folder: str = "") -> tuple[str
     _, program, target = _place(name, environ, folder)
     if not os.path.lexists(target):
         return target, False
-    _refuse_foreign(target, program)
+    launcher.refuse_other(target, program, _INSTEAD)
     try:
         os.unlink(target)
     except OSError as error:
@@ -126,14 +111,7 @@ def unlink(name: str, environ: Mapping[str, str], folder: str = "") -> tuple[str
 
 
 def self_test(name: str, say: Callable[[str], None]) -> bool:
-    """Run the self-test that comes with a backend.
-
-    Args:
-        name: the backend's name.
-        say: takes one line for each step.
-
-    Returns:
-        whether all went well.
+    """Run the self-test that comes with a backend, which says a line for each step; return whether all went well.
 
     Raises:
         ConfigurationError: there is no such backend, or it has none.
@@ -168,12 +146,4 @@ def _place(name: str, environ: Mapping[str, str], folder: str) -> tuple[str, str
     """Give the short name, the program's name and its path."""
     short = short_name(name)
     program = PREFIX + short
-    chosen = os.path.abspath(os.path.expanduser(folder)) if folder else launcher.choose_folder(environ)
-    return short, program, os.path.join(chosen, launcher.file_name(program))
-
-
-def _refuse_foreign(target: str, program: str) -> None:
-    if not launcher.is_launcher(target, program):
-        raise ConfigurationError(
-            f"{target} is another program, so it is left as it is", "remove it, or name another directory with --dir"
-        )
+    return short, program, launcher.path_of(launcher.file_name(program), environ, folder)

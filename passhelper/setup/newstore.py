@@ -19,6 +19,7 @@ from passhelper.team.git import gitrepo
 from passhelper.team.recipients import gpgid, publickeys
 from passhelper.team.recipients.scope import other_entries
 from passhelper.team.sync import uncommitted
+from passhelper.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,11 +41,15 @@ def current(store: PassStore) -> Recipients | None:
     return None
 
 
-def write_recipients(store: PassStore, keys: Sequence[Key]) -> str:
-    """Write the ``.gpg-id`` for new credentials: full fingerprints, each below a comment with its owner.
+def lines(store: PassStore) -> list[str]:
+    """List what the lists of recipients in the store's files name, each line once."""
+    return list(dict.fromkeys(line for keys in pinning.current(store.root).values() for line in keys))
 
-    Returns:
-        the file's path.
+
+def write_recipients(store: PassStore, keys: Sequence[Key]) -> str:
+    """Write the ``.gpg-id`` for new credentials and return its path.
+
+    It has full fingerprints, each below a comment with its owner.
     """
     store.check_folder()
     files = Files(store.environ)
@@ -91,9 +96,7 @@ def write_public_keys(store: PassStore, keys: Sequence[Key]) -> None:
 def make_repository(store: PassStore, *, is_whole: bool = False) -> list[str]:
     """Make the store a git repository, with what it holds in its first commit and its recipients pinned.
 
-    Args:
-        store: the store.
-        is_whole: whether to include entries that are not Docker credentials.
+    Entries that are not Docker credentials are included only if it is whole.
 
     Returns:
         what was done, one phrase each; empty if everything was there.
@@ -120,7 +123,7 @@ def make_repository(store: PassStore, *, is_whole: bool = False) -> list[str]:
             committer = Committer(repository, store.environ, files, store.warn)
             committer.plan(paths)
             committer.commit("Set up the store for Docker credentials")
-            done.append(f"committed {len(paths)} file{'s' * (len(paths) > 1)}")
+            done.append(f"committed {count(len(paths), 'file')}")
     return done
 
 
@@ -135,7 +138,7 @@ def _init(store: PassStore, *, is_whole: bool) -> Repository:
     others = 0 if is_whole else other_entries(store)
     if others:
         raise StoreError(
-            f"{store.root} also holds {others} other {'entry' if others == 1 else 'entries'}, which git would keep too",
+            f"{store.root} also holds {count(others, 'other entry', 'other entries')}, which git would keep too",
             "set PASSWORD_STORE_DIR to a store of its own, or run: pass git init",
         )
     repository = Repository(store.root, os.path.join(store.root, ".git"))

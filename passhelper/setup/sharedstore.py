@@ -52,10 +52,7 @@ class SharedStore:
         self.was_cloned = False
 
     def obtain(self) -> str:
-        """Clone the store, or find out that this machine's own is to be shared.
-
-        Returns:
-            what was found or done.
+        """Clone the store, or find out that this machine's own is to be shared; return which, in words.
 
         Raises:
             ConfigurationError: another store is here.
@@ -106,13 +103,10 @@ class SharedStore:
             )
 
     def accept(self, confirm: Callable[[str], bool] | None) -> str:
-        """Pin the recipients of a fresh clone.
+        """Pin the recipients of a fresh clone, and return who was accepted.
 
         Args:
             confirm: shows a person what is to be accepted and asks; None if nobody can be asked.
-
-        Returns:
-            who was accepted.
 
         Raises:
             TrustError: they were not accepted, by a person or by a signature; the clone is removed again.
@@ -149,25 +143,18 @@ class SharedStore:
         return who
 
     def _is_accepted(self, who: str, confirm: Callable[[str], bool] | None, *, is_limited: bool) -> bool:
-        """Return whether readers are accepted for whom neither the environment nor a signature vouches.
+        """Return whether recipients are accepted for whom neither the environment nor a signature vouches.
 
-        Args:
-            who: the readers, in words.
-            confirm: asks a person; None if nobody can be asked, and they are only shown.
-            is_limited: whether the environment names the complete set.
+        They are not if the environment names the complete set. If nobody can be asked, they are only shown.
         """
         if is_limited:
             return False
         return confirm(who) if confirm is not None else not recipients.signing_keys(self._store.environ)
 
     def catch_up(self, own: Iterable[Key]) -> bool:
-        """See whether a member has let this machine in since it asked.
+        """See whether a member has added this machine's key since it asked; return whether anything was fetched.
 
-        Args:
-            own: its keys; that one of them became a recipient is what it asked for, so that is accepted.
-
-        Returns:
-            whether anything was fetched.
+        That one of its own keys became a recipient is what it asked for, so that is accepted.
 
         Raises:
             TrustError: other recipients were added too, or something else needs a person's consent.
@@ -224,11 +211,7 @@ class SharedStore:
 
 
 def export(store: PassStore, key: Key) -> str:
-    """Write the public part of a key to a file in the home directory, for a member of the team.
-
-    Returns:
-        the file.
-    """
+    """Write the public part of a key to a file in the home directory, for a member of the team; return its path."""
     _, data = publickeys.export(store, key)
     path = os.path.join(home_directory(store.environ), f"passhelper-{key.fingerprint[-16:]}.asc")
     userfile.replace(path, data, 0o644)
@@ -240,7 +223,7 @@ def _bare(url: str) -> str:
 
 
 def _is_same(remote: str, wanted: str) -> bool:
-    """Compare with the remote of a clone that git made, which has kept the secret in its URL."""
+    """Compare with the remote of a clone, whose URL may still have a password if git itself made the clone."""
     try:
         return remoteurl.split(remote).clean == wanted
     except ConfigurationError:
@@ -249,7 +232,7 @@ def _is_same(remote: str, wanted: str) -> bool:
 
 def _other_entries_in_history(store: PassStore, repository: Repository) -> int:
     """Count the entries that were removed but would be pushed with the history."""
-    # Without ours, of which there may be any number.
+    # Ours are left out: there may be any number of them.
     others = ("--", ":(top)", f":(top,exclude){layout.FOLDER}")
     with gitrepo.opened(repository, store.environ) as git:
         text = git.run(

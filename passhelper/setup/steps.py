@@ -14,14 +14,12 @@ from typing import TYPE_CHECKING
 
 from passhelper.docker import config, containers
 from passhelper.errors import ConfigurationError
-from passhelper.machine import agentcache, launcher
+from passhelper.machine import agentcache, launcher, tools
 from passhelper.setup import newstore, proof, sharedstore
 from passhelper.setup.sharedstore import SharedStore
-from passhelper.store import pinning, readable
-from passhelper.store.child import finish
+from passhelper.store import readable
 from passhelper.store.keynames import is_fingerprint, normalize
 from passhelper.store.programs import clean_environ, find_program
-from passhelper.store.rootless import start
 from passhelper.store.store import PassStore
 from passhelper.team.keyring.key import Key, names
 from passhelper.team.keyring.keys import KeyRing, NewKey
@@ -177,12 +175,10 @@ class _Keys:
 
     def fingerprinted(self) -> list[Key]:
         """List the keys that the store names by their fingerprints, so that nobody can mistake them for others."""
-        lines = dict.fromkeys(line for keys in pinning.current(self._store.root).values() for line in keys)
-        return [key for line in lines if is_fingerprint(line) for key in self._ring.find(line)]
+        return [key for line in newstore.lines(self._store) if is_fingerprint(line) for key in self._ring.find(line)]
 
     def _readers(self) -> list[Key]:
-        lines = dict.fromkeys(line for keys in pinning.current(self._store.root).values() for line in keys)
-        return [key for line in lines for key in self._ring.find(line) if key.is_own]
+        return [key for line in newstore.lines(self._store) for key in self._ring.find(line) if key.is_own]
 
     def join(self) -> Iterator[Step]:
         """Find or make the key that this machine will read with, and write its public part for a member."""
@@ -281,9 +277,8 @@ class _Keys:
         )
 
     def _generate(self) -> Generator[Step, None, Key]:
-        name, email = self._options.name, self._options.email
-        if not (name and email):
-            name, email = name or self._git_setting("user.name") or _user(), email or self._default_email()
+        name = self._options.name or self._git_setting("user.name") or _user()
+        email = self._options.email or self._git_setting("user.email") or f"{_user()}@{socket.gethostname()}"
         wanted = NewKey(name, email, self._options.expire or "0")
         again = [key for key in self._ring.own() if key.uid == wanted.uid and key.is_own and key.can_encrypt]
         if again:  # a run that was interrupted after it had made the key
@@ -296,19 +291,17 @@ class _Keys:
         if passphrase is not None:
             agentcache.unlock(self._store.gpg, key, passphrase)  # the proof must not ask for it again
         yield Step("key", changed=True, text=f"key: made {key}")
-        yield Step("backup", changed=False, text=_backup(key))
+        export = f"gpg --export-secret-keys --armor {key.fingerprint} > passhelper-key.asc"
+        text = f"backup: without this key nobody can read the store; keep a copy elsewhere: {export}"
+        yield Step("backup", changed=False, text=text)
         return key
 
     def _git_setting(self, name: str) -> str:
         git = find_program(("git",), self._store.environ)
         if git is None:
             return ""
-        child = start([git, "config", "--global", "--get", name], clean_environ(self._store.environ))
-        finish([child], 5.0)
+        child = tools.run([git, "config", "--global", "--get", name], clean_environ(self._store.environ), 5.0)
         return child.stdout.decode(errors="replace").strip()
-
-    def _default_email(self) -> str:
-        return self._git_setting("user.email") or f"{_user()}@{socket.gethostname()}"
 
 
 def _user() -> str:
@@ -316,10 +309,3 @@ def _user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return "passhelper"
-
-
-def _backup(key: Key) -> str:
-    return (
-        f"backup: without this key nobody can read the store; keep a copy elsewhere: "
-        f"gpg --export-secret-keys --armor {key.fingerprint} > passhelper-key.asc"
-    )

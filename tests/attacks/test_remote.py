@@ -231,7 +231,7 @@ def test_whom_a_list_that_goes_lets_in_is_shown(scene: Scene) -> None:
     assert scene.passhelper("sync", "--accept-recipients", " ".join(names)).code in (0, 3)
     scene.remote.push({place(PROD, ".gpg-id"): None})
     assert scene.passhelper("sync").code == 4
-    said = f"! {place(PROD, '.gpg-id')} goes, so what it was for is for: {', '.join(sorted(names))}"
+    said = f"! {place(PROD, '.gpg-id')} is removed, so its entries are for: {', '.join(sorted(names))}"
     assert said in scene.passhelper("recipients", "accept").text.splitlines()
 
 

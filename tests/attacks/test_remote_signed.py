@@ -169,7 +169,7 @@ def test_a_store_from_before_lists_named_it(old: Scene, tmp_path: Path) -> None:
     assert _run(old, second, "sync").code == 0
     assert (_pinned(old.alice), _pinned(second)) == ("", "")
     answer = old.passhelper("doctor")
-    finding = "signed lists that name no store: 2, such as .gpg-id"
+    finding = "signed lists that do not name their store: 2, such as .gpg-id"
     assert finding in " ".join(answer.text.split())
     answer = old.passhelper("recipients", "add", old.keys["stranger"])
     assert answer.code == 0, answer.err
@@ -320,8 +320,8 @@ def test_doctor_on_lists_that_name_no_store(signing: Scene) -> None:
     checks = {each["id"]: each for each in signing.passhelper("doctor", "--json").json["data"]["checks"]}
     (finding,) = checks["store.signature"]["findings"]
     assert finding["cause"] == (
-        f"signed lists that name no store: 1, such as .gpg-id; this machine knows the store as {STORE}, so no change "
-        "of them counts as signed"
+        "signed lists that do not name their store: 1, such as .gpg-id; "
+        f"this machine knows the store as {STORE}, so no change of them counts as signed"
     )
 
 

@@ -63,11 +63,11 @@ def test_same_name_as_docker_login(
 @pytest.mark.parametrize(
     ("typed", "why"),
     [
-        ("https://me:hunter2@a.example", "a user stands before the server a.example"),
-        ("me@a.example", "a user stands before the server a.example"),
+        ("https://me:hunter2@a.example", "there is a user name before the server a.example"),
+        ("me@a.example", "there is a user name before the server a.example"),
         ("https://me:hunt/er2@a.example", "this is not the name of a registry"),
         ("a.example:port", "a.example:port is not the name of a registry"),
-        ("ftp://a.example", "ftp:// leads to no registry"),
+        ("ftp://a.example", "ftp:// is not how a registry is reached"),
     ],
 )
 def test_names_that_no_client_asks_for_are_refused(passhelper: Command, store: Path, typed: str, why: str) -> None:

@@ -108,7 +108,7 @@ def test_unknown_and_hidden_readers(passhelper: Command, store: Path, helper: He
     assert "(hidden)" in passhelper("list").text
     answer = passhelper("list", "--readable-by", "bob@example.test")
     assert "a.example" in answer.text
-    assert answer.err.decode() == "an entry whose readers are (hidden) may be readable: only decrypting it tells\n"
+    assert answer.err.decode() == "an entry whose readers are (hidden) may be readable; decrypt it to find out\n"
     empty = file.parent.parent.parent / "empty"
     empty.mkdir(mode=0o700)
     readers = passhelper("list", "--json", GNUPGHOME=str(empty)).json["data"][0]["readers"]

@@ -127,7 +127,7 @@ def test_what_is_left_is_said(conformance: Command, faulty: Faulty) -> None:
     broken = faulty("hang in erase")
     answer = conformance(broken.program, "--check", "secrets", "--timeout", "0.7",
                          **faulty.environ("hang in erase"))  # fmt: skip
-    assert f"warning: not erased, or nobody can tell: secret.{DOMAIN}\n" in answer.err.decode()
+    assert f"warning: not erased, or it cannot be found out: secret.{DOMAIN}\n" in answer.err.decode()
 
 
 def test_ctrl_c_cleans_up(conformance: Command, faulty: Faulty) -> None:

@@ -169,7 +169,7 @@ REFUSED = {
     "auth is a number": (b'{"auths":{"q.io":{"auth":17}}}', "auth is not a string"),
     "password and token": (
         b'{"auths":{"q.io":{"auth":"%s","identitytoken":"canary"}}}' % AUTH.encode(),
-        "it has a password and an identity token, of which a helper keeps only one",
+        "it has a password and an identity token, and a helper can keep only one",
     ),
     "auths is a list": (b'{"auths":[]}', "auths is not an object"),
     "an entry is a text": (b'{"auths":{"q.io":"canary"}}', "its entry for q.io is not an object"),
@@ -179,7 +179,7 @@ REFUSED = {
     ),
     "auth twice": (
         b'{"auths":{"q.io":{"auth":"%s","AUTH":"%s"}}}' % (AUTH.encode(), COLON.encode()),
-        "gives q.io two times auth",
+        "gives q.io auth twice",
     ),
     "an empty server": (b'{"auths":{"":{"auth":"%s"}}}' % AUTH.encode(), "no credentials server URL"),
     "a server with a line end": (

@@ -33,7 +33,7 @@ def test_damaged_config(doctor: Doctor, config: Path, text: str) -> None:
     report = doctor()
     severity, cause, remedy = report.finding("docker.config")
     assert (severity, remedy) == ("failed", "repair it")
-    assert cause.startswith((f"{config} is not JSON ", f"{config} is not a JSON object"))
+    assert cause.startswith(f"{config} is damaged, so Docker cannot read it: ")
     assert report.troubled() == {"docker.config"}
     assert report.blocked_by("docker.config") == {
         "docker.auths", "docker.launcher", "docker.helpers", "docker.automatic", "docker.routes",
@@ -147,7 +147,7 @@ def test_launcher_whose_python_is_gone(doctor: Doctor, folder: Path) -> None:
     program(path, "#!/bin/sh\nexec /nowhere/bin/python3 -I\n")
     assert doctor().finding("docker.launcher")[1].startswith(f"{path} does not start: ")
     program(path, "#!/bin/sh\nexec sleep 60\n")
-    assert doctor().finding("docker.launcher")[1] == f"{path} does not tell its version within 5 s"
+    assert doctor().finding("docker.launcher")[1] == f"{path} does not print its version within 5 s"
 
 
 def test_no_launcher(doctor: Doctor, config: Path, tmp_path: Path) -> None:

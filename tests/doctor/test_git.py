@@ -67,8 +67,8 @@ def test_a_lock_that_lasts(doctor: Doctor, helper: Helper, repository: Path) -> 
     assert doctor().troubled() == set()  # somebody may be at work
     os.utime(lock, (1, 1))
     severity, cause, remedy = doctor().finding("git.lock")
-    assert (severity, cause.startswith(f"{lock} is there since ")) == ("warning", True)
-    assert cause.endswith(f"; no git of this machine that can be seen runs in {repository}")
+    assert (severity, cause.startswith(f"{lock} has been there for ")) == ("warning", True)
+    assert cause.endswith(f"; no git was found running on this machine in {repository}")
     assert remedy.endswith(f", then run: rm {lock}")
     git = subprocess.Popen(
         ["git", "-C", str(repository), "cat-file", "--batch"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL

@@ -172,8 +172,8 @@ def test_a_closing_count(doctor: Doctor, store: Path, keys: KeyRing) -> None:
     assert re.fullmatch(whole, last())
     store.chmod(0o755)
     (store / ".gpg-id").write_text(f"{keys['alice']}\nnobody@nowhere.test")
-    assert re.fullmatch(rf"{whole}; 2 of them for: passhelper doctor --fix", last())
-    left = "; what is left is for a person: each line says what to type"
+    assert re.fullmatch(rf"{whole}; to repair 2 of them, run: passhelper doctor --fix", last())
+    left = "; the rest needs a person: each line says what to type"
     assert re.fullmatch(rf"{whole}; repaired 2{left}", last("--fix"))
     lines = [line for line in doctor.run("--fix").text.splitlines() if "store.gpg-id" in line]
     assert [line.partition(";")[2] for line in lines] == [" write one full fingerprint per line"]

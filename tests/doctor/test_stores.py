@@ -128,9 +128,7 @@ def test_hand_made_spelling_of_a_list(doctor: Doctor, helper: Helper, entry: Pat
     shutil.copy(entry, odd)
     report = doctor("--fix")
     severity, cause, remedy = report.finding("store.spelling")
-    assert (
-        cause == f"{FOLDER}/{odd.name}/.gpg-id counts for nothing, since {SERVER} has its list in {FOLDER}/{DIRECTORY}"
-    )
+    assert cause == f"{FOLDER}/{odd.name}/.gpg-id is not used, because {SERVER} has its list in {FOLDER}/{DIRECTORY}"
     assert remedy == (
         f"look into it; if it is right, move it to {FOLDER}/{DIRECTORY}, then run: passhelper recipients accept"
     )
