@@ -227,7 +227,9 @@ def load(path: str) -> Home | None:
 
 
 def _user() -> int:
-    return 0 if sys.platform == "win32" else os.geteuid()  # as os.stat has it there
+    if sys.platform == "win32":
+        return 0  # as os.stat has it there
+    return os.geteuid()
 
 
 def _bases(environ: Mapping[str, str]) -> Iterator[tuple[str, bool]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from passhelper import wording
-from passhelper.cli import output, owners
+from passhelper.cli import output
 from passhelper.cli.common import json_option, named, open_store
 from passhelper.docker import inventory
 from passhelper.errors import DockerError
@@ -36,7 +36,12 @@ def list_(*, check: bool, readable_by: str, as_json: bool) -> None:
       passhelper list --readable-by alice@example.org --json
     """
     store = open_store()
-    found = inventory.items(store, owners.fingerprint(store.gpg, readable_by))
+    reader = readable_by
+    if "@" in readable_by:
+        from passhelper.cli import owners  # noqa: PLC0415 - takes a while, which other lists need not
+
+        reader = owners.fingerprint(store.gpg, readable_by)
+    found = inventory.items(store, reader)
     results: Sequence[tuple[str, str] | None] = [None] * len(found)
     if check:
         results = inventory.check(store, [item.entry for item in found])

@@ -15,9 +15,6 @@ from passhelper.errors import DockerError, GpgNotFoundError, PasshelperError
 from passhelper.store import cipher, packets
 from passhelper.store.binding import BINDING, binding
 from passhelper.store.store import Entry, PassStore
-from passhelper.team.entries.drift import directories
-from passhelper.team.git.history import last_changes
-from passhelper.team.keyring.keys import KeyRing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -82,12 +79,16 @@ def items(store: PassStore, readable_by: str = "") -> list[Item]:
     Raises:
         ConfigurationError: ``readable_by`` means no key, or several.
     """
+    from passhelper.team.git.history import last_changes  # noqa: PLC0415 - may need GitPython
+
     listed = _every_entry(store) if readable_by else store.walk()
     entries = sorted(listed, key=lambda entry: entry.server.encode())
     wanted: set[str] = set()
     keys: Sequence[Key] = ()
     try:
         if entries or readable_by:
+            from passhelper.team.keyring.keys import KeyRing  # noqa: PLC0415 - an empty store needs no gpg
+
             ring = KeyRing(store.gpg)
             keys = ring.all()
             if readable_by:
@@ -105,6 +106,8 @@ def items(store: PassStore, readable_by: str = "") -> list[Item]:
 
 def _every_entry(store: PassStore) -> list[Entry]:
     """List the entries that Docker gets, and those that it does not: second users, other spellings of a directory."""
+    from passhelper.team.entries.drift import directories  # noqa: PLC0415 - only for one question
+
     found: list[Entry] = []
     for name, server in directories(store):
         with suppress(OSError):  # nor does the list of what is served name what cannot be listed

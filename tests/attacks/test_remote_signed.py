@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from support import Answer
-    from support.people.attackers import File
+    from support.people.remotes import File
 
 
 STORE, OTHER = (
@@ -372,10 +372,10 @@ def test_a_list_without_one_below_it_in_the_store_itself(signing: Scene) -> None
     for path, (_, data) in root.items():
         (signing.alice.path / path).write_bytes(data)
     answer = signing.helper.store(LATER, "u", "secret")
-    path = signing.alice.path / ".gpg-id"
+    own = signing.alice.path / ".gpg-id"
     assert answer.code == 1
     assert answer.text == (
-        f"{path} was signed beside {PROD_LIST}, which is gone or older here; run: passhelper sync; if it was removed "
+        f"{own} was signed beside {PROD_LIST}, which is gone or older here; run: passhelper sync; if it was removed "
         "on purpose, whoever signs runs: passhelper recipients sign\n"
     )
     assert signing.stolen() <= signing.his

@@ -200,7 +200,8 @@ def test_a_repair_that_fails_says_what_was_done(
 
     monkeypatch.setattr(os, "chmod", chmod)
     (check,) = (check for check in CHECKS if check.id == "store.modes")
-    assert [phrase for _, phrase in report._repaired(check, Context(environ, 30))] == [
+    assert check.fix is not None
+    assert [phrase for _, phrase in report._repaired(check.id, check.fix, Context(environ, 30))] == [
         "closed 2 files and directories of the store to other users",
         (
             "could not repair: 1 files and directories of the store stay open, such as docker-credential-helpers/b: "

@@ -117,8 +117,7 @@ def _objects(data: bytes) -> None:
 
 
 def _challenge(header: str) -> None:
-    _, rest = registrycheck._split(header)
-    for name in registrycheck._parameters(rest):
+    for name in registrycheck._parameters(header.strip().partition(" ")[2]):
         assert name == name.strip().lower()
 
 

@@ -109,7 +109,7 @@ def test_the_settings_table_is_complete() -> None:
 
 def test_the_recipes_are_listed() -> None:
     table = README.partition("<!-- begin: recipes -->")[2].partition("<!-- end: recipes -->")[0]
-    folders = {path.name for path in (ROOT / "contrib").iterdir() if path.is_dir()} - {"bench"}
+    folders = {path.name for path in (ROOT / "contrib").iterdir() if path.is_dir()} - {"bench", "guides"}
     assert set(re.findall(r"^\| \[([\w-]+)\]\(contrib/\1\) \|", table, re.MULTILINE)) == folders
 
 

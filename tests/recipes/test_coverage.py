@@ -15,7 +15,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 README = (CONTRIB / "README.md").read_text()
-NO_RECIPES = {"bench", "conformance.md", "fleets.md", "requirements.txt"}  # what has tests of its own, and pages
+NO_RECIPES = {
+    "bench",
+    "conformance.md",
+    "fleets.md",
+    "guides",
+    "requirements.txt",
+}  # what has tests of its own, and pages
 RECIPES = sorted(path.name for path in CONTRIB.iterdir() if path.name not in NO_RECIPES)
 
 
