@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import glob
+import os
 from typing import TYPE_CHECKING
 
 from passhelper import shellwords
@@ -12,6 +14,7 @@ from passhelper.store.treepolicy import KEYS
 from passhelper.team.git import gitrepo
 
 if TYPE_CHECKING:
+    from passhelper.store.repository import Repository
     from passhelper.store.store import PassStore
 
 _OURS = (layout.FOLDER, KEYS, recipients.FILE, f"{recipients.FILE}.sig")
@@ -25,7 +28,7 @@ def refuse(store: PassStore) -> None:
         GitError: git leaves files of the store out of its work tree.
     """
     repository = store.repository("")
-    if repository is None or find_program(("git",), store.environ) is None:
+    if repository is None or not _may_be_partial(repository) or find_program(("git",), store.environ) is None:
         return
     with gitrepo.opened(repository, store.environ) as git:
         listing = git.run("ls-files", "-t", "-z", "--", *_OURS).split(b"\0")
@@ -33,3 +36,17 @@ def refuse(store: PassStore) -> None:
     if count:
         what = f"{count} of the store's files {'are' if count > 1 else 'is'} not checked out in {repository.root}"
         raise GitError(what, f"run: git -C {shellwords.word(repository.root)} sparse-checkout disable")
+
+
+def _may_be_partial(repository: Repository) -> bool:
+    """Return whether git's index can hold that bit, without a process: an index of version 2 has no place for it.
+
+    See gitformat-index(5). Where the index is split, the other part of it may.
+    """
+    try:
+        with open(os.path.join(repository.git_dir, "index"), "rb") as file:
+            header = file.read(8)
+    except OSError:
+        return False  # nothing is staged, or git will say what is wrong
+    is_split = bool(glob.glob(os.path.join(glob.escape(repository.git_dir), "sharedindex.*")))
+    return is_split or header != b"DIRC\0\0\0\2"
