@@ -144,7 +144,7 @@ def ssh_without_questions(environ: "Mapping[str, str]", settings: "Mapping[str, 
 
 
 def shared_branch(settings: "Mapping[str, str]", branch: str) -> "tuple[str, str]":
-    """Find out with which branch of which remote a branch is shared, as git does.
+    """Find the remote, and the branch there, that a branch is shared with, as git does.
 
     Args:
         settings: what git is configured to.

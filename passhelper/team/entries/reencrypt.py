@@ -52,7 +52,7 @@ class Rekey:
         store: which.
         jobs: how many gpg processes run side by side; one for each processor if 0.
         progress: called with the number of entries that are done and that there are.
-        sure: fingerprints of keys of which a person says that they are their owner's.
+        sure: fingerprints of keys whose owner a person has confirmed.
 
     Raises:
         ConfigurationError: ``PASSWORD_STORE_KEY`` overrides what the files say.

@@ -22,7 +22,7 @@ _SKIPPED = b"S "  # git-ls-files(1), -t: its skip-worktree bit is set
 
 
 def refuse(store: PassStore) -> None:
-    """Refuse to look at all entries of a store of which some are not checked out.
+    """Refuse to look at all entries of a store if some are not checked out.
 
     Raises:
         GitError: git leaves files of the store out of its work tree.

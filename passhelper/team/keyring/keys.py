@@ -62,7 +62,7 @@ class KeyRing:
 
     Args:
         gpg: which program and environment to use.
-        sure: fingerprints of keys of which a person says that they are their owner's.
+        sure: fingerprints of keys whose owner a person has confirmed.
     """
 
     def __init__(self, gpg: Gpg, sure: Iterable[str] = ()) -> None:

@@ -41,7 +41,7 @@ class Source:
         commit: an id that has to be part of the history, empty for any history.
         depth: how many commits of the history to take, 0 for all.
         remedy: what a person should look at when the remote does not answer.
-        demands: how new it has to be, and of which store.
+        demands: how new it has to be, and which store it has to be.
     """
 
     url: str

@@ -149,7 +149,7 @@ class Joiner:
         if not was_signed and not signer.is_wanted:
             return text, None
         inside = recipientlists.in_store(self._store, self._git, path)
-        named = recipients.header(text)  # of both sides, of which the work tree has one
+        named = recipients.header(text)  # of both sides; the work tree has one of them
         try:
             return signer.seal(inside, text, least=named.serial if named is not None else 0)
         except (ConfigurationError, TrustError) as error:
