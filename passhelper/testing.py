@@ -24,6 +24,7 @@ import pytest
 
 from passhelper.contract.laws import LAWS, Law
 from passhelper.contract.place import LawBrokenError, Limits, NotApplicableError, Place
+from passhelper.errors import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,7 +63,8 @@ class HelperContract(Limits):
         place = Place(self.make_helper(), self.domain, self, self.make_helper if self.persistent else None)
         place.clean()  # what a run that was killed has left
         yield place
-        assert place.clean() == []  # noqa: S101 - as in any test
+        left = place.clean()
+        assert not left, f"still there, or not to be erased: {', '.join(map(printable, left))}"  # noqa: S101 - as in any test
 
     @pytest.mark.parametrize("law", LAWS, ids=[law.id for law in LAWS])
     def test_law(self, place: Place, law: Law) -> None:

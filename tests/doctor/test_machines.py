@@ -13,7 +13,9 @@ import pytest
 from support import PASSPHRASE, Helper, KeyRing, Program, require, run
 from support.worlds.doctors import SERVER, Doctor
 
-KEY_CHECKS = {"key.own", "key.known", "key.usable", "key.expiry", "key.trust", "key.store", "key.locked", "key.memory"}
+from passhelper.doctor import key_checks
+
+KEY_CHECKS = {check.id for check in key_checks.CHECKS}
 
 
 def test_healthy(doctor: Doctor) -> None:

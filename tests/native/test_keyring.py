@@ -20,7 +20,7 @@ from keyring.backend import KeyringBackend
 from keyring.backends.SecretService import Keyring as SecretService
 from keyring.errors import KeyringLocked, PasswordDeleteError, PasswordSetError
 from support import Helper
-from support.machines.desktops import Desktop, desktop
+from support.machines.desktops import Desktop
 
 from passhelper import Credentials, CredentialsNotFoundError
 from passhelper.errors import KeychainError, KeychainUnavailableError, LockedKeychainError, PasshelperError
@@ -82,19 +82,13 @@ class TestGnomeKeyring(_Equivalent):
     """The library's own Secret Service backend, on a real gnome-keyring."""
 
     histories = 3
-    shared: Desktop
-
-    @pytest.fixture(autouse=True, scope="class")
-    @classmethod
-    def keyring(cls) -> Iterator[None]:
-        with desktop() as made:
-            made.keyring()
-            cls.shared = made
-            yield
 
     @pytest.fixture(autouse=True)
-    def bus(self, keyring: None, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", self.shared.environ["DBUS_SESSION_BUS_ADDRESS"])
+    def bus(self, gnome: Desktop, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        """One of its own for each test, so that a keyring that ends spoils no other test."""
+        monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", gnome.environ["DBUS_SESSION_BUS_ADDRESS"])
+        yield
+        gnome.check()
 
     def make_helper(self) -> KeyringHelper:
         return KeyringHelper(backend=SecretService())  # type: ignore[no-untyped-call]

@@ -84,10 +84,11 @@ class Desktop:
         self.environ["DBUS_SESSION_BUS_ADDRESS"] = bus.stdout.readline().decode().strip()
 
     def start(self, command: list[str], stdin: bytes = b"", **environ: str) -> subprocess.Popen[bytes]:
-        child = subprocess.Popen(
-            command, env={**self.environ, **environ}, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL, start_new_session=True,
-        )  # fmt: skip
+        with open(self.home / "stderr", "ab") as said:
+            child = subprocess.Popen(
+                command, env={**self.environ, **environ}, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                stderr=said, start_new_session=True,
+            )  # fmt: skip
         assert child.stdin is not None
         child.stdin.write(stdin)
         child.stdin.close()
@@ -133,6 +134,11 @@ class Desktop:
         if exposed:
             self._until_open()
         return child
+
+    def check(self) -> None:
+        """See that nothing has ended by itself: what a test then meets is no fault of what it tests."""
+        ended = [(child.args, child.returncode) for child in self._children if child.poll() is not None]
+        assert not ended, (ended, (self.home / "stderr").read_text(errors="replace")[-4000:])
 
     def stop(self) -> None:
         for child in reversed(self._children):
