@@ -26,6 +26,11 @@ def open_store() -> PassStore:
     return PassStore(dict(os.environ), output.warn)
 
 
+def exit_code(otherwise: int, *, is_committed: bool) -> int:
+    """Give the exit status of a command that changes the store: 1 if the change waits for its commit."""
+    return otherwise if is_committed else 1
+
+
 def named(entry: Entry) -> dict[str, object]:
     """Name an entry in JSON."""
     return {"server": entry.server, "username": entry.username}

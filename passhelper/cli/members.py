@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import click
 
 from passhelper.cli import output, owners
-from passhelper.cli.common import DRIFT, json_option, named, open_store
+from passhelper.cli.common import DRIFT, exit_code, json_option, named, open_store
 from passhelper.cli.progress import bar
+from passhelper.cli.servers import stored
 from passhelper.cli.unbound import EVERYTHING, asking, hint, unbound
 from passhelper.errors import PasshelperError, printable
 from passhelper.shellwords import word
@@ -69,7 +70,7 @@ def add(*, keys: tuple[str, ...], server: str, is_sure: bool, as_json: bool) -> 
 
     report = owners.asking(change)
     _tell("add", report, as_json=as_json)
-    return 0 if report.is_whole else DRIFT
+    return _status(report)
 
 
 @click.command()
@@ -103,14 +104,18 @@ def remove(*, keys: tuple[str, ...], server: str, is_sure: bool, as_json: bool) 
     rotate = [{"server": name, "username": user} for name, user in known or ()]
     _tell("remove", report, {"rotate": rotate if known is not None else None}, as_json=as_json)
     if as_json:
-        return 0 if report.is_whole else DRIFT
+        return _status(report)
     if known:
         output.warn("the removed key could read these credentials; change each at its registry and store it again")
         for name, user in known:
             output.say(f"{printable(name)} ({printable(user)})")
     elif known is None:
         output.warn("the removed key can still read what is in the history; run: passhelper rotation list KEY")
-    return 0 if report.is_whole else DRIFT
+    return _status(report)
+
+
+def _status(report: Report) -> int:
+    return exit_code(0 if report.is_whole else DRIFT, is_committed=report.result.is_committed)
 
 
 def _known(store: PassStore, report: Report, server: str) -> list[tuple[str, str]] | None:
@@ -136,6 +141,7 @@ def _tell(command: str, report: Report, more: Mapping[str, object] | None = None
             "reencrypted": [named(record.entry) for record in changed],
             "left": [_left_document(left) for left in report.left],
             "lists": [{"file": printable(path), "reason": str(error)} for path, error in report.lists],
+            "committed": report.result.is_committed,
             **(more or {}),
         })  # fmt: skip
     elif not report.keys:
@@ -179,7 +185,7 @@ def _tell_left(report: Report) -> None:
 @click.command()
 @click.option("--new-store", is_flag=True, help="Give the store a new identity, apart from its copies.")
 @json_option
-def sign(*, new_store: bool, as_json: bool) -> None:
+def sign(*, new_store: bool, as_json: bool) -> int:
     """Sign every list of recipients anew, with a key in PASSWORD_STORE_SIGNING_KEY.
 
     A signed list names its store and its file, and has a serial number. Run this once for a store that was signed
@@ -193,10 +199,12 @@ def sign(*, new_store: bool, as_json: bool) -> None:
     signed = Members(Rekey(open_store())).sign(other_store=new_store)
     files = [printable(path) for path in signed.files]
     if as_json:
-        output.envelope("recipients sign", {"files": files, "store": signed.identity, "serial": signed.serial})
-        return
+        data = {"files": files, "store": signed.identity, "serial": signed.serial, "committed": signed.is_committed}
+        output.envelope("recipients sign", data)
+        return exit_code(0, is_committed=signed.is_committed)
     output.say(f"signed {', '.join(files)} as lists of store {signed.identity}, serial {signed.serial}")
     output.say(f"for runners: PASSHELPER_STORE_ID={signed.identity} PASSHELPER_STORE_SERIAL={signed.serial}")
+    return exit_code(0, is_committed=signed.is_committed)
 
 
 @click.command()
@@ -214,7 +222,7 @@ def check(*, server: str, as_json: bool) -> int:
     store = open_store()
     partial.refuse(store)
     policy = Policy(store, KeyRing(store.gpg))
-    records = list(survey(store, policy, [server] if server else None))
+    records = list(survey(store, policy, stored(store, server) if server else None))
     drifted = [record for record in records if record.trouble or record.drift.is_there]
     uncertain = sum(record.drift.is_uncertain for record in records if not record.drift.is_there)
     if as_json:

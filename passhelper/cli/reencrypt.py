@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import click
 
 from passhelper.cli import output
-from passhelper.cli.common import DRIFT, json_option, named, open_store
+from passhelper.cli.common import DRIFT, exit_code, json_option, named, open_store
 from passhelper.cli.progress import bar
+from passhelper.cli.servers import stored
 from passhelper.cli.unbound import EVERYTHING, agreed, hint, unbound
-from passhelper.errors import ConfigurationError, printable
+from passhelper.errors import printable
 from passhelper.shellwords import operands
 from passhelper.team.entries.failures import failure, name
 from passhelper.team.entries.pipeline import UnboundError
@@ -41,9 +42,7 @@ def reencrypt(*, servers: tuple[str, ...], jobs: int | None, yes: bool, is_sure:
       passhelper reencrypt registry.example
     """
     store = open_store()
-    for server in servers:
-        if not store.all_entries(server):
-            raise ConfigurationError(f"nothing is stored for {printable(server)}", "run: passhelper list")
+    servers = tuple(dict.fromkeys(name for server in servers for name in stored(store, server)))
     may_add = EVERYTHING if is_sure or (yes and servers) else ()
     with bar("encrypting") as progress:
         result = Rekey(store, jobs=jobs or 0, progress=progress).reencrypt(servers or None, may_add)
@@ -53,6 +52,7 @@ def reencrypt(*, servers: tuple[str, ...], jobs: int | None, yes: bool, is_sure:
         again = Rekey(store, jobs=jobs or 0).reencrypt(servers, seen)
         result.changed += again.changed
         result.failed, result.left = again.failed, again.left
+        result.is_committed &= again.is_committed
         left = _unbound(result)
     _tell(result, as_json=as_json)
     if len(result.failed) > len(left):
@@ -63,7 +63,7 @@ def reencrypt(*, servers: tuple[str, ...], jobs: int | None, yes: bool, is_sure:
         output.note(hint(operands(*map(printable, servers))) if servers else hint())
     for path, error in result.left.items():
         output.warn(f"{name(result.records[path])} has fewer readers than its list names: {error}")
-    return DRIFT if left or result.left else 0
+    return exit_code(DRIFT if left or result.left else 0, is_committed=result.is_committed)
 
 
 def _unbound(result: Result) -> list[str]:
@@ -78,6 +78,7 @@ def _tell(result: Result, *, as_json: bool) -> None:
                 {**named(result.records[path].entry), "reason": error.cause}
                 for path, error in {**result.left, **result.failed}.items()
             ],
+            "committed": result.is_committed,
         })  # fmt: skip
     elif result.changed or not result.failed:
         anew = f"encrypted {count(len(result.changed), 'entry', 'entries')} anew"

@@ -9,8 +9,11 @@ import click
 from passhelper.cli import output
 from passhelper.cli.common import DRIFT, json_option, open_store
 from passhelper.cli.progress import status
-from passhelper.team.sync.exchange import Options, Report, switch_automatic, sync
+from passhelper.errors import printable
+from passhelper.shellwords import operands
+from passhelper.team.sync.exchange import switch_automatic, sync
 from passhelper.team.sync.joining import describe
+from passhelper.team.sync.report import Options, Report
 from passhelper.wording import count
 
 
@@ -52,6 +55,8 @@ def sync_(  # noqa: PLR0913 - one for each option
       passhelper sync --auto push,pull
     """
     store = open_store()
+    if auto is not None and (dry_run or push or remote or accept_recipients or gone):
+        raise click.UsageError("--auto sets what is synced automatically, and does nothing else: give it alone")
     if auto is not None:
         words = switch_automatic(store, auto)
         if as_json:
@@ -86,9 +91,15 @@ def _say(report: Report) -> None:
     said = [text for condition, text in lines if condition]
     for conflict in report.conflicts:
         output.warn(f"changed on both sides: {describe(conflict)}")
+    for one in report.erased:
+        by = f" by {printable(one.author)}" if one.author else ""
+        undo = f"passhelper restore {operands(printable(one.server))}"
+        output.warn(f"erased{by}: {printable(one.server)} ({printable(one.username)}); to bring it back, run: {undo}")
     for line in said:
         output.say(line)
     for problem in report.drift:
         output.warn(problem)
+    for question in report.unknown:
+        output.warn(f"a dry run cannot tell {question}")
     if not said:
         output.say(f"up to date with {place}")

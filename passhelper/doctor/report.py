@@ -54,6 +54,14 @@ def examine(context: Context, checks: Sequence[Check] = CHECKS) -> list[Result]:
     return list(results.values())
 
 
+def with_needs(names: Iterable[str], checks: Sequence[Check] = CHECKS) -> list[Check]:
+    """List some checks by their ids, with those that they need, in order."""
+    wanted = set(names)
+    for check in reversed(checks):  # causes stand before what needs them
+        wanted.update(check.needs if check.id in wanted else ())
+    return [check for check in checks if check.id in wanted]
+
+
 def _causes(needed: Result) -> list[str]:
     """Name the first causes behind a check that did not pass."""
     if needed.blocked:

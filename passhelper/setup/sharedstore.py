@@ -19,6 +19,7 @@ from passhelper.team.git import gitrepo, remoteurl
 from passhelper.team.recipients import acceptance, publickeys, recipientlists, signed
 from passhelper.team.recipients.scope import other_entries
 from passhelper.team.sync import clone, exchange, incomingtree
+from passhelper.team.sync.report import Options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -165,7 +166,7 @@ class SharedStore:
             return False
         # Not a set that holds for every list: who reads one may not come into another unasked.
         joining = frozenset(key.fingerprint for key in own)
-        return exchange.sync(self._store, exchange.Options(own=joining)).fetched > 0
+        return exchange.sync(self._store, Options(own=joining)).fetched > 0
 
     def import_keys(self) -> None:
         """Import the public keys of the accepted recipients that came with the store."""

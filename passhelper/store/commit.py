@@ -95,7 +95,7 @@ class Committer:
         else:
             os.unlink(self._repository.pending)
 
-    def commit(self, subject: str) -> None:
+    def commit(self, subject: str) -> bool:
         """Commit what was planned and has happened; the caller still holds the store's lock.
 
         Never raises for a commit that fails: the credential is stored, so the verb has succeeded. What could
@@ -103,6 +103,9 @@ class Committer:
 
         Args:
             subject: the commit's first line; what follows it names nobody.
+
+        Returns:
+            whether it is committed, and nothing that git does now can undo it.
         """
         trouble = unfinished.find(self._repository)
         if trouble:
@@ -110,7 +113,7 @@ class Committer:
             self._warn(
                 f"changed but not committed, the next change after that or passhelper sync will: {trouble}{lost}"
             )
-            return
+            return False
         umask = os.umask(self._files.umask)
         try:
             self._commit_all(subject)
@@ -122,7 +125,7 @@ class Committer:
             self._unstage()
             lost = self._keep(subject)
             self._warn(f"changed but not committed, the next change will commit it: {error}{lost}")
-            return
+            return False
         except BaseException:  # interrupted, maybe at the prompt for the passphrase of a key that signs
             self._keep(subject)
             raise
@@ -133,6 +136,7 @@ class Committer:
             lost = self._keep(subject)
             self._warn("changed and committed, but a git operation that has begun meanwhile may undo it; the next "
                        f"change puts it back: {trouble}{lost}")  # fmt: skip
+        return not trouble
 
     def _keep(self, subject: str) -> str:
         """Copy what waits for its commit to where git does not look; says what follows if that cannot be done."""

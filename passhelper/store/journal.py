@@ -108,8 +108,11 @@ def write(store: "PassStore", repository: "Repository | None", plan: Plan) -> No
     Files(store.environ).put(path, b"".join([render(header).encode(), b"\n", *contents]), folder)
 
 
-def finish(store: "PassStore", repository: "Repository | None") -> None:
+def finish(store: "PassStore", repository: "Repository | None") -> bool:
     """Make the change that the journal describes, if there is one; the caller holds the store's lock.
+
+    Returns:
+        whether nothing is left to do; False if its commit could not be made, which is a warning, and waits.
 
     Raises:
         GitError: git cannot do its part now, or something in the repository is not finished; the journal stays.
@@ -119,7 +122,7 @@ def finish(store: "PassStore", repository: "Repository | None") -> None:
     path = store.journal(repository)
     text = read(path)
     if text is None:
-        return
+        return True
     if repository is not None:
         unfinished.refuse(repository)
     written = os.stat(path).st_mtime
@@ -136,16 +139,16 @@ def finish(store: "PassStore", repository: "Repository | None") -> None:
             committer.plan(targets)
         _replay_state(store, plan, os.path.dirname(path), written)
         replay(store, repository, plan.changes)
-        if committer is not None:
-            _commit(committer, plan, base)
+        is_committed = committer is None or _commit(committer, plan, base)
         os.unlink(path)
         sync_directory(os.path.dirname(path))
+        return is_committed
     finally:
         if committer is not None:
             committer.close()
 
 
-def _commit(committer: "Committer", plan: Plan, base: str) -> None:
+def _commit(committer: "Committer", plan: Plan, base: str) -> bool:
     """Take the commit that exists already, or make one."""
     try:
         is_done = bool(plan.commit) and committer.adopt(plan.commit, plan.previous)
@@ -156,8 +159,7 @@ def _commit(committer: "Committer", plan: Plan, base: str) -> None:
             f"a merge in {base} has begun and cannot be finished now: {error}",
             "run: passhelper sync, once git can work there",
         ) from error
-    if not is_done:
-        committer.commit(plan.subject)
+    return is_done or committer.commit(plan.subject)
 
 
 def _parse(path: str, text: bytes) -> Plan:

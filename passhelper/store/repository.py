@@ -61,6 +61,7 @@ _AIMED_ELSEWHERE = (
     "GIT_GLOB_PATHSPECS", "GIT_ICASE_PATHSPECS", "GIT_NOGLOB_PATHSPECS", "GIT_REFLOG_ACTION",
 )  # fmt: skip
 
+_TRACES = ("GIT_TRACE", "GIT_CURL_VERBOSE")  # git(1)
 
 STATUS = ("status", "--porcelain", "-z", "--no-renames")  # see changed_paths()
 
@@ -209,6 +210,10 @@ def environment(
     cleaned = clean_environ(environ)
     for name in _AIMED_ELSEWHERE:
         cleaned.pop(name, None)
+    for name, value in environ.items():
+        # A trace into git's own stderr would pass for a complaint; one into a file is left to who asked for it.
+        if name.startswith(_TRACES) and not os.path.isabs(value):
+            cleaned.pop(name, None)
     cleaned["GIT_CEILING_DIRECTORIES"] = os.path.dirname(repository.root)
     cleaned["GIT_TERMINAL_PROMPT"] = "0"
     cleaned["GIT_LITERAL_PATHSPECS"] = "1"

@@ -216,7 +216,7 @@ class PassStore:
             # Work that does not need the plaintext is done while gpg looks for it.
             from passhelper import jsontext  # noqa: F401 - the answer will need it
             from passhelper.store import cipher
-            from passhelper.store.binding import BINDING, binding
+            from passhelper.store.binding import binding
 
             place = binding(entry.server, entry.username)
             if self.meanwhile is not None:
@@ -225,7 +225,7 @@ class PassStore:
         finally:
             os.close(descriptor)
         if plaintext.name != place:
-            self._refuse_binding(entry, is_bound=plaintext.name.startswith(BINDING))
+            self._refuse_place(entry, plaintext.name)
         return plaintext.data
 
     def open(self, entry: Entry) -> int:
@@ -260,9 +260,23 @@ class PassStore:
             raise
         return descriptor, found
 
-    def _refuse_binding(self, entry: Entry, *, is_bound: bool) -> None:
+    def check_place(self, entry: Entry, name: str) -> None:
+        """Refuse a message that is not the credential of an entry; raises as :meth:`read` does.
+
+        Args:
+            entry: whose it should be.
+            name: the file name in it.
+        """
+        from passhelper.store.binding import binding
+
+        if name != binding(entry.server, entry.username):
+            self._refuse_place(entry, name)
+
+    def _refuse_place(self, entry: Entry, name: str) -> None:
         """Refuse an entry that is bound to another place; one that is bound to none only where the settings say so."""
-        if is_bound:
+        from passhelper.store.binding import BINDING
+
+        if name.startswith(BINDING):
             raise EntryError(
                 f"entry was moved here from another server: {self._label(entry)}",
                 "do not use it; find out who moved it, then store the credential again",

@@ -22,6 +22,7 @@ from passhelper.team.git import gitrepo, network
 from passhelper.team.sync import exchange as sync_module
 from passhelper.team.sync import incomingtree
 from passhelper.team.sync.clone import Source
+from passhelper.team.sync.report import Options
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -192,13 +193,13 @@ def test_one_too_many(scene: Scene, monkeypatch: pytest.MonkeyPatch, name: str, 
         return scene.remote.flood(files[:1] if what == "commits" else files, commits=count if what == "commits" else 1)
 
     flood(5)
-    sync_module.sync(store, sync_module.Options(accepted=accepted))
+    sync_module.sync(store, Options(accepted=accepted))
     commit = flood(6)
     with pytest.raises(TrustError) as caught:
-        sync_module.sync(store, sync_module.Options(accepted=accepted))
+        sync_module.sync(store, Options(accepted=accepted))
     assert str(caught.value) == f"commit {commit[:12]} brings more than {most} {what} at once; {RAISE}"
     again = PassStore({**scene.alice.environ, "PASSHELPER_INCOMING": "2"}, lambda _: None)
-    sync_module.sync(again, sync_module.Options(accepted=accepted))
+    sync_module.sync(again, Options(accepted=accepted))
     assert scene.alice.git("rev-parse", "HEAD").strip() == commit
 
 
@@ -238,7 +239,7 @@ def test_whoever_would_push_too_much_is_told_before(
     def push(**environ: str) -> None:
         store = PassStore({**alice.environ, **environ}, lambda _: None)
         if way == "sync":
-            sync_module.sync(store, sync_module.Options())
+            sync_module.sync(store, Options())
         else:
             SharedStore(store, Source(str(remote)), is_whole=False).publish()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import time
 from pathlib import Path
 
@@ -79,6 +80,95 @@ def test_rotation_of_a_stranger(passhelper: Command, past: Path, keys: KeyRing) 
     assert (answer.code, answer.err) == (0, b"this key could never read a credential here\n")
     answer = passhelper("rotation", "list", "nobody@example.test")
     assert (answer.code, answer.err.splitlines()[0]) == (1, b"error: no key for nobody@example.test in this keyring")
+
+
+@pytest.mark.parametrize("name", ["GIT_TRACE", "GIT_TRACE_PERFORMANCE", "GIT_TRACE2_EVENT", "GIT_CURL_VERBOSE"])
+def test_what_git_tells_of_itself_is_no_complaint(
+    passhelper: Command, past: Path, keys: KeyRing, tmp_path: Path, name: str
+) -> None:
+    for arguments in (["log"], ["list", "--json"], ["rotation", "list", keys["bob"]], ["recipients", "check"]):
+        plain, traced = passhelper(*arguments), passhelper(*arguments, **{name: "1"})
+        assert (traced.code, traced.out, traced.err) == (plain.code, plain.out, plain.err)
+    trace = tmp_path / "trace"
+    assert passhelper("log", GIT_TRACE=str(trace)).code == 0
+    assert b"rev-list" in trace.read_bytes()  # a file is left to who asked for it
+
+
+def test_a_server_by_another_of_its_names(passhelper: Command, helper: Helper, past: Path, keys: KeyRing) -> None:
+    """What `get` finds, and no other server's."""
+    for name in ("https://a.example", "a.example:443"):
+        assert passhelper("log", name).out == passhelper("log", "a.example").out
+        assert passhelper("recipients", "check", "--path", name).text.startswith("1 entry, ")
+    helper.erase("a.example")
+    assert "erased" in passhelper("log", "https://a.example/v2/").text
+
+
+def test_restore(passhelper: Command, helper: Helper, past: Path, keys: KeyRing) -> None:
+    """As of any commit, for the readers of today; what is there is replaced only where a commit is named."""
+    helper.store("a.example", "v", "2")
+    stored = git(past, "rev-list", "-1", "--grep", r"a.example (u)$", "HEAD")
+    answer = passhelper("restore", "a.example")
+    cause, remedy = answer.err.decode().splitlines()
+    assert (answer.code, cause) == (1, "error: a.example has a credential, of v")
+    assert remedy == (
+        "hint: for an earlier one run: passhelper log a.example, then passhelper restore a.example --commit COMMIT"
+    )
+    answer = passhelper("restore", "https://a.example", "--commit", stored[:10], "--json")
+    assert answer.code == 0
+    assert answer.json["data"] == {"server": "a.example", "username": "u", "commit": stored, "stored": True}
+    assert helper.get("a.example").json == {"ServerURL": "a.example", "Username": "u", "Secret": "1"}
+    helper.erase("a.example")
+    assert passhelper("restore", "a.example", PASSHELPER_IGNORE_WRITES="1").out == b""
+    assert helper.list().json == {"b.example": "u"}
+    assert passhelper("restore", "a.example").code == 0
+    assert helper.get("a.example").json["Secret"] == "1"
+    assert passhelper("recipients", "check").code == 0  # bob, who could read that version, cannot now
+
+
+def test_restore_what_is_not_there(passhelper: Command, helper: Helper, past: Path, keys: KeyRing) -> None:
+    first, head = git(past, "rev-list", "--max-parents=0", "HEAD"), git(past, "rev-parse", "HEAD")
+    for arguments, cause, remedy in (
+        (["no.example"], "nothing was ever stored for no.example", "passhelper log"),
+        (["no.example", "--commit", "HEAD"], f"commit {head[:12]} has no credential for no.example",
+         "passhelper log no.example, and name a commit that stored it"),
+        (["a.example", "--commit", "beef"], "beef is not a commit of this store's history",
+         "passhelper log a.example"),
+        (["a.example", "--commit", first], f"commit {first[:12]} has no credential for a.example",
+         "passhelper log a.example, and name a commit that stored it"),
+    ):  # fmt: skip
+        answer = passhelper("restore", *arguments)
+        assert (answer.code, answer.err.decode()) == (1, f"error: {cause}\nhint: run: {remedy}\n")
+
+
+def test_restore_only_what_belongs_to_the_server(
+    passhelper: Command, helper: Helper, past: Path, keys: KeyRing
+) -> None:
+    """A copy of another server's file is refused, in the history as in the store."""
+    entry = next((past / FOLDER).glob("*/u.gpg"))
+    evil = base64.urlsafe_b64encode(b"evil.example").decode()
+    (past / FOLDER / evil).mkdir()
+    for data, cause in (
+        (entry.read_bytes(), f"entry was moved here from another server: {FOLDER}/{evil}/u.gpg"),
+        (b"no message", f"{FOLDER}/{evil}/u.gpg of commit HEAD is not an entry: it is not an OpenPGP message"),
+    ):
+        (past / FOLDER / evil / "u.gpg").write_bytes(data)
+        git(past, "add", "--all")
+        git(past, "commit", "-qm", "By hand")
+        head = git(past, "rev-parse", "HEAD")[:12]
+        answer = passhelper("restore", "evil.example", "--commit", "HEAD")
+        assert answer.code == 1
+        assert answer.err.decode().splitlines()[0] == "error: " + cause.replace("HEAD", head)
+
+
+def test_a_server_that_is_not_there(passhelper: Command, helper: Helper, past: Path, keys: KeyRing) -> None:
+    for arguments, cause, remedy in (
+        (["log"], "nothing was ever stored for no.example", "passhelper log"),
+        (["recipients", "check", "--path"], "nothing is stored for no.example", "passhelper list"),
+        (["reencrypt"], "nothing is stored for no.example", "passhelper list"),
+    ):
+        answer = passhelper(*arguments, "no.example")
+        assert (answer.code, answer.text) == (1, "")
+        assert answer.err.decode() == f"error: {cause}\nhint: run: {remedy}\n"
 
 
 def test_log(passhelper: Command, helper: Helper, past: Path, keys: KeyRing) -> None:

@@ -101,14 +101,15 @@ def test_json(passhelper: Command, git_store: Path, helper: Helper, keys: KeyRin
     bob = f"{keys['bob']} bob <bob@example.test>"
     assert passhelper("recipients", "add", "--json", keys["bob"]).json == {
         "version": 1, "command": "recipients add",
-        "data": {"keys": [bob], "files": [".gpg-id"], "reencrypted": entries, "left": [], "lists": []},
+        "data": {"keys": [bob], "files": [".gpg-id"], "reencrypted": entries, "left": [], "lists": [],
+                 "committed": True},
     }  # fmt: skip
     assert passhelper("recipients", "remove", "--json", keys["bob"]).json == {
         "version": 1, "command": "recipients remove",
         "data": {"keys": [bob], "files": [".gpg-id"], "reencrypted": entries, "left": [], "lists": [],
-                 "rotate": entries},
+                 "committed": True, "rotate": entries},
     }  # fmt: skip
-    assert passhelper("reencrypt", "--json").json["data"] == {"reencrypted": [], "failed": []}
+    assert passhelper("reencrypt", "--json").json["data"] == {"reencrypted": [], "failed": [], "committed": True}
     assert passhelper("recipients", "check", "--json").json == {
         "version": 1, "command": "recipients check", "data": {"entries": 2, "uncertain": 0, "drift": []},
     }  # fmt: skip

@@ -45,6 +45,94 @@ def test_everybody_in_words(passhelper: Command, team: Team, ann: Clone) -> None
     assert answer.err.decode() == told == dry.err.decode()
 
 
+def test_what_syncs_by_itself_is_set_alone(passhelper: Command, ann: Clone) -> None:
+    before = ann.git("config", "--list")
+    for options in (["--dry-run"], ["--push"], ["--remote", "origin"], ["--gone", "commit"]):
+        answer = passhelper("sync", "--auto", "push", *options)
+        assert (answer.code, answer.text) == (2, "")
+        assert answer.err.decode().splitlines()[0] == (
+            "error: --auto sets what is synced automatically, and does nothing else: give it alone"
+        )
+    assert ann.git("config", "--list") == before
+
+
+def test_a_dry_run_says_what_it_cannot_tell(passhelper: Command, team: Team, ann: Clone) -> None:
+    passhelper("sync")
+    bob = team.clone("bob", "--depth", "1")
+    bob.at(1_700_000_001).store(secret="bob's")
+    ann.at(1_700_000_002).store(secret="ann's")
+    assert passhelper("sync").code == 0
+    answer = passhelper("sync", "--dry-run", PASSWORD_STORE_DIR=str(bob.path))
+    cause = "which side wins, and what both have changed: this clone has a part of the history"
+    assert (answer.code, answer.err.decode()) == (0, f"warning: a dry run cannot tell {cause}\n")
+
+
+def test_a_removal_that_could_not_be_committed_is_still_no_change_of_a_secret(
+    passhelper: Command, team: Team, ann: Clone, keys: KeyRing
+) -> None:
+    """The commit is made later and says what it is: another clone's new secret wins over it."""
+    assert passhelper("recipients", "add", keys["bob"]).code == 0
+    assert passhelper("sync").code == 0
+    bob = team.clone("bob")
+    bob.at(1_700_000_001).store(secret="new")
+    bob.sync()
+    ann.git("config", "commit.gpgSign", "true")
+    ann.git("config", "gpg.program", "/bin/false")
+    answer = passhelper("recipients", "remove", keys["bob"])
+    assert answer.code == 1
+    assert answer.text.startswith(f"removed {keys['bob']}")
+    assert b"warning: changed but not committed, the next change will commit it: " in answer.err
+    assert passhelper("sync").code == 1
+    ann.git("config", "--unset", "commit.gpgSign")
+    assert passhelper("sync").code == 0
+    assert ann.get() == ("bob", "new")
+    assert f"Remove recipient: {keys['bob']} bob <bob@example.test>" in ann.subjects
+    assert (ann.status, ann.pending) == ("", [])
+
+
+def test_what_others_have_erased_is_told_and_comes_back(passhelper: Command, team: Team, ann: Clone) -> None:
+    ann.store(OTHER, username="deploy")
+    assert passhelper("sync").code == 0
+    bob = team.clone("bob")
+    bob.git("config", "user.name", "Bob\x1b[31m")
+    bob.environ.pop("GIT_AUTHOR_NAME")
+    bob.erase()
+    bob.store(OTHER, username="other")  # changed, not erased
+    bob.sync()
+    answer = passhelper("sync")
+    assert (answer.code, answer.err.decode()) == (
+        0, f"warning: erased by Bob?[31m: {SERVER} (bob); to bring it back, run: passhelper restore {SERVER}\n"
+    )  # fmt: skip
+    document = passhelper("sync", "--json").json["data"]
+    assert document["erased"] == []
+    answer = passhelper("restore", SERVER)
+    erased = ann.git("rev-list", "-1", "--grep", f"^Erase credential for {SERVER}", "HEAD").strip()
+    assert (answer.code, answer.err) == (0, b"")
+    assert answer.text == f"restored the credential of bob for {SERVER}, as it was in commit {erased[:12]}\n"
+    assert passhelper("sync").code == 0
+    bob.sync()
+    assert bob.get() == ann.get() == ("bob", "s3cret")
+
+
+@pytest.mark.parametrize("command", [["recipients", "add", "KEY"], ["recipients", "sign"], ["reencrypt"]])
+def test_a_command_whose_commit_failed_has_not_succeeded(
+    passhelper: Command, ann: Clone, keys: KeyRing, command: list[str]
+) -> None:
+    if command == ["reencrypt"]:
+        ann.entry().write_bytes(keys.encrypt(b"s3cret", "alice", "stranger"))
+        ann.git("commit", "-qam", "By hand")
+    ann.git("config", "commit.gpgSign", "true")
+    ann.git("config", "gpg.program", "/bin/false")
+    words = [keys["bob"] if word == "KEY" else word for word in command]
+    signing = {"PASSWORD_STORE_SIGNING_KEY": keys["alice"]} if "sign" in command else {}
+    more = ["--unbound"] if command == ["reencrypt"] else []
+    answer = passhelper(*words, *more, "--json", **signing)
+    assert (answer.code, answer.json["data"]["committed"]) == (1, False)
+    ann.git("config", "--unset", "commit.gpgSign")
+    assert passhelper("sync").code == 0
+    assert (ann.status, ann.pending) == ("", [])
+
+
 def test_progress_on_a_terminal(installed: Program, ann: Clone) -> None:
     person = Person()
     answer = person.run([installed.passhelper, "sync"], {**ann.environ, "TERM": "xterm"}, b"")
@@ -77,10 +165,12 @@ def test_everything_for_programs(passhelper: Command, team: Team, ann: Clone) ->
             "conflicts": [
                 {"kind": "server", "name": SERVER, "winner": "theirs", "winning": tips[1], "losing": tips[0]}
             ],
+            "erased": [],
             "imported": [],
             "removed": [],
             "added": [],
             "drift": [],
+            "unknown": [],
             "dry_run": False,
         },
     }

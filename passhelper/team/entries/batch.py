@@ -67,9 +67,11 @@ class Result:
         failed: those that were not, by path, and why.
         left: those that have fewer readers than their list names, likewise.
         records: every entry that was looked at, as it was before.
+        is_committed: False if the change waits for its commit, which could not be made.
     """
 
     changed: list[Record] = field(default_factory=list)
     failed: dict[str, PasshelperError] = field(default_factory=dict)
     left: dict[str, PasshelperError] = field(default_factory=dict)
     records: dict[str, Record] = field(default_factory=dict)
+    is_committed: bool = True

@@ -6,7 +6,8 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from passhelper.errors import StoreError, printable
+from passhelper import registry
+from passhelper.errors import ConfigurationError, StoreError, printable
 from passhelper.store import layout, pinning, recipients
 from passhelper.team.git import blobs, gitrepo, history
 
@@ -45,10 +46,11 @@ def events(store: PassStore, server: str = "") -> list[Event]:
 
     Args:
         store: which.
-        server: only to this server, and to the lists of recipients that count for it.
+        server: only to this server, by any name that means it, and to the lists of recipients that count for it.
 
     Raises:
         StoreError: the store has no history.
+        ConfigurationError: it says nothing of that server.
     """
     repository = store.repository("")
     if repository is None:
@@ -58,7 +60,12 @@ def events(store: PassStore, server: str = "") -> list[Event]:
         revisions = list(history.revisions(git, head)) if head else []
         large = _large_lists(store, git, revisions)
         found = [event for revision in revisions for event in _events(store, git, revision, large)]
-    return [event for event in found if not server or event.server in ("", server)]
+    if not server:
+        return found
+    names = {server, *registry.equivalents(server, (event.server for event in found))}
+    if not any(event.server in names for event in found):
+        raise ConfigurationError(f"nothing was ever stored for {printable(server)}", "run: passhelper log")
+    return [event for event in found if event.server in ("", *names)]
 
 
 def _large_lists(store: PassStore, git: Git, revisions: list[Revision]) -> frozenset[str]:

@@ -112,7 +112,7 @@ class Rekey:
                 if all(self._is_done(task, renewed) for task in tasks):
                     result.changed = [task.record for task in tasks]
                     if tasks or batch.edits:
-                        self._write(
+                        result.is_committed = self._write(
                             batch, [(task.record.entry.path, renewed[task.record.entry.path].data) for task in tasks]
                         )
                     return result
@@ -199,10 +199,14 @@ class Rekey:
             result.failed |= done.failed
             result.left |= done.left
             result.records |= done.records
+            result.is_committed &= done.is_committed
         return result
 
-    def put(self, batch: Batch) -> None:
+    def put(self, batch: Batch) -> bool:
         """Change lists that name the same keys as before, so that no entry has to be encrypted anew.
+
+        Returns:
+            whether that is committed.
 
         Raises:
             TrustError: a list is not the accepted one, or changes meanwhile.
@@ -213,7 +217,7 @@ class Rekey:
         with Transaction(self.store, self.repository):
             self._check_unchanged(batch)
             self._trust = self.unchanged(batch.edits)
-            self._write(batch, [])
+            return self._write(batch, [])
 
     def unchanged(self, sources: Iterable[str]) -> trust.Trust | None:
         """Make sure that some ``.gpg-id`` files name the accepted keys, whoever has signed them.
@@ -302,8 +306,8 @@ class Rekey:
             if recipients.read_file(self.store.root, path) != edit.before:
                 raise TrustError(f"{path} was changed by another program meanwhile", "try again")
 
-    def _write(self, batch: Batch, entries: Sequence[tuple[str, bytes]]) -> None:
-        """Make the change; under the lock."""
+    def _write(self, batch: Batch, entries: Sequence[tuple[str, bytes]]) -> bool:
+        """Make the change; under the lock. Returns whether it is committed."""
         files: list[tuple[str, bytes]] = []
         for path, edit in batch.edits.items():
             files.append((os.path.join(self.store.root, path), edit.text))
@@ -323,7 +327,7 @@ class Rekey:
                 f"nothing was changed, the new entries cannot be written: {error.strerror}", remedy(error)
             ) from error
         try:
-            journal.finish(self.store, self.repository)
+            return journal.finish(self.store, self.repository)
         except OSError as error:
             raise StoreError(
                 f"the change has begun and is not finished: {error.strerror}",

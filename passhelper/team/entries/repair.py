@@ -103,6 +103,8 @@ class _Repair:
         except LockedKeyError as error:
             self._report.reported += [f"{name(task.record)}: {error.cause}" for task in tasks.values()]
             return {}
+        if not result.is_committed:
+            self._report.reported.append("what was encrypted anew waits for its commit")
         for record in result.changed:
             task = tasks[record.entry.path]
             if any(each not in present(record) for each in task.readers):

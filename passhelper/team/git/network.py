@@ -26,15 +26,21 @@ BRANCH = "main"  # what a store that passhelper makes calls it
 SECONDS = 120.0  # for one fetch or push; a store of 10,000 entries takes a few
 ALL_SECONDS = 300.0  # for all of them in one command: one that is slow each time could keep it for as long as it likes
 # What a server says to the slower one of two that push at once; asking again helps.
-_RACES = ("fetch first", "non-fast-forward", "cannot lock ref", "failed to update ref", "incorrect old value",
-          "stale info", "already exists", "failed to lock")  # fmt: skip
-# What git says when another fetch, a verb's perhaps, is at work in this clone.
-_LOCKED = (b"cannot lock ref", b".lock': File exists")
+_RACES = ("fetch first", "non-fast-forward", "incorrect old value", "stale info", "already exists")
+_OVERTAKEN = " but expected "  # what it says besides: the branch is at one commit, and was at another a moment ago
+# What it says of a lock in its way, which another push may hold for a moment, or nobody any more. In a clone of ours,
+# another fetch may hold it, a verb's perhaps.
+_LOCKED = ("cannot lock ref", "failed to lock", "failed to update ref", ".lock': File exists")
+_NO_ROOM = "; cannot create "  # of a branch where a folder of branches is, or the other way round: no lock
 _PAUSES = (0.1, 0.3, 1.0)  # seconds to wait for it
 
 
 class RejectedError(RemoteError):
     """Others have pushed meanwhile; another merge and push may succeed."""
+
+
+class LockedError(RemoteError):
+    """A lock at the remote is in the way: of a push that ends in a moment, or of one that was killed."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +122,7 @@ def fetch(git: Git, upstream: Upstream, *more: str) -> str:
     source = f"refs/heads/{upstream.their_branch}"
     for pause in (*_PAUSES, 0.0):
         child = _talk(git, *FETCH, *more, "--", upstream.remote, f"+{source}:{upstream.tracking}")
-        if not pause or child.returncode == 0 or not any(word in child.stderr for word in _LOCKED):
+        if not pause or child.returncode == 0 or not _is_locked(child):
             break
         time.sleep(pause)
     git.forget()
@@ -128,7 +134,7 @@ def fetch(git: Git, upstream: Upstream, *more: str) -> str:
         return theirs
     if b"couldn't find remote ref" in child.stderr:
         return ""
-    if any(word in child.stderr for word in _LOCKED):
+    if _is_locked(child):
         path = gitwords.lock_in_the_way(git.repository, child.stderr)
         is_there = bool(path) and os.path.lexists(path)  # or a server could have written the words and the path
         raise GitError(
@@ -159,6 +165,15 @@ def branches(git: Git, upstream: Upstream) -> tuple[list[str], str]:
         elif name.startswith("refs/heads/"):
             found.append(name.removeprefix("refs/heads/"))
     return sorted(found), first if first in found else ""
+
+
+def is_first(git: Git, upstream: Upstream) -> bool:
+    """Return whether the branch here is the only one, so that it may be the team's under a name of its own.
+
+    Any other is a branch that somebody has made beside it, and is shared under its own name.
+    """
+    there = git.run("for-each-ref", "--format=%(refname)", "refs/heads/").decode(errors="surrogateescape").splitlines()
+    return not {*there} - {f"refs/heads/{upstream.branch}"}
 
 
 def choose(git: Git, upstream: Upstream) -> str:
@@ -207,12 +222,12 @@ def push(git: Git, upstream: Upstream, commit: str) -> None:
         return
     answer = child.stdout.decode(errors="replace")
     refusal = next((line for line in answer.splitlines() if line.startswith("!")), "")
-    if refusal and any(word in refusal.rpartition("\t")[2] for word in _RACES):
-        raise RejectedError(f"others keep pushing to {upstream}", "run: passhelper sync")
     if refusal:
-        why = gitwords.reason(f"{refusal}\n{child.stderr.decode(errors='replace')}", child.returncode)
-        raise RemoteError(
-            f"{upstream} does not take the push: {why}",
+        said = f"{refusal}\n{child.stderr.decode(errors='replace')}"
+        if _OVERTAKEN in said or any(word in refusal.rpartition("\t")[2] for word in _RACES):
+            raise RejectedError(f"others keep pushing to {upstream}", "run: passhelper sync")
+        raise (LockedError if _is_locked(child, refusal) else RemoteError)(
+            f"{upstream} does not take the push: {gitwords.reason(said, child.returncode)}",
             "ask whoever runs the remote; the commits stay here",
         )
     raise _unreachable(git, upstream, child, "pushed to")
@@ -224,6 +239,11 @@ def remember(git: Git, upstream: Upstream) -> Upstream:
         git.run("config", f"branch.{upstream.branch}.remote", upstream.remote)
         git.run("config", f"branch.{upstream.branch}.merge", f"refs/heads/{upstream.their_branch}")
     return replace(upstream, is_new=False)
+
+
+def _is_locked(child: Child, said: str = "") -> bool:
+    text = child.stderr.decode(errors="replace") + said
+    return any(word in text for word in _LOCKED) and _NO_ROOM not in text
 
 
 def _talk(git: Git, *arguments: str) -> Child:

@@ -62,11 +62,13 @@ class Signed:
         files: the ``.gpg-id`` files, by their path in the store.
         identity: the store's.
         serial: of all of them.
+        is_committed: False if the change waits for its commit, which could not be made.
     """
 
     files: tuple[str, ...]
     identity: str
     serial: int
+    is_committed: bool
 
 
 class Members:
@@ -197,8 +199,8 @@ class Members:
         for path in paths:
             lines = tuple(each.line for each in self._current(path))
             edits[path] = Edit(self._editor.base(path), None, lines, recipients.read_file(self._store.root, path))
-        self._rekey.put(Batch("Sign the lists of recipients", *self._seal(edits, signer)))
-        return Signed(tuple(edits), signer.identity, signer.serial)
+        is_committed = self._rekey.put(Batch("Sign the lists of recipients", *self._seal(edits, signer)))
+        return Signed(tuple(edits), signer.identity, signer.serial, is_committed)
 
     def _refuse_claims(self) -> None:
         """Stop if a signed list names a store but its signature cannot be checked here."""

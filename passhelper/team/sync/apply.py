@@ -29,6 +29,9 @@ class Move:
         old: what HEAD is now; empty before the first commit.
         new: what it becomes.
         tree: the tree of that commit, if it is known and may have been compared with the old one already.
+
+    Attributes:
+        differing: the files that change, with what is there before and after.
     """
 
     def __init__(self, git: Git, old: str, new: str, tree: str = "") -> None:
@@ -36,8 +39,8 @@ class Move:
         self._repository = git.repository
         self._old = old
         self._new = new
-        self._differing = trees.difference(git, old or trees.empty(new), tree or new)
-        self._contents = blobs.read(git, {after[1] for _, _, after in self._differing if after is not None})
+        self.differing = trees.difference(git, old or trees.empty(new), tree or new)
+        self._contents = blobs.read(git, {after[1] for _, _, after in self.differing if after is not None})
 
     def make(self, store: PassStore, state: Mapping[str, bytes]) -> None:
         """Make the new commit the current one; the caller holds the lock, and HEAD is still the old one.
@@ -54,18 +57,18 @@ class Move:
             GitError: git cannot do its part now; the journal stays.
         """
         root = self._repository.root
-        gone = {path for path, _, after in self._differing if after is None}
-        for one in self._differing:
+        gone = {path for path, _, after in self.differing if after is None}
+        for one in self.differing:
             _check(root, one, gone)
             if one[1] is None:
                 self._check_name(store, one[0])
         plan = journal.Plan(SUBJECT, [
             journal.Change(path.replace("/", os.sep), None if after is None else self._contents[after[1]])
-            for path, _, after in _ordered(self._differing)
+            for path, _, after in _ordered(self.differing)
         ])  # fmt: skip
         plan.commit, plan.previous = self._new, self._old or "0" * len(self._new)
         plan.state = dict(state)
-        if any(after is not None and after[0] == treepolicy.PROGRAM for _, _, after in self._differing):
+        if any(after is not None and after[0] == treepolicy.PROGRAM for _, _, after in self.differing):
             ignore_modes(self._git)
         journal.write(store, self._repository, plan)
         plan.changes, self._contents = [], {}  # it is in the journal, and may be large

@@ -10,7 +10,6 @@ import contextlib
 import os
 import random
 import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from passhelper import settings
@@ -22,8 +21,9 @@ from passhelper.team.entries import repair
 from passhelper.team.git import commits, gitrepo, history, network, partial
 from passhelper.team.recipients import acceptance, publickeys, recipientlists, signed
 from passhelper.team.recipients.acceptance import Acceptance
-from passhelper.team.sync import apply, incoming, incomingtree, uncommitted
+from passhelper.team.sync import apply, erased, incoming, incomingtree, uncommitted
 from passhelper.team.sync.joining import Joiner
+from passhelper.team.sync.report import Options, Report
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,69 +32,11 @@ if TYPE_CHECKING:
     from passhelper.store.store import PassStore
     from passhelper.team.git.gitrepo import Git
     from passhelper.team.git.network import Upstream
-    from passhelper.team.sync.merge import Conflict
 
 PATIENCE = 300.0  # seconds for which the pushes of others are waited out
 _LONGEST_PAUSE = 15.0  # seconds between two tries, before chance has its say
 _FAILURES = 3  # of a remote that has answered before
 _MOVES = 20  # of HEAD by other programs, while one merge is prepared
-
-
-@dataclass(frozen=True)
-class Options:
-    """How to sync.
-
-    Attributes:
-        remote: which remote; empty for the branch's own.
-        push: whether a runner's clone pushes; any other does.
-        dry_run: only say what would happen.
-        accepted: the complete set of keys that may read the store; empty to compare with what was accepted before.
-        own: keys of this machine that may become readers of any list, beside those who read it already.
-        gone: what to do about files that are gone and that no command of ours has removed: ``restore`` or ``commit``;
-            empty to stop.
-    """
-
-    remote: str = ""
-    push: bool = False
-    dry_run: bool = False
-    accepted: frozenset[str] = frozenset()
-    own: frozenset[str] = frozenset()
-    gone: str = ""
-
-
-@dataclass
-class Report:
-    """What a sync did, or in a dry run would do.
-
-    Attributes:
-        remote: with which remote.
-        branch: the branch there.
-        committed: how many local changes were committed first.
-        restored: how many files were brought back first that were gone.
-        fetched: how many commits of others came in.
-        pushed: how many commits of ours went out.
-        kept: how many stay here, in a runner's clone.
-        conflicts: what both sides had changed.
-        imported: the keys that came in from ``.public-keys``.
-        removed: servers that a key can no longer read after drift was repaired.
-        added: servers that a recipient can read again.
-        drift: what was not repaired, and why.
-        dry_run: whether this is only what would happen.
-    """
-
-    remote: str
-    branch: str
-    committed: int = 0
-    restored: int = 0
-    fetched: int = 0
-    pushed: int = 0
-    kept: int = 0
-    conflicts: list[Conflict] = field(default_factory=list)
-    imported: list[str] = field(default_factory=list)
-    removed: list[str] = field(default_factory=list)
-    added: list[str] = field(default_factory=list)
-    drift: list[str] = field(default_factory=list)
-    dry_run: bool = False
 
 
 def sync(store: PassStore, options: Options, progress: Callable[[str], None] = lambda _: None) -> Report:
@@ -198,7 +140,8 @@ class _Sync:
                 is_race = isinstance(error, network.RejectedError)
                 failures += not is_race
                 # A remote that was there a moment ago may only be busy with others.
-                if time.monotonic() - begin > PATIENCE or failures > _FAILURES or not (is_race or tries):
+                may_pass = is_race or tries or isinstance(error, network.LockedError)
+                if time.monotonic() - begin > PATIENCE or failures > _FAILURES or not may_pass:
                     raise
             # A try takes the longer the more others there are, and each of them spoils it: so wait as long as it
             # took, and longer each time, until few enough are left that one gets through.
@@ -243,7 +186,7 @@ class _Sync:
 
     def _fetch(self) -> str:
         theirs = network.fetch(self.git, self.upstream)
-        if not theirs and self.upstream.is_new:
+        if not theirs and self.upstream.is_new and network.is_first(self.git, self.upstream):
             name = network.choose(self.git, self.upstream)
             if name:
                 # The team's branch has another name than the one that git made here.
@@ -264,7 +207,7 @@ class _Sync:
             self.progress("merging")
             joined = joiner.join(head, theirs, self.options.accepted, dry_run=self.options.dry_run)
             if self.options.dry_run:
-                self.report.conflicts = joined.conflicts
+                self.report.conflicts = [] if self.report.unknown else joined.conflicts
                 return
             move = apply.Move(self.git, head, joined.commit, joined.tree)
             count = commits.count(self.git, theirs, head)
@@ -274,6 +217,7 @@ class _Sync:
                 move.make(self.store, {trust.FILE: trust.text(joined.trust)})
             if self._head() == joined.commit:
                 self.report.fetched += count
+                self.report.erased += erased.among(self.store, self.git, move.differing, joined.commit)
                 # What was decided in a try that others overtook was decided alike by them.
                 again = {(one.kind, one.name) for one in joined.conflicts}
                 earlier = [one for one in self.report.conflicts if (one.kind, one.name) not in again]
@@ -283,7 +227,11 @@ class _Sync:
 
     def _complete(self) -> None:
         """Fetch what a shallow clone lacks: which side was last is a question about all of the history."""
-        if history.is_shallow(self.git):
+        if not history.is_shallow(self.git):
+            return
+        if self.options.dry_run:
+            self.report.unknown = ["which side wins, and what both have changed: this clone has a part of the history"]
+        else:
             self.progress("fetching the whole history, which this merge needs")
             network.fetch(self.git, self.upstream, "--unshallow")
 

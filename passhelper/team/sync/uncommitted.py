@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from passhelper.errors import GitError, StoreError, TrustError, printable
-from passhelper.store import claims, layout, pinning, recipients, trust
+from passhelper.store import claims, content, kept, layout, pinning, recipients, trust
 from passhelper.store.commit import Committer
 from passhelper.store.files import Files
 from passhelper.store.repository import STATUS, changed_paths, lines
@@ -142,12 +142,24 @@ def commit(store: PassStore, git: Git, *, may_lose: bool = False) -> int:
         if not paths and not work.has_pending():
             return 0
         _check_recipients(store, paths)
+        waiting = _waiting(git.repository)
         try:
-            work.plan(paths)
+            work.plan([path for path in paths if path not in waiting])
             work.commit(_SUBJECT)
         finally:
             work.close()
         return len(paths)
+
+
+def _waiting(repository: Repository) -> set[str]:
+    """List what waits for its commit as it is: that has a message of its own, which says how a merge treats it."""
+    copies = kept.load(repository)
+    named = {path for _, paths in copies.messages for path in paths}
+    return {
+        os.path.join(repository.root, path)
+        for path, (data, _) in copies.files.items()
+        if path in named and content.held(repository.root, path) == data
+    }
 
 
 def _check_recipients(store: PassStore, paths: list[str]) -> None:

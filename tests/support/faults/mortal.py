@@ -44,7 +44,8 @@ def _live(order: dict[str, Any]) -> None:
         os.setsid()
         from passhelper.errors import PasshelperError  # noqa: PLC0415
         from passhelper.store.store import PassStore  # noqa: PLC0415
-        from passhelper.team.sync.exchange import Options, sync  # noqa: PLC0415
+        from passhelper.team.sync.exchange import sync  # noqa: PLC0415
+        from passhelper.team.sync.report import Options  # noqa: PLC0415
 
         count = _count_steps(order["die_at"])
         os.environ.clear()

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from passhelper.team.sync.exchange import Options, Report, sync
+from passhelper.team.sync.exchange import sync
+from passhelper.team.sync.report import Options, Report
 from support.programs import script
 from support.worlds.vault import SERVER, Vault
 

@@ -22,6 +22,7 @@ from passhelper.store.store import PassStore
 from passhelper.team.git import gitrepo, network
 from passhelper.team.git.commits import MARK, SAME
 from passhelper.team.sync import apply, exchange
+from passhelper.team.sync.report import Options, Report
 from support import FOLDER
 from support.people.attackers import place
 
@@ -211,11 +212,11 @@ class _Run(exchange._Sync):
     def __init__(self, lab: Lab, accepted: frozenset[str]) -> None:
         self.lab = lab
         self.store, self.git = lab.store, lab.git
-        self.options = exchange.Options(accepted=accepted, push=True)
+        self.options = Options(accepted=accepted, push=True)
         self.progress = lambda _: None
         self.upstream = network.Upstream("main", "origin", "main", is_new=False)
         self.is_runner = lab.is_runner
-        self.report = exchange.Report("origin", "main")
+        self.report = Report("origin", "main")
 
     def _fetch(self) -> str:
         self.lab.track(self.lab.remote)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -134,6 +135,46 @@ def test_a_push_that_the_server_does_not_take(team: Team, ann: Clone) -> None:
     assert caught.value.exit_code == 6
     assert not isinstance(caught.value, network.RejectedError)
     assert (ann.head, ann.status) == (head, "")
+
+
+def test_a_lock_at_the_server_that_nobody_holds_any_more(team: Team, ann: Clone) -> None:
+    """It is no race that others win: a few tries are enough, and the server's words are told."""
+    tries = team.folder / "tries"
+    hook(team, "pre-receive", f"echo x >> '{tries}'")
+    lock = team.remote / "refs" / "heads" / "main.lock"
+    lock.touch()
+    ann.store()
+    with pytest.raises(RemoteError) as caught:
+        ann.sync()
+    assert not isinstance(caught.value, network.RejectedError)
+    assert "origin/main does not take the push: failed to update ref (the server says: " in str(caught.value)
+    assert re.search(r"Unable to create '[^']*/refs/heads/main\.lock': File exists", str(caught.value))
+    assert caught.value.remedy == "ask whoever runs the remote; the commits stay here"
+    assert len(tries.read_text().splitlines()) == 4
+    hook(team, "pre-receive", f"rm -f '{tries}'; [ -e '{tries}.2' ] && rm -f '{lock}'; touch '{tries}.2'")
+    assert ann.sync().pushed == 1  # one that is held for a moment is waited for
+
+
+def test_a_branch_where_the_server_has_a_folder_of_branches(team: Team, ann: Clone) -> None:
+    """Nobody wins that race, however often it is run."""
+    tries = team.folder / "tries"
+    hook(team, "pre-receive", f"echo x >> '{tries}'")
+    ann.sync()
+    team.git("update-ref", "refs/heads/new/one", team.head)
+    ann.git("switch", "-q", "-c", "new")
+    ann.store()
+    with pytest.raises(RemoteError, match="'refs/heads/new/one' exists; cannot create 'refs/heads/new'") as caught:
+        ann.sync()
+    assert not isinstance(caught.value, network.RejectedError)
+    assert tries.read_text() == "x\n"
+
+
+def test_a_branch_where_this_clone_has_a_folder_of_branches(team: Team, ann: Clone) -> None:
+    ann.sync()
+    ann.git("update-ref", "-d", "refs/remotes/origin/main")
+    ann.git("update-ref", "refs/remotes/origin/main/old", "HEAD")
+    with pytest.raises(RemoteError, match="'refs/remotes/origin/main/old' exists; cannot create"):
+        ann.sync()
 
 
 def test_others_who_never_stop_pushing(team: Team, ann: Clone, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -963,6 +963,29 @@ def test_a_shallow_clone_fetches_what_a_merge_needs(team: Team, ann: Clone) -> N
     converge(ann, bob)
 
 
+def test_a_dry_run_fetches_no_more_of_the_history(team: Team, ann: Clone) -> None:
+    ann.store(secret="1")
+    ann.sync()
+    bob = team.clone("bob", "--depth", "1")
+    bob.at(NOW).store(secret="bob's")
+    ann.at(NOW + 1).store(secret="ann's")
+    ann.sync()
+    report = bob.sync(dry_run=True)
+    assert (report.conflicts, len(report.unknown), report.fetched) == ([], 1, 1)
+    assert bob.git("rev-parse", "--is-shallow-repository") == "true\n"
+    assert ann.sync(dry_run=True).unknown == []
+
+
+def test_a_branch_beside_the_first_one_is_shared_under_its_own_name(team: Team, ann: Clone) -> None:
+    before = team.head
+    ann.git("switch", "-q", "-c", "topic")
+    ann.store(OTHER)
+    report = ann.sync()
+    assert (report.branch, team.head) == ("topic", before)
+    assert team.git("rev-parse", "topic") == ann.head
+    assert ann.git("rev-parse", "--abbrev-ref", "@{upstream}").strip() == "origin/topic"
+
+
 def test_a_history_that_has_nothing_in_common(team: Team, ann: Clone, keys: KeyRing) -> None:
     path = team.folder / "bob"
     path.mkdir()
