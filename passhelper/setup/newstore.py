@@ -131,7 +131,7 @@ def _as_it_is(store: PassStore) -> trust.Trust:
     """Accept the user's own store: its recipients and, if its lists are signed, the identity that they name."""
     named = gpgid.signed_headers(store) if recipients.signing_keys(store.environ) else {}
     serials = {path: header.serial for path, header in named.items()}
-    return trust.Trust(pinning.current(store.root), "", serials, store=gpgid.identity(named.values()))
+    return trust.Trust(pinning.current(store.root), {}, serials, store=gpgid.identity(named.values()))
 
 
 def _init(store: PassStore, *, is_whole: bool) -> Repository:

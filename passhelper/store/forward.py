@@ -37,10 +37,11 @@ def forward(remote: Remote, head: str, theirs: str) -> None:
             raise DoubtError("something is not finished here")
         if known is None or remote.revision("HEAD") != head or not remote.is_accepted():
             raise DoubtError("something else has changed here")
-        if known.commit and not remote.is_ancestor(known.commit, theirs):
+        accepted = known.commit(remote.tracking)
+        if accepted and not remote.is_ancestor(accepted, theirs):
             raise DoubtError("the history was rewritten")
         _check_work_tree(remote, head, changes)
-        known.commit = theirs
+        known.commits = trust.newer(known.commits, remote.tracking, theirs)
         plan = journal.Plan(SUBJECT, changes)
         plan.commit, plan.previous = theirs, head
         plan.state = {trust.FILE: trust.text(known)}

@@ -39,7 +39,7 @@ class Remote(Runner):
     def __init__(self, store: "PassStore", repository: "Repository", config: "Mapping[str, str] | None") -> None:
         super().__init__(repository, store.environ, store.deadline, config)
         self.store = store
-        self._name = self._branch = self._ref = self._tracking = ""
+        self._name = self._branch = self._ref = self.tracking = ""
 
     def _find(self) -> None:
         """Find the branch and where it is shared; nothing where HEAD is on no branch, for which git exits with 1."""
@@ -47,7 +47,7 @@ class Remote(Runner):
         name, ref = shared_branch(self.settings, branch.removeprefix("refs/heads/"))
         if branch and name:
             self._name, self._branch, self._ref = name, branch, ref
-            self._tracking = f"refs/remotes/{name}/{ref.removeprefix('refs/heads/')}"
+            self.tracking = f"refs/remotes/{name}/{ref.removeprefix('refs/heads/')}"
 
     def may(self, verb: str) -> bool:
         """Return whether this clone pushes or pulls by itself; a runner's never does.
@@ -90,7 +90,7 @@ class Remote(Runner):
         head = self.revision(self._branch)
         if not head:
             return "the branch has no commit"
-        if head == self.revision(self._tracking):
+        if head == self.revision(self.tracking):
             return ""  # sync has done it
         if not self.is_accepted():
             return "the recipients here are not the accepted ones"
@@ -102,10 +102,10 @@ class Remote(Runner):
         Raises:
             PasshelperError: the remote does not answer.
         """
-        why = self._talk(*git.FETCH, "--", self._name, f"+{self._ref}:{self._tracking}")
+        why = self._talk(*git.FETCH, "--", self._name, f"+{self._ref}:{self.tracking}")
         if why:
             raise DoubtError(why)
-        return self.revision(f"{self._tracking}^{{commit}}")  # a server may give a tag a branch's name
+        return self.revision(f"{self.tracking}^{{commit}}")  # a server may give a tag a branch's name
 
     def behind(self, theirs: str) -> str:
         """Give our newest commit if one of the remote is not part of it; else nothing."""

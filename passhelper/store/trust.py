@@ -5,12 +5,13 @@ encrypt to the new key. So a git store keeps, outside the work tree, what was ac
 ``<git dir>/passhelper/trust.json``::
 
     {"version":1,"recipients":{"docker-credential-helpers/.gpg-id":["<fingerprint>", ...]},
-     "commit":"<id>","serials":{"docker-credential-helpers/.gpg-id":7},"store":"<identity>","offer":"<id>"}
+     "commits":{"refs/remotes/origin/main":"<id>"},"commit":"<id>",
+     "serials":{"docker-credential-helpers/.gpg-id":7},"store":"<identity>","offer":"<id>"}
 
-``commit`` is the newest commit of the remote that was accepted, ``serials`` the highest serial of each
-signed file, ``store`` which store the signed files say they are of, ``offer`` a commit that the user has accepted
-before it was merged. Only ``recipients`` is always there. A store without git has no pins: nobody but its owner
-changes it.
+``commits`` are the newest commits that were accepted, by the branch of a remote that they came from; ``commit`` is one
+of which that is not known, as in a fresh clone. ``serials`` are the highest serial of each signed file, ``store`` which
+store the signed files say they are of, ``offer`` a commit that the user has accepted before it was merged. Only
+``recipients`` is always there. A store without git has no pins: nobody but its owner changes it.
 """
 
 import os
@@ -42,22 +43,37 @@ class Trust:
 
     Attributes:
         pins: the keys of every ``.gpg-id``.
-        commit: the newest commit of the remote; empty if none was seen yet.
+        commits: the newest commit of each branch of a remote, by the reference that git keeps of it; under an empty
+            name, one that counts for those without their own.
         serials: the highest serial of every signed ``.gpg-id``.
         offer: a commit not merged yet whose recipients the user has accepted; empty if there is none.
         store: the identity that every signed ``.gpg-id`` has to name; empty if none was seen yet.
     """
 
-    __slots__ = ("commit", "offer", "pins", "serials", "store")
+    __slots__ = ("commits", "offer", "pins", "serials", "store")
 
     def __init__(
-        self, pins: Pins, commit: str = "", serials: "Mapping[str, int] | None" = None, offer: str = "", store: str = ""
+        self,
+        pins: Pins,
+        commits: "Mapping[str, str] | None" = None,
+        serials: "Mapping[str, int] | None" = None,
+        offer: str = "",
+        store: str = "",
     ) -> None:
         self.pins = pins
-        self.commit = commit
+        self.commits = dict(commits or {})
         self.serials = dict(serials or {})
         self.offer = offer
         self.store = store
+
+    def commit(self, branch: str) -> str:
+        """Give the newest commit of a branch of a remote that was accepted; empty if none was seen yet."""
+        return self.commits.get(branch) or self.commits.get("", "")
+
+
+def newer(commits: "Mapping[str, str]", branch: str, commit: str) -> "dict[str, str]":
+    """Add a commit of a branch to those that were accepted; one that counts for all goes when its branch is known."""
+    return {name: one for name, one in commits.items() if name} | {branch: commit}
 
 
 class Accepted:
@@ -120,18 +136,18 @@ def _read(document: "dict[object, object]") -> "Trust | None":
     """Read the parts of the document; None if one is not what it should be."""
     pins, serials = document.get("recipients"), document.get("serials", {})
     commit, offer, store = document.get("commit", ""), document.get("offer", ""), document.get("store", "")
+    commits = document.get("commits", {})
     if (
         isinstance(pins, dict)
         and all(isinstance(keys, list) and all(isinstance(key, str) for key in keys) for keys in pins.values())
         and isinstance(serials, dict)
         and all(type(serial) is int for serial in serials.values())
-        and isinstance(commit, str)
-        and isinstance(offer, str)
-        and _HEX.issuperset(commit + offer)
+        and isinstance(commits, dict)
+        and all(isinstance(one, str) and _HEX.issuperset(one) for one in (commit, offer, *commits.values()))
         and isinstance(store, str)
         and (not store or recipients_module.is_identity(store))
     ):
-        return Trust(pins, commit, serials, offer, store)
+        return Trust(pins, {**commits, **({"": commit} if commit else {})}, serials, offer, store)
     return None
 
 
@@ -163,7 +179,8 @@ def text(trust: Trust) -> bytes:
     """Write everything that was accepted as the content of the file."""
     document = {"version": VERSION, "recipients": dict(sorted(trust.pins.items()))}
     optional = {
-        "commit": trust.commit,
+        "commits": {name: one for name, one in sorted(trust.commits.items()) if name and one},
+        "commit": trust.commits.get("", ""),
         "serials": dict(sorted(trust.serials.items())),
         "store": trust.store,
         "offer": trust.offer,

@@ -191,6 +191,8 @@ def test_a_store_without_git_has_no_pins(vault: Vault, keys: KeyRing) -> None:
         ('{"version":1,"recipients":{"a":[1]}}', "unknown format"),
         ('{"version":1,"recipients":{},"commit":1}', "unknown format"),
         ('{"version":1,"recipients":{},"commit":"--output=x"}', "unknown format"),
+        ('{"version":1,"recipients":{},"commits":[]}', "unknown format"),
+        ('{"version":1,"recipients":{},"commits":{"refs/remotes/origin/main":"--output=x"}}', "unknown format"),
         ('{"version":1,"recipients":{},"offer":"HEAD"}', "unknown format"),
         ('{"version":1,"recipients":{},"serials":[]}', "unknown format"),
         ('{"version":1,"recipients":{},"serials":{".gpg-id":"3"}}', "unknown format"),
@@ -241,18 +243,23 @@ def test_what_a_newer_passhelper_wrote_is_left_alone(pinned: Vault) -> None:
 
 def test_pins_are_saved_beside_the_rest(tmp_path: Path) -> None:
     state, files = str(tmp_path), Files({})
-    trust.save_all(state, trust.Trust({"a": ["A"]}, "ab" * 20, {"a": 3}, "cd" * 20, "ef" * 16), files)
+    trust.save_all(
+        state, trust.Trust({"a": ["A"]}, {"": "ab" * 20, "r": "12" * 20}, {"a": 3}, "cd" * 20, "ef" * 16), files
+    )
     trust.save(state, {"b": ["B"]}, files)
     known = trust.load_all(state)
     assert known is not None
     assert known.store == "ef" * 16
-    assert (known.pins, known.commit, known.serials, known.offer) == ({"b": ["B"]}, "ab" * 20, {"a": 3}, "cd" * 20)
+    assert (known.pins, known.serials, known.offer) == ({"b": ["B"]}, {"a": 3}, "cd" * 20)
+    assert (known.commit("r"), known.commit("other")) == ("12" * 20, "ab" * 20)
+    known.commits = trust.newer(known.commits, "s", "34" * 20)
+    assert (known.commit("r"), known.commit("s"), known.commit("other")) == ("12" * 20, "34" * 20, "")
 
 
 def test_only_what_was_checked_is_written_down(tmp_path: Path) -> None:
     """Another process has accepted something since: that stays."""
     state, files = str(tmp_path), Files({})
-    trust.save_all(state, trust.Trust({"a": ["A"], "b": ["B"], "c": ["C"]}, "", {"a": 5}), files)
+    trust.save_all(state, trust.Trust({"a": ["A"], "b": ["B"], "c": ["C"]}, {}, {"a": 5}), files)
     trust.write_down(state, trust.Accepted({"a": ["X"], "b": None}, {"a": 4, "b": 2}), files)
     known = trust.load_all(state)
     assert known is not None

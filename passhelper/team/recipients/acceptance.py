@@ -106,12 +106,13 @@ class Acceptance:
             described = claims.describe(changed, self._store.gpg, offered)
             raise TrustError("; ".join([f"recipients changed: {described}{where}", *dict.fromkeys(reasons)]), ACCEPT)
 
-    def pinned(self, lists: Mapping[str, RecipientFile], commit: str) -> trust.Trust:
+    def pinned(self, lists: Mapping[str, RecipientFile], commit: str, branch: str = "") -> trust.Trust:
         """Say what is accepted from now on: of some lists, those that :meth:`check` has let through as they are.
 
         Args:
             lists: those of the tree that becomes the store's: the ones that were checked, or the same keys signed.
             commit: the newest commit of the remote that is part of it.
+            branch: which branch of which remote it came from; see :class:`passhelper.store.trust.Trust`.
         """
         pins = {}
         for path, file in lists.items():
@@ -124,7 +125,8 @@ class Acceptance:
         if self._git.repository.root != self._store.root:  # a list above the repository is not the commit's to change
             above = self.known.pins if self.known is not None else pinning.current(self._store.root)
             pins.update({path: keys for path, keys in above.items() if not self._is_inside(path)})
-        return trust.Trust(pins, commit, serials, store=identity)
+        commits = trust.newer(self._known.commits, branch, commit)
+        return trust.Trust(pins, commits, serials, store=identity)
 
     def is_current(self) -> bool:
         """Return whether nobody has accepted anything since; the caller holds the store's lock."""

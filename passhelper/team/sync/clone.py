@@ -156,7 +156,7 @@ def _check_history(store: PassStore, git: gitrepo.Git, head: str, vouched: str) 
     incomingtree.check(git, head)
     recipientlists.read(store, git, head)  # each can be read
     try:
-        incoming.check_history(git, head, "", trust.Trust({}, vouched.lower()) if vouched else None)
+        incoming.check_history(git, head, "", trust.Trust({}, {"": vouched.lower()}) if vouched else None)
     except TrustError as error:
         raise TrustError(error.cause, f"check this clock; to accept it, set {COMMIT}={head}") from None
 

@@ -168,7 +168,7 @@ class _Sync:
         if theirs and not self._is_in_head(theirs):
             self._merge(theirs)
         elif theirs:
-            incoming.check_kept(self.git, theirs)
+            incoming.check_kept(self.git, theirs, self.upstream.tracking)
         head = self._head()
         if not head or head == theirs:
             return
@@ -202,10 +202,11 @@ class _Sync:
     def _merge(self, theirs: str) -> None:
         """Make a commit that holds both sides the current one."""
         joiner = Joiner(self.store, self.git, f"Merge {self.upstream}", self._complete, self.options.own)
+        branch = self.upstream.tracking
         for _ in range(_MOVES):
             head = self._head()
             self.progress("merging")
-            joined = joiner.join(head, theirs, self.options.accepted, dry_run=self.options.dry_run)
+            joined = joiner.join(head, theirs, self.options.accepted, branch=branch, dry_run=self.options.dry_run)
             if self.options.dry_run:
                 self.report.conflicts = [] if self.report.unknown else joined.conflicts
                 return
@@ -267,7 +268,8 @@ class _Sync:
                 and commits.is_ancestor(self.git, head, self.git.revision(self.upstream.tracking))
             ):
                 asked = self._refuse_unaccepted(head, head)
-                pins = asked.pinned(recipientlists.read(self.store, self.git, head), head)
+                lists = recipientlists.read(self.store, self.git, head)
+                pins = asked.pinned(lists, head, self.upstream.tracking)
                 acceptance.save(self.store, self.git, pins)
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(self.git.repository.unpushed)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 MAX_DATES = 80 * incomingtree.MAX_FIRST_COMMITS  # bytes of the list of them: an id of SHA-256 and a date each
 
 
-def check(store: PassStore, git: Git, theirs: str, known: trust.Trust | None) -> None:
+def check(store: PassStore, git: Git, theirs: str, known: trust.Trust | None, branch: str = "") -> None:
     """Refuse what may not be merged, whatever its readers; who those may be is asked of the merged tree.
 
     Args:
@@ -39,6 +39,7 @@ def check(store: PassStore, git: Git, theirs: str, known: trust.Trust | None) ->
         git: its repository.
         theirs: the commit that was fetched, by its full id.
         known: what was accepted.
+        branch: which branch of which remote it is of.
 
     Raises:
         TrustError: the commit may not be merged; its text names the commit and the path.
@@ -47,20 +48,20 @@ def check(store: PassStore, git: Git, theirs: str, known: trust.Trust | None) ->
     incomingtree.check(git, theirs, head)
     _check_signatures(store, git, theirs, head, known)
     try:
-        check_history(git, theirs, head, known)
+        check_history(git, theirs, head, known, branch)
     except TrustError:
         acceptance.refuse(git, theirs)
         raise
 
 
-def check_kept(git: Git, theirs: str) -> None:
+def check_kept(git: Git, theirs: str, branch: str) -> None:
     """Refuse a commit that is part of what is here already, if the remote had more: somebody has rolled it back.
 
     Raises:
         TrustError: the remote no longer has what was accepted here.
     """
     try:
-        check_history(git, theirs, theirs, trust.load_all(git.repository.state))
+        check_history(git, theirs, theirs, trust.load_all(git.repository.state), branch)
     except TrustError:
         acceptance.refuse(git, theirs)
         raise
@@ -109,7 +110,7 @@ def _check_beside(named: recipients.Header, lists: Mapping[str, RecipientFile], 
         )
 
 
-def check_history(git: Git, theirs: str, head: str, known: trust.Trust | None) -> None:
+def check_history(git: Git, theirs: str, head: str, known: trust.Trust | None, branch: str = "") -> None:
     """Refuse a history that lacks what was accepted, or that comes from the future.
 
     Args:
@@ -117,10 +118,11 @@ def check_history(git: Git, theirs: str, head: str, known: trust.Trust | None) -
         theirs: the commit that was fetched.
         head: the commit here; empty if there is none.
         known: what was accepted.
+        branch: which branch of which remote it is of; another one may be behind it.
     """
     offer = known.offer if known is not None and commits.is_ancestor(git, known.offer, theirs) else ""
     if not offer:
-        accepted = known.commit if known is not None else ""
+        accepted = known.commit(branch) if known is not None else ""
         joined = commits.bases(git, head, theirs)
         # What both come from is part of what was fetched, and needs no question of its own.
         if accepted and accepted not in joined and not commits.is_ancestor(git, accepted, theirs):
@@ -134,7 +136,7 @@ def check_history(git: Git, theirs: str, head: str, known: trust.Trust | None) -
                 f"the remote's history is another one: commit {theirs[:12]} has no commit in common with this store",
                 f"check the remote; to accept it, {ACCEPT}",
             )
-    seen = [commit for commit in (head, known.commit if known else "", offer) if git.has_commit(commit)]
+    seen = [commit for commit in (head, *(known.commits.values() if known else ()), offer) if git.has_commit(commit)]
     if theirs in seen:
         return
     limit = git.times * MAX_DATES

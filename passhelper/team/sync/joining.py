@@ -70,13 +70,22 @@ class Joiner:
         self._own = own
         self._merger = Merger(git, merge.folder_in(git, store.root), self._sign, complete)
 
-    def join(self, head: str, theirs: str, accepted: frozenset[str] = frozenset(), *, dry_run: bool = False) -> Joined:
+    def join(
+        self,
+        head: str,
+        theirs: str,
+        accepted: frozenset[str] = frozenset(),
+        *,
+        branch: str = "",
+        dry_run: bool = False,
+    ) -> Joined:
         """Make the commit that holds both sides, if nothing in it is refused.
 
         Args:
             head: the commit here; empty if there is none.
             theirs: the one that was fetched, and that is not part of it.
             accepted: the complete set of keys that the user allows; empty to leave it to the environment.
+            branch: which branch of which remote it is of.
             dry_run: whether no commit is made.
 
         Raises:
@@ -84,7 +93,7 @@ class Joiner:
             GitError, StoreError: it cannot be made.
         """
         asked = Acceptance(self._store, self._git, accepted, self._own)
-        incoming.check(self._store, self._git, theirs, asked.known)
+        incoming.check(self._store, self._git, theirs, asked.known, branch)
         ours = self._without_own_merges(head, theirs)
         merged = self._merge(ours, theirs)
         tree = theirs if merged is None else trees.write(self._git, ours, merged.changes)
@@ -95,7 +104,8 @@ class Joiner:
             acceptance.refuse(self._git, theirs)
             raise
         if merged is None or dry_run:
-            return Joined(theirs, tree, merged.conflicts if merged else [], asked.pinned(lists, theirs), asked)
+            pins = asked.pinned(lists, theirs, branch)
+            return Joined(theirs, tree, merged.conflicts if merged else [], pins, asked)
         if self._merger.sign(merged):
             tree = trees.write(self._git, ours, merged.changes)
             lists = recipientlists.read(self._store, self._git, tree)
@@ -105,7 +115,7 @@ class Joiner:
         finally:
             committer.close()
         recipientlists.remember(self._git, commit, lists)
-        return Joined(commit, tree, merged.conflicts, asked.pinned(lists, theirs), asked)
+        return Joined(commit, tree, merged.conflicts, asked.pinned(lists, theirs, branch), asked)
 
     def _without_own_merges(self, head: str, theirs: str) -> str:
         """Drop our own merges that nobody has seen: what they joined is joined again, with what came since.

@@ -42,6 +42,12 @@ class Offer:
     owners: Mapping[str, str] = field(default_factory=dict)
 
 
+def _branch(git: gitrepo.Git, commit: str) -> str:
+    """Find out which branch of a remote a commit is the newest of; empty if none is known."""
+    found = git.run("for-each-ref", "--format=%(refname)", f"--points-at={commit}", "refs/remotes/")
+    return found.decode(errors="surrogateescape").partition("\n")[0]
+
+
 def find(store: PassStore, repository: Repository, known: trust.Trust | None) -> Offer | None:
     """Find the commit that was refused last, unless it has been merged or accepted since.
 
@@ -59,7 +65,7 @@ def find(store: PassStore, repository: Repository, known: trust.Trust | None) ->
         head = git.revision("HEAD^{commit}")
         notes = []
         try:
-            incoming.check_history(git, commit, head, known)
+            incoming.check_history(git, commit, head, known, _branch(git, commit))
         except TrustError as error:
             notes.append(error.cause)
         if commits.is_ancestor(git, commit, head):

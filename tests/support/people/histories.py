@@ -473,7 +473,7 @@ class Walk:
 
     def _pin(self, commit: str) -> None:
         pins = {path: sorted(keys) for path, keys in self.accepted.items()}
-        self.lab.trust = trust.Trust(pins, commit)
+        self.lab.trust = trust.Trust(pins, {"": commit})
 
 
 def play(lab: Lab, begin: int, steps: list[Step]) -> Outcome:

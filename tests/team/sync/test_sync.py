@@ -984,6 +984,29 @@ def test_a_branch_beside_the_first_one_is_shared_under_its_own_name(team: Team, 
     assert (report.branch, team.head) == ("topic", before)
     assert team.git("rev-parse", "topic") == ann.head
     assert ann.git("rev-parse", "--abbrev-ref", "@{upstream}").strip() == "origin/topic"
+    ann.git("switch", "-q", "main")
+    assert ann.sync().branch == "main"
+    assert team.head == before
+
+
+def test_a_remote_that_lags_behind_another(team: Team, ann: Clone, tmp_path: Path) -> None:
+    """What one of them had is no promise of the other; what it had itself, is."""
+    other = tmp_path / "other.git"
+    ann.git("clone", "-q", "--bare", str(team.remote), str(other))
+    ann.git("remote", "add", "second", str(other))
+    before = ann.head
+    ann.store(OTHER)
+    ann.sync()
+    assert ann.sync(remote="second").pushed == 1
+    ann.store(OTHER, secret="newer")
+    ann.sync()
+    second = Clone({**team.environ, "GIT_DIR": str(other)})
+    assert second.git("rev-parse", "main") == ann.git("rev-parse", "HEAD~1")
+    assert ann.sync(remote="second", dry_run=True).pushed == 1
+    second.git("update-ref", "refs/heads/main", before)
+    with pytest.raises(TrustError, match="the remote's history was rewritten"):
+        ann.sync(remote="second")
+    assert ann.sync().pushed == 0
 
 
 def test_a_history_that_has_nothing_in_common(team: Team, ann: Clone, keys: KeyRing) -> None:
