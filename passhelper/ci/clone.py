@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from passhelper.errors import ConfigurationError, StoreError
 from passhelper.setup import newstore
-from passhelper.store import claims, pinning, repository, trust
+from passhelper.store import allowed, claims, pinning, repository, trust
 from passhelper.store.files import Files
 from passhelper.store.transaction import Transaction
 from passhelper.team.git import gitrepo
 from passhelper.team.keyring.keys import KeyRing
-from passhelper.team.recipients import acceptance, recipientlists, signed
+from passhelper.team.recipients import acceptance, publickeys, recipientlists, signed
 from passhelper.team.sync import clone as shared
 from passhelper.team.sync import freshness
 from passhelper.team.sync.clone import COMMIT
@@ -81,12 +81,15 @@ def pin(store: PassStore, place: Repository) -> str:
         which are not accepted, empty if all are.
     """
     pins = pinning.current(store.root)
-    allowed = pinning.accepted_by_environment(store.environ.get("PASSHELPER_ACCEPT_RECIPIENTS", ""))
+    may_read = allowed.by_environment(store.environ)
     with gitrepo.opened(place, store.environ) as git, Transaction(store, place):
         lists = recipientlists.read(store, git, git.revision("HEAD"))
         vouched = signed.counting(store, lists, trust.load_all(place.state))
-        accepted = {path: keys for path, keys in pins.items() if pinning.is_allowed(keys, allowed) or path in vouched}
+        accepted = {path: keys for path, keys in pins.items() if may_read.covers(path, keys, None) or path in vouched}
         acceptance.pin(store, git, accepted)
+    if accepted:
+        with gitrepo.opened(place, store.environ) as git:
+            publickeys.refresh(store, git)  # of those whom it will encrypt to
     left = {path: (keys, list[str]()) for path, keys in pins.items() if path not in accepted}
     return claims.describe(left, store.gpg, claims.on_disk(store.root)) if left else ""
 

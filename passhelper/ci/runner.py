@@ -99,7 +99,7 @@ def set_up(
             home.save()
             yield runner
         except BaseException:
-            _remove(home, environ, store=True)
+            remove(home, environ, store=True)
             raise
 
 
@@ -111,7 +111,7 @@ def sweep(environ: Mapping[str, str]) -> list[str]:
     with homedir.abandoned(environ) as left:
         for home in left:
             try:
-                _remove(home, environ, store=False)
+                remove(home, environ, store=False)
             except (PasshelperError, OSError):
                 pass  # an agent that does not end is no reason to stop this job
         return [home.path for home in left]
@@ -178,7 +178,7 @@ def tear_down(environ: Mapping[str, str], *, store: bool) -> list[str]:
         )
     done = [f"removed {folder}, which a set-up that was killed had left" for folder in sweep(environ)]
     if home is not None:
-        ended = _remove(home, environ, store=False)
+        ended = remove(home, environ, store=False)
         done += [f"ended its gpg-agent and removed {path}" if ended else f"removed {path}"]
     if has_store and os.path.lexists(outside):  # one inside the directory went with it
         wipe.remove_tree(outside)
@@ -212,7 +212,7 @@ def own_keyring(environ: Mapping[str, str]) -> str:
     return home.gnupg
 
 
-def _remove(home: Home, environ: Mapping[str, str], *, store: bool) -> bool:
+def remove(home: Home, environ: Mapping[str, str], *, store: bool) -> bool:
     """Remove a runner's directory and end its agent; return whether there was one."""
     try:
         ended = agent.stop(home.gnupg, environ, home.agent)

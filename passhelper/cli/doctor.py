@@ -21,9 +21,12 @@ _COLOURS = {Severity.NOTE.word: "green", Severity.FAILED.word: "red", report.NOT
 @click.command()
 @click.option("--fix", is_flag=True, help="Repair what is safe to repair, and say what was done.")
 @click.option("--lead", default=30, metavar="DAYS", type=click.IntRange(0, 36500), help="Warn of an expiry so early.")
+@click.option(
+    "--max-age", default=0, metavar="DAYS", type=click.IntRange(0, 36500), help="Warn of credentials older than this."
+)
 @json_option
 @click.option("--prometheus", is_flag=True, help="Print metrics for a textfile collector; exits with 0.")
-def doctor(*, fix: bool, lead: int, as_json: bool, prometheus: bool) -> int:
+def doctor(*, fix: bool, lead: int, max_age: int, as_json: bool, prometheus: bool) -> int:
     """Find out why something does not work, and what to do.
 
     Looks at gpg, the keys, the store, its git repository and Docker's configuration. It asks nothing and takes a few
@@ -41,7 +44,7 @@ def doctor(*, fix: bool, lead: int, as_json: bool, prometheus: bool) -> int:
         raise click.UsageError("--json and --prometheus exclude each other")
     environ = dict(os.environ)
     repaired = report.repair(environ, lead) if fix else []
-    context = Context(environ, lead)
+    context = Context(environ, lead, max_age)
     results = report.examine(context)
     _write_rights(context)
     if prometheus:

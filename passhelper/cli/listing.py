@@ -11,21 +11,25 @@ from passhelper import wording
 from passhelper.cli import output
 from passhelper.cli.common import json_option, named, open_store
 from passhelper.docker import inventory
-from passhelper.errors import DockerError
+from passhelper.errors import DockerError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-_UNITS = ((365 * 86400, "year"), (30 * 86400, "month"), (86400, "day"), (3600, "hour"), (60, "minute"))
+_DAY = 86400  # seconds
+_UNITS = ((365 * _DAY, "year"), (30 * _DAY, "month"), (_DAY, "day"), (3600, "hour"), (60, "minute"))
 _BAD = ("refused", "failed")
 
 
 @click.command("list")
 @click.option("--check", is_flag=True, help="Ask each registry whether the credential still works.")
 @click.option("--readable-by", default="", metavar="KEY", help="Only what this key can read.")
+@click.option(
+    "--older-than", default=0, metavar="DAYS", type=click.IntRange(0, 36500), help="Only what was last changed before."
+)
 @json_option
-def list_(*, check: bool, readable_by: str, as_json: bool) -> None:
+def list_(*, check: bool, readable_by: str, older_than: int, as_json: bool) -> None:
     """List the credentials and who can read them.
 
     Nothing is decrypted, unless --check is given. The age comes from the store's git history.
@@ -42,6 +46,8 @@ def list_(*, check: bool, readable_by: str, as_json: bool) -> None:
 
         reader = owners.fingerprint(store.gpg, readable_by)
     found = inventory.items(store, reader)
+    if older_than:
+        found = _older(found, older_than)
     results: Sequence[tuple[str, str] | None] = [None] * len(found)
     if check:
         results = inventory.check(store, [item.entry for item in found])
@@ -51,6 +57,8 @@ def list_(*, check: bool, readable_by: str, as_json: bool) -> None:
         _print_table(found, results)
         if readable_by and any(reader.is_hidden for item in found for reader in item.readers):
             output.note("an entry whose readers are (hidden) may be readable; decrypt it to find out")
+    elif older_than:
+        output.note(f"no credential here was last changed more than {wording.count(older_than, 'day')} ago")
     elif readable_by:
         output.note(f"no credentials in {store.root} that {readable_by} can read")
     else:
@@ -59,6 +67,21 @@ def list_(*, check: bool, readable_by: str, as_json: bool) -> None:
     if bad:
         refused = "store a refused one again: passhelper login SERVER -u USER --check" if "refused" in bad else ""
         raise DockerError(f"{len(bad)} of {len(found)} credentials did not pass", refused or "see why in its line")
+
+
+def _older(found: list[inventory.Item], days: int) -> list[inventory.Item]:
+    """Pick what was last changed more than some days ago.
+
+    Raises:
+        StoreError: there is no history that could tell.
+    """
+    if found and all(item.changed is None for item in found):
+        raise StoreError(
+            "without the whole git history of the store nobody knows how old a credential is",
+            "run: passhelper setup --git, or git fetch --unshallow in a shallow clone",
+        )
+    limit = time.time() - days * _DAY
+    return [item for item in found if item.changed is not None and item.changed < limit]
 
 
 def _document(item: inventory.Item, result: tuple[str, str] | None) -> dict[str, object]:

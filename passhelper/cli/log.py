@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("server", default="")
+@click.option("--limit", default=0, metavar="N", type=click.IntRange(0), help="Only the newest N.")
 @json_option
-def log(*, server: str, as_json: bool) -> None:
+def log(*, server: str, limit: int, as_json: bool) -> None:
     """Say who stored, erased or re-keyed what, and when.
 
     From the commits of the store, newest first. Names are what the commits say; only a signature proves a name.
@@ -25,10 +26,10 @@ def log(*, server: str, as_json: bool) -> None:
     \b
     Examples:
       passhelper log
-      passhelper log registry.example --json
+      passhelper log registry.example --limit 5 --json
     """
     store = open_store()
-    found = search.events(store, server)
+    found = search.events(store, server, limit)
     if as_json:
         output.envelope("log", [_document(event) for event in found])
     elif found:

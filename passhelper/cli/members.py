@@ -57,7 +57,11 @@ def add(*, keys: tuple[str, ...], server: str, is_sure: bool, as_json: bool) -> 
       passhelper recipients add bob.asc
       passhelper recipients add --path registry.example bob@example.org
     """
-    store = open_store()
+    return tell("add", added(open_store(), keys, server, is_sure=is_sure), as_json=as_json)
+
+
+def added(store: PassStore, keys: tuple[str, ...], server: str, *, is_sure: bool = False) -> Report:
+    """Add keys to the recipients, and ask what only a person can know."""
 
     def change(sure: frozenset[str]) -> Report:
         def run(may_add: Container[str]) -> Report:
@@ -68,9 +72,7 @@ def add(*, keys: tuple[str, ...], server: str, is_sure: bool, as_json: bool) -> 
             return run(EVERYTHING)
         return asking(run, f"look at each, then run: passhelper recipients add --unbound {_words(keys, server)}")
 
-    report = owners.asking(change)
-    _tell("add", report, as_json=as_json)
-    return _status(report)
+    return owners.asking(change)
 
 
 @click.command()
@@ -102,20 +104,16 @@ def remove(*, keys: tuple[str, ...], server: str, is_sure: bool, as_json: bool) 
     report = owners.asking(change)
     known = _known(store, report, server)
     rotate = [{"server": name, "username": user} for name, user in known or ()]
-    _tell("remove", report, {"rotate": rotate if known is not None else None}, as_json=as_json)
+    status = tell("remove", report, {"rotate": rotate if known is not None else None}, as_json=as_json)
     if as_json:
-        return _status(report)
+        return status
     if known:
         output.warn("the removed key could read these credentials; change each at its registry and store it again")
         for name, user in known:
             output.say(f"{printable(name)} ({printable(user)})")
     elif known is None:
         output.warn("the removed key can still read what is in the history; run: passhelper rotation list KEY")
-    return _status(report)
-
-
-def _status(report: Report) -> int:
-    return exit_code(0 if report.is_whole else DRIFT, is_committed=report.result.is_committed)
+    return status
 
 
 def _known(store: PassStore, report: Report, server: str) -> list[tuple[str, str]] | None:
@@ -132,7 +130,8 @@ def _known(store: PassStore, report: Report, server: str) -> list[tuple[str, str
     })  # fmt: skip
 
 
-def _tell(command: str, report: Report, more: Mapping[str, object] | None = None, *, as_json: bool) -> None:
+def tell(command: str, report: Report, more: Mapping[str, object] | None = None, *, as_json: bool = False) -> int:
+    """Say what a change of the recipients did; give the exit status."""
     changed = report.result.changed
     if as_json:
         output.envelope(f"recipients {command}", {
@@ -155,6 +154,7 @@ def _tell(command: str, report: Report, more: Mapping[str, object] | None = None
         _tell_left(report)
     if report.strays:
         output.warn(f"not credentials, so left as they are: {few(report.strays, _SHOWN)}")
+    return exit_code(0 if report.is_whole else DRIFT, is_committed=report.result.is_committed)
 
 
 def _words(keys: Sequence[str], server: str) -> str:

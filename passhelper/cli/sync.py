@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,10 +12,14 @@ from passhelper.cli.common import DRIFT, json_option, open_store
 from passhelper.cli.progress import status
 from passhelper.errors import printable
 from passhelper.shellwords import operands
+from passhelper.store import claims
 from passhelper.team.sync.exchange import switch_automatic, sync
 from passhelper.team.sync.joining import describe
 from passhelper.team.sync.report import Options, Report
 from passhelper.wording import count
+
+if TYPE_CHECKING:
+    from passhelper.store.store import PassStore
 
 
 @click.command("sync")
@@ -22,7 +27,10 @@ from passhelper.wording import count
 @click.option("--auto", metavar="push,pull|off", help="Set what is synced automatically; do nothing else now.")
 @click.option("--remote", default="", metavar="NAME", help="Which remote, where there are several.")
 @click.option(
-    "--accept-recipients", multiple=True, metavar="FINGERPRINT", help="A key that may read the store; name all of them."
+    "--accept-recipients",
+    multiple=True,
+    metavar="[SERVER=]FINGERPRINT,...",
+    help="All keys that may read the store, or one server's own list.",
 )
 @click.option(
     "--gone",
@@ -64,18 +72,18 @@ def sync_(  # noqa: PLR0913 - one for each option
         else:
             output.say(f"automatic sync: {', '.join(words) or 'off'}")
         return 0
-    keys = frozenset(key for text in accept_recipients for key in text.replace(",", " ").split())
+    keys = frozenset(word for text in accept_recipients for word in text.split())
     options = Options(remote=remote, push=push, dry_run=dry_run, accepted=keys, gone=gone or "")
     with status("looking at the store") as progress:
         report = sync(store, options, progress)
     if as_json:
         output.envelope("sync", asdict(report))
     else:
-        _say(report)
+        _say(store, report)
     return DRIFT if report.drift else 0
 
 
-def _say(report: Report) -> None:
+def _say(store: PassStore, report: Report) -> None:
     would = "would be " if report.dry_run else ""
     place = f"{report.remote}/{report.branch}"
     lines = [
@@ -91,6 +99,8 @@ def _say(report: Report) -> None:
     said = [text for condition, text in lines if condition]
     for conflict in report.conflicts:
         output.warn(f"changed on both sides: {describe(conflict)}")
+    for path, keys in report.accepted.items():
+        output.note(f"accepted: {claims.describe({path: keys}, store.gpg, claims.on_disk(store.root))}")
     for one in report.erased:
         by = f" by {printable(one.author)}" if one.author else ""
         undo = f"passhelper restore {operands(printable(one.server))}"

@@ -16,6 +16,7 @@ from passhelper.store.gpg import Gpg
 from passhelper.store.programs import clean_environ, find_program
 from passhelper.store.runner import Runner
 from passhelper.store.store import PassStore
+from passhelper.team.git import history
 from passhelper.team.keyring.keys import KeyRing
 
 if TYPE_CHECKING:
@@ -52,10 +53,12 @@ class Context:
     Args:
         environ: the user's environment.
         lead: how many days ahead an expiry is a finding.
+        max_age: after how many days without a change a credential is one; 0 for never.
     """
 
-    def __init__(self, environ: Mapping[str, str], lead: int) -> None:
+    def __init__(self, environ: Mapping[str, str], lead: int, max_age: int = 0) -> None:
         self.lead = lead
+        self.max_age = max_age
         self.problems = settings.problems(environ)  # a finding; the other checks go on without these
         good = {name: value for name, value in environ.items() if name not in self.problems}
         self.can_prompt = Gpg(good).can_prompt
@@ -131,6 +134,11 @@ class Context:
                 path = os.path.relpath(entry.path, self.store.root)
                 found[entry.path] = EntryError(f"{path} cannot be read: {error.strerror}", remedy(error))
         return found
+
+    @cached_property
+    def changes(self) -> dict[str, int] | None:
+        """When what each file says was last changed; see :func:`passhelper.team.git.history.last_changes`."""
+        return history.last_changes(self.store)
 
     def effective(self, directory: str) -> Recipients:
         """Find the recipients of a server directory.

@@ -11,7 +11,7 @@ from passhelper.doctor.context import Context, NotCheckedError
 from passhelper.doctor.model import Check, Finding, Severity
 from passhelper.errors import PasshelperError, printable
 from passhelper.registry import normalize
-from passhelper.shellwords import word
+from passhelper.shellwords import operands, word
 from passhelper.store import cipher, layout, owners, packets
 from passhelper.store.binding import BINDING, binding
 from passhelper.store.child import finish
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from passhelper.store.store import Entry
 
+_DAY = 86400  # seconds
 _SHOWN = 3  # names in a finding; the rest is counted
 _AT_ONCE = 4  # gpg processes side by side
 _SECONDS = 5.0  # for looking into entries
@@ -173,6 +174,21 @@ def _inner_names(context: Context, entries: Sequence[Entry]) -> Iterator[tuple[E
             continue  # locked, or for other keys: other checks say so
 
 
+def _age(context: Context) -> Iterator[Finding]:
+    if not context.max_age:
+        return
+    if context.changes is None:
+        raise NotCheckedError("without the whole git history of the store nobody knows how old a credential is")
+    now = time.time()
+    for entry in (entry for several in context.entries.values() for entry in several):
+        days = int(now - context.changes.get(entry.path, now)) // _DAY
+        if days > context.max_age:
+            server, user = printable(entry.server), printable(entry.username)
+            login = f"passhelper login {operands(server)} -u {word(user)}"
+            yield Finding(f"{server} ({user}) was last changed {days} days ago",
+                          f"change it at its registry, then run: {login}")  # fmt: skip
+
+
 CHECKS = (
     Check("store.names", "every directory is the name of a server", Severity.WARNING, _names, ("store.path",)),
     Check("store.spelling", "every server's directory has its usual name", Severity.WARNING, spelling.check,
@@ -182,6 +198,8 @@ CHECKS = (
     Check("store.users", "one user for each server", Severity.WARNING, _users, ("store.path",)),
     Check("store.classes", "no registry under several names with different users", Severity.WARNING, _classes,
           ("store.path",)),
+    Check("store.age", "no credential is unchanged for more than `--max-age` days; without it, for any time",
+          Severity.EXPIRING, _age, ("store.path",)),
     Check("store.readable", "this machine's keys open every entry, by their key ids", Severity.WARNING, _readable,
           ("key.own", "store.path")),
     Check("store.drift", "every entry is encrypted to exactly its recipients, by their key ids", Severity.DRIFT, _drift,

@@ -34,6 +34,10 @@ def write(context: Context, results: Sequence[Result]) -> str:
     if "store.path" in passed:
         count = sum(map(len, context.entries.values()))
         text += _metric("passhelper_entries", "Credentials in the store.", [("", count)])
+        oldest = _oldest(context) if context.max_age and "store.age" in passed else None
+        if oldest is not None:
+            name = "passhelper_oldest_credential_age_seconds"
+            text += _metric(name, "Seconds since the oldest credential was changed.", [("", time.time() - oldest)])
         synced = _last_sync(context)
         if synced is not None:
             name = "passhelper_last_sync_age_seconds"
@@ -60,6 +64,12 @@ def _number(value: float) -> str:
 def _labels(fingerprint: str, uid: str) -> str:
     escaped = printable(uid).replace("\\", "\\\\").replace('"', '\\"')
     return f'fingerprint="{fingerprint}",uid="{escaped}",unit="days"'
+
+
+def _oldest(context: Context) -> int | None:
+    changes = context.changes or {}
+    paths = [entry.path for several in context.entries.values() for entry in several]
+    return min((changes[path] for path in paths if path in changes), default=None)
 
 
 def _last_sync(context: Context) -> float | None:

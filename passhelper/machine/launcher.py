@@ -46,7 +46,7 @@ import passhelper
 sys.path.append(sys.path.pop(0))
 from passhelper.store.helper import main
 
-main()
+main({arguments})
 """
 _SECONDS = 20.0  # for a program that is asked for its version
 
@@ -81,9 +81,18 @@ def is_ours(program: str, environ: Mapping[str, str], seconds: float = _SECONDS)
     return child.returncode == 0 and child.stdout.startswith(os.fsencode(f"{os.path.basename(program)} (passhelper) "))
 
 
-def content(python: str, packages: str) -> str:
-    """Write the launcher, for an interpreter and the directory that holds the package ``passhelper``."""
-    return script(python, _OPTIONS, mark(PROGRAM), _PROGRAM.format(packages=packages, interruptible=INTERRUPTIBLE))
+def content(python: str, packages: str, program: str = PROGRAM, store: str = "") -> str:
+    """Write the launcher.
+
+    Args:
+        python: the interpreter.
+        packages: the directory that holds the package ``passhelper``.
+        program: its name.
+        store: the store, if it is for one alone.
+    """
+    arguments = f"{program!r}, {store!r}" if store else ""
+    text = _PROGRAM.format(packages=packages, interruptible=INTERRUPTIBLE, arguments=arguments)
+    return script(python, _OPTIONS, mark(program), text)
 
 
 def script(python: str, options: str, marked: str, program: str) -> str:

@@ -61,6 +61,12 @@ AUTO = "auto"  # the name of the helper that chooses among others
 def link(name: str, environ: Mapping[str, str], folder: str = "", choices: Sequence[str] = ()) -> tuple[str, bool]:
     """Write the launcher of a backend, or for the name :data:`AUTO` of several that it tries in this order.
 
+    Args:
+        name: the backend's, or :data:`AUTO`.
+        environ: where ``PATH`` and ``HOME`` come from.
+        folder: where it goes; chosen if empty.
+        choices: the backends of :data:`AUTO`.
+
     Returns:
         its path, and whether it was written now.
 
@@ -72,10 +78,35 @@ def link(name: str, environ: Mapping[str, str], folder: str = "", choices: Seque
     for part in parts:
         get_helper(part)  # says what is wrong with a backend now, not when Docker needs it
     if short == "pass" and sys.platform != "win32":
-        data = launcher.content(launcher.interpreter(), launcher.packages()).encode(errors="surrogateescape")
+        data = _content_of_pass(program)
     else:
         data = _content(program, parts, _FIRST.format(names=tuple(parts)) if short == AUTO else _ONE.format(name=short))
     return target, launcher.put(target, data, program, _INSTEAD)
+
+
+def link_store(name: str, environ: Mapping[str, str], store: str, folder: str = "") -> tuple[str, bool]:
+    """Write a launcher for one pass store, whatever ``PASSWORD_STORE_DIR`` says; raises as :func:`link` does.
+
+    Args:
+        name: what Docker calls it; no backend's.
+        environ: where ``PATH`` and ``HOME`` come from.
+        store: the store's absolute path.
+        folder: where it goes; chosen if empty.
+    """
+    short, program, target = _place(name, environ, folder)
+    if short in (*SHIPPED, AUTO):
+        raise ConfigurationError(f"{short} is the name of a backend", "choose another one: --as NAME")
+    if sys.platform == "win32":
+        here = f"import os\n\nos.environ['PASSWORD_STORE_DIR'] = {store!r}\n"
+        data = _content(program, ["pass"], here + _ONE.format(name="pass"))
+    else:
+        data = _content_of_pass(program, store)
+    return target, launcher.put(target, data, program, _INSTEAD)
+
+
+def _content_of_pass(program: str, store: str = "") -> bytes:
+    text = launcher.content(launcher.interpreter(), launcher.packages(), program, store)
+    return text.encode(errors="surrogateescape")
 
 
 def _content(program: str, parts: Sequence[str], helper: str) -> bytes:

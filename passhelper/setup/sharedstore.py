@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from passhelper.errors import ConfigurationError, StoreError, TrustError
 from passhelper.machine import userfile, wipe
 from passhelper.settings import home_directory
-from passhelper.store import claims, layout, pinning, recipients, trust
+from passhelper.store import allowed, claims, layout, pinning, recipients, trust
 from passhelper.store.repository import PUSH, Repository
 from passhelper.store.transaction import Transaction
 from passhelper.team.git import gitrepo, remoteurl
@@ -120,14 +120,14 @@ class SharedStore:
             shown = remoteurl.shown(_bare(self._source.url))
             raise StoreError(f"{shown} names no recipients: it is not a password store", "check the URL")
         who = claims.describe({path: (keys, []) for path, keys in pins.items()}, store.gpg, claims.on_disk(store.root))
-        allowed = pinning.accepted_by_environment(store.environ.get("PASSHELPER_ACCEPT_RECIPIENTS", ""))
+        may_read = allowed.by_environment(store.environ)
         with gitrepo.opened(repository, store.environ) as git:
             lists = recipientlists.read(store, git, git.revision("HEAD"))
             found = signed.counting(store, lists, trust.load_all(repository.state))
-        vouched = all(pinning.is_allowed(keys, allowed) or path in found for path, keys in pins.items())
-        if not vouched and not self._is_accepted(who, confirm, is_limited=bool(allowed)):
+        vouched = all(may_read.covers(path, keys, None) or path in found for path, keys in pins.items())
+        if not vouched and not self._is_accepted(who, confirm, is_limited=bool(may_read)):
             wipe.remove_tree(store.root)
-            if allowed or confirm is not None:
+            if may_read or confirm is not None:
                 raise TrustError(
                     f"recipients not accepted: {who}",
                     "ask a member of the team which keys are right, then set up again",

@@ -250,6 +250,13 @@ def _end_children() -> None:
     ending.end_all()
 
 
-def main() -> "NoReturn":
-    """Run ``docker-credential-pass``."""
-    run(_Program(), [PROGRAM, *sys.argv[1:]], _end_children, forbids_cores=True)
+def main(program: str = PROGRAM, store: str = "") -> "NoReturn":
+    """Run ``docker-credential-pass``, or a program like it for a store of its own.
+
+    Args:
+        program: its name.
+        store: the store, whatever the environment says; empty for the environment's.
+    """
+    if store:
+        os.environ["PASSWORD_STORE_DIR"] = store
+    run(_Program(), [program, *sys.argv[1:]], _end_children, forbids_cores=True)

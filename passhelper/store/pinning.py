@@ -10,7 +10,7 @@ from passhelper.store.trust import Accepted, Pins, Trust
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Container, Mapping
+    from collections.abc import Collection, Mapping
 
     from passhelper.store.gpg import Gpg
     from passhelper.store.recipients import Header, Recipients
@@ -106,7 +106,7 @@ def check(root: str, directory: str, found: "Recipients", trust: Trust, gpg: "Gp
             verified.
         trust: what was accepted.
         gpg: for the names of keys in the message, and for its environment:
-            ``PASSHELPER_ACCEPT_RECIPIENTS`` names the complete set of keys that may be accepted unasked.
+            what it allows unasked; see :mod:`passhelper.store.allowed`.
 
     Returns:
         what to write down when the environment or a signature accepts the change, None when nothing changed.
@@ -122,10 +122,8 @@ def check(root: str, directory: str, found: "Recipients", trust: Trust, gpg: "Gp
     named = newer(found, trust, gpg.environ) if found.path in changed else None
     if named is not None and is_unknown(named, trust):
         named = None
-    allowed = accepted_by_environment(gpg.environ.get("PASSHELPER_ACCEPT_RECIPIENTS", ""))
     # The signature of a file says nothing about another one that is gone.
-    keys = {keynames.normalize(key) for key in found.keys}
-    if (named is not None and len(changed) == 1) or is_allowed(keys, allowed):
+    if (named is not None and len(changed) == 1) or _is_allowed(directory, found, changed, trust, gpg.environ):
         pins: dict[str, list[str] | None] = {}
         for path in changed:
             there = recipients_module.read_file(root, path)
@@ -137,6 +135,17 @@ def check(root: str, directory: str, found: "Recipients", trust: Trust, gpg: "Gp
         f"recipients changed: {claims.describe(changed, gpg, claims.on_disk(root))}",
         "run: passhelper recipients accept",
     )
+
+
+def _is_allowed(
+    directory: str, found: "Recipients", changed: "Collection[str]", trust: Trust, environ: "Mapping[str, str]"
+) -> bool:
+    from passhelper.store import allowed  # only where lists have changed
+
+    keys = {keynames.normalize(key) for key in found.keys}
+    pinned = [trust.pins[path] for path in recipients_module.candidates(directory) if path in trust.pins]
+    nearest = next(iter(changed))  # of the lists that decide about this server
+    return allowed.by_environment(environ).covers(nearest, keys, pinned[0] if pinned else None)
 
 
 def _accepted(
@@ -168,13 +177,3 @@ def is_unknown(named: "Header", trust: Trust) -> bool:
     The list of any other store could be that. So together with its first name a store gets no reader unasked.
     """
     return bool(named.store and not trust.store and trust.pins)
-
-
-def accepted_by_environment(value: str) -> "set[str]":
-    """Read ``PASSHELPER_ACCEPT_RECIPIENTS``: fingerprints separated by white space or commas."""
-    return {keynames.normalize(key) for key in value.replace(",", " ").split()}
-
-
-def is_allowed(keys: "Collection[str]", allowed: "Container[str]") -> bool:
-    """Return whether a list names somebody, and nobody but whom a set allows; a list of nobody is in no such set."""
-    return bool(keys) and all(key in allowed for key in keys)

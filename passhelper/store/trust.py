@@ -142,6 +142,8 @@ def _read(document: "dict[object, object]") -> "Trust | None":
         and all(isinstance(keys, list) and all(isinstance(key, str) for key in keys) for keys in pins.values())
         and isinstance(serials, dict)
         and all(type(serial) is int for serial in serials.values())
+        and isinstance(commit, str)
+        and isinstance(offer, str)
         and isinstance(commits, dict)
         and all(isinstance(one, str) and _HEX.issuperset(one) for one in (commit, offer, *commits.values()))
         and isinstance(store, str)

@@ -39,12 +39,12 @@ HOSTILE = (*COMMANDS_OF_RUNNERS, "https://a\u202eb.example", "a\u2028::error::b"
 HIM = "::stop-commands::x ##vso[a]b \u202e"
 # What is left of hostile words when they are escaped, and is in no path here.
 PARTS = ("stop-commands::x", "task.setvariable", "teamcity[buildStop]", "set-output name")
-# Commands that have nothing to print that others choose, and those that end in this world before they print it: for
-# these the walk says only that their errors are not commands.
+# Commands that have nothing to print that others choose, those that end in this world before they print it, and one
+# that prints but one server: for these the walk says only that their errors are not commands.
 SILENT = frozenset({
     "backends", "link", "teardown", "unlink",
-    "docker disable", "docker enable", "export", "recipients remove", "recipients sign", "reencrypt", "rotation list",
-    "sync",
+    "docker disable", "docker enable", "export", "recipients remove", "recipients sign", "reencrypt", "rename",
+    "rotation list", "runner create", "runner list", "runner remove", "status", "sync",
 })  # fmt: skip
 BEGINS = ("::", "section_start:", "section_end:", "travis_")
 ANYWHERE = ("##[", "##vso[", "##teamcity[")

@@ -160,6 +160,14 @@ def test_restore_only_what_belongs_to_the_server(
         assert answer.err.decode().splitlines()[0] == "error: " + cause.replace("HEAD", head)
 
 
+def test_only_the_newest(passhelper: Command, helper: Helper, past: Path) -> None:
+    whole = passhelper("log", "--json").json["data"]
+    for limit in (1, 3, len(whole), len(whole) + 5):
+        assert passhelper("log", "--limit", str(limit), "--json").json["data"] == whole[:limit]
+    (last,) = passhelper("log", "--limit", "1", "a.example", "--json").json["data"]
+    assert last in whole
+
+
 def test_a_server_that_is_not_there(passhelper: Command, helper: Helper, past: Path, keys: KeyRing) -> None:
     for arguments, cause, remedy in (
         (["log"], "nothing was ever stored for no.example", "passhelper log"),

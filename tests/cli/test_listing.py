@@ -54,6 +54,29 @@ def test_age_from_the_last_commit(passhelper: Command, git_store: Path, helper: 
     assert [" ".join(line.split()[2:-2]) for line in lines] == ["1 year ago", "3 days ago", "just now"]
 
 
+def test_only_what_is_older(passhelper: Command, git_store: Path, helper: Helper) -> None:
+    for server, days in (("a.example", 400), ("b.example", 3)):
+        stamp = f"@{int(time.time()) - days * 86400} +0000"
+        helper.store(server, "u", "s", GIT_COMMITTER_DATE=stamp, GIT_AUTHOR_DATE=stamp)
+    for days, servers in ((500, []), (300, ["a.example"]), (2, ["a.example", "b.example"])):
+        answer = passhelper("list", "--older-than", str(days), "--json")
+        assert [row["server"] for row in answer.json["data"]] == servers
+    answer = passhelper("list", "--older-than", "500")
+    assert (answer.code, answer.out) == (0, b"")
+    assert answer.err == b"no credential here was last changed more than 500 days ago\n"
+
+
+def test_ages_that_nobody_knows(passhelper: Command, store: Path, helper: Helper) -> None:
+    assert passhelper("list", "--older-than", "5").code == 0
+    helper.store("a.example", "u", "s")
+    answer = passhelper("list", "--older-than", "5")
+    assert (answer.code, answer.out) == (1, b"")
+    assert answer.err.decode() == (
+        "error: without the whole git history of the store nobody knows how old a credential is\n"
+        "hint: run: passhelper setup --git, or git fetch --unshallow in a shallow clone\n"
+    )
+
+
 def test_a_shallow_clone_has_no_ages(
     passhelper: Command, git_store: Path, helper: Helper, tmp_path: Path, environ: dict[str, str]
 ) -> None:

@@ -114,6 +114,52 @@ def test_what_others_have_erased_is_told_and_comes_back(passhelper: Command, tea
     assert bob.get() == ann.get() == ("bob", "s3cret")
 
 
+def test_who_is_accepted_for_the_store_is_not_let_into_a_server(
+    passhelper: Command, team: Team, ann: Clone, keys: KeyRing
+) -> None:
+    """A set of the whole store lets nobody into a server that has its own list; each list that changes is told."""
+    alice, bob, stranger = (keys[name] for name in ("alice", "bob", "stranger"))
+    assert passhelper("recipients", "add", bob).code == 0
+    assert passhelper("recipients", "remove", "--path", SERVER, bob).code == 0
+    assert passhelper("sync").code == 0
+    own = ann.entry().parent.relative_to(ann.path) / ".gpg-id"
+    assert own.name in {path.name for path in ann.entry().parent.iterdir()}
+    mallory = team.clone("mallory")
+    mallory.write(str(own), f"{alice}\n{bob}\n".encode())
+    mallory.write(".gpg-id", f"{alice}\n{bob}\n{stranger}\n".encode())
+    mallory.git("push", "-q")
+    everybody = f"{alice},{bob},{stranger}"
+    answer = passhelper("sync", "--accept-recipients", everybody)
+    assert answer.code == 4
+    assert f"recipients changed: +{bob} bob <bob@example.test> ({own})" in answer.err.decode()
+    assert f"+{stranger}" not in answer.err.decode()
+    host = SERVER.removeprefix("https://")
+    answer = passhelper("sync", "--accept-recipients", everybody, "--accept-recipients", f"{host}={alice}")
+    assert answer.code == 4
+    answer = passhelper("sync", "--accept-recipients", everybody, "--accept-recipients", f"{host}={alice},{bob}")
+    assert answer.code == 0
+    assert f"accepted: +{stranger} stranger <stranger@example.test> (.gpg-id)\n" in answer.err.decode()
+    assert f"accepted: +{bob} bob <bob@example.test> ({own})\n" in answer.err.decode()
+
+
+def test_a_servers_list_that_goes_is_for_the_readers_of_the_store(
+    passhelper: Command, team: Team, ann: Clone, keys: KeyRing
+) -> None:
+    """Which lets somebody in as much as a new line does."""
+    alice, bob = keys["alice"], keys["bob"]
+    assert passhelper("recipients", "add", bob).code == 0
+    assert passhelper("recipients", "remove", "--path", SERVER, bob).code == 0
+    assert passhelper("sync").code == 0
+    own = ann.entry().parent.relative_to(ann.path) / ".gpg-id"
+    mallory = team.clone("mallory")
+    mallory.write(str(own), None)
+    mallory.git("push", "-q")
+    assert passhelper("sync", PASSHELPER_ACCEPT_RECIPIENTS=f"{alice} {bob}").code == 4
+    answer = passhelper("sync", PASSHELPER_ACCEPT_RECIPIENTS=f"{alice},{bob} {SERVER}={alice},{bob}")
+    assert answer.code == 0
+    assert f"accepted: -{alice} " in answer.err.decode()
+
+
 @pytest.mark.parametrize("command", [["recipients", "add", "KEY"], ["recipients", "sign"], ["reencrypt"]])
 def test_a_command_whose_commit_failed_has_not_succeeded(
     passhelper: Command, ann: Clone, keys: KeyRing, command: list[str]
@@ -165,6 +211,7 @@ def test_everything_for_programs(passhelper: Command, team: Team, ann: Clone) ->
             "conflicts": [
                 {"kind": "server", "name": SERVER, "winner": "theirs", "winning": tips[1], "losing": tips[0]}
             ],
+            "accepted": {},
             "erased": [],
             "imported": [],
             "removed": [],
@@ -211,7 +258,7 @@ def test_drift_that_a_person_has_to_decide(passhelper: Command, team: Team, ann:
     bob.write(f"{path}/.gpg-id", f"{keys['alice']}\n{keys['bob']}\n".encode())
     bob.write(f"{path}/bob.gpg", keys.encrypt(b"x", "alice"))
     bob.git("push", "-q")
-    both = f"{keys['alice']} {keys['bob']}"
+    both = f"{OTHER}={keys['alice']},{keys['bob']}"
     answer = passhelper("sync", "--accept-recipients", both)
     assert answer.code == 3
     assert f"passhelper reencrypt {OTHER}" in answer.err.decode()

@@ -98,6 +98,30 @@ def test_prometheus(doctor: Doctor, helper: Helper, repository: Path, own_keys: 
     assert found["passhelper_findings", 'severity="failed"'] == 0
 
 
+def test_old_credentials(doctor: Doctor, helper: Helper, repository: Path) -> None:
+    for server, days in (("old.example", 400), ("new.example", 2)):
+        stamp = f"@{int(time.time()) - days * 86400 - 60} +0000"
+        assert helper.store(server, "-u", "s", GIT_COMMITTER_DATE=stamp, GIT_AUTHOR_DATE=stamp).code == 0
+    assert doctor().status("store.age") == "ok"
+    assert doctor("--max-age", "400").code == 0
+    report = doctor("--max-age", "399")
+    remedy = "change it at its registry, then run: passhelper login old.example -u -u"
+    assert report.code == 5
+    assert report.finding("store.age") == ("expiring", "old.example (-u) was last changed 400 days ago", remedy)
+    answer = doctor.run("--prometheus", "--max-age", "399")
+    promtool(answer.out)
+    assert 400 * 86400 < samples(answer.text)["passhelper_oldest_credential_age_seconds", ""] < 401 * 86400
+    assert "passhelper_oldest_credential_age_seconds" not in doctor.run("--prometheus").text
+
+
+def test_ages_without_a_history(doctor: Doctor, helper: Helper) -> None:
+    report = doctor("--max-age", "1")
+    assert (report.code, report.status("store.age")) == (0, "not checked")
+    assert report.checks["store.age"]["reason"] == (
+        "without the whole git history of the store nobody knows how old a credential is"
+    )
+
+
 def test_prometheus_without_anything(doctor: Doctor, tmp_path: Path) -> None:
     """What cannot be known has no line, and the output is still metrics."""
     answer = doctor.run("--prometheus", PASSWORD_STORE_DIR=str(tmp_path / "nowhere"))

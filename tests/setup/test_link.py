@@ -7,10 +7,12 @@ import stat
 from pathlib import Path
 
 import pytest
-from support import Helper, Program, run
+from support import FOLDER, Helper, KeyRing, Program, run
 from support.machines.new import Command
 
 from passhelper.backends import SHIPPED
+
+OF_ITS_OWN = "a helper for a store of its own is: passhelper link pass --store DIR --as NAME"
 
 
 @pytest.fixture
@@ -50,6 +52,27 @@ def test_link_pass_is_the_launcher_of_setup(
     assert "-ISXutf8" in program.read_text()
     assert passhelper("unlink", "pass").code == 0
     assert not program.exists()
+
+
+def test_a_second_account_for_one_registry(
+    passhelper: Command, environ: dict[str, str], bin_dir: Path, store: Path, keys: KeyRing, tmp_path: Path
+) -> None:
+    """Each store has a helper of its own, whatever PASSWORD_STORE_DIR says."""
+    other = tmp_path / "it's work"
+    other.mkdir()
+    (other / ".gpg-id").write_text(f"{keys['alice']}\n")
+    program = bin_dir / "docker-credential-work"
+    assert passhelper("link", "pass", "--store", str(other), "--as", "work").text == f"wrote {program}\n"
+    assert passhelper("link", "pass").code == 0
+    work, own = Helper(str(program), environ), Helper(str(bin_dir / "docker-credential-pass"), environ)
+    for helper, username in ((work, "firm"), (own, "me")):
+        assert helper.store("r.example", username, f"{username}'s").code == 0
+    assert work.get("r.example").json == {"ServerURL": "r.example", "Username": "firm", "Secret": "firm's"}
+    assert own.get("r.example").json == {"ServerURL": "r.example", "Username": "me", "Secret": "me's"}
+    assert work("version").out.startswith(b"docker-credential-work (passhelper) ")
+    assert len(list((other / FOLDER).iterdir())) == len(list((store / FOLDER).iterdir())) == 1
+    assert passhelper("link", "pass", "--store", str(other), "--as", "work").text == f"found {program}\n"
+    assert passhelper("unlink", "work").text == f"removed {program}\n"
 
 
 def test_nothing_of_the_callers_runs(passhelper: Command, environ: dict[str, str], tmp_path: Path) -> None:
@@ -179,6 +202,11 @@ def test_a_directory_that_cannot_be_used(passhelper: Command, tmp_path: Path, co
         (("auto", "pass", "nosuch"), "error: no backend is called 'nosuch'\n", 1),
         (("auto", "auto"), "error: no backend is called 'auto'\n", 1),
         (("memory", "--self-test"), "error: the backend memory has no self-test\n", 1),
+        (("pass", "--as", "work"), f"error: {OF_ITS_OWN}\n", 2),
+        (("pass", "--store", "/s"), f"error: {OF_ITS_OWN}\n", 2),
+        (("memory", "--store", "/s", "--as", "work"), f"error: {OF_ITS_OWN}\n", 2),
+        (("pass", "--store", "/s", "--as", "keyring"), "error: keyring is the name of a backend\n", 1),
+        (("pass", "--store", "/s", "--as", "a/b"), "error: 'a/b' is not the name of a credential helper\n", 1),
         (("nosuch", "--self-test"), "error: no backend is called 'nosuch'\n", 1),
         (("osxkeychain", "--self-test"), "error: the self-test of osxkeychain failed\n", 1),
     ],

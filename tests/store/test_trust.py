@@ -158,7 +158,9 @@ def test_the_environment_accepts_a_removed_file(git_vault: Vault, keys: KeyRing)
     recipients(git_vault, keys["bob"], path=path)
     git_vault.store()
     (git_vault.path / path).unlink()
-    git_vault.environ["PASSHELPER_ACCEPT_RECIPIENTS"] = keys["alice"]
+    git_vault.environ["PASSHELPER_ACCEPT_RECIPIENTS"] = keys["alice"]  # of the store, not of this server
+    assert refusal(git_vault) == f"recipients changed: -{keys['bob']} bob <bob@example.test> ({path}); {ACCEPT}"
+    git_vault.environ["PASSHELPER_ACCEPT_RECIPIENTS"] = f"https://a.example={keys['alice']}"
     git_vault.store(secret="new")
     assert pins(git_vault) == {".gpg-id": [keys["alice"]]}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from passhelper import registry
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from passhelper.store.store import PassStore
     from passhelper.team.git.gitrepo import Git
     from passhelper.team.git.history import Change, Revision
+
+_AT_ONCE = 200  # commits
 
 STORED, ERASED, REKEYED, RECIPIENTS = "stored", "erased", "re-encrypted", "recipients"
 
@@ -41,12 +44,13 @@ class Event:
     removed: tuple[str, ...] = ()
 
 
-def events(store: PassStore, server: str = "") -> list[Event]:
+def events(store: PassStore, server: str = "", limit: int = 0) -> list[Event]:
     """List what happened to the credentials, newest first.
 
     Args:
         store: which.
         server: only to this server, by any name that means it, and to the lists of recipients that count for it.
+        limit: how many, the newest; 0 for all.
 
     Raises:
         StoreError: the store has no history.
@@ -57,15 +61,22 @@ def events(store: PassStore, server: str = "") -> list[Event]:
         raise StoreError(f"{store.root} is not a git repository, so it has no history", "run: passhelper setup --git")
     with gitrepo.opened(repository, store.environ) as git:
         head = history.head_of(git)
-        revisions = list(history.revisions(git, head)) if head else []
-        large = _large_lists(store, git, revisions)
-        found = [event for revision in revisions for event in _events(store, git, revision, large)]
-    if not server:
-        return found
-    names = {server, *registry.equivalents(server, (event.server for event in found))}
-    if not any(event.server in names for event in found):
+        found: list[Event] = []
+        revisions = history.revisions(git, head) if head else iter(())
+        while part := list(islice(revisions, _AT_ONCE)):
+            large = _large_lists(store, git, part)
+            several = (event for revision in part for event in _events(store, git, revision, large))
+            found += [event for event in several if _is_about(event, server)]
+            if limit and len(found) >= limit:
+                break
+    if server and not any(event.server for event in found) and not (limit and len(found) >= limit):
         raise ConfigurationError(f"nothing was ever stored for {printable(server)}", "run: passhelper log")
-    return [event for event in found if event.server in ("", *names)]
+    return found[: limit or None]
+
+
+def _is_about(event: Event, server: str) -> bool:
+    """Return whether an event is about a server, by any name that means it, or about all; any is, of no server."""
+    return not server or event.server in ("", server) or bool(registry.equivalents(server, [event.server]))
 
 
 def _large_lists(store: PassStore, git: Git, revisions: list[Revision]) -> frozenset[str]:

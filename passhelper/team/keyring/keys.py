@@ -242,6 +242,22 @@ class KeyRing:
             raise self._failure("gpg could not make a key", result)
         return found[0]
 
+    def export(self, fingerprints: Sequence[str], passphrase: str | None = None) -> bytes:
+        """Export keys, armored.
+
+        Args:
+            fingerprints: whose.
+            passphrase: what protects the secret part, to export that; it goes to gpg through a pipe.
+
+        Raises:
+            GpgError: gpg does not give them.
+        """
+        secret = {"secret": True, "passphrase": passphrase} if passphrase is not None else {}
+        text: str = self._driver.export_keys(list(fingerprints), **secret)
+        if not text:
+            raise GpgError(f"gpg could not export {', '.join(fingerprints)}")
+        return text.encode()
+
     def problem(self, key: Key) -> str:
         """Say why one cannot encrypt to a key and what to do; empty if one can."""
         return "" if key.can_encrypt else keyinfo.complaint(self._gpg, key.fingerprint)

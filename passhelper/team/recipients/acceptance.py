@@ -10,7 +10,8 @@ import os
 from typing import TYPE_CHECKING
 
 from passhelper.errors import TrustError
-from passhelper.store import claims, keynames, pinning, recipients, signature, trust
+from passhelper.store import allowed, claims, keynames, pinning, recipients, signature, trust
+from passhelper.store.allowed import Allowed
 from passhelper.store.files import Files
 from passhelper.team.recipients import gpgid, publickeys, recipientlists, signed
 
@@ -32,7 +33,7 @@ class Acceptance:
     Args:
         store: the store.
         git: its repository.
-        accepted: the complete set of keys that the user allows; empty to leave it to the environment.
+        accepted: what the user allows; see :mod:`passhelper.store.allowed`. Empty to leave it to the environment.
         own: keys of this machine that may become readers of any list, beside those who read it already.
 
     Attributes:
@@ -51,7 +52,7 @@ class Acceptance:
         self._git = git
         self.known = trust.load_all(git.repository.state)
         self._known = self.known or trust.Trust({})
-        self._allowed = _allowed(store, accepted)
+        self._allowed = Allowed(accepted) if accepted else allowed.by_environment(store.environ)
         self._own = frozenset(map(keynames.normalize, own))
         self._is_wanted = bool(recipients.signing_keys(store.environ))  # a signature
         offer = self._known.offer if git.has_commit(self._known.offer) else ""
@@ -152,14 +153,15 @@ class Acceptance:
 
     def _is_within(self, path: str, keys: list[str]) -> bool:
         """Return whether a list names keys, and only those that the user or the environment allows at this path."""
-        if not keys or pinning.is_allowed(keys, self._allowed):
-            return bool(keys)
-        if not self._own:
-            return False
-        before = self._accepted(path)
+        before = may_read = self._accepted(path)
         if before is None:  # the list is new, so those read it already who read what lies beside it
-            before = recipientlists.readers_without(path, self._known.pins)
-        return self._own.union(before or []).issuperset(keys)
+            before = may_read = recipientlists.readers_without(path, self._known.pins)
+            if before is not None:  # and who may read that from now on is a question about the list there
+                now = {name: file.keys for name, file in self._lists.items()}
+                may_read = [*before, *(recipientlists.readers_without(path, now) or ())]
+        if self._allowed.covers(path, keys, may_read):
+            return True
+        return bool(keys and self._own) and self._own.union(before or []).issuperset(keys)
 
     def _is_covered(self, path: str, wanted: RecipientFile | None, before: list[str] | None) -> bool:
         """Return whether the user, the environment or a signature accepts what a list becomes, or that it goes."""
@@ -242,13 +244,6 @@ def _keys(lists: Mapping[str, RecipientFile]) -> dict[str, list[str]]:
 def keys_of(file: RecipientFile | None) -> list[str] | None:
     """Give the keys of a list; None if there is no list, which is not the same as a list that names nobody."""
     return None if file is None else file.keys
-
-
-def _allowed(store: PassStore, accepted: frozenset[str]) -> frozenset[str]:
-    """Read the complete set of keys that may be readers; what the command line says goes first."""
-    if accepted:
-        return frozenset(map(keynames.normalize, accepted))
-    return frozenset(pinning.accepted_by_environment(store.environ.get("PASSHELPER_ACCEPT_RECIPIENTS", "")))
 
 
 def _is_between(keys: list[str], before: list[str], after: list[str]) -> bool:

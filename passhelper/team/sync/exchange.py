@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from passhelper import settings
 from passhelper.errors import GitError, RemoteError, StoreError, TrustError
-from passhelper.store import readable, trust, unfinished
+from passhelper.store import pinning, readable, trust, unfinished
 from passhelper.store.files import Files
 from passhelper.store.transaction import Transaction
 from passhelper.team.entries import repair
@@ -218,6 +218,9 @@ class _Sync:
                 move.make(self.store, {trust.FILE: trust.text(joined.trust)})
             if self._head() == joined.commit:
                 self.report.fetched += count
+                known = joined.acceptance.known
+                if known is not None:
+                    self.report.accepted |= pinning.all_differences(known.pins, joined.trust.pins)
                 self.report.erased += erased.among(self.store, self.git, move.differing, joined.commit)
                 # What was decided in a try that others overtook was decided alike by them.
                 again = {(one.kind, one.name) for one in joined.conflicts}

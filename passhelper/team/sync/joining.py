@@ -84,7 +84,7 @@ class Joiner:
         Args:
             head: the commit here; empty if there is none.
             theirs: the one that was fetched, and that is not part of it.
-            accepted: the complete set of keys that the user allows; empty to leave it to the environment.
+            accepted: see :class:`passhelper.team.recipients.acceptance.Acceptance`.
             branch: which branch of which remote it is of.
             dry_run: whether no commit is made.
 

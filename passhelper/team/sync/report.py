@@ -18,7 +18,8 @@ class Options:
         remote: which remote; empty for the branch's own.
         push: whether a runner's clone pushes; any other does.
         dry_run: only say what would happen; no file, branch or setting of the store changes.
-        accepted: the complete set of keys that may read the store; empty to compare with what was accepted before.
+        accepted: who may read the store, in the words of :mod:`passhelper.store.allowed`; empty to compare with what
+            was accepted before.
         own: keys of this machine that may become readers of any list, beside those who read it already.
         gone: what to do about files that are gone and that no command of ours has removed: ``restore`` or ``commit``;
             empty to stop.
@@ -45,6 +46,8 @@ class Report:
         pushed: how many commits of ours went out.
         kept: how many stay here, in a runner's clone.
         conflicts: what both sides had changed.
+        accepted: the lists that came in changed and were accepted without a question, by path: the keys that came, and
+            those that went.
         erased: what others have erased.
         imported: the keys that came in from ``.public-keys``.
         removed: servers that a key can no longer read after drift was repaired.
@@ -62,6 +65,7 @@ class Report:
     pushed: int = 0
     kept: int = 0
     conflicts: list[Conflict] = field(default_factory=list)
+    accepted: dict[str, tuple[list[str], list[str]]] = field(default_factory=dict)
     erased: list[Erased] = field(default_factory=list)
     imported: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)

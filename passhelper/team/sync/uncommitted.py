@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from passhelper.errors import GitError, StoreError, TrustError, printable
-from passhelper.store import claims, content, kept, layout, pinning, recipients, trust
+from passhelper.store import allowed, claims, content, kept, layout, pinning, recipients, trust
 from passhelper.store.commit import Committer
 from passhelper.store.files import Files
 from passhelper.store.repository import STATUS, changed_paths, lines
@@ -170,12 +170,13 @@ def _check_recipients(store: PassStore, paths: list[str]) -> None:
     if pins is None or not changed:
         return
     there = pinning.current(store.root)
-    allowed = pinning.accepted_by_environment(store.environ.get("PASSHELPER_ACCEPT_RECIPIENTS", ""))
+    may_read = allowed.by_environment(store.environ)
     refused = {}
     for path in sorted(changed):
         here = there.get(path)
         readers = here if here is not None else recipientlists.readers_without(path, there)
-        if here != pins.get(path) and not pinning.is_allowed(readers or (), allowed):
+        before = pins.get(path) or recipientlists.readers_without(path, pins)
+        if here != pins.get(path) and not may_read.covers(path, readers or (), before):
             refused[path] = pinning.apart(pins.get(path), here)
     if refused:
         raise TrustError(

@@ -232,6 +232,8 @@ def without_network(monkeypatch: pytest.MonkeyPatch, lab: Lab) -> Iterator[None]
     """Let a push move the remote's branch, and a merge move ours and what was accepted with it."""
 
     class Move:
+        differing = ()
+
         def __init__(self, _git: object, _old: str, new: str, _tree: str = "") -> None:
             self._new = new
 

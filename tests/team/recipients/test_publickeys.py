@@ -276,7 +276,7 @@ def bound(team: Refreshing, revoked: tuple[str, bytes, bytes]) -> Refreshing:
     team.member.environ["PASSWORD_STORE_SIGNING_KEY"] = team.keys["alice"]
     state = str(team.member.path / ".git" / "passhelper")
     pins = {".gpg-id": sorted([team.keys["alice"], revoked[0]])}
-    trust.save_all(state, trust.Trust(pins, "", {".gpg-id": 3}, store=STORE), Files(team.member.environ))
+    trust.save_all(state, trust.Trust(pins, {}, {".gpg-id": 3}, store=STORE), Files(team.member.environ))
     return team
 
 
