@@ -12,6 +12,8 @@ from support import FOLDER, PASSPHRASE
 from support.people.attackers import LATER, MALLORYS, PROD, Scene, ids_of, place
 from support.people.remotes import PLAIN
 
+from passhelper.store import layout
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -128,8 +130,10 @@ def test_an_entry_in_another_spelling(scene: Scene, path: tuple[str, ...]) -> No
 
 def accepted(scene: Scene, files: dict[str, File]) -> None:
     scene.remote.push(files)
-    names = " ".join(scene.keys[name] for name in ("alice", "bob", "stranger"))
-    assert scene.passhelper("sync", "--accept-recipients", names).code in (0, 3)
+    names = ",".join(scene.keys[name] for name in ("alice", "bob", "stranger"))
+    folders = [path.split("/")[1] for path in files if path.endswith("/.gpg-id")]
+    words = [names, *(f"{layout.decode_server(folder)}={names}" for folder in folders)]
+    assert scene.passhelper("sync", "--accept-recipients", " ".join(words)).code in (0, 3)
 
 
 def test_a_list_that_names_only_him(scene: Scene) -> None:

@@ -66,7 +66,14 @@ def readers(scene: Scene, path: str) -> list[str]:
 def accepted(scene: Scene, *names: str, server: str = MALLORYS) -> int:
     """A list of one server changes elsewhere, and alice accepts that; gives what sync ends with."""
     scene.remote.push({place(server, ".gpg-id"): scene.lines(*names)})
-    return scene.passhelper("sync", "--accept-recipients", " ".join(scene.keys[name] for name in names)).code
+    allowed = f"{server}={','.join(scene.keys[name] for name in names)}"
+    return scene.passhelper("sync", "--accept-recipients", allowed).code
+
+
+def allowed(scene: Scene, *servers: str, who: tuple[str, ...] = ("alice", "bob")) -> str:
+    """What alice types to accept the lists of some servers."""
+    names = ",".join(scene.keys[name] for name in who)
+    return " ".join(f"{server}={names}" for server in servers)
 
 
 def assert_kept(scene: Scene, mallory: Reader) -> None:
@@ -275,8 +282,7 @@ def test_a_server_that_is_called_like_an_option(scene: Scene, mallory: Reader, n
     """What the message says to type is about that server alone, and opens no other copy."""
     server_list = scene.lines("alice", "bob")
     scene.remote.push({place(name, ".gpg-id"): server_list, place(EVIL, ".gpg-id"): server_list})
-    names = f"{scene.keys['alice']} {scene.keys['bob']}"
-    assert scene.passhelper("sync", "--accept-recipients", names).code == 0
+    assert scene.passhelper("sync", "--accept-recipients", allowed(scene, name, EVIL)).code == 0
     scene.his.add(b"harmless")
     harmless = scene.keys.encrypt(b"harmless", "alice")
     scene.remote.push({place(name, "x.gpg"): (PLAIN, harmless), place(EVIL, "x.gpg"): (PLAIN, scene.ciphertext(PROD))})
@@ -301,11 +307,10 @@ def test_each_entry_has_a_line_of_its_own(scene: Scene) -> None:
         scene.remote.push({
             place(server, ".gpg-id"): scene.lines("alice", "bob"), place(server, f"{name}.gpg"): (PLAIN, copy),
         })  # fmt: skip
-    names = f"{scene.keys['alice']} {scene.keys['bob']}"
-    assert scene.passhelper("sync", "--accept-recipients", names).code == 0
-    names = f"{names} {scene.keys['stranger']}"
+    assert scene.passhelper("sync", "--accept-recipients", allowed(scene, *servers)).code == 0
     scene.remote.push({place(server, ".gpg-id"): scene.lines("alice", "bob", "stranger") for server in servers})
-    assert scene.passhelper("sync", "--accept-recipients", names).code == 3
+    everybody = allowed(scene, *servers, who=("alice", "bob", "stranger"))
+    assert scene.passhelper("sync", "--accept-recipients", everybody).code == 3
     person = Person((b"may they read it? [y/N] ", b"n\n"))
     command = [scene.installed.passhelper, "reencrypt", *servers]
     answer = person.run(command, {**scene.alice.environ, "PASSHELPER_NONINTERACTIVE": "0"}, b"")

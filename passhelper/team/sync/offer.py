@@ -42,10 +42,11 @@ class Offer:
     owners: Mapping[str, str] = field(default_factory=dict)
 
 
-def _branch(git: gitrepo.Git, commit: str) -> str:
-    """Find out which branch of a remote a commit is the newest of; empty if none is known."""
+def _branch(git: gitrepo.Git, commit: str, known: trust.Trust | None) -> str:
+    """Find the branch of a remote, seen before, that a commit is the newest of; empty if there is none."""
     found = git.run("for-each-ref", "--format=%(refname)", f"--points-at={commit}", "refs/remotes/")
-    return found.decode(errors="surrogateescape").partition("\n")[0]
+    names = found.decode(errors="surrogateescape").splitlines()
+    return next((name for name in names if known is not None and name in known.commits), "")
 
 
 def find(store: PassStore, repository: Repository, known: trust.Trust | None) -> Offer | None:
@@ -65,7 +66,7 @@ def find(store: PassStore, repository: Repository, known: trust.Trust | None) ->
         head = git.revision("HEAD^{commit}")
         notes = []
         try:
-            incoming.check_history(git, commit, head, known, _branch(git, commit))
+            incoming.check_history(git, commit, head, known, _branch(git, commit, known))
         except TrustError as error:
             notes.append(error.cause)
         if commits.is_ancestor(git, commit, head):

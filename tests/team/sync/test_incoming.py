@@ -370,9 +370,11 @@ def test_a_list_that_is_gone_widens_the_readers(restricted: Incoming, move: bool
     assert restricted.refused() == (
         f"recipients changed: {restricted.line('-', 'alice')} ({SERVER}/.gpg-id) in commit {commit[:12]}; {ACCEPT}"
     )
-    # The complete set that the user allows has to hold those who read it now.
-    assert "recipients changed: " in restricted.refused(restricted.keys["alice"])
-    restricted.take(restricted.keys["alice"], restricted.keys["bob"])
+    # The complete set that the user allows for this server has to hold those who read it now.
+    both = (restricted.keys["alice"], restricted.keys["bob"])
+    for allowed in ((both[0],), both, (f"https://a.example={both[0]}",)):
+        assert "recipients changed: " in restricted.refused(*allowed)
+    restricted.take(f"https://a.example={','.join(both)}")
     assert list(restricted.trust["recipients"]) == [".gpg-id"]  # type: ignore[call-overload]
 
 

@@ -717,7 +717,8 @@ def test_a_list_that_was_removed_here_and_not_accepted(ann: Clone, keys: KeyRing
     accept(ann)
     ann.sync()
     (ann.path / path).unlink()
-    for allowed in ("", keys["alice"], keys["bob"]):
+    both = f"{keys['alice']},{keys['bob']}"
+    for allowed in ("", keys["alice"], keys["bob"], both, f"{SERVER}={keys['bob']}"):
         ann.environ["PASSHELPER_ACCEPT_RECIPIENTS"] = allowed
         with pytest.raises(TrustError, match=rf"^recipients changed: -{keys['alice']} .* \({path}\); run: "):
             ann.sync()
@@ -725,7 +726,7 @@ def test_a_list_that_was_removed_here_and_not_accepted(ann: Clone, keys: KeyRing
     with pytest.raises(TrustError, match=rf"^recipients changed: -{keys['alice']} .* \({path}\); run: "):
         ann.sync()
     ann.git("reset", "-q", "--soft", "HEAD^")
-    ann.environ["PASSHELPER_ACCEPT_RECIPIENTS"] = f"{keys['alice']} {keys['bob']}"
+    ann.environ["PASSHELPER_ACCEPT_RECIPIENTS"] = f"{SERVER}={both}"
     assert ann.sync().pushed > 0
     assert trust.load(str(ann.path / ".git" / "passhelper")) == {".gpg-id": sorted([keys["alice"], keys["bob"]])}
 
