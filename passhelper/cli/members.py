@@ -48,9 +48,10 @@ def add(*, keys: tuple[str, ...], server: str, is_sure: bool, as_json: bool) -> 
 
     KEY is a fingerprint, a key file, or an e-mail address. If gpg does not vouch for the address, you are asked
     whether the key is its owner's. Every entry is encrypted anew for all recipients, either all entries or none; then
-    one commit is made. Other files of the store are left alone. An entry that is not bound to its server, such as one
-    that pass wrote, may not belong there. Only you can say so: you are asked, unless nobody else reads the store or
-    can push to it.
+    one commit is made. Other files of the store are left alone. If a key is a recipient already, and has changed since
+    (a new expiry, a new or revoked subkey), the store gets it as it is now. An entry that is not bound to its server,
+    such as one that pass wrote, may not belong there. Only you can say so: you are asked, unless nobody else reads the
+    store or can push to it.
 
     \b
     Examples:
@@ -136,6 +137,7 @@ def tell(command: str, report: Report, more: Mapping[str, object] | None = None,
     if as_json:
         output.envelope(f"recipients {command}", {
             "keys": report.keys,
+            "renewed": report.renewed,
             "files": [printable(path) for path in report.files],
             "reencrypted": [named(record.entry) for record in changed],
             "left": [_left_document(left) for left in report.left],
@@ -143,11 +145,14 @@ def tell(command: str, report: Report, more: Mapping[str, object] | None = None,
             "committed": report.result.is_committed,
             **(more or {}),
         })  # fmt: skip
-    elif not report.keys:
+    elif not report.keys and not report.renewed:
         output.say("these keys are recipients already, nothing to do")
     else:
         for key in report.keys:
             output.say(f"{'added' if command == 'add' else 'removed'} {printable(key)}")
+        for fingerprint in report.renewed:
+            output.say(f"renewed the public key {fingerprint} in the store")
+    if not as_json and report.keys:
         files = ", ".join(map(printable, report.files))
         output.say(f"changed {files}, encrypted {count(len(changed), 'entry', 'entries')} anew")
     if not as_json:

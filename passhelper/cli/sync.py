@@ -91,6 +91,7 @@ def _say(store: PassStore, report: Report) -> None:
         (report.committed, f"{count(report.committed, 'local change')} {would}committed first"),
         (report.fetched, f"{count(report.fetched, 'commit')} {would}merged from {place}"),
         (report.imported, f"public keys imported: {', '.join(report.imported)}"),
+        (report.renewed, f"public keys renewed in the store: {', '.join(report.renewed)}"),
         (report.removed, f"readers removed from {', '.join(report.removed)}"),
         (report.added, f"readers added to {', '.join(report.added)}"),
         (report.pushed, f"{count(report.pushed, 'commit')} {would}pushed to {place}"),

@@ -10,7 +10,7 @@ from passhelper.doctor.context import LIMIT, Context, NotCheckedError
 from passhelper.doctor.model import Check, Finding, Severity
 from passhelper.errors import RecipientsError, printable
 from passhelper.machine import agentcache, tools
-from passhelper.store import keyinfo, keynames, passphrase, secmem
+from passhelper.store import keyfaults, keyinfo, keynames, passphrase, secmem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +41,9 @@ def _own(context: Context) -> Iterator[Finding]:
             told = keyinfo.find_keys(context.gpg, key.fingerprint)[0]
             # gpg may call a key good although the secret part that decrypts is missing.
             why = told.problem or "has its decrypting secret part elsewhere"
-            yield Finding(f"key {key} {why}", told.remedy or "import that part: gpg --import KEYFILE")
+            yield Finding(
+                f"key {key} {why}", keyfaults.advice(context.gpg, told) or "import that part: gpg --import KEYFILE"
+            )
 
 
 def _known(context: Context) -> Iterator[Finding]:
@@ -63,7 +65,8 @@ def _usable(context: Context) -> Iterator[Finding]:
         if key.can_encrypt or key.has_expired:
             continue
         told = keyinfo.find_keys(context.gpg, key.fingerprint)[0]
-        yield Finding(f"recipient key {key} {told.problem}", told.remedy or "remove it from the .gpg-id that names it")
+        remedy = keyfaults.advice(context.gpg, told) or "remove it from the .gpg-id that names it"
+        yield Finding(f"recipient key {key} {told.problem}", remedy)
 
 
 def _shared(context: Context) -> Iterator[Finding]:
@@ -89,9 +92,7 @@ def _expiry(context: Context) -> Iterator[Finding]:
             continue
         day = keyinfo.day(str(key.ends))
         subkey = " '*'" if key.ends != key.expires else ""
-        remedy = f"extend: gpg --quick-set-expire {key.fingerprint} 1y{subkey}"
-        if not key.is_own:
-            remedy = "ask its owner to extend it, then run: gpg --import KEYFILE"
+        remedy = keyfaults.by_owner(context.gpg, key.fingerprint, keyinfo.extend(key.fingerprint, subkey))
         what = f"the encryption subkey of {key}" if subkey else f"key {key}"
         if key.ends <= now:
             yield Finding(f"{what} expired on {day}", remedy, Severity.FAILED)

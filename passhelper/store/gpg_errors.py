@@ -23,7 +23,8 @@ from passhelper.store.anatomy import Anatomy
 from passhelper.store.child import last_line
 from passhelper.store.gpg import Gpg, status_lines
 from passhelper.store.gpg_codes import BAD_PASSPHRASE, CHECKSUM, CIPHER, NOT_FOR_THIS_KEY, error_codes, locked_code
-from passhelper.store.keyinfo import complaint, find_keys, version
+from passhelper.store.keyfaults import complaint
+from passhelper.store.keyinfo import find_keys, version
 from passhelper.store.keynames import is_fingerprint
 from passhelper.store.packets import AGAIN, HIDDEN, PacketError
 

@@ -7,7 +7,7 @@ import os
 import time
 
 from passhelper import shellwords
-from passhelper.errors import GpgError, RecipientsError, printable
+from passhelper.errors import GpgError, printable
 from passhelper.store import gpghome, packets
 from passhelper.store.child import last_line
 from passhelper.store.gpg import Gpg, status_lines
@@ -15,13 +15,16 @@ from passhelper.store.keynames import digits, is_fingerprint, long_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Collection
 
     from passhelper.store.child import Child
 
 _PUBLIC_KEY = 6  # the packet that a key begins with
 NEWER = "GnuPG 2.4 and newer take version 5, and none takes version 6"
 _SET_CLOCK = "set this machine's clock; if it is right, wait until then, or use another key"
+_EXTEND = "extend: gpg --quick-set-expire"
+_ADD = "add one: gpg --quick-add-key"
+_BY_PRIMARY = (_EXTEND, _ADD)
 # How gpg says that it has looked and found nothing: no such key, or no keyring yet.
 _NO_KEY = (["ERROR", "keylist.getkey"], ["ERROR", "add_keyblock_resource"])
 
@@ -34,7 +37,8 @@ class Key:
         uid: the first user id that is not revoked, if there is one.
         uids: all user ids, each behind the letter that says how far gpg vouches for it.
         problem: why one cannot encrypt to it; empty if one can.
-        remedy: what to do about the problem.
+        remedy: what to do about the problem, where that is done.
+        has_primary: whether a listing of secret keys says that this machine has that part.
         encryption: long ids of the subkeys that one can encrypt to.
         fingerprints: of the primary key and of all subkeys.
     """
@@ -51,8 +55,8 @@ class Key:
         self.encryption: list[str] = []
         self.fingerprints: list[str] = []
         self.expired_subkeys: list[str] = []
-        self.has_subkey = False
         self.disabled = False
+        self.has_primary = False
 
     @property
     def label(self) -> str:
@@ -85,12 +89,16 @@ class Key:
         """What to type about the problem."""
         return self._fault()[1]
 
+    @property
+    def needs_primary(self) -> bool:
+        """Whether only the primary secret key can mend it: by a new signature of its own (RFC 9580, 10.1)."""
+        return self.remedy.startswith(_BY_PRIMARY)
+
     def _fault(self) -> "tuple[str, str]":
-        extend = f"extend: gpg --quick-set-expire {self.fingerprint} 1y"
         if self.validity == "r":
             return "has been revoked", ""
         if self.validity == "e":
-            return f"expired on {day(self.expires)}", extend
+            return f"expired on {day(self.expires)}", extend(self.fingerprint)
         if self.made > time.time():  # which only some versions of gpg call invalid
             return f"was made on {_ahead(self.made)}", _SET_CLOCK
         if self.validity == "i":
@@ -100,16 +108,23 @@ class Key:
         if self.encryption:
             return "", ""
         if self.expired_subkeys:
-            return f"has an encryption subkey that expired on {day(max(self.expired_subkeys))}", f"{extend} '*'"
+            return f"has an encryption subkey that expired on {day(max(self.expired_subkeys))}", extend(
+                self.fingerprint, " '*'"
+            )
         if self.future_subkeys:
             return f"has an encryption subkey that was made on {_ahead(min(self.future_subkeys))}", _SET_CLOCK
-        return "has no encryption subkey", f"add one: gpg --quick-add-key {self.fingerprint} cv25519 encr"
+        return "has no encryption subkey", f"{_ADD} {self.fingerprint} cv25519 encr"
 
 
 def _ahead(seconds: int) -> str:
     """Say when, in the view of a clock for which that has yet to come."""
     moment, now = (time.strftime("%Y-%m-%d %H:%M", time.gmtime(at)) for at in (seconds, time.time()))
     return f"{moment} UTC, while this machine's clock says {now} UTC"
+
+
+def extend(fingerprint: str, parts: str = "") -> str:
+    """Say how a key is made to last a year longer, or, with `` '*'``, its subkeys."""
+    return f"{_EXTEND} {fingerprint} 1y{parts}"
 
 
 def day(seconds: str) -> str:
@@ -237,6 +252,7 @@ def parse_keys(listing: str) -> "list[Key]":
             key.validity, key.expires = field[1], field[6]
             key.made = int(field[5]) if field[5].isdigit() else 0
             key.disabled = "D" in field[11]
+            key.has_primary = field[0] == "sec" and field[14:15] != ["#"]
         if not keys:
             continue
         key = keys[-1]
@@ -289,41 +305,3 @@ def newer_format(gpg: Gpg, data: bytes) -> str:
     if kind == 6 or (kind == 5 and not knows_newer_keys(gpg)):
         return f"a key of version {kind}, which {version(gpg)} does not take: {NEWER}"
     return ""
-
-
-def complaint(gpg: Gpg, name: str) -> str:
-    """Say what is wrong with a recipient and what to do; empty if nothing is."""
-    keys = find_keys(gpg, name)
-    if not keys and len(digits(name)) == 64 and not knows_newer_keys(gpg):
-        return f"{name} is a key of a newer format than {version(gpg)} takes, {NEWER}"
-    if not keys:
-        return f"{name} is not in this keyring, run: gpg --import KEYFILE"
-    unseen = overlooked(gpg, name, [key.fingerprint for key in keys])
-    if unseen is not None:
-        return ", ".join(unseen)
-    usable = [key for key in keys if not key.problem]
-    if usable and (not is_pinned(name) or any(names(name, each) for key in usable for each in key.encryption)):
-        return ""
-    if usable:
-        others = " or ".join(f"0x{each}!" for each in usable[0].encryption)
-        return f"{name} is not a subkey of {usable[0].label} to encrypt to today, name {others}"
-    key = keys[0]
-    remedy = f", {key.remedy}" if key.remedy else ""
-    return f"key {key.label} {key.problem}{remedy}"
-
-
-def usable_recipients(gpg: Gpg, recipients: "Sequence[str]", where: str, warn: "Callable[[str], None]") -> "list[str]":
-    """Leave out the recipients that cannot be encrypted to (``PASSHELPER_SKIP_UNUSABLE=1``).
-
-    Raises:
-        RecipientsError: nobody would be left, or nobody on this machine.
-    """
-    complaints = {name: why for name in recipients if (why := complaint(gpg, name))}
-    usable = [name for name in recipients if name not in complaints]
-    if complaints and not any(find_keys(gpg, name, secret=True) for name in usable):
-        raise RecipientsError(
-            f"no usable recipient in {where} has a secret key here: " + "; ".join(complaints.values())
-        )
-    for why in complaints.values():
-        warn(f"not encrypted for a recipient in {where}: {why}")
-    return usable

@@ -189,9 +189,9 @@ class _Writer:
             self._prepare()
         finish([encrypting], gpg.deadline.left())
         if encrypting.returncode != 0 and settings.is_on(self.store.environ, settings.SKIP_UNUSABLE):
-            from passhelper.store import keyinfo  # only on failure
+            from passhelper.store import keyfaults  # only on failure
 
-            keys = keyinfo.usable_recipients(gpg, keys, found.label, self.store.warn)
+            keys = keyfaults.usable_recipients(gpg, keys, found.label, self.store.warn)
             trusted = all(map(keynames.is_fingerprint, keys))
             encrypting = gpg.start_encrypt(self.secret, keys, self.place, trusted=trusted)
             finish([encrypting], gpg.deadline.left())

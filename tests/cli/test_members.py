@@ -45,6 +45,25 @@ def test_add_and_remove(passhelper: Command, git_store: Path, helper: Helper, ke
     tidy(git_store, helper.environ)
 
 
+def test_add_a_key_that_has_changed(
+    passhelper: Command, git_store: Path, helper: Helper, own_keys: KeyRing, tmp_path: Path
+) -> None:
+    """It is a recipient already; its file in the store is renewed, and no entry is encrypted anew."""
+    fill(helper)
+    assert passhelper("recipients", "add", own_keys["bob"]).code == 0
+    own_keys.gpg("--quick-set-expire", own_keys["bob"], "2099-01-01")
+    file = tmp_path / "bob.asc"
+    file.write_bytes(own_keys.gpg("--armor", "--export", own_keys["bob"]).stdout)
+    before = entry(git_store, A).read_bytes()
+    answer = passhelper("recipients", "add", str(file), GNUPGHOME=str(own_keys.home))
+    said = f"renewed the public key {own_keys['bob']} in the store\n"
+    assert (answer.code, answer.text, answer.err) == (0, said, b"")
+    assert entry(git_store, A).read_bytes() == before
+    answer = passhelper("recipients", "add", str(file), "--json", GNUPGHOME=str(own_keys.home))
+    assert (answer.code, answer.json["data"]["renewed"], answer.json["data"]["keys"]) == (0, [], [])
+    tidy(git_store, helper.environ)
+
+
 def test_a_directory_that_cannot_be_read(passhelper: Command, store: Path, helper: Helper, keys: KeyRing) -> None:
     """It hides no other entry, and nobody loses or gets the right to read what may be in it unnoticed."""
     fill(helper)
@@ -101,12 +120,12 @@ def test_json(passhelper: Command, git_store: Path, helper: Helper, keys: KeyRin
     bob = f"{keys['bob']} bob <bob@example.test>"
     assert passhelper("recipients", "add", "--json", keys["bob"]).json == {
         "version": 1, "command": "recipients add",
-        "data": {"keys": [bob], "files": [".gpg-id"], "reencrypted": entries, "left": [], "lists": [],
+        "data": {"keys": [bob], "renewed": [], "files": [".gpg-id"], "reencrypted": entries, "left": [], "lists": [],
                  "committed": True},
     }  # fmt: skip
     assert passhelper("recipients", "remove", "--json", keys["bob"]).json == {
         "version": 1, "command": "recipients remove",
-        "data": {"keys": [bob], "files": [".gpg-id"], "reencrypted": entries, "left": [], "lists": [],
+        "data": {"keys": [bob], "renewed": [], "files": [".gpg-id"], "reencrypted": entries, "left": [], "lists": [],
                  "committed": True, "rotate": entries},
     }  # fmt: skip
     assert passhelper("reencrypt", "--json").json["data"] == {"reencrypted": [], "failed": [], "committed": True}

@@ -214,6 +214,7 @@ def test_everything_for_programs(passhelper: Command, team: Team, ann: Clone) ->
             "accepted": {},
             "erased": [],
             "imported": [],
+            "renewed": [],
             "removed": [],
             "added": [],
             "drift": [],

@@ -221,8 +221,33 @@ def test_key_of_a_colleague_expires_soon(doctor: Doctor, store: Path, own_keys: 
     own_keys.gpg("--yes", "--delete-secret-keys", own_keys["bob"])
     (store / ".gpg-id").write_text(f"{own_keys['alice']}\n{own_keys['bob']}\n")
     report = doctor()
-    assert report.finding("key.expiry")[2] == "ask its owner to extend it, then run: gpg --import KEYFILE"
+    assert report.finding("key.expiry")[2] == (
+        f"ask its owner to run: gpg --quick-set-expire {own_keys['bob']} 1y, and passhelper sync; then run: "
+        "passhelper sync, or, with a key that you are sent, gpg --import KEYFILE"
+    )
     assert report.code == 3  # and the entry is not his yet: drift comes before expiry
+
+
+def test_key_whose_primary_secret_part_is_elsewhere(
+    doctor: Doctor, helper: Helper, store: Path, own_keys: KeyRing, keys: KeyRing
+) -> None:
+    """As one is told to keep it. Only that part can extend the key, so the remedy must not be typed here."""
+    doctor.environ["GNUPGHOME"] = helper.environ["GNUPGHOME"] = str(own_keys.home)
+    alice = own_keys["alice"]
+    parts = own_keys.gpg("--export-secret-subkeys", alice).stdout
+    own_keys.gpg("--yes", "--delete-secret-keys", alice)
+    own_keys.gpg("--import", stdin=parts)
+    keys_there = keys.copy(own_keys.home.parent / f"{own_keys.home.name}t")
+    keys_there.gpg("--quick-set-expire", alice, "10d")
+    own_keys.gpg("--import", stdin=keys_there.gpg("--export", alice).stdout)
+    extend = f"extend: gpg --quick-set-expire {alice} 1y"
+    remedy = f"its primary secret key is not here: where it is, {extend}; then import the key: gpg --import KEYFILE"
+    assert doctor().finding("key.expiry")[2] == remedy
+    assert own_keys.gpg("--quick-set-expire", alice, "1y", check=False).returncode != 0  # what was advised before
+    keys_there.gpg(*extend.partition("gpg ")[2].split())
+    own_keys.gpg("--import", stdin=keys_there.gpg("--export", alice).stdout)
+    assert doctor().code == 0
+    keys_there.stop_agent()
 
 
 def test_sign_only_key(doctor: Doctor, helper: Helper, store: Path, keys: KeyRing) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from passhelper import settings
 from passhelper.errors import RecipientsError
-from passhelper.store import keyinfo
+from passhelper.store import keyfaults
 from passhelper.team.entries.drift import compare
 from passhelper.team.entries.pipeline import Task
 
@@ -107,9 +107,9 @@ def usable(store: PassStore, wanted: tuple[Recipient, ...], source: str) -> tupl
     if all(recipient.is_usable for recipient in wanted):
         return wanted
     if settings.is_on(store.environ, settings.SKIP_UNUSABLE):
-        left = keyinfo.usable_recipients(store.gpg, [each.line for each in wanted], source, store.warn)
+        left = keyfaults.usable_recipients(store.gpg, [each.line for each in wanted], source, store.warn)
         return tuple(recipient for recipient in wanted if recipient.line in left)
-    complaints = [keyinfo.complaint(store.gpg, each.line) for each in wanted if not each.is_usable]
+    complaints = [keyfaults.complaint(store.gpg, each.line) for each in wanted if not each.is_usable]
     raise RecipientsError(
         f"cannot encrypt for {len(complaints)} of {len(wanted)} recipients in {source}: " + "; ".join(complaints)
     )

@@ -15,7 +15,7 @@ import gnupg
 
 from passhelper.errors import ConfigurationError, GpgError, PasshelperError, printable
 from passhelper.oserrors import remedy
-from passhelper.store import gpg_errors, gpghome, keyinfo
+from passhelper.store import gpg_errors, gpghome, keyfaults, keyinfo
 from passhelper.store.files import make_private
 from passhelper.store.keynames import is_fingerprint, normalize
 from passhelper.team.keyring import owners, pretenders
@@ -260,7 +260,7 @@ class KeyRing:
 
     def problem(self, key: Key) -> str:
         """Say why one cannot encrypt to a key and what to do; empty if one can."""
-        return "" if key.can_encrypt else keyinfo.complaint(self._gpg, key.fingerprint)
+        return "" if key.can_encrypt else keyfaults.complaint(self._gpg, key.fingerprint)
 
     def _make_home(self) -> None:
         """Make the directory of the keyring, as gpg does only for its default one, and not with ``--no-options``."""

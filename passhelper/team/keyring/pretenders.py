@@ -49,7 +49,9 @@ def pretence(gpg: Gpg, new: keyinfo.Key, accepted: Collection[str] | None = None
         for key in here
         if key.fingerprint != new.fingerprint and (accepted is None or not named.isdisjoint(key.fingerprints))
     ]
-    fingerprints = named.union(*(key.fingerprints for key in others)).difference(
+    # Which key a line with a "!" is a subkey of, it does not say.
+    whole = {digits(line) for line in accepted or () if not keyinfo.is_pinned(line)} - {""}
+    fingerprints = whole.union(*(key.fingerprints for key in others)).difference(
         new.fingerprints[:1], *(key.fingerprints for key in old)
     )
     for part in new.fingerprints[1:]:

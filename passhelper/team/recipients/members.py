@@ -15,7 +15,7 @@ from passhelper.team.entries.drift import Policy, directories
 from passhelper.team.entries.leaving import Left
 from passhelper.team.entries.limits import is_odd
 from passhelper.team.entries.reencrypt import Rekey
-from passhelper.team.recipients import gpgid, publickeys, scope
+from passhelper.team.recipients import gpgid, publickeys, renewal, scope
 from passhelper.team.recipients.edits import Editor
 from passhelper.team.recipients.gpgid import Signer
 
@@ -39,6 +39,7 @@ class Report:
         strays: files among the credentials that are none and stayed as they were.
         lists: the ``.gpg-id`` files that still name a removed key, and why.
         left: the entries that are not encrypted to exactly their recipients now, and why.
+        renewed: the fingerprints of keys whose file in the store was renewed, since they have changed.
     """
 
     keys: tuple[str, ...]
@@ -47,6 +48,7 @@ class Report:
     strays: tuple[str, ...] = ()
     lists: tuple[tuple[str, PasshelperError], ...] = ()
     left: tuple[Left, ...] = ()
+    renewed: tuple[str, ...] = ()
 
     @property
     def is_whole(self) -> bool:
@@ -87,7 +89,7 @@ class Members:
         self._editor = Editor(rekey.store, rekey.ring, self._policy)
 
     def add(self, wanted: Sequence[str], server: str = "", may_add: Container[str] = ()) -> Report:
-        """Add keys to the recipients.
+        """Add keys to the recipients; of one that is a recipient, put into the store what has changed in it since.
 
         Args:
             wanted: fingerprints, e-mail addresses or key files.
@@ -107,18 +109,36 @@ class Members:
         signer = Signer(self._store, self._rekey.accept([path]))
         before = self._current(path)
         new = {line: key for line, key in keys.items() if not any(_means(each, line, key) for each in before)}
-        edits = {}
-        if new or not self._is_there(path):
-            edits[path] = self._editor.edit(path, before, [], new)
+        renewed = self._outdated(keys.values())
+        if not new:
+            return self._renew(renewed, signer) if renewed else Report((), (), Result())
+        edits = {path: self._editor.edit(path, before, [], new)}
         where = f" of {server}" if server else ""
         told = [f"{line} {key.uid}".rstrip() for line, key in new.items()]
         subject = f"Add {_count(told)}{where}: {', '.join(told)}"
-        if not new:
-            return Report((), (), Result())
-        batch = Batch(subject, *self._seal(edits, signer, new.values()), self._servers(server), may_add=may_add)
+        sealed = self._seal(edits, signer, [*new.values(), *renewed])
+        batch = Batch(subject, *sealed, self._servers(server), may_add=may_add)
         result = self._rekey.apply(batch)
         left = tuple(Left(result.records[path], error, is_readable=False) for path, error in result.left.items())
-        return Report(tuple(told), tuple(edits), result, self._strays(edits, server), left=left)
+        names = tuple(key.fingerprint for key in renewed)
+        return Report(tuple(told), tuple(edits), result, self._strays(edits, server), left=left, renewed=names)
+
+    def _outdated(self, keys: Iterable[Key]) -> list[Key]:
+        """List the keys that have changed since they were put into the store."""
+        return renewal.outdated(self._store, dict.fromkeys(keys)) if self._rekey.repository is not None else []
+
+    def _renew(self, keys: Sequence[Key], signer: Signer) -> Report:
+        """Put what has changed in keys into the store; signed lists name the new files by their digests."""
+        fingerprints = {key.fingerprint for key in keys}
+        lists = self._files() if signer.is_wanted else []
+        edits = {
+            path: self._as_it_is(path)
+            for path in lists
+            if any(key.fingerprint in fingerprints for each in self._current(path) for key in each.keys)
+        }
+        batch = Batch(renewal.subject(keys), *self._seal(edits, signer, keys))
+        result = Result(is_committed=self._rekey.put(batch))
+        return Report((), tuple(edits), result, renewed=tuple(key.fingerprint for key in keys))
 
     def remove(self, wanted: Sequence[str], server: str = "", may_add: Container[str] = ()) -> Report:
         """Remove keys from every ``.gpg-id`` that names them, or from that of one server.
@@ -195,12 +215,14 @@ class Members:
         if not signer.identity:
             self._refuse_claims()
             signer.identity = gpgid.new_identity()
-        edits = {}
-        for path in paths:
-            lines = tuple(each.line for each in self._current(path))
-            edits[path] = Edit(self._editor.base(path), None, lines, recipients.read_file(self._store.root, path))
+        edits = {path: self._as_it_is(path) for path in paths}
         is_committed = self._rekey.put(Batch("Sign the lists of recipients", *self._seal(edits, signer)))
         return Signed(tuple(edits), signer.identity, signer.serial, is_committed)
+
+    def _as_it_is(self, path: str) -> Edit:
+        """Write a list anew with the keys that it names."""
+        lines = tuple(each.line for each in self._current(path))
+        return Edit(self._editor.base(path), None, lines, recipients.read_file(self._store.root, path))
 
     def _refuse_claims(self) -> None:
         """Stop if a signed list names a store but its signature cannot be checked here."""

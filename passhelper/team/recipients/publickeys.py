@@ -25,7 +25,7 @@ from passhelper.team.keyring import pretenders
 from passhelper.team.recipients import signed
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from passhelper.store import claims
     from passhelper.store.child import Child
@@ -68,14 +68,14 @@ def united(store: PassStore, key: Key) -> bytes:
     """
     path, data = export(store, key)
     full, repository = os.path.join(store.root, path), store.repository("")
-    there = _read(full)
+    there = read(full)
     accepted = _accepted(repository.state) if repository is not None else set()
     if there is None or there == data or _import(store, there, key.fingerprint, full, accepted):
         return data
     return export(store, key)[1]
 
 
-def _read(path: str) -> bytes | None:
+def read(path: str) -> bytes | None:
     """Read a file of the store that is none of ours to trust; None if it is not a plain one, or too large."""
     try:
         if not stat.S_ISREG(os.lstat(path).st_mode):
@@ -94,8 +94,8 @@ def refresh(store: PassStore, git: Git) -> list[str]:
         the fingerprints that were imported.
     """
     accepted = _accepted(git.repository.state)
-    wanted = set(filter(keynames.is_fingerprint, accepted))
     there = _files(git)
+    wanted = _wanted(store, git, accepted, there)
     seen = _load(git)
     imported = []
     void: dict[str, str] = {}
@@ -159,6 +159,42 @@ def _files(git: Git) -> dict[str, str]:
         if path and facts.split()[0] in ("100644", "100755"):
             found[path] = facts.split()[2]
     return found
+
+
+def _wanted(store: PassStore, git: Git, accepted: Collection[str], there: Mapping[str, str]) -> set[str]:
+    """Find the fingerprints of the keys that accepted lines name; one that is a subkey does not say whose it is.
+
+    Anybody can call a subkey his own. So where this keyring does not know its key, exactly one file may hold it; even a
+    false one could not read what is encrypted to that subkey.
+    """
+    wanted = {line for line in accepted if keynames.is_fingerprint(line) and not keyinfo.is_pinned(line)}
+    unknown: dict[str, list[str]] = {}
+    for part in {keynames.digits(line) for line in accepted if keyinfo.is_pinned(line)}:
+        here = keyinfo.find_keys(store.gpg, part)
+        wanted |= {key.fingerprint for key in here}
+        if not here:
+            unknown[part] = []
+    for path, blob in there.items() if unknown else ():
+        name = path.rpartition("/")[2]
+        data, why = _blob(git, blob) if keynames.is_fingerprint(name) and name not in wanted else (b"", "it is not one")
+        for part in () if why else unknown.keys() & _parts(store, data):
+            unknown[part].append(name)
+    for part, names in unknown.items():
+        if len(names) > 1:
+            holders = ", ".join(sorted(names))
+            store.warn(
+                f"several keys in {treepolicy.KEYS} call {part} a subkey of their own: {holders}; find out whose it "
+                "is, then import that one: gpg --import KEYFILE"
+            )
+        wanted |= set(names) if len(names) == 1 else set()
+    return wanted
+
+
+def _parts(store: PassStore, data: bytes) -> set[str]:
+    """List the fingerprints in a key file, of the key and its subkeys."""
+    with tempfile.TemporaryDirectory(prefix="passhelper-") as home:
+        listing = _ask(store, home, data, "show-only").stdout.decode(errors="replace")
+    return {part for key in keyinfo.parse_keys(listing) for part in key.fingerprints}
 
 
 def _fingerprint(path: str, wanted: set[str]) -> str:

@@ -19,7 +19,7 @@ from passhelper.store.files import Files
 from passhelper.store.transaction import Transaction
 from passhelper.team.entries import repair
 from passhelper.team.git import commits, gitrepo, history, network, partial
-from passhelper.team.recipients import acceptance, publickeys, recipientlists, signed
+from passhelper.team.recipients import acceptance, publickeys, recipientlists, renewal, signed
 from passhelper.team.recipients.acceptance import Acceptance
 from passhelper.team.sync import apply, erased, incoming, incomingtree, uncommitted
 from passhelper.team.sync.joining import Joiner
@@ -242,10 +242,11 @@ class _Sync:
     # What follows a merge
 
     def _mend(self) -> None:
-        """Import the keys that came in, repair drift, and note what this machine can read."""
+        """Import the keys that came in, renew this machine's own, repair drift, and note what this machine can read."""
         self.progress("looking for drift")
         self.report.imported = publickeys.refresh(self.store, self.git)
         signed.learn(self.store, self.git)
+        self.report.renewed = renewal.share_own(self.store, self.git)
         repaired = repair.repair(self.store, self.git)
         self.report.removed, self.report.added = repaired.removed, repaired.added
         self.report.drift = repaired.reported

@@ -50,6 +50,7 @@ class Report:
             those that went.
         erased: what others have erased.
         imported: the keys that came in from ``.public-keys``.
+        renewed: this machine's own keys whose file there was renewed.
         removed: servers that a key can no longer read after drift was repaired.
         added: servers that a recipient can read again.
         drift: what was not repaired, and why.
@@ -68,6 +69,7 @@ class Report:
     accepted: dict[str, tuple[list[str], list[str]]] = field(default_factory=dict)
     erased: list[Erased] = field(default_factory=list)
     imported: list[str] = field(default_factory=list)
+    renewed: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
     added: list[str] = field(default_factory=list)
     drift: list[str] = field(default_factory=list)
