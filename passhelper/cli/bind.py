@@ -47,7 +47,9 @@ def bind(*, servers: tuple[str, ...], is_all: bool, yes: bool, as_json: bool) ->
     store = open_store()
     store.check_folder()
     names = dict.fromkeys(name for server in servers for name in stored(store, server))
-    entries = [entry for entry in store.walk() if is_all or entry.server in names]
+    entries = [
+        entry for entry in sorted(store.walk(), key=lambda entry: entry.server) if is_all or entry.server in names
+    ]
     with bar("decrypting") as progress:
         found, troubles = unbound.find(store, entries, progress)
     for trouble in troubles:

@@ -157,7 +157,7 @@ def _routes(context: Context) -> Iterator[Finding]:
         server = "every other registry" if route.server == routes.OTHERS else printable(route.server)
         yield Finding(f"{server}: {who} ({route.source})", severity=Severity.NOTE)
     try:
-        entries = context.store.walk()
+        entries = sorted(context.store.walk(), key=lambda entry: entry.server)
     except PasshelperError:
         return  # store.path says why
     for entry in entries:

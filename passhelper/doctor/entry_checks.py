@@ -70,7 +70,7 @@ def _users(context: Context) -> Iterator[Finding]:
 
 def _classes(context: Context) -> Iterator[Finding]:
     classes: dict[object, dict[str, str]] = {}
-    for entry in context.store.walk():
+    for entry in sorted(context.store.walk(), key=lambda entry: entry.server):
         place = normalize(entry.server)
         if place is not None:
             classes.setdefault(place, {})[entry.server] = entry.username
