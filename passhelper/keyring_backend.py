@@ -185,7 +185,7 @@ def _read(entry: Entry) -> str | None:
 
 def _helper() -> PassHelper:
     """Open the store, for exact names only: pip's password is not for another server."""
-    return PassHelper({**os.environ, settings.STRICT: "1"}, logging.getLogger(__name__).warning)
+    return PassHelper({**os.environ, settings.STRICT: "1"}, logging.getLogger(__name__).warning, shared_erase=True)
 
 
 def _is_server(service: str) -> bool:

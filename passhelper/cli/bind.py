@@ -118,7 +118,7 @@ def rename(*, old: str, new: str, replace: bool) -> None:
             f"run: passhelper rename --replace {operands(printable(old), printable(new))}",
         )
     # By its exact name, or the new one, which may mean the same registry, would go too.
-    helper = PassHelper({**os.environ, settings.STRICT: "1"}, output.warn)
+    helper = PassHelper({**os.environ, settings.STRICT: "1"}, output.warn, shared_erase=True)
     found = helper.get(names[0])
     helper.store(Credentials(server, found.username, found.secret))
     helper.erase(names[0])

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 import click
 
 from passhelper import settings
 from passhelper.cli import output, terminal
+from passhelper.cli.common import open_store
+from passhelper.cli.servers import logged_out_of
 from passhelper.credentials import Credentials, encodable, validate_server, validate_username
 from passhelper.docker.config import DOCKER_HUB, HUB_TOKENS, server_name
-from passhelper.docker.importing import servers
-from passhelper.errors import CredentialsNotFoundError, DockerError, InvalidRequestError, StoreError
+from passhelper.errors import CredentialsNotFoundError, DockerError, InvalidRequestError, StoreError, printable
 from passhelper.protocol import Stdin, read_request
 from passhelper.registry import normalize
-from passhelper.shellwords import word
-from passhelper.store.helper import PassHelper
+from passhelper.shellwords import operands, word
+from passhelper.store.helper import PassHelper, logged_out
+
+if TYPE_CHECKING:
+    from passhelper.store.store import PassStore
 
 
-def _helper() -> PassHelper:
-    return PassHelper(dict(os.environ), output.warn)
+def _helper(*, shared_erase: bool = False) -> PassHelper:
+    return PassHelper(dict(os.environ), output.warn, shared_erase=shared_erase)
 
 
 @click.command()
@@ -78,18 +83,22 @@ def _check(credentials: Credentials, typed: str) -> None:
 
 @click.command()
 @click.argument("server")
-def logout(*, server: str) -> None:
+@click.option("--team", is_flag=True, help="Where others share the store, erase it for all of them.")
+def logout(*, server: str, team: bool) -> None:
     """Erase the credential of a registry.
 
-    It goes under every name that means the same registry.
+    It goes under every name that means the same registry. In a store that others share, it goes for this clone alone:
+    the team keeps the credential, and passhelper restore or another login brings it back here.
 
     \b
-    Example:
+    Examples:
       passhelper logout registry.example:5000
+      passhelper logout --team registry.example:5000
     """
-    helper = _helper()
+    helper = _helper(shared_erase=team)
+    store = open_store()
     name = validate_server(server)
-    before = servers(helper)
+    before, left = _stored(store), logged_out(store)
     wanted = [name]
     if name not in before:  # a name that is there is meant, not Docker's own name for its host
         name = server_name(server)
@@ -98,11 +107,16 @@ def logout(*, server: str) -> None:
         wanted += HUB_TOKENS  # as docker logout does
     for one in dict.fromkeys(wanted):
         helper.erase(one)
-    erased = sorted(before - servers(helper))
+    erased = sorted(before - _stored(store))
     for one in erased:
         output.say(f"erased the credential for {one}")
-    if not erased and not settings.is_on(os.environ, settings.IGNORE_WRITES):
+    if not erased and logged_out(store) == left and not settings.is_on(os.environ, settings.IGNORE_WRITES):
         output.say(f"there is no credential for {name}")
+
+
+def _stored(store: PassStore) -> set[str]:
+    """Name the servers of the store, those that this clone has logged out of and cannot read among them."""
+    return {entry.server for entry in store.walk()}
 
 
 @click.command()
@@ -125,6 +139,10 @@ def get(*, server: str, password: bool) -> None:
         try:
             found = helper.get(name)
         except CredentialsNotFoundError:
+            left = logged_out_of(open_store(), name)
+            if left:
+                cause = f"this clone has logged out of {printable(left[0])}, which the store has a credential for"
+                raise StoreError(cause, f"run: passhelper restore {operands(printable(left[0]))}") from None
             remedy = f"run: passhelper login {word(name)} -u USER"
             raise StoreError(f"there is no credential for {name}", remedy) from None
     if password:

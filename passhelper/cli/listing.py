@@ -16,10 +16,13 @@ from passhelper.errors import DockerError, StoreError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from passhelper.store.store import PassStore
+
 
 _DAY = 86400  # seconds
 _UNITS = ((365 * _DAY, "year"), (30 * _DAY, "month"), (_DAY, "day"), (3600, "hour"), (60, "minute"))
 _BAD = ("refused", "failed")
+_SHOWN = 10  # names in a note
 
 
 @click.command("list")
@@ -55,18 +58,30 @@ def list_(*, check: bool, readable_by: str, older_than: int, as_json: bool) -> N
         output.envelope("list", [_document(item, result) for item, result in zip(found, results, strict=True)])
     elif found:
         _print_table(found, results)
-        if readable_by and any(reader.is_hidden for item in found for reader in item.readers):
-            output.note("an entry whose readers are (hidden) may be readable; decrypt it to find out")
-    elif older_than:
-        output.note(f"no credential here was last changed more than {wording.count(older_than, 'day')} ago")
-    elif readable_by:
-        output.note(f"no credentials in {store.root} that {readable_by} can read")
+        _print_notes(found, readable_by=readable_by)
     else:
-        output.note(f"no credentials in {store.root}")
+        output.note(_nothing(store, readable_by, older_than))
     bad = [result[0] for result in results if result is not None and result[0] in _BAD]
     if bad:
         refused = "store a refused one again: passhelper login SERVER -u USER --check" if "refused" in bad else ""
         raise DockerError(f"{len(bad)} of {len(found)} credentials did not pass", refused or "see why in its line")
+
+
+def _print_notes(found: Sequence[inventory.Item], *, readable_by: str) -> None:
+    if readable_by and any(reader.is_hidden for item in found for reader in item.readers):
+        output.note("an entry whose readers are (hidden) may be readable; decrypt it to find out")
+    left = [item.entry.server for item in found if item.is_logged_out]
+    if left:
+        names = wording.few(left, _SHOWN)
+        output.note(f"this clone has logged out of {names}; to undo that, run: passhelper restore SERVER")
+
+
+def _nothing(store: PassStore, readable_by: str, older_than: int) -> str:
+    """Say what there is none of."""
+    if older_than:
+        return f"no credential here was last changed more than {wording.count(older_than, 'day')} ago"
+    whose = f" that {readable_by} can read" if readable_by else ""
+    return f"no credentials in {store.root}{whose}"
 
 
 def _older(found: list[inventory.Item], days: int) -> list[inventory.Item]:
@@ -90,6 +105,7 @@ def _document(item: inventory.Item, result: tuple[str, str] | None) -> dict[str,
         "changed": output.stamp(item.changed) if item.changed is not None else None,
         "readers": [{"key_id": one.key_id, "fingerprint": one.fingerprint, "uid": one.uid} for one in item.readers],
         "trouble": item.trouble,
+        "logged_out": item.is_logged_out,
     }
     if result is not None:
         document["check"] = {"result": result[0], "reason": result[1]}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from passhelper.errors import ConfigurationError, printable
+from passhelper.store.helper import logged_out
+from passhelper.store.layout import encode_server
 
 if TYPE_CHECKING:
     from passhelper.store.store import PassStore
@@ -20,6 +22,13 @@ def stored(store: PassStore, server: str) -> list[str]:
     if not names:
         raise ConfigurationError(f"nothing is stored for {printable(server)}", "run: passhelper list")
     return names
+
+
+def logged_out_of(store: PassStore, server: str) -> list[str]:
+    """List the names of a registry that the store has a credential for and that this clone has logged out of."""
+    hidden = logged_out(store)
+    names = [server, *store.equivalents(server)] if hidden else []
+    return [name for name in names if encode_server(name) in hidden and _has_entries(store, name)]
 
 
 def _has_entries(store: PassStore, server: str) -> bool:

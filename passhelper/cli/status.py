@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 # The doctor's checks that are about a shared store and its readers; none of them asks the remote.
 _CHECKS = ("store.recipients", "git.unfinished", "git.pending", "git.changes", "git.pins", "key.expiry")
 _DAY = 86400  # seconds
+_SHOWN = 5  # names in a line
 
 
 @click.command()
@@ -76,6 +77,8 @@ def _lines(found: Standing) -> list[tuple[str, str]]:
         lines.append(("remote", printable(f"{found.remote}/{found.branch}: {_apart(found)}")))
         lines.append(("last sync", "never" if found.synced is None else _ago(found.synced)))
     lines.append(("credentials", str(found.credentials)))
+    if found.logged_out:
+        lines.append(("logged out", wording.few(found.logged_out, _SHOWN)))
     if found.oldest is not None:
         server, when = found.oldest
         lines.append(("oldest", f"{printable(server)}, changed {_ago(when)}"))

@@ -55,7 +55,7 @@ def target(name: str, environ: Mapping[str, str], warn: Callable[[str], None], s
     """
     short = short_name(name)
     if short == HELPER:
-        return PassHelper(dict(environ), warn)
+        return PassHelper(dict(environ), warn, shared_erase=True)  # it may have to undo what it has stored
     return _backend(short, environ) or ProgramHelper.find(short, environ, seconds)
 
 

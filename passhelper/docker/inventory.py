@@ -6,7 +6,7 @@ import os
 import time
 from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from passhelper.credentials import Credentials
@@ -14,6 +14,8 @@ from passhelper.docker.config import HUB_TOKENS
 from passhelper.errors import DockerError, GpgNotFoundError, PasshelperError
 from passhelper.store import cipher, packets
 from passhelper.store.binding import BINDING, binding
+from passhelper.store.helper import logged_out
+from passhelper.store.layout import encode_server
 from passhelper.store.store import Entry, PassStore
 
 if TYPE_CHECKING:
@@ -59,12 +61,14 @@ class Item:
         changed: when it was last committed, in seconds since 1970; None if it is not known.
         readers: who can decrypt it.
         trouble: why the file is not an entry, empty if it is one.
+        is_logged_out: whether this clone has logged out of the server.
     """
 
     entry: Entry
     changed: int | None
     readers: tuple[Reader, ...]
     trouble: str = ""
+    is_logged_out: bool = False
 
 
 def items(store: PassStore, readable_by: str = "") -> list[Item]:
@@ -99,6 +103,8 @@ def items(store: PassStore, readable_by: str = "") -> list[Item]:
     owners = {key_id: key for key in keys for key_id in key.key_ids}
     changes = (last_changes(store) or {}) if entries else {}
     found = [_item(store, entry, owners, changes) for entry in entries]
+    hidden = logged_out(store)
+    found = [replace(item, is_logged_out=encode_server(item.entry.server) in hidden) for item in found]
     if readable_by:
         found = [item for item in found if any(reader.key_id in wanted for reader in item.readers)]
     return found

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import NoReturn
 
+    from passhelper.store.store import Entry
+
 PROGRAM = "docker-credential-pass"
 _LAST_RESORT = 5.0  # seconds from its deadline until a verb is ended from outside: more than ending a child takes
 _LONG = 1024  # characters of a path in a message
@@ -28,13 +30,19 @@ class PassHelper(Helper):
     Args:
         environ: the settings; the process's environment by default.
         warn: takes one line when something worked only in part; stderr by default.
+        shared_erase: whether erasing in a store that others share erases for all of them, rather than for this clone.
     """
 
     def __init__(
-        self, environ: "Mapping[str, str] | None" = None, warn: "Callable[[str], None]" = _warn_on_stderr
+        self,
+        environ: "Mapping[str, str] | None" = None,
+        warn: "Callable[[str], None]" = _warn_on_stderr,
+        *,
+        shared_erase: bool = False,
     ) -> None:
         self._environ = os.environ if environ is None else environ
         self._warn = warn
+        self._shared_erase = shared_erase
 
     @property
     def pass_store(self) -> PassStore:
@@ -52,6 +60,10 @@ class PassHelper(Helper):
             write(store, credentials.server, credentials.username, credentials.secret.encode())
         except OSError as error:
             raise _converted(error, "write", store.root) from error
+        if logged_out(store):
+            from passhelper.store import loggedout  # only where there is something to end
+
+            loggedout.end(store, [credentials.server])
 
     def _get(self, server: str) -> Credentials:
         """Decrypt the credential of a server, or of an equivalent name; see :class:`~passhelper.Helper`."""
@@ -108,10 +120,11 @@ class PassHelper(Helper):
 
     def _read(self, store: PassStore, server: str) -> "Credentials | None":
         """Read a credential; None if its file vanished while it was read, CredentialsNotFoundError if there is none."""
-        entry = store.lookup(server)
+        hidden = logged_out(store)
+        entry = _seen(store.lookup(server), hidden)
         if entry is None and not self._is_strict:
             for other in store.equivalents(server):
-                entry = store.lookup(other)
+                entry = _seen(store.lookup(other), hidden)
                 if entry is not None:
                     break
         if entry is None:
@@ -140,9 +153,19 @@ class PassHelper(Helper):
             present = [name for name in servers if name in undone or store.lookup(name) is not None]
             if not present or self._ignores_writes("erased"):
                 return
-            from passhelper.store.erase import remove  # reading needs none of it
+            from passhelper.store import loggedout  # reading needs none of it
+
+            hidden = logged_out(store)
+            if not self._shared_erase and loggedout.is_wanted(store):
+                here = [name for name in present if layout.encode_server(name) not in hidden]
+                if here:
+                    loggedout.add(store, here)
+                return
+            from passhelper.store.erase import remove
 
             remove(store, present)
+            if hidden:
+                loggedout.end(store, present)
         except OSError as error:
             raise _converted(error, "write", store.root) from error
 
@@ -160,6 +183,9 @@ class PassHelper(Helper):
         try:
             entries = store.walk()
             if entries:
+                hidden = logged_out(store)
+                if hidden:
+                    entries = [entry for entry in entries if _seen(entry, hidden)]
                 from passhelper.store import readable  # the other verbs need it not
 
                 known = readable.load(self._environ)
@@ -196,6 +222,26 @@ class PassHelper(Helper):
             return False
         self._warn(f"nothing was {verb}: PASSHELPER_IGNORE_WRITES is set")
         return True
+
+
+def logged_out(store: PassStore) -> "frozenset[str]":
+    """Name the directories of the servers that this clone has logged out of; see :mod:`passhelper.store.loggedout`."""
+    folders = [os.path.join(folder, ".git", "passhelper") for folder in (store.folder, store.root)]
+    for folder in folders:
+        try:
+            return frozenset(os.listdir(os.path.join(folder, layout.LOGGED_OUT)))
+        except FileNotFoundError:
+            continue
+        except NotADirectoryError:  # .git is a file, in a linked work tree
+            repository = store.repository("")
+            if repository is not None and repository.state not in folders:
+                folders.append(repository.state)
+    return frozenset()
+
+
+def _seen(entry: "Entry | None", hidden: "frozenset[str]") -> "Entry | None":
+    """Give an entry back unless this clone has logged out of its server."""
+    return None if entry is not None and hidden and layout.encode_server(entry.server) in hidden else entry
 
 
 def _require_recipients(environ: "Mapping[str, str]") -> None:

@@ -31,6 +31,7 @@ MAX_SERVER = MAX_NAME // 4 * 3  # bytes of a URL whose base64 still fits a file 
 MAX_ENTRY = 4 << 20  # bytes of one .gpg file; a secret of 2 MiB and its recipients fit
 
 _WINDOWS = '<>:"|?*\\'
+LOGGED_OUT = "logged-out"  # in <git dir>/passhelper; see passhelper.store.loggedout
 _HEX = frozenset("0123456789abcdefABCDEF")
 
 

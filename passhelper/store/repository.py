@@ -47,6 +47,7 @@ _TRANSPORTS = ("file", "git", "http", "https", "ssh")
 _ALWAYS, _USER = "always", "user"  # what protocol.*.allow may say besides "never"
 
 TRUE = ("true", "yes", "on", "1")
+FALSE = ("false", "no", "off", "0", "")
 
 # git rev-parse --local-env-vars, GIT_NAMESPACE, and GIT_QUARANTINE_PATH, which a server's hook has and which forbids
 # every commit: variables that aim git at another repository. So does GIT_ATTR_SOURCE at another tree's attributes.

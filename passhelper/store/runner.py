@@ -159,6 +159,15 @@ def shared_branch(settings: "Mapping[str, str]", branch: str) -> "tuple[str, str
     return remote, settings.get(f"branch.{branch}.merge") or f"refs/heads/{branch}"
 
 
+def has_remote(settings: "Mapping[str, str]") -> bool:
+    """Return whether a repository has a remote; that of a branch may be a URL or a path (git-config(1), ``branch``)."""
+    for name, value in settings.items():
+        kind = (name.partition(".")[0], name.rpartition(".")[2])
+        if kind == ("remote", "url") or (kind == ("branch", "remote") and value != "."):
+            return True
+    return False
+
+
 def remotes(settings: "Mapping[str, str]") -> "list[str]":
     """List the remotes that git knows a URL of."""
     return [key[len("remote.") : -len(".url")] for key in settings

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from support import FOLDER, Helper, KeyRing, Program, dockers, require, run, tree
 from support.machines.new import Command
+from support.people.clones import Team
 from support.people.terminals import Person
 
 HUB = "https://index.docker.io/v1/"
@@ -213,6 +214,40 @@ def test_logout_of_what_this_machine_cannot_read(
     assert helper.list().json == {}
     assert passhelper("logout", "a.example").text == "erased the credential for a.example\n"
     assert not entry.exists()
+
+
+def test_logout_of_a_store_that_others_share(passhelper: Command, helper: Helper, team: Team, git_store: Path) -> None:
+    team.adopt(git_store).git("config", "passhelper.sharedErase", "false")
+    helper.store("a.example", "u", "s")
+    said = (
+        "warning: logged out of a.example in this clone; the team keeps the credential, and passhelper logout --team "
+        "a.example erases it for everybody\n"
+    )
+    answer = passhelper("logout", "https://a.example/v2/")
+    assert (answer.code, answer.text, answer.err.decode()) == (0, "", said)
+    answer = passhelper("get", "a.example")
+    assert answer.code == 1
+    assert answer.err.decode() == (
+        "error: this clone has logged out of a.example, which the store has a credential for\n"
+        "hint: run: passhelper restore a.example\n"
+    )
+    assert passhelper("list", "--json").json["data"][0]["logged_out"] is True
+    note = "this clone has logged out of a.example; to undo that, run: passhelper restore SERVER\n"
+    assert passhelper("list").err.decode() == note
+    assert "logged out  a.example\n" in passhelper("status").text
+    answer = passhelper("restore", "a.example")
+    assert (answer.code, answer.text) == (0, "this clone serves the credential for a.example again\n")
+    assert helper.get("a.example").json["Secret"] == "s"
+    assert passhelper("restore", "a.example").code == 1  # it is there
+
+    answer = helper("erase", "a.example")
+    assert (answer.code, answer.text) == (0, "")
+    assert answer.err.decode() == said.replace("warning", "docker-credential-pass: warning")
+    answer = passhelper("restore", "--json", "a.example")
+    assert answer.json["data"] == {"server": "a.example", "logged_in": ["a.example"]}
+    answer = passhelper("logout", "--team", "a.example")
+    assert (answer.code, answer.text, answer.err) == (0, "erased the credential for a.example\n", b"")
+    assert list(git_store.glob(f"{FOLDER}/*/u.gpg")) == []
 
 
 @pytest.mark.parametrize("encoding", ["iso-8859-1", "ascii", "utf-8"])

@@ -31,7 +31,7 @@ def test_json_envelope(passhelper: Command, git_store: Path, helper: Helper, key
     assert list(document) == ["version", "command", "data"]
     assert (document["version"], document["command"]) == (1, "list")
     (entry,) = document["data"]
-    assert list(entry) == ["server", "username", "changed", "readers", "trouble"]
+    assert list(entry) == ["server", "username", "changed", "readers", "trouble", "logged_out"]
     assert (entry["server"], entry["username"], entry["trouble"]) == ("a.example", "alice", "")
     assert entry["changed"].startswith(time.strftime("%Y-", time.gmtime()))
     assert [(reader["fingerprint"], reader["uid"]) for reader in entry["readers"]] == [

@@ -26,6 +26,7 @@ def shared(git_store: Path, helper: Helper, tmp_path: Path) -> Path:
     remote = tmp_path / "remote.git"
     subprocess.run(["git", "init", "-q", "--bare", "-b", "main", str(remote)], check=True)
     git(git_store, "remote", "add", "origin", str(remote))
+    git(git_store, "config", "passhelper.sharedErase", "true")
     git(git_store, "config", "passhelper.sync", "push,pull")
     assert helper.store(SERVER, "alice", "s").code == 0
     assert head(git_store) == head(remote)

@@ -137,18 +137,18 @@ def test_nor_does_the_machines_own_file(vault: Vault, own_keys: KeyRing, home: P
     require("unshare")
     if os.geteuid() != 0:
         pytest.skip("only root puts a file in place of /etc/gnupg/gpg.conf, for its own processes")
-    machine = Path(tempfile.mkdtemp(dir=home))
-    for other in Path("/etc/gnupg").glob("common.conf"):  # which may say where all keys are
-        shutil.copy(other, machine)
+    etc = Path(tempfile.mkdtemp(dir=home)) / "etc"
+    shutil.copytree("/etc", etc, symlinks=True)  # with common.conf, if there is one, which may say where all keys are
+    machine = etc / "gnupg"
+    machine.mkdir(exist_ok=True)
     lines = [gpgoptions.line("gpg", name, words(own_keys), home) for name in OF_THE_MACHINE]
     (home / "gpg.conf").unlink()
     vault.environ["PASSHELPER_GPG"] = script(
-        machine / "gpg",
-        f"[ -d /etc/gnupg ] || exit 99; exec unshare --mount sh -c 'mount --bind {machine} /etc/gnupg; "
-        """exec /usr/bin/gpg "$@"' gpg "$@" """,
+        home / "gpg",
+        f"""exec unshare --mount sh -c 'mount --bind {etc} /etc; exec /usr/bin/gpg "$@"' gpg "$@" """,
     )
     if run([vault.environ["PASSHELPER_GPG"], "--version"], vault.environ).code != 0:
-        pytest.skip("no mount namespaces here, or no /etc/gnupg")
+        pytest.skip("no mount namespaces here")
     before = set(os.listdir())
     vault.store(secret=secret)
     refusals = {}

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, cast
 from passhelper import settings
 from passhelper.errors import GitError
 from passhelper.store.repository import TRUE
-from passhelper.store.runner import Runner
+from passhelper.store.runner import Runner, has_remote
 from passhelper.team.git.objects import Objects, is_id
 
 if TYPE_CHECKING:
@@ -94,12 +94,8 @@ class Git(Runner):
 
     @property
     def is_shared(self) -> bool:
-        """Whether it has a remote; that of a branch may be a URL or a path (git-config(1), ``branch``)."""
-        for name, value in self.settings.items():
-            kind = (name.partition(".")[0], name.rpartition(".")[2])
-            if kind == ("remote", "url") or (kind == ("branch", "remote") and value != "."):
-                return True
-        return False
+        """Whether it has a remote; see :func:`passhelper.store.runner.has_remote`."""
+        return has_remote(self.settings)
 
     def revision(self, name: str) -> str:
         """Give the full id of what a name stands for now; empty if that is nothing."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from passhelper.errors import ConfigurationError, GitError, TrustError
 from passhelper.store import trust
+from passhelper.store.helper import logged_out
+from passhelper.store.layout import encode_server
 from passhelper.team.git import commits, gitrepo, history, network
 from passhelper.team.sync import offer as offers
 
@@ -22,27 +24,29 @@ class Standing:
 
     Attributes:
         root: the store.
+        credentials: how many servers have one.
+        logged_out: the servers that this clone has logged out of, though the store has a credential.
+        oldest: the server whose credential was changed longest ago, and when; None where no history tells.
         is_repository: whether it is a git repository.
         remote, branch: where it is shared; empty if it is not.
         ahead, behind: the commits that only this side or only the remote has, as of the last fetch; None if there was
             none.
         synced: when the last sync ended, in seconds since 1970; None for never.
-        credentials: how many servers have one.
         refused: a commit of the remote that changes more than was accepted here, so that no sync merges it; empty for
             none.
-        oldest: the server whose credential was changed longest ago, and when; None where no history tells.
     """
 
     root: str
-    is_repository: bool
-    remote: str
-    branch: str
-    ahead: int | None
-    behind: int | None
-    synced: int | None
-    refused: str
     credentials: int
+    logged_out: list[str]
     oldest: tuple[str, int] | None
+    is_repository: bool = False
+    remote: str = ""
+    branch: str = ""
+    ahead: int | None = None
+    behind: int | None = None
+    synced: int | None = None
+    refused: str = ""
 
 
 def look(store: PassStore, *, fetch: bool = False) -> Standing:
@@ -60,9 +64,12 @@ def look(store: PassStore, *, fetch: bool = False) -> Standing:
     changes = history.last_changes(store) or {}
     ages = [(changes[entry.path], entry.server) for entry in entries if entry.path in changes]
     oldest = min(ages)[::-1] if ages else None
+    hidden = logged_out(store)
+    left = sorted(entry.server for entry in entries if encode_server(entry.server) in hidden)
+    here = Standing(store.root, len(entries), left, oldest)
     repository = store.repository("")
     if repository is None:
-        return Standing(store.root, False, "", "", None, None, None, "", len(entries), oldest)  # noqa: FBT003
+        return here
     remote = branch = ""
     apart: tuple[int | None, int | None] = None, None
     with gitrepo.opened(repository, store.environ) as git, suppress(ConfigurationError, _NotSharedError):
@@ -72,8 +79,16 @@ def look(store: PassStore, *, fetch: bool = False) -> Standing:
         head = git.revision("HEAD")
         if theirs and head:
             apart = commits.count(git, head, theirs), commits.count(git, theirs, head)
-    refused = _refused(store, repository)
-    return Standing(store.root, True, remote, branch, *apart, _synced(repository), refused, len(entries), oldest)  # noqa: FBT003
+    return replace(
+        here,
+        is_repository=True,
+        remote=remote,
+        branch=branch,
+        ahead=apart[0],
+        behind=apart[1],
+        synced=_synced(repository),
+        refused=_refused(store, repository),
+    )
 
 
 class _NotSharedError(Exception):

@@ -69,7 +69,7 @@ class Clone(Vault):
 
 
 class Team:
-    """A bare remote and its clones.
+    """A bare remote and its clones, in which an erase is one for all of them.
 
     Args:
         folder: where they are.
@@ -86,13 +86,16 @@ class Team:
         """Let a store be shared here."""
         clone = Clone({**self.environ, "PASSWORD_STORE_DIR": str(store)})
         clone.git("remote", "add", "origin", str(self.remote))
+        clone.git("config", "passhelper.sharedErase", "true")
         return clone
 
     def clone(self, name: str, *options: str) -> Clone:
         path = self.folder / name
         command = ["git", "clone", "-q", *options, f"file://{self.remote}", str(path)]
         subprocess.run(command, check=True, env=self.environ, capture_output=True)
-        return Clone({**self.environ, "PASSWORD_STORE_DIR": str(path)})
+        clone = Clone({**self.environ, "PASSWORD_STORE_DIR": str(path)})
+        clone.git("config", "passhelper.sharedErase", "true")
+        return clone
 
     @property
     def head(self) -> str:
