@@ -193,7 +193,7 @@ def _transport(context: Context) -> Iterator[Finding]:
 
 
 def _remote(context: Context) -> Iterator[Finding]:
-    branch = _text(context, "symbolic-ref", "--short", "HEAD")
+    branch = context.git.branch()
     settings = context.git.settings
     remote, ref = runner.shared_branch(settings, branch)
     if not branch or not remote:

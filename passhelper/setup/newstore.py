@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from passhelper.errors import GitError, StoreError
 from passhelper.store import gitwords, pinning, recipients, trust
-from passhelper.store.commit import Committer
 from passhelper.store.files import Files
 from passhelper.store.repository import Repository
 from passhelper.store.transaction import Transaction
@@ -120,7 +119,7 @@ def make_repository(store: PassStore, *, is_whole: bool = False) -> list[str]:
         paths = uncommitted.find(store, git, is_whole=is_whole)
         uncommitted.refuse_lost(store, git, paths)
         if paths:
-            committer = Committer(repository, store.environ, files, store.warn)
+            committer = uncommitted.committer(store, repository)
             committer.plan(paths)
             committer.commit("Set up the store for Docker credentials")
             done.append(f"committed {count(len(paths), 'file')}")

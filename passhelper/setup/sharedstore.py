@@ -7,6 +7,7 @@ this machine, unless that also holds entries that are not Docker credentials.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from passhelper.errors import ConfigurationError, StoreError, TrustError
@@ -14,6 +15,7 @@ from passhelper.machine import userfile, wipe
 from passhelper.settings import home_directory
 from passhelper.store import allowed, claims, layout, pinning, recipients, trust
 from passhelper.store.repository import PUSH, Repository
+from passhelper.store.runner import remotes
 from passhelper.store.transaction import Transaction
 from passhelper.team.git import gitrepo, remoteurl
 from passhelper.team.recipients import acceptance, publickeys, recipientlists, signed
@@ -25,10 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from passhelper.store.store import PassStore
+    from passhelper.team.git.gitrepo import Git
     from passhelper.team.keyring.key import Key
 
 _REMOTE = "origin"
-_REMOTE_URL = f"remote.{_REMOTE}.url"
 _SECONDS = 300.0  # for a look at the whole history
 
 
@@ -66,14 +68,15 @@ class SharedStore:
         shown = remoteurl.shown(wanted)
         if repository is not None:
             with gitrepo.opened(repository, store.environ) as git:
-                remote = git.settings.get(_REMOTE_URL, "")
+                is_clone = bool(_remote(git, wanted))
+                others = [git.settings[f"remote.{name}.url"] for name in remotes(git.settings)]
                 is_pushed = git.ask("rev-parse", "--verify", "--quiet", "@{upstream}").returncode == 0
-            if _is_same(remote, wanted):
+            if is_clone:
                 self.is_ours = not is_pushed
                 return f"{store.root} is a clone of {shown}"
-            if remote:
+            if others:
                 raise ConfigurationError(
-                    f"{store.root} has another remote, {remoteurl.shown(remote)}",
+                    f"{store.root} has another remote, {', '.join(map(remoteurl.shown, others))}",
                     "set PASSWORD_STORE_DIR to a directory for the other store",
                 )
         is_here = os.path.isdir(store.root) and bool(os.listdir(store.root))
@@ -192,10 +195,10 @@ class SharedStore:
             clone.password_pipe(clone.absolute(self._source.url)) as (clean, helper, pipe),
         ):
             incomingtree.check_outgoing(git, incomingtree.commit_id(git, "HEAD"), "")
-            if _REMOTE_URL not in git.settings:
-                git.run("remote", "add", "--", _REMOTE, clean)
-            branch = os.fsdecode(git.run("symbolic-ref", "--short", "HEAD")).strip()
-            push = [*helper, *PUSH, "--quiet", "--set-upstream", _REMOTE, f"HEAD:refs/heads/{branch}"]
+            remote = _remote(git, _bare(self._source.url)) or _REMOTE
+            if remote not in remotes(git.settings):
+                git.run("remote", "add", "--", remote, clean)
+            push = [*helper, *PUSH, "--quiet", "--set-upstream", remote, f"HEAD:refs/heads/{git.branch()}"]
             clone.talk(git, push, f"git cannot push to {remoteurl.shown(clean)}", self._source.remedy, keep=pipe)
         return f"pushed to {remoteurl.shown(clean)}"
 
@@ -223,12 +226,13 @@ def _bare(url: str) -> str:
     return remoteurl.split(clone.absolute(url)).clean
 
 
-def _is_same(remote: str, wanted: str) -> bool:
-    """Compare with the remote of a clone, whose URL may still have a password if git itself made the clone."""
-    try:
-        return remoteurl.split(remote).clean == wanted
-    except ConfigurationError:
-        return False
+def _remote(git: Git, wanted: str) -> str:
+    """Find the remote with a URL, which may still have a password if git itself made the clone; empty for none."""
+    for name in remotes(git.settings):
+        with suppress(ConfigurationError):
+            if remoteurl.split(git.settings[f"remote.{name}.url"]).clean == wanted:
+                return name
+    return ""
 
 
 def _other_entries_in_history(store: PassStore, repository: Repository) -> int:

@@ -42,11 +42,11 @@ class Remote(Runner):
         self._name = self._branch = self._ref = self.tracking = ""
 
     def _find(self) -> None:
-        """Find the branch and where it is shared; nothing where HEAD is on no branch, for which git exits with 1."""
-        branch = self.run("symbolic-ref", "--quiet", "HEAD", codes=(0, 1)).decode(errors="surrogateescape").strip()
-        name, ref = shared_branch(self.settings, branch.removeprefix("refs/heads/"))
+        """Find the branch and where it is shared; nothing where HEAD is on no branch."""
+        branch = self.branch()
+        name, ref = shared_branch(self.settings, branch)
         if branch and name:
-            self._name, self._branch, self._ref = name, branch, ref
+            self._name, self._branch, self._ref = name, f"refs/heads/{branch}", ref
             self.tracking = f"refs/remotes/{name}/{ref.removeprefix('refs/heads/')}"
 
     def may(self, verb: str) -> bool:

@@ -125,6 +125,14 @@ class Runner:
         checked = ("transfer.fsckObjects=true",)
         return self.ask(*arguments, seconds=seconds, settings=checked, environ=environ, group=True, keep=keep)
 
+    def branch(self) -> str:
+        """Name the branch that HEAD is on, without ``refs/heads/``; empty if it is on none, where git exits with 1.
+
+        Never by git's own short name: that is ``heads/main`` where a tag is called ``main``.
+        """
+        name = self.run("symbolic-ref", "--quiet", "HEAD", codes=(0, 1)).decode(errors="surrogateescape")
+        return name.rstrip("\n").removeprefix("refs/heads/")
+
     def failure(self, command: str, child: "Child", seconds: "float | None" = None) -> GitError:
         """Say why a command failed that talks to nobody."""
         from passhelper.store import gitwords  # only for a failure

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from support import FOLDER, GO_HELPER, PASSPHRASE, KeyRing, Program, require, tree
+from support.machines.jobs import git
 from support.machines.new import Machine
 from support.people.terminals import Person
 
@@ -348,6 +349,20 @@ def test_git_commits_what_is_there_and_pins_it(machine: Machine, keys: KeyRing) 
     pins = json.loads((machine.store / ".git" / "passhelper" / "trust.json").read_text())
     assert pins == {"version": 1, "recipients": {".gpg-id": [keys["alice"]]}}
     assert (machine.store / ".git" / "info" / "attributes").exists()
+
+
+def test_a_repository_that_takes_no_commit(machine: Machine, keys: KeyRing) -> None:
+    machine.adopt(keys, "alice")
+    git(machine.home, "init", "-q", "-b", "main", str(machine.store))
+    lock = machine.store / ".git" / "refs" / "heads" / "main.lock"
+    lock.touch()
+    answer = machine("setup", "--no-docker", "--git")
+    assert answer.code == 1
+    assert "committed" not in answer.text
+    assert answer.err.decode().startswith("error: the store's changes cannot be committed: ")
+    lock.unlink()
+    assert "committed" in machine("setup", "--no-docker", "--git").text
+    assert git(machine.store, "status", "--porcelain") == ""
 
 
 def test_git_runs_no_hook_of_a_template(machine: Machine, keys: KeyRing, tmp_path: Path) -> None:

@@ -67,6 +67,47 @@ def pins(machine: Machine) -> Mapping[str, object]:
     return found
 
 
+# Names of remotes
+
+
+@pytest.fixture
+def other_names(tmp_path: Path) -> dict[str, str]:
+    """A user whose git calls remotes ``upstream``."""
+    config = tmp_path / "gitconfig"
+    config.write_text("[clone]\n\tdefaultRemoteName = upstream\n")
+    return {"GIT_CONFIG_GLOBAL": str(config)}
+
+
+def test_a_remote_that_git_would_call_otherwise(
+    first: Machine, other: Machine, keys: KeyRing, remote: Path, other_names: dict[str, str]
+) -> None:
+    other.adopt(keys, "alice")
+    answer = join(other, remote, **other_names, PASSHELPER_ACCEPT_RECIPIENTS=keys["alice"])
+    assert answer.code == 0, answer.err
+    answer = other("sync", **other_names)
+    assert (answer.code, answer.text) == (0, "up to date with origin/main\n")
+    assert join(other, remote, **other_names).text.splitlines()[-1] == "nothing had to be changed"
+
+
+def test_a_clone_of_gits_own_with_a_remote_of_another_name(
+    first: Machine, other: Machine, keys: KeyRing, remote: Path, other_names: dict[str, str]
+) -> None:
+    other.adopt(keys, "alice")
+    subprocess.run(
+        ["git", "clone", "-q", f"file://{remote}", str(other.store)], check=True, env={**other.environ, **other_names}
+    )
+    answer = join(other, f"file://{remote}")
+    assert answer.code == 0, answer.err
+    assert f"clone: {other.store} is a clone of file://{remote}" in answer.text
+    assert git(other.store, "remote") == "upstream"
+    assert other("sync").code == 0
+    assert other("sync").text == "up to date with upstream/main\n"
+    assert other("status").text.splitlines()[1] == "remote      upstream/main: up to date"
+    other.environ["PASSHELPER_SYNC"] = "push"
+    assert other.helper("store", REQUEST.replace("a.example", "b.example")).code == 0
+    assert git(remote, "rev-parse", "main") == git(other.store, "rev-parse", "HEAD")
+
+
 # The first one
 
 

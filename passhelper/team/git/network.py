@@ -81,8 +81,7 @@ def find(git: Git, wanted: str = "") -> Upstream:
         ConfigurationError: it has several, or not the wanted one.
     """
     root = git.repository.root
-    listing = git.run("symbolic-ref", "--quiet", "--short", "HEAD", codes=(0, 1))
-    branch = listing.decode(errors="surrogateescape").strip()
+    branch = git.branch()
     if not branch:
         switch = f"git -C {shellwords.word(root)} switch main"
         raise GitError(f"{root} is on no branch", f"run: {switch}, or whatever its branch is called")

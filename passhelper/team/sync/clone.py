@@ -86,7 +86,7 @@ def clone(store: PassStore, source: Source, settings: Sequence[str] = ()) -> Rep
 def _fill(store: PassStore, repository: Repository, source: Source, settings: Sequence[str]) -> None:
     # Checked out only when no attribute of the tree has a say over what git writes. Not a copy of
     # a local remote's files either: git would not look at its objects.
-    options = ["--quiet", "--no-checkout", "--no-tags", "--template=", "--no-local"]
+    options = ["--quiet", "--no-checkout", "--no-tags", "--template=", "--no-local", "--origin=origin"]
     # All branches, since a remote's HEAD may name one that nobody has pushed.
     options += [f"--depth={source.depth}", "--no-single-branch"] if source.depth else []
     for setting in settings:
@@ -176,7 +176,7 @@ def _head(git: gitrepo.Git, repository: Repository, shown: str) -> str:
     name = network.first_choice(names)
     if not name:
         raise network.undecided(f"the store at {shown}", names)
-    git.run("branch", "--quiet", "--track", "--", name, f"origin/{name}")
+    git.run("branch", "--quiet", "--track", "--", name, f"refs/remotes/origin/{name}")
     git.run("symbolic-ref", "HEAD", f"refs/heads/{name}")
     return git.revision("HEAD^{commit}")
 

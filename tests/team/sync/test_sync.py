@@ -67,6 +67,26 @@ def test_first_push(team: Team, git_store: Path) -> None:
     assert ann.git("rev-parse", "--abbrev-ref", "@{upstream}").strip() == "origin/main"
 
 
+@pytest.mark.parametrize("name", ["main", "heads/main", "origin/main", "HEAD"])
+def test_a_tag_that_is_called_like_a_branch(team: Team, ann: Clone, name: str) -> None:
+    """git calls the branch ``heads/main`` then, where it is asked for a short name."""
+    ann.git("tag", name, "HEAD~1")
+    ann.git("push", "-q", "origin", f"refs/tags/{name}")
+    ann.store(OTHER)
+    report = ann.sync()
+    assert (report.branch, report.pushed) == ("main", 1)
+    bob = team.clone("bob")
+    bob.git("tag", "--force", name, "HEAD~1")
+    bob.sync()
+    bob.environ["PASSHELPER_SYNC"] = "push"
+    bob.store(OTHER, secret="bob's")
+    assert bob.warnings == []
+    assert team.git("for-each-ref", "--format=%(refname)", "refs/heads") == "refs/heads/main"
+    assert team.git("rev-parse", "refs/heads/main") == bob.head
+    ann.sync()
+    assert ann.head == bob.head
+
+
 def test_a_store_without_a_commit_and_a_remote_without_a_branch(team: Team, environ: dict[str, str]) -> None:
     store = Path(environ["PASSWORD_STORE_DIR"])
     store.mkdir()
