@@ -10,7 +10,7 @@ import os
 
 from passhelper.errors import GitError, PasshelperError
 from passhelper.settings import Deadline
-from passhelper.store import layout, unfinished
+from passhelper.store import commitgit, layout, unfinished
 from passhelper.store import repository as git
 from passhelper.store.child import finish
 from passhelper.store.commitgit import SHORT, CommitGit, NoIdentityError, NothingToCommitError, is_on
@@ -212,7 +212,7 @@ class Committer:
         begin = [*git.command(self._repository, self._git.program), *self._git.signing(settings, commit)]
         if is_on(settings, "commit.gpgsign") and "--gpg-sign" not in commit:
             commit.append("--gpg-sign")  # which this command does not look up
-        text = message.encode(errors="surrogateescape")
+        text = commitgit.with_trailer(settings, message).encode(errors="surrogateescape")
         try:
             identity = _OWN_IDENTITY if self._git.may_have_identity(settings) else _IDENTITY
             made = self._git.run([*begin, *identity, *commit, tree], text, end)
@@ -272,11 +272,7 @@ class Committer:
         self._repository.prepare(self._files)
         end = self._git.end()
         settings = self._git.read_settings(end)
-        if is_on(settings, "passhelper.neutralcommits"):
-            subject = "Update credential" + "".join(subject.partition("\n")[1:])
-        elif others:
-            listed = "".join(f"- {other.partition(chr(10))[0]}\n" for other in others)
-            subject = f"{subject}\n\nWith what had waited for its commit:\n\n{listed}"
+        subject = commitgit.in_words(settings, subject, others)
         has_hooks = is_on(settings, "passhelper.hooks")
         if has_hooks:
             self._git.open_to_hooks(settings)
@@ -296,7 +292,7 @@ class Committer:
         commit = ["commit", "--quiet", "--no-status", "--only", "--file=-", "--pathspec-file-nul"]
         begin += self._git.signing(settings, commit)
         identity = _OWN_IDENTITY if self._git.may_have_identity(settings) else _IDENTITY
-        self._commit_until_done((begin, identity, commit), subject, paths, end)
+        self._commit_until_done((begin, identity, commit), commitgit.with_trailer(settings, subject), paths, end)
 
     def _commit_twins(self, begin: "list[str]", paths: "list[str]", subject: str, end: float) -> None:
         """Commit where the disk takes two of the paths for one."""
@@ -312,11 +308,11 @@ class Committer:
         self._git.take_into_index(begin, paths, commit, end)
 
     def _commit_until_done(
-        self, parts: "tuple[list[str], tuple[str, ...], list[str]]", subject: str, paths: "list[str]", end: float
+        self, parts: "tuple[list[str], tuple[str, ...], list[str]]", message: str, paths: "list[str]", end: float
     ) -> None:
         """Commit; where git has a reason not to that can be removed, remove it and try again."""
         begin, identity, commit = parts
-        text = subject.encode(errors="surrogateescape")
+        text = message.encode(errors="surrogateescape")
         while True:
             try:
                 listed = f"--pathspec-from-file={self._listed(paths)}"

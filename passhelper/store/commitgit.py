@@ -3,14 +3,14 @@
 import os
 import time
 
-from passhelper.errors import GitError, PasshelperError
+from passhelper.errors import GitError, PasshelperError, printable
 from passhelper.store import repository as git
 from passhelper.store.child import Child, finish
 from passhelper.store.terminal import can_prompt, gpg_tty
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from passhelper.settings import Deadline
     from passhelper.store.files import Files
@@ -215,3 +215,43 @@ def _is_lasting(path: str) -> bool:
 def is_on(settings: "Mapping[str, str]", name: str) -> bool:
     """Return whether git's settings switch something on."""
     return settings.get(name, "").lower() in git.TRUE
+
+
+def in_words(settings: "Mapping[str, str]", subject: str, others: "Sequence[str]") -> str:
+    """Write the message of a commit, without names where the settings want none.
+
+    Args:
+        settings: what git is configured to.
+        subject: what it does, and what else it is to say.
+        others: the messages of commits that could not be made before, and are a part of it.
+    """
+    if is_on(settings, "passhelper.neutralcommits"):
+        return "Update credential" + "".join(subject.partition("\n")[1:])
+    if not others:
+        return subject
+    listed = "".join(f"- {other.partition(chr(10))[0]}\n" for other in others)
+    return f"{subject}\n\nWith what had waited for its commit:\n\n{listed}"
+
+
+def with_trailer(settings: "Mapping[str, str]", message: str) -> str:
+    """Add the trailer that the settings want below every message, such as a ``Signed-off-by`` that a server demands.
+
+    Raises:
+        GitError: what the settings say is not a trailer (git-interpret-trailers(1)).
+    """
+    trailer = settings.get("passhelper.trailer", "").strip()
+    if not trailer:
+        return message
+    if not (_is_trailer(trailer) and trailer.isprintable()):
+        raise GitError(
+            f"git config passhelper.trailer is not a trailer: {printable(trailer)}",
+            "set it to one line, such as Signed-off-by: NAME <ADDRESS>",
+        )
+    text = message.rstrip("\n")
+    is_below_another = "\n\n" in text and _is_trailer(text.rpartition("\n")[2])
+    return f"{text}\n{trailer}\n" if is_below_another else f"{text}\n\n{trailer}\n"
+
+
+def _is_trailer(line: str) -> bool:
+    name, _, value = line.partition(": ")
+    return name.isascii() and name.replace("-", "").isalnum() and bool(value.strip())

@@ -19,8 +19,10 @@ from passhelper.errors import GitError, RemoteError, StoreError, TrustError
 from passhelper.store import commit, journal, pinning, trust
 from passhelper.store.files import Files
 from passhelper.store.recipients import Header, with_header
+from passhelper.team.entries.reencrypt import Rekey
 from passhelper.team.git.commits import MARK, SAME
 from passhelper.team.recipients import gpgid
+from passhelper.team.recipients.members import Members
 from passhelper.team.sync import exchange as sync_module
 
 OTHER = "https://b.example"
@@ -802,6 +804,46 @@ def test_a_merge_without_an_identity(ann: Clone, bob: Clone) -> None:
     ann.sync()
     bob.sync()
     assert bob.git("log", "-1", "--format=%cn <%ce>") == "passhelper <passhelper@localhost>\n"
+
+
+SIGNED_OFF = "Signed-off-by: Ann Example <ann@example.test>"
+
+
+def test_a_server_that_wants_every_commit_signed_off(team: Team, ann: Clone, keys: KeyRing) -> None:
+    script(
+        team.hook("pre-receive"),
+        f"""while read -r old new _; do
+            for commit in $(git rev-list "$old..$new"); do
+                git log -1 --format=%B "$commit" | git interpret-trailers --parse | grep -qx "{SIGNED_OFF}" || exit 1
+            done
+        done""",
+    )
+    bob = team.clone("bob")
+    for clone in (ann, bob):
+        clone.git("config", "passhelper.trailer", SIGNED_OFF)
+    ann.store(OTHER)
+    assert ann.sync().pushed == 1
+    bob.store(secret="bob's")
+    assert bob.sync().pushed == 2  # with the merge
+    assert bob.git("log", "-1", "--format=%B").split("\n")[-4:-2] == [MARK, SIGNED_OFF]
+    Members(Rekey(bob.helper.pass_store)).add([keys["bob"]])
+    assert bob.sync().pushed == 1
+    assert bob.git("log", "-1", "--format=%B").split("\n")[-4:-2] == [SAME, SIGNED_OFF]
+    ann.git("config", "--unset", "passhelper.trailer")
+    ann.store("https://c.example")
+    with pytest.raises(RemoteError):
+        ann.sync(accepted=frozenset([f"{keys['alice']},{keys['bob']}"]))
+
+
+@pytest.mark.parametrize("wrong", ["Signed-off-by", "Signed-off-by: ", "a b: c", "Signed-off-by: a\nb", ": x"])
+def test_what_is_not_a_trailer(ann: Clone, wrong: str) -> None:
+    head = ann.head
+    ann.git("config", "passhelper.trailer", wrong)
+    ann.store(OTHER)
+    assert ann.head == head
+    (warning,) = ann.warnings
+    assert "git config passhelper.trailer is not a trailer: " in warning
+    assert warning.endswith("set it to one line, such as Signed-off-by: NAME <ADDRESS>")
 
 
 @pytest.mark.parametrize("neutral", ["false", "true"])
