@@ -107,17 +107,22 @@ def _exchange(
     process: subprocess.Popen[bytes], selector: selectors.BaseSelector, out: bytearray, err: bytearray, end: float
 ) -> bool:
     """Move what the pipes hold until the program has ended or says too much; return whether that was before the end."""
+    has_ended = False
     while len(out) <= MAX_OUTPUT:
         left = end - time.monotonic()
         if left <= 0:
             return False
-        ready = selector.select(min(left, _TICK if selector.get_map() else _SOON))
+        pause = _TICK if selector.get_map() else _SOON
+        ready = selector.select(0 if has_ended else min(left, pause))
         for key, _ in ready:
             _move(selector, key)
         del err[MAX_NOTES:]
-        # It may have ended while something that it has started still holds a pipe.
-        if not ready and _has_ended(process):
+        if ready:
+            continue
+        # It may have ended while something that it has started still holds a pipe; what it said just before is read.
+        if has_ended:
             break
+        has_ended = _has_ended(process)
     return True
 
 

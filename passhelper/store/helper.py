@@ -57,13 +57,14 @@ class PassHelper(Helper):
 
         store = self.pass_store
         try:
+            hidden = logged_out(store)
             write(store, credentials.server, credentials.username, credentials.secret.encode())
+            if hidden:
+                from passhelper.store import loggedout  # only where there is something to end
+
+                loggedout.end(store, [credentials.server])
         except OSError as error:
             raise _converted(error, "write", store.root) from error
-        if logged_out(store):
-            from passhelper.store import loggedout  # only where there is something to end
-
-            loggedout.end(store, [credentials.server])
 
     def _get(self, server: str) -> Credentials:
         """Decrypt the credential of a server, or of an equivalent name; see :class:`~passhelper.Helper`."""
@@ -120,11 +121,10 @@ class PassHelper(Helper):
 
     def _read(self, store: PassStore, server: str) -> "Credentials | None":
         """Read a credential; None if its file vanished while it was read, CredentialsNotFoundError if there is none."""
-        hidden = logged_out(store)
-        entry = _seen(store.lookup(server), hidden)
+        entry = _seen(store, store.lookup(server))
         if entry is None and not self._is_strict:
             for other in store.equivalents(server):
-                entry = _seen(store.lookup(other), hidden)
+                entry = _seen(store, store.lookup(other))
                 if entry is not None:
                     break
         if entry is None:
@@ -185,7 +185,7 @@ class PassHelper(Helper):
             if entries:
                 hidden = logged_out(store)
                 if hidden:
-                    entries = [entry for entry in entries if _seen(entry, hidden)]
+                    entries = [entry for entry in entries if layout.encode_server(entry.server) not in hidden]
                 from passhelper.store import readable  # the other verbs need it not
 
                 known = readable.load(self._environ)
@@ -239,9 +239,9 @@ def logged_out(store: PassStore) -> "frozenset[str]":
     return frozenset()
 
 
-def _seen(entry: "Entry | None", hidden: "frozenset[str]") -> "Entry | None":
+def _seen(store: PassStore, entry: "Entry | None") -> "Entry | None":
     """Give an entry back unless this clone has logged out of its server."""
-    return None if entry is not None and hidden and layout.encode_server(entry.server) in hidden else entry
+    return None if entry is not None and layout.encode_server(entry.server) in logged_out(store) else entry
 
 
 def _require_recipients(environ: "Mapping[str, str]") -> None:

@@ -354,7 +354,7 @@ def test_nothing_reaches_the_team(job: Job, keys: KeyRing, team: Published, regi
     assert "Login Succeeded" in answer.text
     assert '"Username":"bob"' in answer.text
     assert NOT_FOUND.decode() in answer.text
-    assert "Erase credential" in answer.text
+    assert "in this clone; the team keeps the credential" in answer.err.decode()
     assert (tree(team.remote), tree(job.home)) == before
     job.adopt(job.set_up().text)
     assert helper(job, "get", registry).json["Username"] == "alice"

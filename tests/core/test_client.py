@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from support import Helper, Program, require_go_helper, run
 from support.faults.tracing import trace
 from support.waiting import until
 
-from passhelper import Credentials, CredentialsNotFoundError
+from passhelper import Credentials, CredentialsNotFoundError, running
 from passhelper.client import Answer, ProgramHelper, short_name
 from passhelper.errors import (
     ConfigurationError,
@@ -239,3 +240,17 @@ def test_secrets_only_through_pipes(installed: Program, helper: Helper, store: P
     assert traced.answer.code == 0, traced.answer
     assert len(traced.children) > 1
     assert [line for line in traced.lines if "canary-3141" in line] == []
+
+
+def test_what_a_program_says_just_before_it_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the look at its pipes and the look at its end it may do both, on a busy machine."""
+    look = running._has_ended
+
+    def late(process: subprocess.Popen[bytes]) -> bool:
+        time.sleep(0.6)
+        return look(process)
+
+    monkeypatch.setattr(running, "_has_ended", late)
+    helper = script(tmp_path, "sleep 0.3; echo said; echo noted >&2")
+    ended = running.run([helper.program], {"PATH": "/usr/bin:/bin"}, b"", 10)
+    assert (ended.code, ended.out, ended.err) == (0, b"said\n", b"noted\n")
