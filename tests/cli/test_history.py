@@ -214,6 +214,24 @@ def test_log_of_one_server_for_programs(passhelper: Command, past: Path, keys: K
     assert {event["server"] for event in events} == {"", "b.example"}
 
 
+def test_much_that_one_commit_has_re_encrypted(
+    passhelper: Command, helper: Helper, git_store: Path, keys: KeyRing
+) -> None:
+    """It is one line, but for who asks about a server, about the newest, or for a program."""
+    servers = [f"r{number}.example" for number in range(21)]
+    for server in servers:
+        helper.store(server, "u", "s")
+    passhelper("recipients", "add", keys["bob"])
+    lines = [line.split() for line in passhelper("log").text.splitlines()]
+    assert [line[2] for line in lines[1:4]] == ["recipients", "re-encrypted", "stored"]
+    assert lines[2][3:5] == ["21", "credentials"]
+    assert [line[2] for line in lines].count("stored") == 21
+    assert passhelper("log", "--limit", "30").text.count("re-encrypted") == 21
+    assert passhelper("log", servers[0]).text.count("re-encrypted") == 1
+    actions = [event["action"] for event in passhelper("log", "--json").json["data"]]
+    assert (actions.count("re-encrypted"), actions.count("stored")) == (21, 21)
+
+
 def test_log_with_neutral_subjects(passhelper: Command, helper: Helper, git_store: Path, keys: KeyRing) -> None:
     """What happened is read from what changed, not from what is written about it."""
     git(git_store, "config", "passhelper.neutralCommits", "true")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from passhelper.team.git.gitrepo import Git
     from passhelper.team.git.history import Change, Revision
 
-_AT_ONCE = 200  # commits
+_AT_ONCE = 50  # commits
 
 STORED, ERASED, REKEYED, RECIPIENTS = "stored", "erased", "re-encrypted", "recipients"
 
@@ -100,14 +100,15 @@ def _large_lists(store: PassStore, git: Git, revisions: list[Revision]) -> froze
 
 def _events(store: PassStore, git: Git, revision: Revision, large: frozenset[str]) -> list[Event]:
     found = []
+    bare = revision.bare
     for change in revision.changes:
         if os.path.basename(change.path) == recipients.FILE:
             added, removed = _keys(git, change, large)
-            found.append(Event(revision, RECIPIENTS, _owner(change.path), "", change.path, added, removed))
+            found.append(Event(bare, RECIPIENTS, _owner(change.path), "", change.path, added, removed))
         else:
             named = history.credential(git, store, change.path)
             if named is not None:
-                found.append(Event(revision, _action(revision, change), *named, change.path))
+                found.append(Event(bare, _action(revision, change), *named, change.path))
     return found
 
 

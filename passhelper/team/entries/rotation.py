@@ -236,13 +236,14 @@ class _Search:
         found: dict[Credential, list[_Version]] = {}
         seen: set[tuple[str, str]] = set()
         for revision in history.revisions(self._git, self._head, whole=True, is_oldest_first=True):
+            bare = revision.bare
             for change in revision.changes:
                 if not change.after or (change.path, change.after) in seen:
                     continue
                 credential = history.credential(self._git, self._store, change.path)
                 if credential is not None:
                     seen.add((change.path, change.after))
-                    found.setdefault(credential, []).append(_Version(revision, change.after))
+                    found.setdefault(credential, []).append(_Version(bare, change.after))
         return found
 
     def _today(self) -> dict[Credential, list[str]]:

@@ -7,7 +7,7 @@ files and not what they say, so it makes no credential younger.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ from passhelper.store.treepolicy import KEYS
 from passhelper.team.git import blobs, gitrepo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from passhelper.store.repository import Repository
     from passhelper.store.store import PassStore
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _SECONDS = 60.0  # for what the commits of one answer changed; with folders of 20,000 servers git takes some seconds
 _LIST_SECONDS = 600.0  # for the list of all commits, for which git compares as many folders
-_WINDOW = 500  # commits of one answer, so that no answer holds the whole history
+_WINDOWS = (50, 500)  # commits of the first answer, for who wants the newest, and of each later one
 MAX_COMMITS_LISTED = 256 << 20  # bytes of the list of their ids: some 6 million of SHA-1, 4 million of SHA-256
 MAX_CHANGES = 256 << 20  # bytes of what one commit changed: some 1.3 million files of 200 bytes each
 MAX_COMMIT = 1 << 20  # bytes of a commit whose words are read; a merge of ours names 10,000 conflicts in that
@@ -63,6 +63,7 @@ class Revision:
         author, email: who made it, as it says.
         subject: its first line.
         changes: what it did to the files that were asked for; of a merge, against each of its parents.
+        is_rekeying: whether it changes who can read entries and not what they say, as far as a commit shows that.
     """
 
     commit: str
@@ -71,19 +72,25 @@ class Revision:
     email: str
     subject: str
     changes: tuple[Change, ...]
+    is_rekeying: bool
 
     @property
-    def is_rekeying(self) -> bool:
-        """Whether it changes who can read entries and not what they say, as far as a commit shows that."""
-        if self.subject.lower().startswith(_REKEYED):
-            return True
-        if any(os.path.basename(change.path) == recipients.FILE for change in self.changes):
-            return True
-        # A neutral subject: a verb changes one server at a time.
-        entries = [change for change in self.changes if change.path.endswith(layout.SUFFIX)]
-        return len({os.path.dirname(change.path) for change in entries}) > 1 and all(
-            change.before and change.after for change in entries
-        )
+    def bare(self) -> Revision:
+        """The same without what it changed, for who keeps many of them."""
+        return replace(self, changes=())
+
+
+def _is_rekeying(subject: str, changes: Sequence[Change]) -> bool:
+    """Return whether a commit changes who can read entries and not what they say, as far as it shows that."""
+    if subject.lower().startswith(_REKEYED):
+        return True
+    if any(os.path.basename(change.path) == recipients.FILE for change in changes):
+        return True
+    # A neutral subject: a verb changes one server at a time.
+    entries = [change for change in changes if change.path.endswith(layout.SUFFIX)]
+    return len({os.path.dirname(change.path) for change in entries}) > 1 and all(
+        change.before and change.after for change in entries
+    )
 
 
 def revisions(
@@ -111,8 +118,10 @@ def revisions(
     if is_oldest_first:
         commits.reverse()
     options = ("-m",) if whole else ()
-    for begin in range(0, len(commits), _WINDOW):
-        window = commits[begin : begin + _WINDOW]
+    first, later = _WINDOWS
+    starts = [0, *range(first, len(commits), later)]
+    for begin, end in zip(starts, [*starts[1:], len(commits)], strict=True):
+        window = commits[begin:end]
         large = blobs.larger(git, window, MAX_COMMIT)
         for is_large, group in groupby(window, large.__contains__):
             form = _SHORT if is_large else _FORMAT
@@ -173,7 +182,7 @@ def _parse(tokens: list[bytes]) -> Iterator[Revision]:
 
 def _revision(fields: list[str], changes: list[Change]) -> Revision:
     commit, when, author, email, subject = fields
-    return Revision(commit, int(when), author, email, subject, tuple(changes))
+    return Revision(commit, int(when), author, email, subject, tuple(changes), _is_rekeying(subject, changes))
 
 
 def is_shallow(git: Git) -> bool:
