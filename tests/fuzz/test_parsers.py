@@ -23,11 +23,16 @@ from passhelper.errors import PasshelperError
 from passhelper.store import anatomy, gitwords, keynames, layout, packets, recipients
 from passhelper.team.git import history, remoteurl
 from passhelper.team.git.objects import Objects
+from passhelper.team.keyring import keypackets
 from passhelper_backends.secretservice import _wire  # noqa: TID251 - what is tested
 
 KEY = b"0123456789ABCDEF0123456789ABCDEF01234567"
 MESSAGE = b"\x84\x5e\x03\x01\x23\x45\x67\x89\xab\xcd\xef\x12" + b"x" * 84 + b"\xd2\x80rest"
 ARMOR = b"-----BEGIN PGP MESSAGE-----\n\nhF4DASNFZ4mrze8SAQdA\n=abcd\n-----END PGP MESSAGE-----\n"
+KEY_FILE = (
+    b"\x98\x07\x04\x5e\x0b\xe1\x00\x16k\xb4\x05alice"
+    b"\x88\x0c\x04\x13\x16\x0a\x00\x01a\x00\x00\x12\x34x\xb8\x07\x04\x5e\x0b\xe1\x00\x12s"
+)
 CONFIG = b'{"credsStore": "pass", "auths": {"r.example": {"auth": "Ym9iOnM="}, "h": {}}, "credHelpers": {"r": "pass"}}'
 COMMIT = b"\0".join((b"a" * 40, b"1700000000", b"Alice", b"alice@example.test", b"Subject"))
 CHANGE = b":100644 100644 " + b"b" * 40 + b" " + b"c" * 40 + b" M\0docker-credential-helpers/cg==/bob.gpg\0"
@@ -171,6 +176,17 @@ PARSERS = {
         [b"\xff\xff\xff\xff\xff", b"\xe0", b"\xd2", b"\xc1"],
         (packets.PacketError,),
         [repeated(b"", MESSAGE[:96], MESSAGE[96:]), repeated(MESSAGE[:96] + b"\xd2", b"\xe0x", b"\x01x")],
+    ),
+    "key files": Parser(
+        lambda data: (keypackets.material(data), keypackets.fingerprints(data)),
+        [KEY_FILE, KEY_FILE * 3],
+        [b"\xff\xff\xff\xff\xff", b"\x99", b"\xb8", b"\x88", b"\x06", b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n\n"],
+        (),
+        [
+            repeated(b"", b"\x98\x00", b""),
+            repeated(b"", KEY_FILE, b""),
+            repeated(b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n\n", b"mAA=\n", b"-----END"),
+        ],
     ),
     "gpg-id": Parser(
         lambda data: [keynames.normalize(key) for key in recipients.parse(data, ".gpg-id")] and recipients.header(data),

@@ -21,8 +21,9 @@ from passhelper.store.child import last_line
 from passhelper.store.files import Files
 from passhelper.store.gpg import status_lines
 from passhelper.store.transaction import Transaction
-from passhelper.team.keyring import pretenders
+from passhelper.team.keyring import keypackets, pretenders
 from passhelper.team.recipients import signed
+from passhelper.wording import few
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from passhelper.team.keyring.key import Key
 
 _SEEN = "publickeys"  # in <git dir>/passhelper: which files were looked at, by the id of their content
+_SHOWN = 5  # names in a warning
 _MINIMAL = ("--export-options", "export-minimal")
 
 
@@ -176,25 +178,18 @@ def _wanted(store: PassStore, git: Git, accepted: Collection[str], there: Mappin
             unknown[part] = []
     for path, blob in there.items() if unknown else ():
         name = path.rpartition("/")[2]
-        data, why = _blob(git, blob) if keynames.is_fingerprint(name) and name not in wanted else (b"", "it is not one")
-        for part in () if why else unknown.keys() & _parts(store, data):
-            unknown[part].append(name)
+        if keynames.is_fingerprint(name) and name not in wanted:
+            for part in unknown.keys() & keypackets.fingerprints(_blob(git, blob)[0]):
+                unknown[part].append(name)
     for part, names in unknown.items():
         if len(names) > 1:
-            holders = ", ".join(sorted(names))
+            holders = few(sorted(names), _SHOWN)
             store.warn(
                 f"several keys in {treepolicy.KEYS} call {part} a subkey of their own: {holders}; find out whose it "
                 "is, then import that one: gpg --import KEYFILE"
             )
         wanted |= set(names) if len(names) == 1 else set()
     return wanted
-
-
-def _parts(store: PassStore, data: bytes) -> set[str]:
-    """List the fingerprints in a key file, of the key and its subkeys."""
-    with tempfile.TemporaryDirectory(prefix="passhelper-") as home:
-        listing = _ask(store, home, data, "show-only").stdout.decode(errors="replace")
-    return {part for key in keyinfo.parse_keys(listing) for part in key.fingerprints}
 
 
 def _fingerprint(path: str, wanted: set[str]) -> str:

@@ -6,11 +6,12 @@ import os
 from typing import TYPE_CHECKING
 
 from passhelper.errors import GpgError
-from passhelper.store import packets, recipients, treepolicy, trust
+from passhelper.store import recipients, treepolicy, trust
 from passhelper.store.keynames import digits
 from passhelper.team.entries.batch import Batch
 from passhelper.team.entries.reencrypt import Rekey
 from passhelper.team.keyring.key import names
+from passhelper.team.keyring.keypackets import material
 from passhelper.team.recipients import publickeys
 
 if TYPE_CHECKING:
@@ -19,10 +20,6 @@ if TYPE_CHECKING:
     from passhelper.store.store import PassStore
     from passhelper.team.git.gitrepo import Git
     from passhelper.team.keyring.key import Key
-
-_SIGNATURE = 2
-_UNSAID = (10, 12, 21)  # a marker, padding, and what gpg notes of its own trust: RFC 9580, 5.8, 5.10 and 5.14
-_ARMOR = b"-----BEGIN PGP PUBLIC KEY BLOCK-----"
 
 
 def outdated(store: PassStore, keys: Iterable[Key]) -> list[Key]:
@@ -38,38 +35,6 @@ def outdated(store: PassStore, keys: Iterable[Key]) -> list[Key]:
         if there is not None and not material(data) <= material(there):
             found.append(key)
     return found
-
-
-def material(data: bytes) -> set[bytes]:
-    """Read what a key file says: its packets, each without what its maker has not signed, which others may change.
-
-    Args:
-        data: the file, binary or armored; what cannot be read says nothing.
-    """
-    found: set[bytes] = set()
-    try:
-        body = packets.binary(data, len(data), _ARMOR)
-        position = 0
-        while position < len(body):
-            tag, start, length = packets.header(body, position)
-            if length is None:
-                return found
-            position = start + length
-            if tag not in _UNSAID:
-                packet = body[start:position]
-                found.add(bytes([tag]) + (_signed_part(packet) if tag == _SIGNATURE else packet))
-    except packets.PacketError:
-        return found
-    return found
-
-
-def _signed_part(packet: bytes) -> bytes:
-    """Leave the unhashed subpackets out of a signature (RFC 9580, 5.2.3)."""
-    wide = 4 if packet[:1] == b"\x06" else 2  # octets of the two lengths
-    begin = 4 + wide
-    hashed = begin + int.from_bytes(packet[4:begin], "big")
-    unhashed = hashed + wide + int.from_bytes(packet[hashed : hashed + wide], "big")
-    return packet[:hashed] + packet[unhashed:]
 
 
 def share_own(store: PassStore, git: Git) -> list[str]:
