@@ -228,6 +228,16 @@ def test_key_of_a_colleague_expires_soon(doctor: Doctor, store: Path, own_keys: 
     assert report.code == 3  # and the entry is not his yet: drift comes before expiry
 
 
+def test_a_revoked_subkey_keeps_no_key_going(doctor: Doctor, helper: Helper, own_keys: KeyRing) -> None:
+    """The one that never expires counts no more once it is revoked."""
+    doctor.environ["GNUPGHOME"] = helper.environ["GNUPGHOME"] = str(own_keys.home)
+    alice = own_keys["alice"]
+    own_keys.gpg("--passphrase", "", "--quick-add-key", alice, "cv25519", "encr", "10d")
+    assert doctor().code == 0
+    own_keys.gpg("--command-fd", "0", "--edit-key", alice, stdin=b"key 1\nrevkey\ny\n0\n\ny\nsave\n")
+    assert doctor().finding("key.expiry")[1].startswith(f"the encryption subkey of {alice} alice ")
+
+
 def test_key_whose_primary_secret_part_is_elsewhere(
     doctor: Doctor, helper: Helper, store: Path, own_keys: KeyRing, keys: KeyRing
 ) -> None:

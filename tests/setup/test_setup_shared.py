@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import stat
 import subprocess
 from collections.abc import Iterator
@@ -12,10 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from support import FOLDER, Answer, KeyRing, Program, require, tree
+from support import FOLDER, Answer, KeyRing, Program, require, run, tree
+from support.faults.tracing import trace
 from support.machines.jobs import git
 from support.machines.new import Machine
 from support.people.terminals import Person
+from support.programs import script
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,6 +68,38 @@ def shared(machine: Machine) -> dict[str, bytes]:
 def pins(machine: Machine) -> Mapping[str, object]:
     found: Mapping[str, object] = json.loads((machine.store / ".git" / "passhelper" / "trust.json").read_text())
     return found
+
+
+def test_a_clone_that_ends_before_anybody_has_accepted_it(
+    installed: Program, first: Machine, other: Machine, keys: KeyRing, remote: Path, tmp_path: Path
+) -> None:
+    """What it has checked out must not pass for a store that this machine has always had."""
+    other.adopt(keys, "alice")
+    folder = tmp_path / "programs"
+    folder.mkdir()
+    script(
+        folder / "git",
+        'case " $* " in *" reset --hard "*) /usr/bin/git "$@"; kill -9 $PPID;; *) exec /usr/bin/git "$@";; esac',
+    )
+    answer = join(other, remote, PATH=f"{folder}:{other.environ['PATH']}", PASSHELPER_ACCEPT_RECIPIENTS=keys["alice"])
+    assert answer.code == -signal.SIGKILL
+    assert (other.store / ".gpg-id").exists()
+    answer = run([installed.helper, "store"], other.environ, REQUEST.encode())
+    assert answer.code == 1
+    assert "recipients changed: " in answer.text
+    assert other("recipients", "accept", keys["alice"]).code == 0  # what the message says
+    assert run([installed.helper, "store"], other.environ, REQUEST.encode()).code == 0
+
+
+def test_a_list_is_never_there_without_its_signature(machine: Machine, keys: KeyRing) -> None:
+    machine.adopt(keys, "alice")
+    environ = {**machine.environ, "PASSWORD_STORE_SIGNING_KEY": keys["alice"]}
+    seen = trace(
+        [machine.passhelper, "setup", "--no-docker"], environ, b"", calls="rename,renameat,renameat2", options=()
+    )
+    assert seen.answer.code == 0, seen.answer.err
+    placed = [line for line in seen.lines if f"{machine.store}/.gpg-id" in line]
+    assert [".gpg-id.sig" in line for line in placed] == [True, False]
 
 
 # Names of remotes
