@@ -109,7 +109,9 @@ def accept(*, fingerprints: tuple[str, ...], yes: bool) -> None:
         besides.append(f"the lists name another store: {other}, and the accepted one is {known.store}")
         output.say(f"! {besides[-1]}")
     besides += _empty(there, known.pins if known else {})
-    wanted = {key for keys in there.values() for key in keys}
+    # What is accepted already need not be named again beside an offer, which may remove it.
+    kept = known.pins if offer is not None and known is not None and not other else {}
+    wanted = {key for path, keys in there.items() if kept.get(path) != keys for key in keys}
     if offer is not None:
         _show_offer(store, offer, there)
         besides += _empty(offer.after, offer.before)

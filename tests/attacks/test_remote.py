@@ -171,6 +171,24 @@ def test_accepting_a_member(scene: Scene) -> None:
                       if scene.subkey("bob") in ids_of(path.read_bytes())}  # fmt: skip
 
 
+def test_accepting_that_a_member_leaves(scene: Scene) -> None:
+    """Who stays is named, and not who goes."""
+    scene.remote.push({".gpg-id": scene.lines("alice", "bob")})
+    assert scene.passhelper("sync").code == 4
+    assert scene.passhelper("recipients", "accept", scene.keys["alice"], scene.keys["bob"]).code == 0
+    assert scene.passhelper("sync").code == 0
+    scene.remote.push({".gpg-id": scene.lines("alice")})
+    assert scene.passhelper("sync").code == 4
+    answer = scene.passhelper("recipients", "accept", scene.keys["bob"])
+    assert answer.err.decode().startswith(
+        f"error: the store also names {scene.keys['alice']}, so nothing was accepted\n"
+    )
+    answer = scene.passhelper("recipients", "accept", scene.keys["alice"])
+    assert (answer.code, answer.text.splitlines()[-1]) == (0, "accepted; run: passhelper sync")
+    assert scene.passhelper("sync").code in (0, 3)
+    assert scene.pins[".gpg-id"] == [scene.keys["alice"]]
+
+
 @pytest.mark.parametrize("name", ["rewrites history", "rolls history back", "dates a commit in 2099"])
 def test_accepting_a_history(scene: Scene, name: str) -> None:
     said = ATTACKS[name](scene).partition("\n")[0]
